@@ -1,0 +1,49 @@
+"""The model of Segment Anything as pure Linen modules: arrays in, arrays out.
+
+The files are the boxes of the paper's figure 4: `image_encoder`, `prompt_encoder` and
+`mask_decoder`, put together in `sam`. Nothing here knows files, images on disk,
+devices or the rest of samjax.
+
+Letters in shapes: `b` image, `p` prompt set of an image, `n` prompt point, `t` token,
+`m` mask of a prompt set, `h w` grid, `c` channels, `d` channels of one head.
+"""
+
+from samjax.models.prompt_encoder import (
+    ABSENT,
+    BACKGROUND,
+    BOX_BOTTOM_RIGHT,
+    BOX_TOP_LEFT,
+    FOREGROUND,
+    NOT_A_POINT,
+    PromptEmbeddings,
+    PromptInputs,
+)
+from samjax.models.sam import (
+    SIZES,
+    TINY,
+    VIT_B,
+    VIT_H,
+    VIT_L,
+    MaskPrediction,
+    Sam,
+    SamConfig,
+)
+
+__all__ = [
+    "ABSENT",
+    "BACKGROUND",
+    "BOX_BOTTOM_RIGHT",
+    "BOX_TOP_LEFT",
+    "FOREGROUND",
+    "NOT_A_POINT",
+    "SIZES",
+    "TINY",
+    "VIT_B",
+    "VIT_H",
+    "VIT_L",
+    "MaskPrediction",
+    "PromptEmbeddings",
+    "PromptInputs",
+    "Sam",
+    "SamConfig",
+]

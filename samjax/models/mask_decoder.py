@@ -1,0 +1,187 @@
+"""The mask decoder: output tokens, the two-way transformer, upscaling, heads.
+
+SAM section 3 and appendix A. One token asks for the IoU scores, one for the single
+mask of an unambiguous prompt, three for the whole, part and subpart of an ambiguous
+one. Every mask token becomes, through its own small MLP (a hypernetwork), a linear
+classifier over the upscaled image side.
+"""
+
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
+
+from samjax.models.layers import ENCODER_EPSILON, gelu, layer_norm
+from samjax.models.prompt_encoder import PromptEmbeddings
+from samjax.models.two_way import Projection, TwoWayTransformer
+
+
+class MaskPrediction(NamedTuple):
+    """All masks of every prompt set; index 0 is the single mask, the rest the three.
+
+    Which of them count is the caller's rule (SAM section 3, "resolving ambiguity"):
+    `[1:]` for a single ambiguous prompt, `[:1]` for several prompts.
+
+    Attributes:
+        low_res_logits: Float32 "b p m 4*gh 4*gw", at a quarter of the model input's
+            resolution; a pixel is in the mask where its logit is above 0.
+        iou_predictions: Float32 "b p m", the predicted IoU of each mask. There is no
+            sigmoid: values above 1 occur.
+    """
+
+    low_res_logits: Array
+    iou_predictions: Array
+
+
+class MaskDecoder(nn.Module):
+    """Decodes masks from an image embedding and embedded prompts.
+
+    Attributes:
+        channels: Channels of the image embedding and the tokens.
+        num_multimask_outputs: Masks for an ambiguous prompt, beside the single one.
+        depth: Layers of the two-way transformer.
+        num_heads: Its attention heads.
+        mlp_dim: Hidden width of its MLPs.
+        dtype: Compute dtype. Mask logits and IoU scores are float32 always.
+    """
+
+    channels: int
+    num_multimask_outputs: int
+    depth: int
+    num_heads: int
+    mlp_dim: int
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self,
+        image_embeddings: Float[Array, "b gh gw c"],
+        image_positions: Float[Array, "gh gw c"],
+        prompts: PromptEmbeddings,
+    ) -> MaskPrediction:
+        """Predicts the masks of every prompt set of every image."""
+        batch, height, width, channels = image_embeddings.shape
+        sparse, token_mask, dense = prompts
+        sets, num_masks = sparse.shape[1], self.num_multimask_outputs + 1
+
+        output_tokens = jnp.concatenate(
+            [self._tokens("iou_token", 1), self._tokens("mask_tokens", num_masks)]
+        )
+        outputs = jnp.broadcast_to(
+            output_tokens[None, None], (batch, sets, num_masks + 1, channels)
+        )
+        tokens = jnp.concatenate([outputs, sparse.astype(outputs.dtype)], axis=2)
+        always = jnp.ones((batch, sets, num_masks + 1), bool)
+        token_mask = jnp.concatenate([always, token_mask], axis=2)
+
+        image = image_embeddings[:, None].astype(jnp.float32) + dense
+        tokens, image = TwoWayTransformer(
+            self.depth, self.num_heads, self.mlp_dim, self.dtype, name="transformer"
+        )(
+            tokens,
+            token_mask,
+            image.reshape(*image.shape[:2], -1, channels),
+            image_positions.reshape(-1, channels),
+        )
+
+        low_res_logits = self._masks(image, tokens[:, :, 1 : 1 + num_masks])
+        iou_head = HeadMLP(
+            (channels, channels, num_masks), jnp.float32, name="iou_prediction_head"
+        )
+        return MaskPrediction(
+            low_res_logits=arrange_pixels(low_res_logits, height, width),
+            iou_predictions=iou_head(tokens[:, :, 0].astype(jnp.float32)),
+        )
+
+    def _tokens(self, name: str, number: int) -> Float[Array, "t c"]:
+        return nn.Embed(
+            number,
+            self.channels,
+            embedding_init=nn.initializers.normal(1.0),
+            name=name,
+        ).embedding
+
+    def _masks(
+        self, image: Float[Array, "b p s c"], mask_tokens: Float[Array, "b p m c"]
+    ) -> Float[Array, "b p m s i j k l"]:
+        """Upscales twice by two and classifies, pixels still grouped by position.
+
+        A transposed convolution whose stride is its kernel is a matrix product from a
+        position to its 2 x 2 pixels; norms and activations act on each pixel alone, so
+        pixels are put in order once, at the end, when they are few numbers.
+        """
+        channels = self.channels
+        features = SubpixelUpscale(
+            channels // 4, dtype=self.dtype, name="output_upscaling_0"
+        )(image)
+        features = gelu(
+            layer_norm(ENCODER_EPSILON, self.dtype, "output_upscaling_1")(features)
+        )
+        features = gelu(
+            SubpixelUpscale(channels // 8, dtype=self.dtype, name="output_upscaling_3")(
+                features
+            )
+        )
+        classifiers = [
+            HeadMLP(
+                (channels, channels, channels // 8),
+                self.dtype,
+                name=f"output_hypernetworks_mlps_{i}",
+            )(mask_tokens[:, :, i])
+            for i in range(mask_tokens.shape[2])
+        ]
+        return jnp.einsum(
+            "bpmc,bpsijklc->bpmsijkl",
+            jnp.stack(classifiers, axis=2).astype(jnp.float32),
+            features.astype(jnp.float32),
+        )
+
+
+class SubpixelUpscale(nn.Module):
+    """A transposed convolution of kernel 2 and stride 2, without the final shuffle.
+
+    The kernel is (in, 2, 2, out): row and column of the pixel within its position.
+    """
+
+    features: int
+    dtype: DTypeLike
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "*s c"]) -> Float[Array, "*s 2 2 f"]:
+        kernel = self.param(
+            "kernel",
+            nn.initializers.lecun_normal(in_axis=0, out_axis=-1, batch_axis=(1, 2)),
+            (x.shape[-1], 2, 2, self.features),
+        )
+        bias = self.param("bias", nn.initializers.zeros_init(), (self.features,))
+        kernel = kernel.reshape(x.shape[-1], -1).astype(self.dtype)
+        y = (x @ kernel).reshape(*x.shape[:-1], 2, 2, self.features)
+        return y + bias.astype(self.dtype).reshape((1,) * (y.ndim - 1) + (-1,))
+
+
+class HeadMLP(nn.Module):
+    """Three dense layers with ReLU between them (`layers_0` to `layers_2`)."""
+
+    features: tuple[int, int, int]
+    dtype: DTypeLike
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "*s c"]) -> Float[Array, "*s e"]:
+        for i, width in enumerate(self.features):
+            x = Projection(x.shape[-1], width, self.dtype, name=f"layers_{i}")(x)
+            if i < len(self.features) - 1:
+                x = jax.nn.relu(x)
+        return x
+
+
+def arrange_pixels(
+    grouped: Float[Array, "b p m s i j k l"], height: int, width: int
+) -> Float[Array, "b p m h w"]:
+    """Puts pixels grouped by position (twice 2 x 2 each) into row-major order."""
+    leading = grouped.shape[:3]
+    pixels = grouped.reshape(*leading, height, width, 2, 2, 2, 2)
+    pixels = pixels.transpose(0, 1, 2, 3, 5, 7, 4, 6, 8)
+    return pixels.reshape(*leading, 4 * height, 4 * width)

@@ -1,0 +1,179 @@
+"""The prompt encoder: points, boxes and masks to tokens and a dense embedding.
+
+SAM section 3 and appendix A: points and box corners are Fourier positional encodings
+plus a learned embedding of their kind; a mask goes through three small convolutions
+and is added to the image embedding.
+
+All sparse prompts are one list of labelled points, as in the release's exported
+decoder, so that shapes stay static. The release's own call rule is up to the host:
+points first; after them, only if there is no box, one `NOT_A_POINT`; then the two box
+corners. `NOT_A_POINT` is a real token that the decoder attends to. Slots labelled
+`ABSENT` are masked out of attention, so that any number of them changes nothing.
+"""
+
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float, Int
+
+from samjax.models.layers import ENCODER_EPSILON, PatchProjection, gelu, layer_norm
+
+ABSENT = -2
+NOT_A_POINT = -1
+BACKGROUND = 0
+FOREGROUND = 1
+BOX_TOP_LEFT = 2
+BOX_BOTTOM_RIGHT = 3
+
+
+class PromptInputs(NamedTuple):
+    """Prompts of a batch of images, in the frame of the model's input.
+
+    Attributes:
+        points: Float "b p n 2", (x, y) in pixels of the padded model input, where a
+            pixel's own coordinate is its top left corner: the encoder adds 0.5.
+        labels: Int "b p n", one of the codes of this module.
+        masks: Float "b p 4*gh 4*gw", logits of mask prompts at a quarter of the model
+            input's resolution, or None where no prompt set has a mask.
+        has_mask: Bool "b p", which sets have a mask; None means all, if `masks` is
+            given.
+    """
+
+    points: Array
+    labels: Array
+    masks: Array | None = None
+    has_mask: Array | None = None
+
+
+class PromptEmbeddings(NamedTuple):
+    """What the mask decoder takes.
+
+    Attributes:
+        sparse: Float "b p n c", the prompt tokens.
+        token_mask: Bool "b p n", False where the token is absent.
+        dense: Float "b p gh gw c", to be added to the image embedding; "1 1 1 1 c"
+            where no prompt set has a mask, so that all of them share the image side.
+    """
+
+    sparse: Array
+    token_mask: Array
+    dense: Array
+
+
+class PromptEncoder(nn.Module):
+    """Embeds prompts.
+
+    Attributes:
+        embed_dim: Channels of the tokens and of the image embedding.
+        mask_in_chans: Width of the mask convolutions before the last.
+        dtype: Compute dtype of the mask convolutions. Positions are float32 always.
+    """
+
+    embed_dim: int
+    mask_in_chans: int
+    dtype: DTypeLike = jnp.float32
+
+    def setup(self):
+        def embedding(name):
+            return nn.Embed(
+                1, self.embed_dim, embedding_init=nn.initializers.normal(1.0), name=name
+            )
+
+        self.pe_layer = PositionEncoding(self.embed_dim // 2)
+        self.point_embeddings = [embedding(f"point_embeddings_{i}") for i in range(4)]
+        self.not_a_point_embed = embedding("not_a_point_embed")
+        self.no_mask_embed = embedding("no_mask_embed")
+        quarter = self.mask_in_chans // 4
+        self.mask_downscaling = (
+            PatchProjection(quarter, 2, dtype=self.dtype, name="mask_downscaling_0"),
+            layer_norm(ENCODER_EPSILON, self.dtype, "mask_downscaling_1"),
+            gelu,
+            PatchProjection(
+                self.mask_in_chans, 2, dtype=self.dtype, name="mask_downscaling_3"
+            ),
+            layer_norm(ENCODER_EPSILON, self.dtype, "mask_downscaling_4"),
+            gelu,
+            PatchProjection(
+                self.embed_dim, 1, dtype=self.dtype, name="mask_downscaling_6"
+            ),
+        )
+
+    def __call__(
+        self, prompts: PromptInputs, input_size: tuple[int, int]
+    ) -> PromptEmbeddings:
+        """Embeds the prompts of images whose model input is `input_size` (h, w)."""
+        return PromptEmbeddings(
+            sparse=self._embed_points(prompts.points, prompts.labels, input_size),
+            token_mask=prompts.labels != ABSENT,
+            dense=self._embed_masks(prompts.masks, prompts.has_mask),
+        )
+
+    def encode_grid(self, grid: tuple[int, int]) -> Float[Array, "gh gw c"]:
+        """The positional encoding of the centres of the embedding's cells."""
+        height, width = grid
+        y = (jnp.arange(height, dtype=jnp.float32) + 0.5) / height
+        x = (jnp.arange(width, dtype=jnp.float32) + 0.5) / width
+        return self.pe_layer(jnp.stack(jnp.meshgrid(x, y), axis=-1))
+
+    def _embed_points(
+        self,
+        points: Float[Array, "b p n 2"],
+        labels: Int[Array, "b p n"],
+        input_size: tuple[int, int],
+    ) -> Float[Array, "b p n c"]:
+        height, width = input_size
+        size = jnp.array([width, height], jnp.float32).reshape(1, 1, 1, 2)
+        positions = self.pe_layer((points.astype(jnp.float32) + 0.5) / size)
+        nothing = jnp.zeros((1, self.embed_dim))
+        kinds = [self.not_a_point_embed, *self.point_embeddings]
+        kinds = jnp.concatenate([nothing, *(kind.embedding for kind in kinds)])
+        is_point = (labels >= BACKGROUND)[..., None]
+        return jnp.where(is_point, positions, 0.0) + kinds[labels - ABSENT]
+
+    def _embed_masks(
+        self, masks: Array | None, has_mask: Array | None
+    ) -> Float[Array, "... c"]:
+        no_mask = self.no_mask_embed.embedding.reshape(1, 1, 1, 1, -1)
+        if masks is None:
+            if self.is_initializing():
+                self._downscale(jnp.zeros((1, 1, 4, 4)))
+            return no_mask
+        dense = self._downscale(masks).astype(jnp.float32)
+        if has_mask is None:
+            return dense
+        return jnp.where(has_mask[:, :, None, None, None], dense, no_mask)
+
+    def _downscale(self, masks: Float[Array, "b p h w"]) -> Float[Array, "b p gh gw c"]:
+        x = masks[..., None]
+        for layer in self.mask_downscaling:
+            x = layer(x)
+        return x
+
+
+class PositionEncoding(nn.Module):
+    """Random Fourier features of positions in the unit square, as sines then cosines.
+
+    The frequencies are a constant of the checkpoint, not a trained parameter: no
+    gradient reaches them. Everything is float32, and the product with the frequencies
+    is written out, since a matrix unit's short passes would ruin the phases.
+    """
+
+    num_frequencies: int
+
+    @nn.compact
+    def __call__(self, coordinates: Float[Array, "*s 2"]) -> Float[Array, "*s c"]:
+        frequencies = jax.lax.stop_gradient(
+            self.param(
+                "positional_encoding_gaussian_matrix",
+                nn.initializers.normal(1.0),
+                (2, self.num_frequencies),
+            )
+        )
+        signed = 2.0 * coordinates - 1.0
+        x, y = signed[..., :1], signed[..., 1:]
+        by_axis = frequencies.reshape(2, *(1,) * (signed.ndim - 1), -1)
+        phases = (2.0 * jnp.pi) * (x * by_axis[0] + y * by_axis[1])
+        return jnp.concatenate([jnp.sin(phases), jnp.cos(phases)], axis=-1)
