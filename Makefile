@@ -1,0 +1,84 @@
+# make demo    segment the photo in the repo with the bundled model
+# make test    the whole test suite, the comparison with the PyTorch reference included
+# make check   formatting, lint, types
+#
+# Each target does its own set-up with plain pip; a second call finds it done. Another
+# interpreter gets an environment of its own, beside the first: make test PYTHON=python3.12
+# runs the tests there that need no torch and are not slow.
+
+PYTHON  ?= python3
+WORKERS ?= 2
+# Further arguments for pytest: make test ARGS="-k frame"
+ARGS    ?=
+
+VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+ifeq ($(filter $(VERSION),3.11 3.12 3.13),)
+$(error samjax needs Python 3.11, 3.12 or 3.13; $(PYTHON) is "$(VERSION)". Name another one: make PYTHON=python3.11)
+endif
+
+ifeq ($(PYTHON),python3)
+VENV   := .venv
+PARITY ?= yes
+SELECT :=
+else
+VENV   := .venv-$(VERSION)
+PARITY ?= no
+SELECT := -m "not slow"
+endif
+
+# jax 0.10.2 is the last one for Python 3.11.
+CONSTRAINTS := constraints/python$(if $(filter 3.11,$(VERSION)),3.11,3.12).txt
+comma       := ,
+TEST_EXTRAS := test$(if $(filter yes,$(PARITY)),$(comma)parity)
+TORCH       := 2.13.0
+INSTALL      = $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS)
+
+.PHONY: demo test check constraints clean
+
+demo: $(VENV)/.core
+	$(VENV)/bin/samjax segment samjax/assets/coffee.jpg \
+	  --point 300,150 --box 75,65,482,392 --out demo_output
+
+test: $(VENV)/.test-$(PARITY)
+	JAX_COMPILATION_CACHE_DIR="$(CURDIR)/$(VENV)/jax_cache" \
+	  $(VENV)/bin/python -m pytest -n $(WORKERS) --dist loadfile $(SELECT) $(ARGS)
+
+check: $(VENV)/.dev
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/pyright --pythonpath $(VENV)/bin/python
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.core: pyproject.toml $(CONSTRAINTS) | $(VENV)/bin/python
+	$(INSTALL) -e .
+	@touch $@
+
+$(VENV)/.test-$(PARITY): pyproject.toml $(CONSTRAINTS) | $(VENV)/bin/python
+	$(INSTALL) -e '.[$(TEST_EXTRAS)]'
+	@touch $@
+
+# The type checker reads the types of everything that any part imports.
+$(VENV)/.dev: $(VENV)/.test-$(PARITY)
+	$(INSTALL) -e '.[dev]'
+	@touch $@
+
+# Choose the versions anew, from nothing, and hold them. Torch is the one version chosen
+# by hand: it is what the parity tests compare with, so it is the same everywhere, and
+# on a second interpreter it is written down without being installed.
+constraints:
+	rm -rf $(VENV)-constraints
+	$(PYTHON) -m venv $(VENV)-constraints
+	$(VENV)-constraints/bin/python -m pip install --quiet --disable-pip-version-check \
+	  -e '.[train,tfds,eval,web,export,hub,test,dev]' segment-anything==1.0 transformers \
+	  $(if $(filter yes,$(PARITY)),torch==$(TORCH))
+	{ echo '# Python $(if $(filter 3.11,$(VERSION)),3.11,3.12 and newer), chosen by `make constraints`.'; \
+	  { $(VENV)-constraints/bin/python -m pip freeze --exclude-editable --all \
+	    | grep -vE '^(pip|torch)='; echo "torch==$(TORCH)"; } | LC_ALL=C sort -f; } \
+	  > $(CONSTRAINTS).tmp
+	mv $(CONSTRAINTS).tmp $(CONSTRAINTS)
+	rm -rf $(VENV)-constraints
+
+clean:
+	rm -rf .venv .venv-* demo_output build dist *.egg-info .pytest_cache .ruff_cache
