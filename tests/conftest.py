@@ -1,5 +1,111 @@
-"""Strict numerics and shared fixtures for the whole suite."""
+"""Strict numerics, a warm compilation cache and shared fixtures for the whole suite."""
 
+import importlib.util
+import os
+from pathlib import Path
+
+# Before jax starts: the bars of the suite are for float32 on a CPU.
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+import hypothesis
 import jax
+import numpy as np
+import pytest
+
+from samjax.models import PromptInputs, Sam, SamConfig
+
+ROOT = Path(__file__).parents[1]
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
+# A first call compiles or imports, and other work shares the machine.
+hypothesis.settings.register_profile("samjax", deadline=None)
+hypothesis.settings.load_profile("samjax")
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    jax.config.update("jax_compilation_cache_dir", str(ROOT / ".pytest_cache" / "jax"))
+
+HAS_TORCH = importlib.util.find_spec("torch") is not None
+WITHOUT_TORCH = (
+    "torch is not installed, so nothing is compared with the PyTorch reference: "
+    "install the extra `parity` (README, Testing)"
+)
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    """Says at the top of the run what it will not show."""
+    return None if HAS_TORCH else f"parity: {WITHOUT_TORCH}"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]):
+    """Skips the comparisons with the PyTorch reference where there is no torch."""
+    if not HAS_TORCH:
+        for item in items:
+            if item.get_closest_marker("parity"):
+                item.add_marker(pytest.mark.skip(reason=WITHOUT_TORCH))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def private_cache(tmp_path_factory) -> Path:
+    """Keeps every test out of the user's cache of weights and compiled programs."""
+    folder = tmp_path_factory.mktemp("samjax_cache")
+    os.environ["SAMJAX_CACHE"] = str(folder)
+    return folder
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """A generator of numbers that are the same in every run."""
+    return np.random.default_rng(0)
+
+
+@pytest.fixture(scope="session")
+def small_config() -> SamConfig:
+    """Sizes of a model that compiles in seconds: 64 pixels, a grid of 8 x 8."""
+    return SamConfig(
+        image_size=64,
+        patch_size=8,
+        embed_dim=32,
+        depth=2,
+        num_heads=2,
+        global_attention_blocks=(1,),
+        window_size=3,
+        decoder_mlp_dim=64,
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny_model(small_config) -> tuple[Sam, dict]:
+    """A small model, and parameters of which none has the value it starts with.
+
+    Fresh parameters hide bugs: position tables and biases are zero in them.
+    """
+    model = Sam(small_config)
+    return model, random_params(model, seed=0)
+
+
+def random_params(model: Sam, seed: int) -> dict:
+    """Fills every parameter of a model with numbers of the scale of trained ones."""
+    side = model.config.image_size
+    prompts = PromptInputs(
+        points=jax.ShapeDtypeStruct((1, 1, 1, 2), np.float32),
+        labels=jax.ShapeDtypeStruct((1, 1, 1), np.int32),
+        masks=jax.ShapeDtypeStruct((1, 1, side // 2, side // 2), np.float32),
+        has_mask=None,
+    )
+    pixels = jax.ShapeDtypeStruct((1, side, side, 3), np.float32)
+    shapes = jax.eval_shape(model.init, jax.random.key(0), pixels, prompts)["params"]
+    generator = np.random.default_rng(seed)
+
+    def fill(path, leaf):
+        noise = generator.standard_normal(leaf.shape).astype(np.float32)
+        match path[-1].key:
+            case "scale":
+                return 1 + 0.1 * noise
+            case "bias":
+                return 0.1 * noise
+            case "kernel":
+                return noise / np.sqrt(np.prod(leaf.shape[:-1]))
+            case _:
+                return 0.5 * noise
+
+    return jax.tree_util.tree_map_with_path(fill, shapes)

@@ -1,0 +1,336 @@
+"""Holds the shape of the repository: layers, sizes, names, docs, and what importing costs.
+
+A rule that has to give somewhere gives by an entry in its table, with the reason beside it.
+"""
+
+import ast
+import dataclasses
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "samjax"
+
+# What each part of samjax may import beside itself. Downward only: a line names
+# parts of lower layers, and the order of the lines is the order of the layers.
+MAY_IMPORT = {
+    "geometry": set(),
+    "models": set(),
+    "sharding": set(),
+    "data": {"geometry"},
+    "visualize": {"geometry"},
+    "checkpoints": {"models", "sharding"},
+    "inference": {"models", "geometry", "sharding", "data"},
+    "compat": {"inference", "checkpoints", "models", "geometry"},
+    "training": {"models", "data", "geometry", "checkpoints", "sharding"},
+    # A suite sees a Predictor, never params.
+    "evaluation": {"inference", "data", "geometry"},
+    "export": {"models", "checkpoints"},
+    "engine": {"inference", "data", "geometry"},
+    "web": {"engine", "inference", "export", "visualize"},
+}
+# The command wires everything together, and the package's face points at everything.
+MAY_IMPORT_ALL = {"cli", "__init__", "__main__"}
+
+FILE_LINES = 400
+FUNCTION_LINES = 60
+LONGER_FILES: dict[str, str] = {}
+LONGER_FUNCTIONS: dict[str, str] = {}
+
+VAGUE_NAMES = {"utils", "util", "helpers", "helper", "common", "misc"}
+HEAVY = ("torch", "tensorflow", "cv2", "grain", "tensorflow_datasets")
+
+
+def python_files(*folders: str) -> list[Path]:
+    """All Python files of the repository's `folders`, sorted."""
+    return sorted(path for name in folders for path in (ROOT / name).rglob("*.py"))
+
+
+def named(paths: list[Path]):
+    """Parametrizes a test by files, each named by its path in the repository."""
+    return pytest.mark.parametrize(
+        "path", paths, ids=lambda path: str(path.relative_to(ROOT))
+    )
+
+
+def part_of(path: Path) -> str:
+    """The part of samjax that a file belongs to: its first folder, or its own name."""
+    return path.relative_to(PACKAGE).with_suffix("").parts[0]
+
+
+def imports_of_samjax(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """Every import of a part of samjax, as (line, part), wherever it stands in a file."""
+    for node in ast.walk(tree):
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"line {node.lineno}: write the import absolutely"
+            module = node.module or ""
+            names = [f"{module}.{alias.name}" for alias in node.names]
+        for name in names:
+            parts = name.split(".")
+            if parts[0] == "samjax":
+                yield node.lineno, parts[1] if len(parts) > 1 else ""
+
+
+@named(python_files("samjax"))
+def test_imports_go_strictly_downward(path: Path):
+    part = part_of(path)
+    if part in MAY_IMPORT_ALL:
+        return
+    assert part in MAY_IMPORT, (
+        f"samjax/{part} has no layer yet: give it a line in MAY_IMPORT, as DESIGN.md's "
+        "section on layers has it"
+    )
+    for line, imported in imports_of_samjax(ast.parse(path.read_text())):
+        allowed = MAY_IMPORT[part] | {part, "__version__"}
+        assert imported in allowed, (
+            f"{path.relative_to(ROOT)}:{line} imports samjax.{imported}, but {part} may "
+            f"import only {sorted(allowed)}"
+        )
+
+
+def test_the_table_of_layers_has_no_upward_line():
+    below: set[str] = set()
+    for part, allowed in MAY_IMPORT.items():
+        assert allowed <= below, (
+            f"{part} may import {allowed - below}, which is not below it"
+        )
+        below.add(part)
+
+
+@named(python_files("samjax"))
+def test_samjax_imports_nothing_of_the_folders_around_it(path: Path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        modules = []
+        if isinstance(node, ast.Import):
+            modules = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            modules = [node.module or ""]
+        roots = {module.split(".")[0] for module in modules}
+        assert not roots & {"configs", "tests", "tools", "notebooks"}
+
+
+@named(python_files("samjax", "configs", "tools", "tests"))
+def test_files_and_functions_stay_small(path: Path):
+    name = str(path.relative_to(ROOT))
+    text = path.read_text()
+    if name not in LONGER_FILES:
+        lines = len(text.splitlines())
+        assert lines <= FILE_LINES, (
+            f"{name} has {lines} lines, the ceiling is {FILE_LINES}"
+        )
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            if f"{name}:{node.name}" in LONGER_FUNCTIONS:
+                continue
+            lines = lines_without_docstring(node)
+            assert lines <= FUNCTION_LINES, (
+                f"{name}:{node.lineno} {node.name} has {lines} lines, the ceiling is "
+                f"{FUNCTION_LINES}"
+            )
+
+
+def lines_without_docstring(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """The lines of a function that a reader has to follow."""
+    assert node.end_lineno is not None
+    lines = node.end_lineno - node.lineno + 1
+    first = node.body[0]
+    if ast.get_docstring(node) is not None and first.end_lineno is not None:
+        lines -= first.end_lineno - first.lineno + 1
+    return lines
+
+
+def test_every_exemption_from_the_sizes_is_still_needed():
+    for name, reason in LONGER_FILES.items():
+        assert reason
+        assert len((ROOT / name).read_text().splitlines()) > FILE_LINES
+    for name, reason in LONGER_FUNCTIONS.items():
+        assert reason
+        path, function = name.split(":")
+        found = [
+            node
+            for node in ast.walk(ast.parse((ROOT / path).read_text()))
+            if isinstance(node, ast.FunctionDef) and node.name == function
+        ]
+        assert any(lines_without_docstring(node) > FUNCTION_LINES for node in found)
+
+
+def test_nothing_has_a_name_that_says_nothing():
+    for path in python_files("samjax", "configs", "tools", "tests"):
+        vague = VAGUE_NAMES & set(path.relative_to(ROOT).with_suffix("").parts)
+        assert not vague, f"{path}: name the concept, not {vague}"
+
+
+@named(python_files("samjax"))
+def test_everything_public_has_a_docstring(path: Path):
+    tree = ast.parse(path.read_text())
+    assert ast.get_docstring(tree), (
+        f"{path.relative_to(ROOT)} does not say what it is for"
+    )
+
+    def check(body: list[ast.stmt], owner: str):
+        for node in body:
+            if not isinstance(node, (ast.ClassDef, ast.FunctionDef)):
+                continue
+            # Flax calls `setup`; the class says what it sets up.
+            if node.name.startswith("_") or node.name == "setup":
+                continue
+            assert ast.get_docstring(node), (
+                f"{path.relative_to(ROOT)}:{node.lineno} {owner}{node.name} has no docstring"
+            )
+            if isinstance(node, ast.ClassDef):
+                check(node.body, f"{node.name}.")
+
+    check(tree.body, "")
+
+
+@named(python_files("configs"))
+def test_every_config_builds(path: Path):
+    spec = importlib.util.spec_from_file_location("config", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert module.__doc__, (
+        "a config says its command, hardware, time and expected score"
+    )
+    config = module.get_config()
+    assert dataclasses.is_dataclass(config)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        setattr(config, dataclasses.fields(config)[0].name, None)
+
+
+@named(sorted((ROOT / "tests").rglob("*_test.py")))
+def test_tests_that_need_torch_skip_without_it(path: Path):
+    text = path.read_text()
+    tree = ast.parse(text)
+    reference = {"torch", "transformers", "segment_anything", "tests.reference"}
+    if reference & imported(ast.walk(tree)):
+        assert "mark.parity" in text, (
+            "mark the tests that need torch pytest.mark.parity"
+        )
+    if reference & imported(tree.body):
+        assert "importorskip(" in text, (
+            'write pytest.importorskip("torch") before the imports that need it'
+        )
+
+
+def imported(nodes: Iterable[ast.AST]) -> set[str]:
+    """The modules that import statements among `nodes` name, and their packages."""
+    modules = set()
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            modules |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            modules |= {node.module or ""}
+            modules |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return modules | {module.split(".")[0] for module in modules}
+
+
+def fresh_interpreter(code: str) -> str:
+    """Runs `code` in a new Python in the repository's root and returns what it printed."""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        check=False,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env=os.environ | {"JAX_PLATFORMS": "cpu"},
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_importing_samjax_is_light():
+    code = (
+        "import time, jax; start = time.process_time(); import samjax; "
+        "print(time.process_time() - start)"
+    )
+    assert float(fresh_interpreter(code)) < 1.0
+
+
+def test_the_public_names_load_nothing_heavy():
+    code = (
+        "import sys, samjax; [getattr(samjax, name) for name in samjax.__all__]; "
+        f"print([name for name in {HEAVY!r} if name in sys.modules])"
+    )
+    assert fresh_interpreter(code) == "[]"
+
+
+def test_a_name_that_samjax_lacks_is_an_attribute_error():
+    import samjax
+
+    assert set(samjax.__all__) <= set(dir(samjax))
+    with pytest.raises(AttributeError, match="no_such_name"):
+        samjax.no_such_name  # noqa: B018
+
+
+def test_constraints_hold_exact_versions_and_name_no_host():
+    files = sorted((ROOT / "constraints").glob("*.txt"))
+    assert [path.name for path in files] == ["python3.11.txt", "python3.12.txt"]
+    for path in files:
+        for line in path.read_text().splitlines():
+            assert re.fullmatch(r"#.*|[A-Za-z0-9._-]+==[A-Za-z0-9.]+", line), line
+            assert "://" not in line
+    assert "jax==0.10.2" in files[0].read_text()
+    assert re.search(r"^jax==0\.12\.", files[1].read_text(), re.MULTILINE)
+
+
+def test_no_file_names_a_folder_of_somebodys_machine():
+    # Written in two pieces so that this file does not match itself.
+    machine = re.compile("/(" + "root|work|Users" + r")/\w|/home/" + r"(?!user\b)\w")
+    suffixes = {".py", ".md", ".toml", ".txt", ".yml", ".yaml", ".sh", ".json", ""}
+    for path in repository_files():
+        if path.suffix in suffixes:
+            found = machine.search(path.read_text())
+            assert not found, f"{path.relative_to(ROOT)} names {found and found[0]}"
+
+
+def repository_files() -> Iterator[Path]:
+    """The files of the repository, without what building and running leave in it."""
+    for path in sorted(ROOT.iterdir()):
+        if path.is_file():
+            yield path
+    folders = [
+        ".ci",
+        ".github",
+        "configs",
+        "constraints",
+        "docs",
+        "notebooks",
+        "samjax",
+        "tests",
+        "tools",
+    ]
+    for folder in folders:
+        for path in sorted((ROOT / folder).rglob("*")):
+            if path.is_file() and "__pycache__" not in path.parts:
+                yield path
+
+
+def test_the_changelog_has_a_place_for_what_is_not_released():
+    text = (ROOT / "CHANGELOG.md").read_text()
+    assert "\n## [Unreleased]\n" in text
+
+
+def test_the_python_of_the_readme_runs(monkeypatch):
+    blocks = re.findall(
+        r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL
+    )
+    assert blocks
+    monkeypatch.chdir(ROOT)
+    names: dict = {}
+    for block in blocks:
+        exec(compile(block, "README.md", "exec"), names)  # noqa: S102
+    masks = names["masks"]
+    assert masks.masks.dtype == bool and masks.masks.any()
+    assert masks.masks.shape[0] == masks.scores.shape[0] == masks.logits.shape[0]
