@@ -1,0 +1,1 @@
+"""Scenes, records and formats that samjax trains on and writes."""

@@ -1,0 +1,147 @@
+"""From linear light to the picture that a camera saves, 0 to 255.
+
+Focus, vignette, exposure, white balance, tone, sensor noise and JPEG compression. Each
+can be weak or absent, so that clean pictures occur too.
+"""
+
+import math
+from functools import lru_cache
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from samjax.data.synthetic.draws import Draws
+
+_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+_BLOCK = 8
+
+
+def photograph(
+    light: Float[Array, "3 h w"],
+    blur: Float[Array, "h w"],
+    draws: Draws,
+    key: PRNGKeyArray,
+) -> Float[Array, "h w 3"]:
+    """Takes the picture.
+
+    Args:
+        light: Linear light.
+        blur: How far out of focus each pixel is, 0 to 1.
+        draws: Where the camera's settings are read.
+        key: Seeds the sensor's noise.
+    """
+    size = light.shape[-1]
+    light = _focus(light, blur, draws)
+    light = light * _vignette(size, draws)[None]
+    balance = jnp.exp(draws.between(-0.12, 0.12, 3))
+    light = light * balance[:, None, None]
+    image = _tone(light, draws)
+    image = _sense(image, draws, key)
+    image = jnp.where(draws.chance(0.5), _compress(image, draws), image)
+    grey = jnp.tensordot(jnp.asarray(_LUMA), image, 1)[None]
+    image = jnp.where(draws.chance(0.06), grey, image)
+    return jnp.moveaxis(jnp.round(jnp.clip(image, 0, 1) * 255), 0, -1)
+
+
+def develop(light: Float[Array, "3 h w"]) -> Float[Array, "h w 3"]:
+    """Shows linear light as it is, without a camera's faults."""
+    image = jnp.clip(_expose(light, 0.2), 0, 1) ** (1 / 2.2)
+    return jnp.moveaxis(jnp.round(image * 255), 0, -1)
+
+
+def _focus(light, blur, draws):
+    size = light.shape[-1]
+    width = draws.log_between(0.004, 0.02)
+    focused = draws.chance(0.6)
+    # Everything may be slightly soft, or what lies out of focus very soft.
+    soft = _gaussian(light, width)
+    amount = jnp.where(focused, 0.0, jnp.clip(2.5 * blur - 1.2, 0, 1))
+    amount = _gaussian(amount[None], jnp.minimum(width, 0.006))
+    light = light + amount * (soft - light)
+    # A lens spreads a point over about a pixel, which also smooths jagged outlines.
+    spread = draws.between(0.35, 0.75)
+    spread = jnp.where(draws.chance(0.15), 2 * spread, spread)
+    return _gaussian(light, spread / size)
+
+
+def _gaussian(planes: Float[Array, "c h w"], width) -> Float[Array, "c h w"]:
+    """Blurs by a deviation given in image sides, as two matrix products."""
+    size = planes.shape[-1]
+    at = (jnp.arange(size) + 0.5) / size
+    distance = (at[:, None] - at[None]) / jnp.maximum(width, 0.25 / size)
+    weights = jnp.exp(-0.5 * distance**2)
+    weights = weights / weights.sum(1, keepdims=True)
+    return weights @ (planes @ weights.T)
+
+
+def _vignette(size, draws):
+    at = (jnp.arange(size) + 0.5) / size - 0.5
+    square = at[:, None] ** 2 + at[None] ** 2
+    return jnp.exp(-draws.between(0.0, 1.0) * draws.chance(0.5) * square)
+
+
+def _expose(light, target):
+    """Scales to a mean brightness, as automatic exposure does."""
+    luminance = jnp.tensordot(jnp.asarray(_LUMA), light, 1)
+    return light * (target / (luminance.mean() + 1e-3))
+
+
+def _tone(light, draws):
+    light = _expose(light, draws.log_between(0.07, 0.4))
+    shoulder = draws.between(0.0, 0.6)
+    light = light * (1 + shoulder * light) / (1 + light * (0.3 + shoulder))
+    image = jnp.clip(light, 1e-5, 1.2) ** draws.between(0.38, 0.52)
+    grey = jnp.tensordot(jnp.asarray(_LUMA), image, 1)[None]
+    image = grey + draws.between(0.6, 1.25) * (image - grey)
+    contrast = draws.between(0.75, 1.3)
+    return jnp.clip(0.45 + contrast * (image - 0.45) + draws.between(-0.05, 0.05), 0, 1)
+
+
+def _sense(image, draws, key):
+    """Adds shot noise, which grows with the light, and read noise."""
+    shot = draws.uniform() ** 3 * 0.06
+    read = draws.uniform() ** 3 * 0.04
+    bits = jax.random.bits(key, image.shape, jnp.uint32)
+    # The sum of a word's four bytes is normal enough for a sensor and needs no log.
+    halves = (bits & 0xFF00FF) + ((bits >> 8) & 0xFF00FF)
+    total = (halves & 0xFFFF) + (halves >> 16)
+    normal = (total.astype(jnp.float32) - 510) / 147.8
+    return image + normal * jnp.sqrt(shot**2 * image + read**2)
+
+
+def _compress(image, draws):
+    """JPEG's loss: coarser colour, rounded cosine coefficients of 8 x 8 blocks."""
+    luma = jnp.tensordot(jnp.asarray(_LUMA), image, 1)
+    chroma = jnp.stack([image[2] - luma, image[0] - luma])
+    size = luma.shape[-1]
+    halves = chroma.reshape(2, size // 2, 2, size // 2, 2).mean((2, 4))
+    chroma = jnp.repeat(jnp.repeat(halves, 2, 1), 2, 2)
+    step = draws.log_between(0.004, 0.05)
+    luma = _quantize(luma[None], step)[0]
+    chroma = _quantize(chroma, 1.5 * step)
+    blue, red = chroma[0] + luma, chroma[1] + luma
+    green = (luma - _LUMA[0] * red - _LUMA[2] * blue) / _LUMA[1]
+    return jnp.stack([red, green, blue])
+
+
+def _quantize(planes, step):
+    count, size = planes.shape[0], planes.shape[-1]
+    basis = jnp.asarray(_cosines())
+    blocks = planes.reshape(count, size // _BLOCK, _BLOCK, size // _BLOCK, _BLOCK)
+    steps = step * (1 + 0.6 * (jnp.arange(8)[:, None] + jnp.arange(8)[None]))
+    steps = steps[None, None, :, None, :]
+    waves = jnp.einsum("cyixj,ui,vj->cyuxv", blocks, basis, basis)
+    waves = jnp.round(waves / steps) * steps
+    blocks = jnp.einsum("cyuxv,ui,vj->cyixj", waves, basis, basis)
+    return blocks.reshape(planes.shape)
+
+
+@lru_cache(maxsize=1)
+def _cosines() -> Float[np.ndarray, "8 8"]:
+    """The orthonormal discrete cosine transform of eight samples."""
+    wave, at = np.arange(_BLOCK)[:, None], np.arange(_BLOCK)[None]
+    basis = np.cos(math.pi * (2 * at + 1) * wave / (2 * _BLOCK)) * math.sqrt(2 / _BLOCK)
+    basis[0] /= math.sqrt(2)
+    return basis.astype(np.float32)

@@ -1,0 +1,187 @@
+"""Parts of an object and parts of those, in the frame of the object.
+
+A part is a box (an inset, a limb, or, when it is far and huge, all beyond a line), a rim
+along the outline, or a grid of small boxes such as the windows of a house. A part has at
+most one part of its own, or the boxes of its grid are its parts.
+"""
+
+from operator import itemgetter
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from samjax.data.synthetic.draws import Draws
+from samjax.data.synthetic.shapes import Box, box_distance, box_frame, sample_box
+
+MAX_PARTS = 4  # the body and three more
+MAX_SUBPARTS = 8
+_INSET, _LIMB, _CUT, _RIM, _GRID = range(5)
+_KIND_WEIGHTS = (0.28, 0.26, 0.22, 0.08, 0.16)
+
+
+class Parts(NamedTuple):
+    """The parts of one object beside its body, along the first axis.
+
+    Attributes:
+        present: Whether the part is there.
+        box: The part's box.
+        limb: Whether it reaches beyond the outline.
+        behind: Whether a limb goes behind the body.
+        rim: Width of the rim, 0 when the part is a box.
+        grid: Columns and rows of its grid.
+        spacing: Distance of neighbours in the grid.
+        has_sub: Whether the part has a part of its own.
+        sub: That part's box, in the frame of the part's box.
+    """
+
+    present: Bool[Array, " parts"]
+    box: Box
+    limb: Bool[Array, " parts"]
+    behind: Bool[Array, " parts"]
+    rim: Float[Array, " parts"]
+    grid: Float[Array, "parts 2"]
+    spacing: Float[Array, "parts 2"]
+    has_sub: Bool[Array, " parts"]
+    sub: Box
+
+
+def divide(
+    parts: Parts,
+    distance: Float[Array, "h w"],
+    u: Float[Array, "h w"],
+    v: Float[Array, "h w"],
+) -> tuple[
+    Float[Array, "h w"], Int[Array, "h w"], Float[Array, "h w"], Float[Array, "h w"]
+]:
+    """Divides an object into its parts.
+
+    Args:
+        parts: The parts.
+        distance: The implicit function of the body.
+        u: Coordinate in the folded frame of the object.
+        v: The other coordinate.
+
+    Returns:
+        The implicit function of the object with its limbs; the leaf at each pixel
+        (`part * MAX_SUBPARTS + subpart`, part 0 the body); the depth below the nearest
+        edge of body or limb, for relief; the distance to the nearest inner boundary.
+    """
+    body = distance
+    leaf = jnp.zeros(distance.shape, jnp.int32)
+    depth = -distance
+    crease = jnp.full_like(distance, 9.0)
+    for index in range(1, parts.present.shape[0] + 1):
+        part = jax.tree.map(itemgetter(index - 1), parts)
+        part_distance, subpart, sub_crease = _part(part, body, u, v)
+        limb = part.present & part.limb
+        outside = jnp.where(limb, part_distance, jnp.inf)
+        inside = (part_distance < 0) & part.present
+        inside &= (body < 0) | part.limb
+        inside &= ~(part.behind & (body < 0))
+        distance = jnp.minimum(distance, outside)
+        leaf = jnp.where(inside, index * MAX_SUBPARTS + subpart, leaf)
+        depth = jnp.where(inside & limb, -part_distance, depth)
+        edge = jnp.where(part.present, jnp.abs(part_distance), 9.0)
+        edge = jnp.where(part.behind, jnp.abs(body), edge)
+        crease = jnp.minimum(crease, jnp.where(inside, sub_crease, 9.0))
+        crease = jnp.minimum(crease, jnp.where(part.behind & ~inside, 9.0, edge))
+    return distance, leaf, depth, crease
+
+
+def _part(part, body, u, v):
+    """One part's distance, its subpart index and the distance to its subpart's edge."""
+    x, y = box_frame(part.box, u, v)
+    columns, rows = part.grid
+    column = jnp.clip(jnp.floor(x / part.spacing[0] + columns / 2), 0, columns - 1)
+    row = jnp.clip(jnp.floor(y / part.spacing[1] + rows / 2), 0, rows - 1)
+    x = x - (column - (columns - 1) / 2) * part.spacing[0]
+    y = y - (row - (rows - 1) / 2) * part.spacing[1]
+    # The frame is done with: what is left of the box is its form at the origin.
+    form = part.box._replace(center=jnp.zeros(2), turn=jnp.array([1.0, 0.0]))
+    distance = jnp.where(part.rim > 0, -body - part.rim, box_distance(form, x, y))
+    cell = (row * columns + column).astype(jnp.int32)
+    sub_distance = jnp.where(part.has_sub, box_distance(part.sub, x, y), 9.0)
+    subpart = jnp.where(columns * rows > 1, cell, (sub_distance < 0).astype(jnp.int32))
+    return distance, subpart, jnp.abs(sub_distance)
+
+
+def sample_parts(draws: Draws, count: int) -> Parts:
+    """Draws up to `count` parts of an object."""
+    wanted = draws.pick((0.28, *([0.72 / max(count, 1)] * count)))
+    if count == 0:
+        sample = jax.tree.map(lambda x: x[None][:0], _sample_part(draws, False))
+        return sample
+    present = [wanted > index for index in range(count)]
+    sampled = [_sample_part(draws, one) for one in present]
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *sampled)
+
+
+def _sample_part(draws: Draws, present) -> Parts:
+    kind = draws.pick(_KIND_WEIGHTS)
+    inset = sample_box(draws, center=0.55, low=0.12, high=0.6)
+    limb = _sample_limb(draws)
+    cut = _sample_cut(draws)
+    pane = sample_box(draws, center=0.2, low=0.07, high=0.2)
+    box = jax.tree.map(
+        lambda *leaves: jnp.stack(leaves)[kind], inset, limb, cut, inset, pane
+    )
+    columns = 1.0 + draws.pick((1.0, 2.0, 2.0, 2.0))
+    rows = jnp.where(
+        columns > 2, 1.0 + draws.pick((1.0, 1.0)), 2.0 + draws.pick((1.0, 1.0))
+    )
+    grid = jnp.where(kind == _GRID, jnp.stack([columns, rows]), 1.0)
+    spacing = 2 * pane.half * draws.between(1.15, 1.7, 2)
+    sub = sample_box(draws, center=0.5, low=0.25, high=0.7)
+    halved = _sample_cut(draws)
+    small = draws.chance(0.6)
+    sub = jax.tree.map(lambda a, b: jnp.where(small, a, b), sub, halved)
+    # A part's part is drawn for a part of unit size and shrinks with it.
+    size = jnp.where(kind == _CUT, 0.6, box.half.min())
+    sub = sub._replace(
+        center=sub.center * size, half=sub.half * size, corner=sub.corner * size
+    )
+    return Parts(
+        present=jnp.asarray(present),
+        box=box,
+        limb=kind == _LIMB,
+        behind=(kind == _LIMB) & draws.chance(0.4),
+        rim=jnp.where(kind == _RIM, draws.between(0.06, 0.25), 0.0),
+        grid=grid,
+        spacing=spacing,
+        has_sub=draws.chance(0.45) & (kind != _GRID) & (kind != _RIM),
+        sub=sub,
+    )
+
+
+def _sample_limb(draws: Draws) -> Box:
+    """A longish box that starts inside the outline and points outwards."""
+    box = sample_box(draws, center=0.0, low=0.12, high=0.35)
+    angle = draws.angle()
+    length = draws.log_between(0.2, 0.9)
+    reach = draws.between(0.6, 0.8) + 0.8 * length
+    turn = jnp.stack([jnp.cos(angle), jnp.sin(angle)])
+    half = jnp.stack([length, jnp.minimum(box.half[1], length)])
+    return box._replace(
+        center=reach * turn,
+        turn=turn,
+        half=half,
+        corner=jnp.minimum(box.corner, half.min()),
+    )
+
+
+def _sample_cut(draws: Draws) -> Box:
+    """A box or disc so large that one side is seen: all beyond a line or a curve."""
+    angle = draws.angle()
+    turn = jnp.stack([jnp.cos(angle), jnp.sin(angle)])
+    straight = draws.chance(0.55)
+    radius = jnp.where(straight, 6.0, draws.log_between(0.9, 5.0))
+    return Box(
+        center=(radius + draws.between(-0.5, 0.6)) * turn,
+        turn=turn,
+        half=jnp.stack([radius, radius]),
+        corner=jnp.where(straight, 0.0, radius),
+        taper=jnp.zeros(()),
+        bend=jnp.zeros(()),
+    )

@@ -1,0 +1,81 @@
+"""Procedural scenes: a picture and its masks as a pure function of a key.
+
+    key -> noise planes, palette, ground, things        (draws of a few thousand numbers)
+        -> owner of each pixel, far to near             (`raster`: outlines and shadows)
+        -> linear light                                 (`lighting`: one pass)
+        -> picture                                      (`camera`)
+        -> masks                                        (`masks`: ranges of owners)
+
+Lengths are fractions of the image's side, so a key is the same scene at every size.
+"""
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+
+from samjax.data.synthetic.camera import develop, photograph
+from samjax.data.synthetic.config import SceneConfig
+from samjax.data.synthetic.draws import Draws
+from samjax.data.synthetic.lighting import sample_light, shade, surface_table
+from samjax.data.synthetic.masks import choose_masks
+from samjax.data.synthetic.materials import sample_palette
+from samjax.data.synthetic.noise import noise_planes
+from samjax.data.synthetic.objects import sample_ground, sample_things
+from samjax.data.synthetic.raster import paint
+
+_DRAWS = 2048  # more than a scene's choices beside its things
+
+
+class Scene(NamedTuple):
+    """A drawn scene.
+
+    Attributes:
+        image: RGB, whole numbers from 0 to 255.
+        masks: What is visible of each mask; all False where not valid.
+        valid: Whether the mask is there; valid masks come first.
+        level: 0 whole, 1 part, 2 part of a part.
+        parent: Index of the mask that this one is a part of, -1 for none.
+    """
+
+    image: Float[Array, "h w 3"]
+    masks: Bool[Array, "k h w"]
+    valid: Bool[Array, " k"]
+    level: Int[Array, " k"]
+    parent: Int[Array, " k"]
+
+
+@partial(jax.jit, static_argnames="config")
+def draw_scene(key: PRNGKeyArray, config: SceneConfig) -> Scene:
+    """Draws a scene.
+
+    Compiled once per config. Many scenes: `jax.lax.map` over keys on a CPU, where an
+    outline's family is then a real branch; `jax.vmap` on an accelerator.
+
+    Args:
+        key: Decides everything.
+        config: What may occur.
+    """
+    noise_key, draws_key, things_key, sensor_key, masks_key = jax.random.split(key, 5)
+    planes = noise_planes(noise_key, config.size)
+    draws = Draws(jax.random.uniform(draws_key, (_DRAWS,)))
+    palette = sample_palette(draws)
+    ground = sample_ground(draws, palette)
+    light = sample_light(draws)
+    things = sample_things(things_key, palette, config)
+    canvas = paint(things, ground, planes, -light.direction[:2])
+    surfaces = surface_table(things, ground)
+    radiance, blur = shade(canvas, surfaces, planes, light, config.num_objects, draws)
+    if config.camera:
+        image = photograph(radiance, blur, draws, sensor_key)
+    else:
+        image = develop(radiance)
+    chosen = choose_masks(canvas.owner, masks_key, config)
+    return Scene(image, chosen.masks, chosen.valid, chosen.level, chosen.parent)
+
+
+@partial(jax.jit, static_argnames="config")
+def draw_scenes(keys: PRNGKeyArray, config: SceneConfig) -> Scene:
+    """Draws a batch of scenes, one after the other: the fast way on a CPU."""
+    return jax.lax.map(lambda key: draw_scene(key, config), keys)

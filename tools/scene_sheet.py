@@ -1,0 +1,85 @@
+"""Writes a contact sheet of drawn scenes, plain and with their masks laid over.
+
+python tools/scene_sheet.py --out /tmp/sheet.png --size 256 --count 12
+"""
+
+import os
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import jax
+import numpy as np
+import tyro
+from jaxtyping import Bool, Float
+from PIL import Image
+
+from samjax.data.synthetic import Scene, SceneConfig, draw_scene
+
+
+@dataclass(frozen=True, kw_only=True)
+class SheetConfig:
+    """What the sheet shows.
+
+    Attributes:
+        out: PNG file to write.
+        size: Side of each scene in pixels.
+        count: Number of scenes.
+        columns: Scenes per row.
+        seed: First seed; scenes take consecutive ones.
+        overlay: Whether each scene is shown a second time with its masks.
+        scene: What the scenes may contain; its size is ignored.
+    """
+
+    out: Path = Path("scene_sheet.png")
+    size: int = 256
+    count: int = 12
+    columns: int = 4
+    seed: int = 0
+    overlay: bool = True
+    scene: SceneConfig = field(default_factory=SceneConfig)
+
+
+def main(config: SheetConfig) -> None:
+    """Draws the scenes and writes the sheet."""
+    scene_config = replace(config.scene, size=config.size)
+    tiles = []
+    for seed in range(config.seed, config.seed + config.count):
+        scene = jax.device_get(draw_scene(jax.random.key(seed), scene_config))
+        tile = [scene.image]
+        if config.overlay:
+            tile.append(overlay(scene))
+        tiles.append(np.concatenate(tile, 1))
+    blank = np.zeros_like(tiles[0])
+    tiles += [blank] * (-len(tiles) % config.columns)
+    rows = [
+        np.concatenate(tiles[at : at + config.columns], 1)
+        for at in range(0, len(tiles), config.columns)
+    ]
+    sheet = Image.fromarray(np.concatenate(rows).astype(np.uint8))
+    temporary = config.out.with_name(f".{config.out.name}.tmp")
+    sheet.save(temporary, format="PNG")
+    os.replace(temporary, config.out)
+    print(f"{config.out}: {config.count} scenes of {config.size} pixels")
+
+
+def overlay(scene: Scene) -> Float[np.ndarray, "h w 3"]:
+    """Lays the valid masks over the picture, large ones first, outlines in white."""
+    image = np.asarray(scene.image, np.float32) * 0.5
+    masks = np.asarray(scene.masks)[np.asarray(scene.valid)]
+    colours = np.random.default_rng(0).uniform(30, 255, (len(masks), 3))
+    order = np.argsort(-masks.sum((1, 2)))
+    for mask, colour in zip(masks[order], colours, strict=True):
+        image[mask] = 0.5 * image[mask] + 0.5 * colour
+        image[_outline(mask)] = 255
+    return image
+
+
+def _outline(mask: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
+    inner = mask.copy()
+    inner[1:] &= mask[:-1]
+    inner[:, 1:] &= mask[:, :-1]
+    return mask & ~inner
+
+
+if __name__ == "__main__":
+    main(tyro.cli(SheetConfig))
