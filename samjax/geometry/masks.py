@@ -1,0 +1,162 @@
+"""Boolean masks: run-length coding in the COCO form, areas, overlaps.
+
+COCO codes a mask column by column: the lengths of alternating runs of zeros and ones,
+zeros first (so a mask whose first pixel is set starts with a run of length 0). For JSON
+the lengths
+become text: from the fourth run on each is replaced by its difference to the run two
+before, and every number is written in groups of five bits, low groups first, as
+characters from 48 on, with a sixth bit that says that more groups follow. SA-1B, COCO
+and LVIS use this text. The code here gives the same bytes as pycocotools.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypedDict
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+
+class Rle(TypedDict):
+    """A run-length coded mask, as it stands in JSON.
+
+    Attributes:
+        size: [h, w] of the mask.
+        counts: COCO's text form of the run lengths.
+    """
+
+    size: list[int]
+    counts: str
+
+
+def encode_rle(mask: Bool[np.ndarray, "h w"]) -> Rle:
+    """Codes a mask in COCO's compressed form, byte for byte as pycocotools does."""
+    return Rle(size=list(mask.shape), counts=counts_to_text(mask_to_counts(mask)))
+
+
+def decode_rle(rle: Rle | Mapping[str, Any]) -> Bool[np.ndarray, "h w"]:
+    """Reads a mask back. `counts` may be text, bytes, or a list of run lengths.
+
+    Raises:
+        ValueError: the counts are malformed or do not add up to the size.
+    """
+    height, width = (int(side) for side in rle["size"])
+    return counts_to_mask(_run_lengths(rle), (height, width))
+
+
+def rle_area(rle: Rle | Mapping[str, Any]) -> int:
+    """Returns the number of pixels in a coded mask, without decoding its pixels."""
+    return int(_run_lengths(rle)[1::2].sum())
+
+
+def mask_to_counts(mask: Bool[np.ndarray, "h w"]) -> Int[np.ndarray, " r"]:
+    """Returns the lengths of the runs of a mask, column by column, zeros first."""
+    pixels = mask.T.reshape(-1)
+    changes = np.flatnonzero(pixels[1:] != pixels[:-1]) + 1
+    starts = [0, 0] if pixels.size and pixels[0] else [0]
+    return np.diff(np.concatenate([starts, changes, [pixels.size]]))
+
+
+def counts_to_mask(
+    counts: Int[np.ndarray, " r"], size: tuple[int, int]
+) -> Bool[np.ndarray, "h w"]:
+    """Returns the mask of `size` (h, w) whose column-wise runs have these lengths.
+
+    Raises:
+        ValueError: a run is negative, or the runs do not add up to h * w.
+    """
+    height, width = size
+    if min(height, width) < 0 or (counts < 0).any() or counts.sum() != height * width:
+        raise ValueError(
+            f"got runs that add up to {int(counts.sum())} (smallest "
+            f"{int(counts.min(initial=0))}) for a mask of {size=}, expected "
+            f"{height * width} pixels: the record is damaged, or its size is of "
+            "another image"
+        )
+    pixels = np.repeat(np.arange(len(counts)) % 2 == 1, counts)
+    return np.ascontiguousarray(pixels.reshape(width, height).T)
+
+
+def counts_to_text(counts: Int[np.ndarray, " r"]) -> str:
+    """Writes run lengths as COCO's text."""
+    values = counts.astype(np.int64)
+    values[3:] -= counts[1:-2]
+    groups, present = [], []
+    unfinished = np.ones(len(values), bool)
+    while unfinished.any():
+        present.append(unfinished)
+        group = values & 0x1F
+        values = values >> 5
+        # A number ends when the rest is only copies of the sign bit just written.
+        unfinished = present[-1] & np.where(group & 0x10, values != -1, values != 0)
+        groups.append(group | (unfinished << 5))
+    codes = (
+        np.stack(groups, axis=1)[np.stack(present, axis=1)] if groups else np.array([])
+    )
+    return (codes + 48).astype(np.uint8).tobytes().decode("ascii")
+
+
+def text_to_counts(text: str | bytes) -> Int[np.ndarray, " r"]:
+    """Reads run lengths from COCO's text.
+
+    Raises:
+        ValueError: the text has characters or endings that the code cannot produce.
+    """
+    data = text.encode("latin-1", "replace") if isinstance(text, str) else text
+    codes = np.frombuffer(data, np.uint8).astype(np.int64) - 48
+    ends = np.flatnonzero((codes & 0x20) == 0)
+    if not codes.size:
+        return np.zeros(0, np.int64)
+    if (
+        codes.min() < 0
+        or codes.max() > 63
+        or not ends.size
+        or ends[-1] != len(codes) - 1
+    ):
+        raise ValueError(
+            f"got run lengths {data[:20]!r}..., expected COCO's compressed counts "
+            "(characters '0' to 'o', the last number complete): the text is damaged "
+            "or is not run-length code"
+        )
+    starts = np.concatenate([[0], ends[:-1] + 1])
+    place = np.arange(len(codes)) - np.repeat(starts, ends - starts + 1)
+    if place.max() > 6:
+        raise ValueError(
+            "got a run length of more than 35 bits in COCO's compressed counts, "
+            "expected at most 2**32 pixels: the text is damaged"
+        )
+    values = np.add.reduceat((codes & 0x1F) << (5 * place), starts)
+    negative = (codes[ends] & 0x10) != 0
+    values -= np.where(negative, np.int64(1) << (5 * (place[ends] + 1)), 0)
+    # Undo the differences: odd runs and even runs are two chains; run 2 stands alone.
+    values[1::2] = np.cumsum(values[1::2])
+    values[2::2] = np.cumsum(values[2::2])
+    return values
+
+
+def mask_iou(
+    masks: Bool[np.ndarray, "n h w"], others: Bool[np.ndarray, "m h w"]
+) -> Float[np.ndarray, "n m"]:
+    """Returns the intersection over union of every mask with every other.
+
+    Two empty masks have 0, never NaN.
+    """
+    left, right = masks.reshape(len(masks), -1), others.reshape(len(others), -1)
+    intersection = np.zeros((len(left), len(right)))
+    # Float32 products are exact up to 2**24 pixels, and are much faster than boolean
+    # ones.
+    for start in range(0, left.shape[1], 1 << 20):
+        part = slice(start, start + (1 << 20))
+        intersection += left[:, part].astype(np.float32) @ right[:, part].T.astype(
+            np.float32
+        )
+    union = left.sum(axis=1)[:, None] + right.sum(axis=1)[None, :] - intersection
+    return intersection / np.where(union > 0, union, 1.0)
+
+
+def _run_lengths(rle: Rle | Mapping[str, Any]) -> np.ndarray:
+    counts = rle["counts"]
+    if isinstance(counts, (str, bytes)):
+        return text_to_counts(counts)
+    return np.asarray(counts, np.int64)

@@ -1,0 +1,67 @@
+"""Boxes: areas, overlaps, and boxes of masks as the release writes them."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from samjax.geometry.boxes import box_area, box_iou, boxes_from_masks
+
+some_masks = hnp.arrays(bool, hnp.array_shapes(min_dims=3, max_dims=3, max_side=9))
+
+
+def test_area_is_the_product_of_sides_and_never_negative():
+    boxes = np.array([[0, 0, 4, 5], [2.5, 1, 3, 3], [4, 4, 2, 9]])
+    np.testing.assert_array_equal(box_area(boxes), [20, 1, 0])
+
+
+def test_iou_of_known_boxes():
+    boxes = np.array([[0, 0, 2, 2], [1, 1, 3, 3], [5, 5, 6, 6], [1, 1, 1, 1]])
+    iou = box_iou(boxes, boxes[:2])
+    np.testing.assert_allclose(iou, [[1, 1 / 7], [1 / 7, 1], [0, 0], [0, 0]])
+
+
+def test_iou_of_boxes_without_area_is_zero_not_nan():
+    point = np.array([[3, 3, 3, 3]])
+    assert box_iou(point, point) == 0
+
+
+@given(st.data())
+def test_iou_is_symmetric_and_between_zero_and_one(data):
+    boxes = data.draw(hnp.arrays(np.float64, (5, 4), elements=st.floats(-50, 50)))
+    boxes = np.concatenate(
+        [
+            np.minimum(boxes[:, :2], boxes[:, 2:]),
+            np.maximum(boxes[:, :2], boxes[:, 2:]),
+        ],
+        axis=1,
+    )
+    iou = box_iou(boxes, boxes)
+    assert (iou >= 0).all() and (iou <= 1 + 1e-12).all()
+    np.testing.assert_allclose(iou, iou.T)
+
+
+@given(some_masks)
+def test_mask_boxes_are_the_extreme_pixels(masks):
+    """Trap 4f: indices are inclusive, so one pixel has a box without area."""
+    for mask, box in zip(masks, boxes_from_masks(masks), strict=True):
+        rows, columns = np.nonzero(mask)
+        if rows.size:
+            expected = [columns.min(), rows.min(), columns.max(), rows.max()]
+        else:
+            expected = [0, 0, 0, 0]
+        np.testing.assert_array_equal(box, expected)
+
+
+@pytest.mark.parity
+@given(some_masks)
+def test_mask_boxes_equal_the_reference(masks):
+    torch = pytest.importorskip("torch")
+    from tests.reference import import_reference
+
+    import_reference()
+    from segment_anything.utils.amg import batched_mask_to_box
+
+    expected = batched_mask_to_box(torch.from_numpy(masks)).numpy()
+    np.testing.assert_array_equal(boxes_from_masks(masks), expected)
