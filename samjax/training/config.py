@@ -1,0 +1,122 @@
+"""What a training run is: every part's config, and the stages it goes through."""
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Literal
+
+from samjax.data.synthetic.config import SceneConfig
+from samjax.models.sam import SamConfig
+from samjax.training.losses import LossConfig
+from samjax.training.optimizer import OptimizerConfig
+from samjax.training.prompt_simulation import PromptSimulationConfig
+from samjax.training.step import StepConfig
+from samjax.training.targets import Resolution
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """A stretch of a run with shapes of its own; parameters carry over.
+
+    A model is trained cheaply on small images with few rounds of prompts first; its
+    position tables are resized for each input size and stored at their own.
+
+    Attributes:
+        steps: Optimizer steps.
+        image_size: Side of the square input in pixels.
+        batch_size: Images per step.
+        masks_per_image: Target masks per image.
+        prompts: The rounds of prompts.
+        resolution: Where predictions and targets are compared.
+    """
+
+    steps: int
+    image_size: int
+    batch_size: int
+    masks_per_image: int
+    prompts: PromptSimulationConfig = field(default_factory=PromptSimulationConfig)
+    resolution: Resolution = "image"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """A whole run. Two runs of one config give the same losses, step by step.
+
+    Attributes:
+        model: Sizes of the model.
+        stages: What is trained on, in order.
+        scenes: Drawn scenes to train on; each stage sets its size and masks.
+        losses: Weights and constants of the losses.
+        optimizer: The optimizer; its schedule spans all stages.
+        dtype: Compute dtype; parameters are float32.
+        ema_decay: Decay of the moving average of the parameters, or None for none.
+        seed: Of parameters, data and prompts.
+        log_every: Steps between lines on the console and points in TensorBoard;
+            `metrics.jsonl` has every step.
+        checkpoint_every: Steps between checkpoints.
+        keep_checkpoints: Newest checkpoints that are kept.
+        evaluate_every: Steps between calls of the evaluators.
+        picture_every: Steps between pictures of predictions, or None for none.
+        tensorboard: Whether to write TensorBoard files beside `metrics.jsonl`.
+    """
+
+    model: SamConfig
+    stages: tuple[Stage, ...]
+    scenes: SceneConfig = field(default_factory=SceneConfig)
+    losses: LossConfig = field(default_factory=LossConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    ema_decay: float | None = None
+    seed: int = 0
+    log_every: int = 20
+    checkpoint_every: int = 500
+    keep_checkpoints: int = 2
+    evaluate_every: int = 2000
+    picture_every: int | None = 1000
+    tensorboard: bool = True
+
+    def __post_init__(self):
+        problems = []
+        if not self.stages:
+            problems.append("stages is empty: give at least one Stage")
+        for i, stage in enumerate(self.stages):
+            for name in ("steps", "image_size", "batch_size", "masks_per_image"):
+                if getattr(stage, name) < 1:
+                    problems.append(f"stages[{i}].{name} is below 1")
+            if stage.image_size % self.model.patch_size:
+                problems.append(
+                    f"stages[{i}].image_size={stage.image_size} is no multiple of the"
+                    f" model's patch_size={self.model.patch_size}"
+                )
+        for name in ("log_every", "checkpoint_every", "evaluate_every"):
+            if getattr(self, name) < 1:
+                problems.append(f"{name}={getattr(self, name)} is below 1")
+        if problems:
+            raise ValueError("TrainConfig: " + "; ".join(problems))
+
+    @property
+    def total_steps(self) -> int:
+        """Optimizer steps of all stages."""
+        return sum(stage.steps for stage in self.stages)
+
+    def spans(self) -> list[tuple[Stage, int, int]]:
+        """Each stage with its first step and the step after its last."""
+        spans, first = [], 0
+        for stage in self.stages:
+            spans.append((stage, first, first + stage.steps))
+            first += stage.steps
+        return spans
+
+    def stage_scenes(self, stage: Stage) -> SceneConfig:
+        """The scenes of a stage."""
+        return dataclasses.replace(
+            self.scenes, size=stage.image_size, num_masks=stage.masks_per_image
+        )
+
+    def stage_step(self, stage: Stage) -> StepConfig:
+        """What a step of a stage does."""
+        return StepConfig(
+            losses=self.losses,
+            prompts=stage.prompts,
+            resolution=stage.resolution,
+            ema_decay=self.ema_decay,
+        )

@@ -1,0 +1,177 @@
+"""Losses of promptable segmentation (SAM, section 3 and appendix A).
+
+The mask loss of a predicted mask is 20 focal + 1 dice. Where a prompt is answered by
+several masks, the loss of the prompt is that of its best mask (minimum by mask loss),
+and only that mask gets a gradient. The IoU head learns, by mean squared error, the IoU
+that the thresholded mask has with the target.
+
+The paper gives neither the focal parameters nor the dice smoothing; the defaults here
+are those of the training code that the same group released with SAM 2.
+"""
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossConfig:
+    """Weights and constants of the losses.
+
+    Attributes:
+        focal_weight: Weight of the focal loss in the mask loss.
+        dice_weight: Weight of the dice loss in the mask loss.
+        iou_weight: Weight of the IoU head's squared error.
+        focal_alpha: Weight of foreground pixels in the focal loss, background pixels
+            get one minus it; negative for no such weighting.
+        focal_gamma: How fast the focal loss forgets pixels that are right.
+        dice_smoothing: Added to both sides of the dice fraction.
+        iou_supervision: Which masks teach the IoU head: `"chosen"`, the one with the
+            least mask loss, or `"all"` of the prompt's masks. The paper does not say.
+        rounds: Whether the losses of a sample's rounds of prompts are summed, as in
+            the training code of SAM 2, or averaged. The paper does not say.
+    """
+
+    focal_weight: float = 20.0
+    dice_weight: float = 1.0
+    iou_weight: float = 1.0
+    focal_alpha: float = 0.25
+    focal_gamma: float = 2.0
+    dice_smoothing: float = 1.0
+    iou_supervision: Literal["chosen", "all"] = "chosen"
+    rounds: Literal["sum", "mean"] = "sum"
+
+
+class PromptLoss(NamedTuple):
+    """Losses of every prompt, not yet averaged.
+
+    Attributes:
+        total: Float "b p", the weighted sum that is minimized.
+        focal: Float "b p", of the chosen mask, without its weight.
+        dice: Float "b p", of the chosen mask, without its weight.
+        iou_error: Float "b p", squared error of the predicted IoU, without its weight.
+        iou: Float "b p", actual IoU of the chosen mask.
+    """
+
+    total: Array
+    focal: Array
+    dice: Array
+    iou_error: Array
+    iou: Array
+
+
+def prompt_loss(
+    logits: Float[Array, "b p m h w"],
+    iou_predictions: Float[Array, "b p m"],
+    targets: Bool[Array, "b p h w"],
+    inside: Bool[Array, "b h w"],
+    candidates: Bool[Array, "#b #p m"],
+    config: LossConfig,
+) -> PromptLoss:
+    """Computes the loss of every prompt from all the masks that answer it.
+
+    Args:
+        logits: Mask logits at the resolution of `targets`.
+        iou_predictions: What the IoU head says about those masks.
+        targets: The mask that each prompt asks for.
+        inside: False in the padding of each image; those pixels do not count.
+        candidates: Which masks answer the prompt; others get no loss.
+        config: Weights and constants.
+
+    Returns:
+        Losses per prompt. The caller averages over the valid prompts.
+    """
+    targets, inside = targets[:, :, None], inside[:, None, None]
+    focal = focal_loss(logits, targets, inside, config.focal_alpha, config.focal_gamma)
+    dice = dice_loss(logits, targets, inside, config.dice_smoothing)
+    mask_loss = config.focal_weight * focal + config.dice_weight * dice
+    actual = jax.lax.stop_gradient(mask_iou((logits > 0) & inside, targets))
+    iou_error = jnp.square(iou_predictions - actual)
+
+    # A one-hot product, not a gather: its gradient is a product too, and exactly zero
+    # for the masks that lost.
+    candidates = jnp.broadcast_to(candidates, mask_loss.shape)
+    best = jnp.argmin(jnp.where(candidates, mask_loss, jnp.inf), axis=-1)
+    chosen = jax.nn.one_hot(best, mask_loss.shape[-1], dtype=mask_loss.dtype)
+
+    def of_chosen(values):
+        return jnp.sum(values * chosen, axis=-1)
+
+    if config.iou_supervision == "all":
+        iou_error = jnp.mean(iou_error, axis=-1, where=candidates)
+    else:
+        iou_error = of_chosen(iou_error)
+    return PromptLoss(
+        total=of_chosen(mask_loss) + config.iou_weight * iou_error,
+        focal=of_chosen(focal),
+        dice=of_chosen(dice),
+        iou_error=iou_error,
+        iou=of_chosen(actual),
+    )
+
+
+def focal_loss(
+    logits: Float[Array, "*s h w"],
+    targets: Bool[Array, "*#s h w"],
+    inside: Bool[Array, "*#s h w"],
+    alpha: float,
+    gamma: float,
+) -> Float[Array, "*s"]:
+    """Returns the focal loss of each mask, averaged over the pixels inside.
+
+    `-alpha_t (1 - p_t)^gamma log p_t`, where `p_t` is the probability of the true class
+    (Lin et al., "Focal loss for dense object detection", equation 5).
+    """
+    # log p_t and 1 - p_t from the logit of the true class: no overflow at any logit.
+    true_class = jnp.where(targets, logits, -logits)
+    # A whole exponent becomes products, many times cheaper than the general power.
+    exponent = int(gamma) if float(gamma).is_integer() else gamma
+    loss = -jax.nn.log_sigmoid(true_class) * jax.nn.sigmoid(-true_class) ** exponent
+    if alpha >= 0:
+        loss = loss * jnp.where(targets, alpha, 1.0 - alpha)
+    return _mean_inside(loss, inside)
+
+
+def dice_loss(
+    logits: Float[Array, "*s h w"],
+    targets: Bool[Array, "*#s h w"],
+    inside: Bool[Array, "*#s h w"],
+    smoothing: float,
+) -> Float[Array, "*s"]:
+    """Returns the dice loss of each mask over the pixels inside.
+
+    `1 - (2 sum(p t) + smoothing) / (sum(p) + sum(t) + smoothing)` with the mask's
+    probabilities `p` and the target `t`.
+    """
+    probability = jnp.where(inside, jax.nn.sigmoid(logits), 0.0)
+    targets = targets & inside
+    both = jnp.sum(jnp.where(targets, probability, 0.0), axis=(-2, -1))
+    either = jnp.sum(probability, axis=(-2, -1)) + jnp.sum(targets, axis=(-2, -1))
+    return 1.0 - (2.0 * both + smoothing) / (either + smoothing)
+
+
+def mask_iou(
+    masks: Bool[Array, "*s h w"], targets: Bool[Array, "*#s h w"]
+) -> Float[Array, "*s"]:
+    """Returns intersection over union; 0 where both masks are empty."""
+    intersection = jnp.sum(masks & targets, axis=(-2, -1), dtype=jnp.float32)
+    union = jnp.sum(masks | targets, axis=(-2, -1), dtype=jnp.float32)
+    return intersection / jnp.maximum(union, 1.0)
+
+
+def mean_over_valid(
+    values: Float[Array, "... b p"], valid: Bool[Array, "b p"]
+) -> Float[Array, "..."]:
+    """Averages over the valid prompts of the whole batch; 0 if there is none."""
+    total = jnp.sum(jnp.where(valid, values, 0.0), axis=(-2, -1))
+    return total / jnp.maximum(jnp.sum(valid), 1)
+
+
+def _mean_inside(
+    values: Float[Array, "*s h w"], inside: Bool[Array, "*#s h w"]
+) -> Float[Array, "*s"]:
+    total = jnp.sum(jnp.where(inside, values, 0.0), axis=(-2, -1))
+    return total / jnp.maximum(jnp.sum(inside, axis=(-2, -1)), 1)

@@ -1,0 +1,150 @@
+"""AdamW as SAM was trained with it (SAM, appendix A), and the rules around it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import jax
+import optax
+from optax import GradientTransformation, Schedule
+
+Params = Mapping[str, Any]
+
+# A constant of the checkpoint that lives among the parameters.
+FROZEN = "prompt_encoder/pe_layer/positional_encoding_gaussian_matrix"
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizerConfig:
+    """The optimizer; the defaults are those of ViT-H on SA-1B.
+
+    Attributes:
+        peak_learning_rate: Learning rate after the warm-up.
+        warmup_steps: Steps of linear warm-up from 0.
+        schedule: `"step"` divides by ten at every milestone, `"cosine"` and
+            `"linear"` go to `final_fraction` of the peak at the last step.
+        milestones: Steps at which `"step"` divides, as fractions of all steps. The
+            paper's are 60k and 86,666 of 90k.
+        final_fraction: Where the cosine and linear schedules end, over the peak.
+        beta1: Decay of the gradient's mean.
+        beta2: Decay of the gradient's square.
+        weight_decay: Decoupled weight decay, times the learning rate of the layer.
+        decay_exempt: Kinds of parameters that do not decay. The paper does not say;
+            the default is what ViTDet does for ViT-B.
+        layer_decay: Learning rate of a layer of the image encoder over that of the
+            layer after it.
+        clip_norm: Largest norm of the whole gradient, or None. The paper does not say.
+    """
+
+    peak_learning_rate: float = 8e-4
+    warmup_steps: int = 250
+    schedule: Literal["step", "cosine", "linear"] = "step"
+    milestones: tuple[float, ...] = (60_000 / 90_000, 86_666 / 90_000)
+    final_fraction: float = 0.0
+    beta1: float = 0.9
+    beta2: float = 0.999
+    weight_decay: float = 0.1
+    decay_exempt: tuple[Literal["norm", "bias", "position", "token"], ...] = (
+        "norm",
+        "bias",
+        "position",
+    )
+    layer_decay: float = 0.8
+    clip_norm: float | None = None
+
+
+def make_optimizer(
+    config: OptimizerConfig, params: Params, *, depth: int, total_steps: int
+) -> GradientTransformation:
+    """Builds the optimizer of a model.
+
+    Args:
+        config: What to build.
+        params: The parameters, or their shapes; only their paths are read.
+        depth: Blocks of the image encoder.
+        total_steps: Steps of the whole run.
+
+    Returns:
+        An optax transformation. The Fourier matrix gets an update of exactly zero.
+    """
+    frozen = map_paths(lambda path: path == FROZEN, params)
+    decays = map_paths(lambda path: not _is_exempt(path, config.decay_exempt), params)
+    scales = map_paths(
+        lambda path: layer_scale(path, depth, config.layer_decay), params
+    )
+    learning_rate = make_schedule(config, total_steps)
+    clip = config.clip_norm
+    return optax.chain(
+        # First, so that the frozen entry has no part in the gradient's norm.
+        optax.masked(optax.set_to_zero(), frozen),
+        optax.identity() if clip is None else optax.clip_by_global_norm(clip),
+        optax.scale_by_adam(b1=config.beta1, b2=config.beta2),
+        optax.add_decayed_weights(config.weight_decay, mask=decays),
+        scale_by_tree(scales),
+        optax.scale_by_learning_rate(learning_rate),
+        # Last as well, since weight decay comes after the first.
+        optax.masked(optax.set_to_zero(), frozen),
+    )
+
+
+def make_schedule(config: OptimizerConfig, total_steps: int) -> Schedule:
+    """Builds the learning rate as a function of the step."""
+    peak, warmup = config.peak_learning_rate, config.warmup_steps
+    rest = max(total_steps - warmup, 1)
+    match config.schedule:
+        case "step":
+            steps = (round(total_steps * fraction) for fraction in config.milestones)
+            after = optax.piecewise_constant_schedule(
+                peak, {step - warmup: 0.1 for step in steps if step > warmup}
+            )
+        case "cosine":
+            after = optax.cosine_decay_schedule(peak, rest, config.final_fraction)
+        case "linear":
+            after = optax.linear_schedule(peak, peak * config.final_fraction, rest)
+        case other:
+            raise ValueError(f"schedule={other!r}: use 'step', 'cosine' or 'linear'")
+    # Counted from one: the first step already moves.
+    ramp = optax.linear_schedule(peak / max(warmup, 1), peak, max(warmup - 1, 1))
+    return optax.join_schedules([ramp, after], [warmup])
+
+
+def layer_scale(path: str, depth: int, decay: float) -> float:
+    """Returns the factor on the learning rate of a parameter (the rule of ViTDet).
+
+    Patch and position embedding are layer 0, block i is layer i + 1, everything else
+    (neck, prompt encoder, mask decoder) is layer `depth + 1` and has factor 1.
+    """
+    layer = depth + 1
+    if path.startswith(("image_encoder/pos_embed", "image_encoder/patch_embed")):
+        layer = 0
+    elif path.startswith("image_encoder/blocks_"):
+        layer = int(path.split("/")[1].removeprefix("blocks_")) + 1
+    return decay ** (depth + 1 - layer)
+
+
+def scale_by_tree(scales: Any) -> GradientTransformation:
+    """Multiplies every update by its own constant."""
+
+    def update(updates, params=None):
+        del params
+        return jax.tree.map(lambda update, scale: update * scale, updates, scales)
+
+    return optax.stateless(update)
+
+
+def map_paths(function: Any, params: Params) -> Any:
+    """Maps a function of the slash-joined path over a tree of parameters."""
+    return jax.tree_util.tree_map_with_path(
+        lambda path, _: function("/".join(key.key for key in path)), params
+    )
+
+
+def _is_exempt(path: str, kinds: tuple[str, ...]) -> bool:
+    leaf = path.rsplit("/", 1)[-1]
+    is_kind = {
+        "norm": leaf == "scale",
+        "bias": leaf == "bias",
+        "position": leaf in ("pos_embed", "rel_pos_h", "rel_pos_w"),
+        "token": leaf == "embedding",
+    }
+    return any(is_kind[kind] for kind in kinds)

@@ -1,0 +1,73 @@
+"""Pictures of what a model in training predicts."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import UInt8
+
+from samjax.data.batch import Batch
+from samjax.geometry.frame import normalize
+from samjax.models.prompt_encoder import PromptInputs
+from samjax.models.sam import Sam
+from samjax.training.prompt_draws import draw_point_prompt
+from samjax.training.prompt_simulation import best_mask, three_masks
+from samjax.training.step import Params
+from samjax.training.targets import make_targets, resize_logits
+
+TARGET_COLOUR = (40, 200, 80)
+PREDICTION_COLOUR = (255, 90, 30)
+POINT_COLOUR = (255, 255, 255)
+GAP = 4
+
+
+def draw_predictions(
+    model: Sam, params: Params, batch: Batch, *, rows: int = 4, columns: int = 3
+) -> UInt8[np.ndarray, "h w 3"]:
+    """Draws the masks that single clicks give, beside the masks that were meant.
+
+    One row per image of the batch; in it, for each of some target masks, the image
+    with the target and the image with the model's highest ranked mask, both with the
+    click.
+    """
+    batch = jax.tree.map(lambda x: x[:rows], batch)
+    batch = batch._replace(
+        masks=batch.masks[:, :columns], valid=batch.valid[:, :columns]
+    )
+    points, predicted = jax.device_get(_predict(model, params, batch))
+    batch = jax.device_get(batch)
+    lines = []
+    for image, masks, ours, at in zip(
+        batch.images, batch.masks, predicted, points, strict=True
+    ):
+        cells = []
+        for mask, our, (x, y) in zip(masks, ours, at, strict=True):
+            for shown, colour in ((mask, TARGET_COLOUR), (our, PREDICTION_COLOUR)):
+                cell = _tint(image, shown, colour)
+                top, left = max(int(y) - 1, 0), max(int(x) - 1, 0)
+                cell[top : top + 3, left : left + 3] = POINT_COLOUR
+                cells.append(np.pad(cell, ((GAP, 0), (GAP, 0), (0, 0))))
+        lines.append(np.concatenate(cells, axis=1))
+    return np.concatenate(lines, axis=0)
+
+
+@partial(jax.jit, static_argnums=0)
+def _predict(model: Sam, params: Params, batch: Batch):
+    size = batch.masks.shape[-2:]
+    targets = make_targets(batch.masks, batch.valid, batch.sizes, "image", size)
+    points, labels = draw_point_prompt(jax.random.key(0), targets)
+    prediction = model.apply(
+        {"params": params},
+        normalize(batch.images, batch.sizes),
+        PromptInputs(points, labels),
+    )
+    best = best_mask(*three_masks(prediction))
+    masks = resize_logits(best[:, :, None], size)[:, :, 0] > 0
+    return points[:, :, 0], masks & targets.inside[:, None]
+
+
+def _tint(image, mask, colour):
+    image = np.array(image, np.float32)
+    image[mask] = 0.5 * image[mask] + 0.5 * np.array(colour, np.float32)
+    return image.astype(np.uint8)

@@ -1,0 +1,143 @@
+"""Random prompts from masks: uniform pixels and jittered boxes (SAM, appendix A)."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+
+from samjax.models.prompt_encoder import (
+    ABSENT,
+    BACKGROUND,
+    BOX_BOTTOM_RIGHT,
+    BOX_TOP_LEFT,
+    FOREGROUND,
+    NOT_A_POINT,
+)
+from samjax.training.targets import Targets
+
+# The frame in which the paper's limit on box noise is taken to be in pixels.
+PAPER_FRAME = 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class BoxNoise:
+    """Noise on the corners of a prompt box.
+
+    Attributes:
+        law: The paper says that 10 % of the side is the standard deviation
+            (`"gaussian"`); the training code of SAM 2 takes it as the half width of
+            `"uniform"` noise.
+        ratio: Scale of the noise over the side of the box.
+        limit: Most that this scale can be, in pixels of a frame of 1024; smaller
+            inputs shrink it. Whether the paper caps the scale or the draw is not
+            said; here it is the scale, as in SAM 2.
+    """
+
+    law: Literal["gaussian", "uniform"] = "gaussian"
+    ratio: float = 0.1
+    limit: float = 20.0
+
+
+def draw_point_prompt(
+    key: PRNGKeyArray, targets: Targets
+) -> tuple[Float[Array, "b k 2 2"], Int[Array, "b k 2"]]:
+    """Draws a point of each target, with the token that says that there is no box."""
+    pixel, found = draw_pixel(key, targets.masks)
+    point = _to_input(pixel, targets.pixel_side)
+    points = jnp.stack([point, jnp.zeros_like(point)], axis=2)
+    labels = jnp.array([FOREGROUND, NOT_A_POINT]).reshape(1, 1, 2)
+    return points, jnp.where(found[..., None], labels, ABSENT)
+
+
+def draw_box_prompt(
+    key: PRNGKeyArray, targets: Targets, noise: BoxNoise
+) -> tuple[Float[Array, "b k 2 2"], Int[Array, "b k 2"]]:
+    """Draws the jittered box of each target, as its two corners, inside the image."""
+    low, high, found = tight_box(targets.masks)
+    low = _to_input(low, targets.pixel_side)
+    high = _to_input(high, targets.pixel_side)
+    input_side = max(targets.masks.shape[-2:]) * targets.pixel_side
+    limit = noise.limit * input_side / PAPER_FRAME
+    scale = jnp.minimum(noise.ratio * (high - low), limit)[:, :, None]
+    shape = (*low.shape[:2], 2, 2)
+    if noise.law == "gaussian":
+        draw = jax.random.normal(key, shape)
+    else:
+        draw = jax.random.uniform(key, shape, minval=-1.0, maxval=1.0)
+    corners = jnp.stack([low, high], axis=2) + scale * draw
+    last_pixel = (targets.sizes[:, None, None, ::-1] - 1).astype(corners.dtype)
+    corners = jnp.clip(corners, 0.0, last_pixel)
+    labels = jnp.array([BOX_TOP_LEFT, BOX_BOTTOM_RIGHT]).reshape(1, 1, 2)
+    return corners, jnp.where(found[..., None], labels, ABSENT)
+
+
+def draw_correction(
+    key: PRNGKeyArray,
+    predicted: Bool[Array, "b k h w"],
+    targets: Targets,
+    empty_error: Literal["background", "foreground", "none"],
+) -> tuple[Float[Array, "b k 2"], Int[Array, "b k"]]:
+    """Draws a point uniformly from where each prediction is wrong.
+
+    The label is that of the target: foreground where the prediction missed it,
+    background where the prediction is too much.
+    """
+    inside, masks = targets.inside[:, None], targets.masks
+    error = (predicted ^ masks) & inside
+    if empty_error != "none":
+        fallback = masks if empty_error == "foreground" else ~masks & inside
+        is_right = ~jnp.any(error, axis=(-2, -1), keepdims=True)
+        error = jnp.where(is_right, fallback, error)
+    pixel, found = draw_pixel(key, error & targets.valid[:, :, None, None])
+    x, y = pixel[..., 0], pixel[..., 1]
+    row = jnp.take_along_axis(masks, y[..., None, None], axis=2)[:, :, 0]
+    in_target = jnp.take_along_axis(row, x[..., None], axis=2)[..., 0]
+    label = jnp.where(in_target, FOREGROUND, BACKGROUND)
+    return _to_input(pixel, targets.pixel_side), jnp.where(found, label, ABSENT)
+
+
+def draw_pixel(
+    key: PRNGKeyArray, regions: Bool[Array, "b k h w"]
+) -> tuple[Int[Array, "b k 2"], Bool[Array, "b k"]]:
+    """Draws one pixel (x, y) uniformly from each region, and whether it has any.
+
+    The n-th pixel of a region is found by its row, from the running sum of the rows'
+    counts, and then its column: one pass over the pixels, one random number a region.
+    """
+    rows = jnp.sum(regions, axis=-1, dtype=jnp.int32)
+    until_row = jnp.cumsum(rows, axis=-1)
+    count = until_row[..., -1]
+    rank = jax.random.randint(key, count.shape, 0, jnp.maximum(count, 1))
+    y = jnp.sum(until_row <= rank[..., None], axis=-1)
+    y = jnp.minimum(y, regions.shape[-2] - 1)
+
+    before_row = jnp.take_along_axis(until_row - rows, y[..., None], axis=-1)
+    row = jnp.take_along_axis(regions, y[..., None, None], axis=2)[:, :, 0]
+    until_pixel = jnp.cumsum(row, axis=-1, dtype=jnp.int32)
+    x = jnp.sum(until_pixel <= rank[..., None] - before_row, axis=-1)
+    x = jnp.minimum(x, regions.shape[-1] - 1)
+    return jnp.stack([x, y], axis=-1), count > 0
+
+
+def tight_box(
+    masks: Bool[Array, "b k h w"],
+) -> tuple[Int[Array, "b k 2"], Int[Array, "b k 2"], Bool[Array, "b k"]]:
+    """Returns each mask's first and last pixel (x, y), and whether it has any."""
+
+    def extent(occupied):
+        last = occupied.shape[-1] - 1
+        return jnp.argmax(occupied, -1), last - jnp.argmax(occupied[..., ::-1], -1)
+
+    columns, rows = jnp.any(masks, axis=-2), jnp.any(masks, axis=-1)
+    (left, right), (top, bottom) = extent(columns), extent(rows)
+    low, high = jnp.stack([left, top], -1), jnp.stack([right, bottom], -1)
+    return low, high, jnp.any(rows, axis=-1)
+
+
+def _to_input(
+    pixel: Int[Array, "b k 2"], pixel_side: Float[Array, ""]
+) -> Float[Array, "b k 2"]:
+    # The centre of a target pixel, in input pixels named by their top left corners.
+    return (pixel.astype(jnp.float32) + 0.5) * pixel_side - 0.5

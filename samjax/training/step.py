@@ -1,0 +1,166 @@
+"""One step of training: a pure function of (state, batch, key)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from samjax.data.batch import Batch
+from samjax.geometry.frame import normalize
+from samjax.models.prompt_encoder import PromptInputs
+from samjax.models.sam import MaskPrediction, Sam
+from samjax.training.losses import LossConfig, mean_over_valid, prompt_loss
+from samjax.training.prompt_simulation import PromptSimulationConfig, simulate_prompts
+from samjax.training.targets import Resolution, make_targets
+
+Params = Mapping[str, Any]
+Metrics = dict[str, Array]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepConfig:
+    """What a step does with a batch.
+
+    Attributes:
+        losses: Weights and constants of the losses.
+        prompts: The rounds of prompts.
+        resolution: Where predictions and targets are compared.
+        ema_decay: Decay of the moving average of the parameters, or None for none.
+    """
+
+    losses: LossConfig = field(default_factory=LossConfig)
+    prompts: PromptSimulationConfig = field(default_factory=PromptSimulationConfig)
+    resolution: Resolution = "image"
+    ema_decay: float | None = None
+
+
+class TrainState(NamedTuple):
+    """All that a run changes.
+
+    Attributes:
+        step: Int "", steps done.
+        params: The parameters, a plain nested dict of float32.
+        opt_state: The optimizer's.
+        ema_params: Moving average of the parameters, or None.
+    """
+
+    step: Array
+    params: Any
+    opt_state: Any
+    ema_params: Any
+
+
+def init_params(key: PRNGKeyArray, model: Sam) -> Params:
+    """Draws fresh parameters; their shapes depend on the model's config alone."""
+    config = model.config
+    side = config.image_size
+    prompts = PromptInputs(jnp.zeros((1, 1, 1, 2)), jnp.ones((1, 1, 1), jnp.int32))
+
+    # Under jit XLA drops the forward pass, whose results nobody asks for.
+    @jax.jit
+    def draw(key):
+        return model.init(key, jnp.zeros((1, side, side, 3)), prompts)["params"]
+
+    return draw(key)
+
+
+def init_state(
+    params: Params, optimizer: optax.GradientTransformation, config: StepConfig
+) -> TrainState:
+    """Makes the state before the first step."""
+    return TrainState(
+        step=jnp.zeros((), jnp.int32),
+        params=params,
+        opt_state=optimizer.init(params),
+        ema_params=None if config.ema_decay is None else jax.tree.map(jnp.copy, params),
+    )
+
+
+def train_step(
+    state: TrainState,
+    batch: Batch,
+    key: PRNGKeyArray,
+    *,
+    model: Sam,
+    optimizer: optax.GradientTransformation,
+    config: StepConfig,
+) -> tuple[TrainState, Metrics]:
+    """Takes one step.
+
+    Args:
+        state: Before the step.
+        batch: Images and target masks.
+        key: Randomness of the step: prompts and drop path.
+        model: The model; its dtype is the compute dtype.
+        optimizer: From `make_optimizer`.
+        config: What to minimize.
+
+    Returns:
+        The state after the step, and scalars about the step.
+    """
+    gradient_of = jax.value_and_grad(batch_loss, has_aux=True)
+    (_, metrics), gradients = gradient_of(state.params, batch, key, model, config)
+    updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
+    params = optax.apply_updates(state.params, updates)
+    ema_params = state.ema_params
+    if config.ema_decay is not None:
+        ema_params = optax.incremental_update(
+            params, ema_params, step_size=1.0 - config.ema_decay
+        )
+    metrics["gradient_norm"] = optax.global_norm(gradients)
+    return TrainState(state.step + 1, params, opt_state, ema_params), metrics
+
+
+def batch_loss(
+    params: Params, batch: Batch, key: PRNGKeyArray, model: Sam, config: StepConfig
+) -> tuple[Float[Array, ""], Metrics]:
+    """Computes what a step minimizes, and scalars about it.
+
+    The loss is the mean over all valid target masks of the batch of the sum (or mean)
+    over their rounds of prompts.
+    """
+    drop_key, prompt_key = jax.random.split(key)
+    variables = {"params": params}
+    embeddings = model.apply(
+        variables,
+        normalize(batch.images, batch.sizes),
+        deterministic=model.config.drop_path_rate == 0.0,
+        rngs={"drop_path": drop_key},
+        method="encode_image",
+    )
+
+    def decode(prompts: PromptInputs) -> MaskPrediction:
+        return model.apply(variables, embeddings, prompts, method="decode")
+
+    grid = embeddings.shape[1:3]
+    targets = make_targets(
+        batch.masks,
+        batch.valid,
+        batch.sizes,
+        config.resolution,
+        (4 * grid[0], 4 * grid[1]),
+    )
+
+    def judge(logits, scores, candidates):
+        return prompt_loss(
+            logits, scores, targets.masks, targets.inside, candidates, config.losses
+        )
+
+    rounds = simulate_prompts(decode, judge, targets, prompt_key, config.prompts)
+    by_round = jax.tree.map(lambda x: mean_over_valid(x, targets.valid), rounds)
+    over_rounds = jnp.sum if config.losses.rounds == "sum" else jnp.mean
+    loss = over_rounds(by_round.total)
+    metrics = {
+        "loss": loss,
+        "focal": jnp.mean(by_round.focal),
+        "dice": jnp.mean(by_round.dice),
+        "iou_error": jnp.mean(by_round.iou_error),
+        "iou_first": by_round.iou[0],
+        "iou_last": by_round.iou[-1],
+        "masks": jnp.sum(targets.valid),
+    }
+    return loss, metrics
