@@ -1,0 +1,24 @@
+"""Weights: every byte format, and nothing of it anywhere else.
+
+`load` gives a model and its parameters from a released name, a file or a folder;
+`convert` goes from any form to any other; `save` writes samjax's own. Underneath is
+one table of names and layouts, `weight_map`.
+"""
+
+from samjax.checkpoints.convert import convert
+from samjax.checkpoints.errors import CheckpointError
+from samjax.checkpoints.loading import load
+from samjax.checkpoints.releases import RELEASES, Release, cache_folder
+from samjax.checkpoints.sizes import config_from_shapes
+from samjax.checkpoints.writer import save
+
+__all__ = [
+    "RELEASES",
+    "CheckpointError",
+    "Release",
+    "cache_folder",
+    "config_from_shapes",
+    "convert",
+    "load",
+    "save",
+]

@@ -1,0 +1,84 @@
+"""From any form of weights to any other: what `samjax convert` does."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from jax.typing import DTypeLike
+
+from samjax.checkpoints.errors import CheckpointError
+from samjax.checkpoints.loading import locate
+from samjax.checkpoints.reader import open_checkpoint
+from samjax.checkpoints.writer import Format, storage_name, write_checkpoint
+
+
+def convert(
+    source: str | os.PathLike,
+    destination: str | os.PathLike,
+    *,
+    format: Format | None = None,
+    dtype: DTypeLike | None = None,
+) -> Path:
+    """Converts weights from any form to any other.
+
+    Tensors keep every byte unless `dtype` says otherwise, so that converting out and
+    in again gives the same numbers.
+
+    Args:
+        source: Whatever `samjax.load` reads: a file, a folder, or a released name.
+        destination: File or folder to write; an existing one is replaced.
+        format: "samjax" (a `.safetensors` file, or a folder for any other name),
+            "safetensors" (released names), "pth" (the official form), "huggingface" (a
+            folder for transformers). None takes it from the destination: `.pth` and
+            `.pt` are "pth", `.safetensors` is "samjax"; a folder needs the word.
+        dtype: float32, float16, bfloat16 or float64 to store; None keeps each
+            tensor's.
+
+    Returns:
+        The destination.
+
+    Raises:
+        CheckpointError: If the source cannot be used, the format is unclear, or a
+            value does not fit the dtype. Nothing is left under the destination then.
+    """
+    target = Path(destination)
+    chosen = choose_format(target, format)
+    stored = None if dtype is None else storage_name(dtype)
+    checkpoint = open_checkpoint(locate(source))
+    write_checkpoint(checkpoint, target, chosen, stored)
+    return target
+
+
+def choose_format(destination: Path, format: Format | None) -> Format:
+    """The form to write: as asked, or as the destination's name says."""
+    suffix = destination.suffix
+    if format is None and suffix in OF_SUFFIX:
+        return OF_SUFFIX[suffix]
+    if format is None:
+        raise CheckpointError(
+            f"The form to write is unclear from {destination}: name a .pth or "
+            ".safetensors file, or pass format='huggingface' or 'samjax' for a folder."
+        )
+    if format not in SUFFIXES:
+        raise CheckpointError(f"Got {format=}, expected one of {', '.join(SUFFIXES)}.")
+    if (suffix if suffix in OF_SUFFIX else "") not in SUFFIXES[format]:
+        names = " or ".join(ending or "a folder" for ending in SUFFIXES[format])
+        raise CheckpointError(
+            f"Got the destination {destination} for {format=}, expected {names}."
+        )
+    return format
+
+
+OF_SUFFIX: Mapping[str, Format] = {
+    ".pth": "pth",
+    ".pt": "pth",
+    ".bin": "pth",
+    ".safetensors": "samjax",
+}
+# What a form's destination ends in; nothing known is a folder.
+SUFFIXES: Mapping[Format, tuple[str, ...]] = {
+    "samjax": (".safetensors", ""),
+    "safetensors": (".safetensors",),
+    "pth": (".pth", ".pt", ".bin"),
+    "huggingface": ("",),
+}

@@ -1,0 +1,233 @@
+"""Downloads a file of known size and hash, however often the connection breaks.
+
+A download goes to `NAME.partial`. When it is cut off, the next try asks for the rest
+(`Range`) on the condition that the file is still the one that was begun (`If-Range`
+with its `ETag` or date, kept in `NAME.partial.tag`); a server that ignores the request
+sends the whole file, and it is begun anew. What has arrived is hashed before it gets its
+name: a wrong file is deleted, and an error says so.
+"""
+
+import contextlib
+import hashlib
+import http.client
+import ipaddress
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+
+from samjax.checkpoints.errors import CheckpointError
+
+
+def download(url: str, path: Path, *, size: int, sha256: str) -> Path:
+    """Downloads a file, or finishes a download that was begun before.
+
+    Args:
+        url: An https address; plain http only to this very machine.
+        path: Where the file goes; its folder is made. One that is there is verified.
+        size: Expected bytes.
+        sha256: Expected hash, in hexadecimal.
+
+    Returns:
+        The path.
+
+    Raises:
+        CheckpointError: If the server does not have the file, has another one, or
+            cannot be reached in `MAX_TRIES` tries. What has arrived is kept for the
+            next call, unless it is wrong.
+    """
+    _check_address(url)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.partial")
+    if path.is_file():
+        # It may be from an interrupted run, or put there by hand: verify it again.
+        path.replace(partial)
+    with _progress() as progress:
+        task = progress.add_task(path.name, total=size)
+        _fetch(url, partial, size, lambda done: progress.update(task, completed=done))
+    with open(partial, "rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    _tag_file(partial).unlink(missing_ok=True)
+    if found != sha256:
+        partial.unlink()
+        raise CheckpointError(
+            f"The file from {url} is not the released one and has been deleted: got "
+            f"SHA-256 {found}, expected {sha256}. Load it again, or download it in "
+            "another way and pass its path."
+        )
+    partial.replace(path)
+    return path
+
+
+Report = Callable[[int], None]
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Holds a lock on a name, so that two processes do not make the same file at once.
+
+    The lock goes with the process, however that ends. The lock file stays.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path.with_name(f"{path.name}.lock"), "w") as file:
+        try:
+            import fcntl
+        except ImportError:  # Windows: two processes may each do the work.
+            yield
+            return
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _fetch(url: str, partial: Path, size: int, report: Report) -> None:
+    """Makes `partial` as long as the file, in as many connections as it takes."""
+    failures = 0
+    while (done := _length(partial)) != size:
+        if done > size:
+            _forget(partial)
+            continue
+        try:
+            _continue(url, partial, size, report)
+        except (urllib.error.URLError, http.client.HTTPException, OSError) as error:
+            if isinstance(error, urllib.error.HTTPError):
+                error.close()
+                _give_up_if_final(error, url)
+                if error.code == 416:
+                    _forget(partial)
+            # A connection that brought a good part of the file counts as progress.
+            moved = _length(partial) - done
+            failures = 1 if moved > max(size // 100, 1) else failures + 1
+            if failures >= MAX_TRIES:
+                raise CheckpointError(
+                    f"The download from {url} failed {failures} times, lastly with: "
+                    f"{error}. {_length(partial)} of {size} bytes have arrived and "
+                    "are kept: load it again to go on, or download it in another way "
+                    "and pass its path."
+                ) from error
+            time.sleep(min(BACKOFF * 2**failures, 30.0))
+    report(size)
+
+
+def _continue(url: str, partial: Path, size: int, report: Report) -> None:
+    """One connection: appends what comes, or begins anew."""
+    done = _length(partial)
+    headers = {"User-Agent": "samjax", "Accept-Encoding": "identity"}
+    if done:
+        headers["Range"] = f"bytes={done}-"
+        if _tag_file(partial).exists():
+            headers["If-Range"] = _tag_file(partial).read_text()
+    request = urllib.request.Request(url, headers=headers)
+    with _opener().open(request, timeout=TIMEOUT) as response:
+        if response.status == 206:
+            expected = f"bytes {done}-{size - 1}/{size}"
+            if response.headers.get("Content-Range") != expected:
+                _forget(partial)
+                raise http.client.HTTPException(
+                    f"the server sent {response.headers.get('Content-Range')}"
+                )
+        else:
+            done = 0
+            _check_length(response, url, size)
+            _forget(partial)
+            if tag := _validator(response):
+                _tag_file(partial).write_text(tag)
+        with open(partial, "ab") as file:
+            while chunk := response.read(min(CHUNK, size + 1 - done)):
+                file.write(chunk)
+                done += len(chunk)
+                report(done)
+    if done < size:
+        raise http.client.HTTPException(f"cut off after {done} bytes")
+
+
+def _check_length(response: Any, url: str, size: int) -> None:
+    length = response.headers.get("Content-Length")
+    if length is not None and length != str(size):
+        raise CheckpointError(
+            f"{url} is not the released file: it has {length} bytes, expected {size}. "
+            "If SAMJAX_RELEASES_URL is set, check it."
+        )
+
+
+def _give_up_if_final(error: urllib.error.HTTPError, url: str) -> None:
+    if 400 <= error.code < 500 and error.code not in (408, 416, 425, 429):
+        raise CheckpointError(
+            f"{url} answers {error.code} {error.reason}. If SAMJAX_RELEASES_URL is set, "
+            "check it; else download the file in another way and pass its path."
+        ) from error
+
+
+def _validator(response: Any) -> str | None:
+    """What tells this version of the file from others; weak tags do not."""
+    tag = response.headers.get("ETag")
+    if tag and not tag.startswith("W/"):
+        return tag
+    return response.headers.get("Last-Modified")
+
+
+def _check_address(url: str) -> None:
+    parts = urllib.parse.urlsplit(url)
+    host = parts.hostname or ""
+    try:
+        here = host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        here = False
+    if parts.scheme != "https" and not (parts.scheme == "http" and here):
+        raise CheckpointError(f"Got the address {url}, expected one of https.")
+
+
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """Follows redirects, but not away from https."""
+
+    def redirect_request(self, req, fp, code, msg, headers, newurl):
+        _check_address(newurl)
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def _opener() -> urllib.request.OpenerDirector:
+    return urllib.request.build_opener(_Redirects)
+
+
+def _progress() -> Progress:
+    console = Console(stderr=True)
+    return Progress(
+        "{task.description}",
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        disable=not console.is_terminal,
+    )
+
+
+def _length(partial: Path) -> int:
+    return partial.stat().st_size if partial.exists() else 0
+
+
+def _forget(partial: Path) -> None:
+    partial.unlink(missing_ok=True)
+    _tag_file(partial).unlink(missing_ok=True)
+
+
+def _tag_file(partial: Path) -> Path:
+    return partial.with_name(f"{partial.name}.tag")
+
+
+MAX_TRIES = 5
+# Seconds before the second try; doubled at each further one.
+BACKOFF = 0.5
+TIMEOUT = 30.0
+CHUNK = 2**20

@@ -1,0 +1,25 @@
+"""The one error that everything about weights raises."""
+
+from collections.abc import Iterable
+
+
+class CheckpointError(ValueError):
+    """Weights that cannot be used, with everything that is wrong with them.
+
+    The message names the file, lists every problem found (not only the first) and says
+    what to do.
+
+    Attributes:
+        problems: The single problems, one line each.
+    """
+
+    def __init__(self, summary: str, problems: Iterable[str] = ()):
+        self.problems = tuple(problems)
+        shown = [f"  - {problem}" for problem in self.problems[:MAX_SHOWN]]
+        hidden = len(self.problems) - len(shown)
+        if hidden:
+            shown.append(f"  - and {hidden} more of the kind (see .problems)")
+        super().__init__("\n".join([summary, *shown]))
+
+
+MAX_SHOWN = 40

@@ -1,0 +1,125 @@
+"""Loads weights by name or path into a model and its parameters."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import DTypeLike
+
+from samjax.checkpoints.download import download, locked
+from samjax.checkpoints.errors import CheckpointError
+from samjax.checkpoints.reader import Checkpoint, open_checkpoint
+from samjax.checkpoints.releases import RELEASES, Release, cache_folder
+from samjax.checkpoints.writer import write_checkpoint
+from samjax.models import Sam
+
+
+def load(
+    source: str | os.PathLike, *, dtype: DTypeLike | None = None
+) -> tuple[Sam, dict[str, Any]]:
+    """Loads a model and its parameters.
+
+    Never needs torch, and never runs anything that a file contains.
+
+        model, params = samjax.load("tiny")
+        model, params = samjax.load("medsam_vit_b.pth")
+
+    Args:
+        source: A released name ("tiny", "vit_b", "vit_l", "vit_h"): downloaded and
+            verified once, then kept in the cache. Or a path: a `.pth` or
+            `.safetensors` file, a Hugging Face SAM folder, or samjax's own form. A
+            path object, or a path with a separator in it, is never taken for a name.
+        dtype: Compute dtype of the model, float32 (the default) or bfloat16.
+
+    Returns:
+        The model, and its parameters as a plain nested dict of float32 arrays
+        whatever the file stores and the model computes in.
+
+    Raises:
+        CheckpointError: If the weights cannot be had or do not fit, with everything
+            that is wrong.
+        ValueError: If the dtype is one that samjax does not compute in.
+    """
+    wanted = jnp.dtype(jnp.float32 if dtype is None else dtype)
+    compute = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}.get(wanted.name)
+    if compute is None:
+        raise ValueError(
+            f"Got {dtype=}, expected float32 or bfloat16: float16 overflows in the "
+            "released models, and float64 is not used on devices."
+        )
+    checkpoint = open_checkpoint(locate(source))
+    return Sam(checkpoint.config, compute), read_params(checkpoint)
+
+
+def locate(source: str | os.PathLike) -> Path:
+    """Finds the file or folder of a name or path, downloading a release if need be.
+
+    Raises:
+        CheckpointError: If there is no such name and no such path, or a download fails.
+    """
+    if isinstance(source, str) and source in RELEASES:
+        return _released(RELEASES[source])
+    path = Path(source).expanduser()
+    if not path.exists():
+        raise CheckpointError(
+            f"Got {os.fspath(source)!r}, which is neither a released name "
+            f"({', '.join(RELEASES)}) nor an existing file or folder."
+        )
+    return path
+
+
+def read_params(checkpoint: Checkpoint) -> dict[str, Any]:
+    """Reads all tensors into a nested dict of float32 arrays on the default device."""
+    params: dict[str, Any] = {}
+    for entry in checkpoint.entries():
+        leaf = checkpoint.leaf(entry)
+        # The mapped file is only ever copied from: it could change under an alias.
+        copy = _aligned(leaf.shape)
+        np.copyto(copy, leaf, casting="unsafe")
+        checkpoint.tensors[entry.released].release()
+        place = params
+        for name in entry.path[:-1]:
+            place = place.setdefault(name, {})
+        place[entry.path[-1]] = jax.device_put(copy)
+    return params
+
+
+def _aligned(shape: tuple[int, ...]) -> np.ndarray:
+    """Memory that XLA on a CPU takes as it is, instead of copying it once more."""
+    size = 4 * int(np.prod(shape))
+    memory = np.empty(size + ALIGNMENT, np.uint8)
+    offset = -memory.ctypes.data % ALIGNMENT
+    return memory[offset : offset + size].view(np.float32).reshape(shape)
+
+
+def _released(release: Release) -> Path:
+    path = release.path
+    if release.bundled:
+        if not path.is_file():
+            raise CheckpointError(
+                f"This copy of samjax comes without {path}, the bundled weights "
+                f"{release.name!r}: install samjax again, or pass the path of others."
+            )
+        return path
+    with locked(path):
+        if not path.is_file():
+            _obtain(release, path)
+    return path
+
+
+def _obtain(release: Release, path: Path) -> None:
+    """Downloads, verifies and converts a release to samjax's own form."""
+    if release.url is None or release.size is None or release.sha256 is None:
+        raise ValueError(f"{release.name} has no address, size and hash.")
+    file = cache_folder() / "downloads" / release.file
+    download(release.url, file, size=release.size, sha256=release.sha256)
+    metadata = {"release": release.name, "sha256": release.sha256}
+    write_checkpoint(open_checkpoint(file), path, "samjax", metadata=metadata)
+    # Converting back out gives the same tensors, so one copy is enough.
+    file.unlink()
+
+
+ALIGNMENT = 64

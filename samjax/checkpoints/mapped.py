@@ -1,0 +1,150 @@
+"""Tensors as places in a memory-mapped file: nothing is read until it is asked for.
+
+All formats that samjax reads end here. A tensor is a dtype, a shape, strides and an
+offset in one mapped file; `array` views it, and `release` gives its pages back to the
+system, so that going through a file of any size takes the memory of one tensor.
+"""
+
+import dataclasses
+import math
+import mmap
+import os
+import sys
+from pathlib import Path
+
+import ml_dtypes
+import numpy as np
+
+from samjax.checkpoints.errors import CheckpointError
+
+
+class MappedFile:
+    """A file mapped into memory, read-only.
+
+    Attributes:
+        path: Where it is.
+        size: In bytes.
+        buffer: The mapping; empty files have an empty one.
+    """
+
+    def __init__(self, path: str | os.PathLike):
+        self.path = Path(path)
+        with open(self.path, "rb") as file:
+            self.size = os.fstat(file.fileno()).st_size
+            self.buffer: mmap.mmap | bytes = b""
+            if self.size:
+                self.buffer = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+
+    def release(self, start: int, stop: int) -> None:
+        """Tells the system that the bytes are not needed for now."""
+        if isinstance(self.buffer, bytes) or not hasattr(mmap, "MADV_DONTNEED"):
+            return
+        # Only whole pages can be given back; partial ones serve the neighbours.
+        start = -(-start // mmap.PAGESIZE) * mmap.PAGESIZE
+        stop = stop // mmap.PAGESIZE * mmap.PAGESIZE
+        if stop > start:
+            self.buffer.madvise(mmap.MADV_DONTNEED, start, stop - start)
+
+
+@dataclasses.dataclass(frozen=True)
+class StoredTensor:
+    """A tensor in a mapped file.
+
+    Attributes:
+        file: Where its bytes are.
+        dtype: One of `DTYPES`.
+        shape: Elements along each axis.
+        strides: Elements (not bytes) from one index to the next along each axis.
+        start: Byte of its first element.
+        storage: First byte and byte after the last one that it may touch.
+        big_endian: Whether elements are stored most significant byte first.
+    """
+
+    file: MappedFile
+    dtype: str
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    start: int
+    storage: tuple[int, int]
+    big_endian: bool = False
+
+    def __post_init__(self):
+        if problem := self._problem():
+            raise CheckpointError(problem)
+
+    def _problem(self) -> str | None:
+        first, stop = self.storage
+        size = DTYPES[self.dtype].itemsize
+        if not 0 <= first <= stop <= self.file.size:
+            return f"a tensor lies in bytes {first} to {stop} of {self.file.size}"
+        if len(self.shape) != len(self.strides) or len(self.shape) > MAX_AXES:
+            return f"a tensor has shape {self.shape} and strides {self.strides}"
+        if min((*self.shape, *self.strides, 0)) < 0:
+            return f"a tensor has shape {self.shape} and strides {self.strides}"
+        # An expanded tensor (stride 0) would let a small file ask for any amount of
+        # memory; state dicts have no use for one.
+        if self.nbytes > stop - first:
+            return (
+                f"a tensor of shape {self.shape} is larger than its storage of "
+                f"{(stop - first) // size} elements; save it after .contiguous()"
+            )
+        last = sum((n - 1) * s for n, s in zip(self.shape, self.strides, strict=True))
+        end = self.start + (last + 1) * size
+        if self.nbytes and not first <= self.start <= end <= stop:
+            return (
+                f"a tensor of shape {self.shape} and strides {self.strides} leaves its "
+                f"storage of {(stop - first) // size} elements"
+            )
+        return None
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of its elements, once each."""
+        return math.prod(self.shape) * DTYPES[self.dtype].itemsize
+
+    def array(self) -> np.ndarray:
+        """The elements in the machine's byte order, as a view wherever possible."""
+        dtype = DTYPES[self.dtype]
+        if not self.nbytes:
+            return np.empty(self.shape, dtype)
+        stored = "big" if self.big_endian else "little"
+        swap = dtype.itemsize > 1 and stored != sys.byteorder
+        bits = np.dtype(f"u{dtype.itemsize}")
+        view = np.ndarray(
+            self.shape,
+            bits.newbyteorder("S") if swap else dtype,
+            buffer=self.file.buffer,
+            offset=self.start,
+            strides=[
+                stride * dtype.itemsize if count > 1 else 0
+                for count, stride in zip(self.shape, self.strides, strict=True)
+            ],
+        )
+        # numpy has no swapped form of bfloat16: swap bare bits, then name them.
+        return view.astype(bits).view(dtype) if swap else view
+
+    def release(self) -> None:
+        """Gives back the memory that reading this tensor took."""
+        self.file.release(*self.storage)
+
+
+# Names as safetensors writes them.
+DTYPES: dict[str, np.dtype] = {
+    "F64": np.dtype(np.float64),
+    "F32": np.dtype(np.float32),
+    "F16": np.dtype(np.float16),
+    "BF16": np.dtype(ml_dtypes.bfloat16),
+    "I64": np.dtype(np.int64),
+    "I32": np.dtype(np.int32),
+    "I16": np.dtype(np.int16),
+    "I8": np.dtype(np.int8),
+    "U8": np.dtype(np.uint8),
+    "BOOL": np.dtype(np.bool_),
+}
+DTYPE_NAMES = {dtype: name for name, dtype in DTYPES.items()}
+MAX_AXES = 32
+
+
+def contiguous_strides(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Element strides of an array in row-major order."""
+    return tuple(math.prod(shape[axis + 1 :]) for axis in range(len(shape)))

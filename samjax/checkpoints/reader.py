@@ -1,0 +1,273 @@
+"""Opens weights in any form as one thing: a config, and a tensor for each entry.
+
+Which container (`.pth`, `.safetensors`, folder), which naming (the release's, Hugging
+Face's, samjax's) and which wrapping is found out here and forgotten here. What comes
+out is complete: the tensors are exactly those of the model, in name and shape and of a
+floating dtype, or there is one error that lists everything that is not.
+"""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from samjax.checkpoints import hugging_face
+from samjax.checkpoints.errors import CheckpointError
+from samjax.checkpoints.mapped import StoredTensor
+from samjax.checkpoints.safetensors_file import read_safetensors
+from samjax.checkpoints.sizes import config_from_json, count_modules, guess_config
+from samjax.checkpoints.torch_file import read_torch_file
+from samjax.checkpoints.weight_map import (
+    CONSTANT_BUFFERS,
+    HUGGING_FACE_COPIES,
+    Entry,
+    entries,
+)
+from samjax.models import VIT_B, SamConfig
+
+Naming = Literal["samjax", "released", "huggingface"]
+OWN_NAME = "samjax.safetensors"
+
+
+@dataclasses.dataclass(frozen=True)
+class Checkpoint:
+    """Weights that have been opened and found complete, not yet read.
+
+    Attributes:
+        path: Where they are.
+        config: Sizes of the model.
+        naming: How they were stored; samjax's own form has its own layout too.
+        tensors: Released name to tensor, for every entry of the config.
+        metadata: Strings that samjax's own form carries.
+    """
+
+    path: Path
+    config: SamConfig
+    naming: Naming
+    tensors: Mapping[str, StoredTensor]
+    metadata: Mapping[str, str]
+
+    def entries(self) -> list[Entry]:
+        """All entries, in the order in which their numbers lie in the files."""
+        return sorted(
+            entries(self.config),
+            key=lambda entry: (
+                str(self.tensors[entry.released].file.path),
+                self.tensors[entry.released].start,
+            ),
+        )
+
+    def leaf(self, entry: Entry) -> np.ndarray:
+        """The array of an entry in samjax's layout, as a view of the file."""
+        array = self.tensors[entry.released].array()
+        return array if self.naming == "samjax" else entry.to_tree(array)
+
+
+def open_checkpoint(path: Path) -> Checkpoint:
+    """Opens a file or folder of weights.
+
+    Raises:
+        CheckpointError: If it is not one, or not of this architecture, or not whole;
+            the message lists everything wrong.
+    """
+    if not path.exists():
+        raise CheckpointError(f"{path} does not exist.")
+    foreign: dict[str, Any] | None = None
+    metadata: dict[str, str] = {}
+    if path.is_dir():
+        if (path / OWN_NAME).is_file():
+            tensors, metadata = read_safetensors(path / OWN_NAME)
+        else:
+            files = hugging_face.weight_files(path)
+            foreign = hugging_face.read_config(path)
+            tensors = _read_shards(files)
+    elif path.suffix == ".safetensors":
+        tensors, metadata = read_safetensors(path)
+    else:
+        tensors = read_torch_file(path)
+    if metadata.get("format") == "samjax":
+        return _open_own(path, tensors, metadata)
+    return _open_foreign(path, tensors, foreign)
+
+
+def _read_shards(files: list[Path]) -> dict[str, StoredTensor]:
+    tensors: dict[str, StoredTensor] = {}
+    for file in files:
+        if file.suffix == ".safetensors":
+            shard = read_safetensors(file).tensors
+        else:
+            shard = read_torch_file(file)
+        if twice := sorted(set(tensors) & set(shard)):
+            raise CheckpointError(f"{file} repeats tensors of another shard.", twice)
+        tensors |= shard
+    return tensors
+
+
+def _open_own(
+    path: Path, tensors: Mapping[str, StoredTensor], metadata: Mapping[str, str]
+) -> Checkpoint:
+    """Opens samjax's own form, which says its config."""
+    if metadata.get("version") != OWN_VERSION:
+        raise CheckpointError(
+            f"{path} is of version {metadata.get('version')} of samjax's form, "
+            f"expected {OWN_VERSION}: update samjax."
+        )
+    try:
+        config = config_from_json(metadata.get("config", ""))
+        if _too_many(config, len(tensors)):
+            raise CheckpointError("Its config is of a model of more tensors.")
+    except CheckpointError as error:
+        raise CheckpointError(
+            f"{path} cannot be used.", error.problems or [str(error)]
+        ) from error
+    names = {"/".join(entry.path): entry for entry in entries(config)}
+    problems = _compare(
+        tensors, {name: entry.tree_shape for name, entry in names.items()}
+    )
+    if problems:
+        raise CheckpointError(f"{path} does not fit its own config.", problems)
+    found = {entry.released: tensors[name] for name, entry in names.items()}
+    return Checkpoint(path, config, "samjax", found, metadata)
+
+
+def _open_foreign(
+    path: Path, tensors: Mapping[str, StoredTensor], foreign: dict[str, Any] | None
+) -> Checkpoint:
+    """Opens tensors under the release's names or Hugging Face's."""
+    tensors = _strip_prefix(tensors)
+    naming = _naming(path, tensors)
+    tensors, problems = _drop_known_extras(tensors, naming)
+    released = _released_names(tensors, naming)
+    shapes = {
+        released.get(name, name): tensor.shape for name, tensor in tensors.items()
+    }
+    heads = hugging_face.decoder_heads(foreign or {})
+    config, doubts = guess_config(shapes, heads)
+    expected = {
+        entry.hugging_face if naming == "huggingface" else entry.released: entry
+        for entry in entries(config)
+    }
+    problems += _compare(
+        tensors, {name: entry.shape for name, entry in expected.items()}
+    )
+    problems += doubts
+    if foreign is not None:
+        problems += hugging_face.contradictions(foreign, config)
+    if problems:
+        raise CheckpointError(
+            f"{path} does not fit a Segment Anything model: encoder of width "
+            f"{config.embed_dim}, {config.depth} blocks, {config.num_heads} heads, "
+            f"{config.grid_size} x {config.grid_size} patches of {config.patch_size} "
+            "pixels is what comes nearest.",
+            problems,
+        )
+    found = {entry.released: tensors[name] for name, entry in expected.items()}
+    return Checkpoint(path, config, naming, found, {})
+
+
+def _strip_prefix(tensors: Mapping[str, StoredTensor]) -> dict[str, StoredTensor]:
+    """Takes off what wrappers put before every name: `module.` and the like."""
+    tensors = dict(tensors)
+    while tensors:
+        prefix = next(iter(tensors)).split(".")[0] + "."
+        if prefix not in PREFIXES or not all(n.startswith(prefix) for n in tensors):
+            break
+        tensors = {name[len(prefix) :]: value for name, value in tensors.items()}
+    return tensors
+
+
+def _naming(path: Path, tensors: Mapping[str, StoredTensor]) -> Naming:
+    votes: dict[Naming, int] = {
+        "released": sum(name.startswith("image_encoder.") for name in tensors),
+        "huggingface": sum(name.startswith("vision_encoder.") for name in tensors),
+    }
+    naming = max(votes, key=lambda key: votes[key])
+    if not votes[naming]:
+        names = ", ".join(f"{name:.60}" for name in list(tensors)[:8])
+        raise CheckpointError(
+            f"{path} holds no Segment Anything model: no tensor is named "
+            "image_encoder.* (the release) or vision_encoder.* (Hugging Face). "
+            f"It has {len(tensors)} tensors: {names or 'none'}."
+        )
+    return naming
+
+
+def _drop_known_extras(
+    tensors: Mapping[str, StoredTensor], naming: Naming
+) -> tuple[dict[str, StoredTensor], list[str]]:
+    """Drops what carries no information, if it says what it is known to say."""
+    kept, problems = dict(tensors), []
+    for name, constant in CONSTANT_BUFFERS.items():
+        buffer = kept.pop(name, None)
+        if buffer is not None and not _holds(buffer, constant):
+            problems.append(
+                f"{name} is not {constant}: the model was trained on pixels "
+                "normalized in another way"
+            )
+    if naming == "huggingface":
+        for copy, original in HUGGING_FACE_COPIES.items():
+            duplicate = kept.pop(copy, None)
+            if duplicate is None:
+                continue
+            tensor = kept.setdefault(original, duplicate)
+            same = tensor.shape == duplicate.shape and tensor.dtype == duplicate.dtype
+            if not same or tensor.array().tobytes() != duplicate.array().tobytes():
+                problems.append(f"{copy} and {original} differ; they are one tensor")
+    return kept, problems
+
+
+def _holds(buffer: StoredTensor, constant: tuple[float, ...]) -> bool:
+    if math.prod(buffer.shape) != len(constant):
+        return False
+    return np.allclose(buffer.array().reshape(-1).astype(np.float64), constant, 1e-2)
+
+
+def _released_names(
+    tensors: Mapping[str, StoredTensor], naming: Naming
+) -> dict[str, str]:
+    """Stored name to released name, for as many modules as the names tell of."""
+    if naming == "released":
+        return {}
+    shapes = {name: tensor.shape for name, tensor in tensors.items()}
+    depth, decoder_depth, masks = count_modules(shapes)
+    counted = dataclasses.replace(
+        VIT_B, depth=depth, decoder_depth=decoder_depth, num_multimask_outputs=masks - 1
+    )
+    return {entry.hugging_face: entry.released for entry in entries(counted)}
+
+
+def _compare(
+    tensors: Mapping[str, StoredTensor], expected: Mapping[str, tuple[int, ...]]
+) -> list[str]:
+    """Everything in which the tensors are not those of the model."""
+    problems = [f"{name} is missing" for name in expected if name not in tensors]
+    for name, tensor in tensors.items():
+        if name not in expected:
+            problems.append(f"{name:.200} {tensor.shape} is not part of the model")
+            continue
+        if tensor.shape != expected[name]:
+            problems.append(
+                f"{name} has shape {tensor.shape}, expected {expected[name]}"
+            )
+        if tensor.dtype not in FLOATING:
+            problems.append(
+                f"{name} is stored as {tensor.dtype}, expected one of "
+                f"{', '.join(FLOATING)}"
+            )
+    return problems
+
+
+def _too_many(config: SamConfig, tensors: int) -> bool:
+    """Whether a config tells of more modules than a file has tensors."""
+    modules = config.depth, config.decoder_depth, config.num_multimask_outputs
+    return max(modules) > tensors
+
+
+OWN_VERSION = "1"
+FLOATING = ("F64", "F32", "F16", "BF16")
+# DistributedDataParallel, torch.compile, and the names that training loops give the
+# model as their attribute.
+PREFIXES = ("module.", "_orig_mod.", "model.", "sam.", "sam_model.")

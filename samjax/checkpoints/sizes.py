@@ -1,0 +1,260 @@
+"""Which model a set of tensors belongs to: read from their shapes.
+
+Released files carry no config, and fine-tunes no more than their names, so the sizes
+are read from the shapes of the tensors that show them. Several tensors show each size
+and the majority decides: one wrong tensor is then reported as that tensor, and not as
+hundreds of others that do not fit it.
+
+What no shape shows is taken to be as released: the decoder's number of attention heads
+(8; Hugging Face's `config.json` and samjax's own form say it), and the side of the
+windows where every block is global. Drop path and rematerialization are choices of a
+training run and are not read.
+"""
+
+import dataclasses
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+
+from samjax.checkpoints.errors import CheckpointError
+from samjax.models import VIT_B, SamConfig
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+def config_from_shapes(shapes: Shapes, *, decoder_num_heads: int = 8) -> SamConfig:
+    """Reads the sizes of a model from the shapes of its tensors.
+
+    Args:
+        shapes: Released name to shape in the release's layout. Other names are ignored.
+        decoder_num_heads: Which no shape shows.
+
+    Returns:
+        The config that most of the tensors agree with.
+
+    Raises:
+        CheckpointError: If no config could have such tensors, with every reason.
+    """
+    config, problems = guess_config(shapes, decoder_num_heads)
+    if problems:
+        raise CheckpointError("The shapes fit no Segment Anything model.", problems)
+    return config
+
+
+def guess_config(shapes: Shapes, heads: int) -> tuple[SamConfig, list[str]]:
+    """The config of the majority, and what stands against there being one."""
+    depth, decoder_depth, masks = count_modules(shapes)
+    problems = []
+    sizes = {}
+    for size, places in EVIDENCE.items():
+        found = Counter(_evidence(shapes, places, max(depth, decoder_depth)))
+        if found:
+            sizes[size] = found.most_common(1)[0][0]
+        else:
+            problems.append(f"no tensor shows {size}")
+            sizes[size] = FALLBACK[size]
+    grid, window, global_blocks = _windows(shapes, depth)
+    embed_dim, head_dim = sizes["embed_dim"], sizes["head_dim"]
+    if embed_dim % head_dim:
+        problems.append(f"embed_dim {embed_dim} is no multiple of head_dim {head_dim}")
+    config = SamConfig(
+        image_size=grid * sizes["patch_size"],
+        patch_size=sizes["patch_size"],
+        embed_dim=embed_dim,
+        depth=depth,
+        num_heads=max(1, embed_dim // head_dim),
+        global_attention_blocks=global_blocks,
+        window_size=window,
+        mlp_ratio=_ratio(sizes["mlp_dim"], embed_dim),
+        prompt_embed_dim=sizes["prompt_embed_dim"],
+        mask_in_chans=sizes["mask_in_chans"],
+        decoder_depth=decoder_depth,
+        decoder_num_heads=heads,
+        decoder_mlp_dim=sizes["decoder_mlp_dim"],
+        num_multimask_outputs=masks - 1,
+    )
+    return config, problems or invalid_sizes(config)
+
+
+def _evidence(
+    shapes: Shapes, places: tuple[tuple[str, int], ...], modules: int
+) -> Iterator[int]:
+    """The sizes that the tensors at these places show."""
+    for template, axis in places:
+        for i in range(modules if "{i}" in template else 1):
+            shape = shapes.get(template.format(i=i), ())
+            if len(shape) > axis and 0 < shape[axis] <= MAX_SIZE:
+                yield shape[axis]
+
+
+def count_modules(shapes: Shapes) -> tuple[int, int, int]:
+    """How many encoder blocks, decoder layers and mask tokens the names tell of.
+
+    In the release's naming or in Hugging Face's. Never more than there are names, so
+    that an absurd number in a name cannot make the table expand without end.
+    """
+
+    def count(pattern: str) -> int:
+        matches = (re.match(pattern, name) for name in shapes)
+        found = {int(match[1]) for match in matches if match}
+        return max((i + 1 for i in found if i < len(shapes)), default=0)
+
+    return (
+        count(r"(?:image_encoder\.blocks|vision_encoder\.layers)\.(\d{1,6})\."),
+        count(r"mask_decoder\.transformer\.layers\.(\d{1,6})\."),
+        max(1, count(r"mask_decoder\.output_hypernetworks_mlps\.(\d{1,6})\.")),
+    )
+
+
+def _windows(shapes: Shapes, depth: int) -> tuple[int, int, tuple[int, ...]]:
+    """The grid, the window, and the global blocks.
+
+    A block's relative tables have 2 * side - 1 rows, where the side is the window's or,
+    in a global block, the grid's.
+    """
+    sides: dict[int, list[int]] = {
+        block: [
+            (shapes[name][0] + 1) // 2
+            for axis in "hw"
+            if len(shapes.get(name := _table(block, axis), ())) == 2
+            and 0 < shapes[name][0] <= 2 * MAX_SIZE
+        ]
+        for block in range(depth)
+    }
+    position = shapes.get("image_encoder.pos_embed", ())
+    position = position if len(position) == 4 else ()
+    seen = Counter(side for block in sides.values() for side in block)
+    votes = Counter(side for side in position[1:3] if 0 < side <= MAX_SIZE)
+    if len(seen) > 1 or not votes:
+        largest = max(seen, default=VIT_B.grid_size)
+        votes[largest] += seen.get(largest, 1)
+    grid = votes.most_common(1)[0][0]
+    windowed = Counter({side: n for side, n in seen.items() if side != grid})
+    window = windowed.most_common(1)[0][0] if windowed else VIT_B.window_size
+    global_blocks = tuple(i for i in range(depth) if sides[i] and grid in sides[i])
+    return grid, window, global_blocks
+
+
+def _table(block: int, axis: str) -> str:
+    return f"image_encoder.blocks.{block}.attn.rel_pos_{axis}"
+
+
+def _ratio(hidden: int, width: int) -> float:
+    """The ratio from which the model's `int(width * ratio)` gives `hidden` back."""
+    ratio = hidden / width
+    return ratio if int(width * ratio) == hidden else (hidden + 0.5) / width
+
+
+def invalid_sizes(config: SamConfig) -> list[str]:
+    """What is wrong with a config by itself; nothing for one that can be built."""
+    problems = [
+        f"{field.name} is {getattr(config, field.name)}, expected 1 to {MAX_SIZE}"
+        for field in dataclasses.fields(config)
+        if field.type is int and not 0 < getattr(config, field.name) <= MAX_SIZE
+    ]
+    if problems:
+        return problems
+    if not all(0 <= block < config.depth for block in config.global_attention_blocks):
+        problems.append(
+            f"global_attention_blocks is {config.global_attention_blocks}, expected "
+            f"blocks below the depth {config.depth}"
+        )
+    for dividend, divisor in (
+        ("image_size", config.patch_size),
+        ("embed_dim", config.num_heads),
+        ("prompt_embed_dim", 2 * config.decoder_num_heads),
+        ("prompt_embed_dim", 8),
+        ("mask_in_chans", 4),
+    ):
+        if getattr(config, dividend) % divisor:
+            value = getattr(config, dividend)
+            problems.append(f"{dividend} is {value}, expected a multiple of {divisor}")
+    return problems
+
+
+def config_to_json(config: SamConfig) -> str:
+    """The config as one line of JSON."""
+    return json.dumps(dataclasses.asdict(config))
+
+
+def config_from_json(text: str) -> SamConfig:
+    """Reads what `config_to_json` wrote, trusting none of it.
+
+    Raises:
+        CheckpointError: With every field that is unknown, missing or of a wrong type.
+    """
+    try:
+        values = json.loads(text)
+    except (ValueError, RecursionError):
+        values = None
+    if not isinstance(values, dict):
+        raise CheckpointError("Its config is no JSON object.")
+    fields = {field.name: field for field in dataclasses.fields(SamConfig)}
+    problems = [
+        f"its config has an unknown field {name!r}: update samjax"
+        for name in sorted(set(values) - set(fields))
+    ]
+    read = {}
+    for name, field in fields.items():
+        if name not in values:
+            if field.default is dataclasses.MISSING:
+                problems.append(f"its config has no {name}")
+        elif field.type in (int, float, bool):
+            accepted = (int, float) if field.type is float else (field.type,)
+            if type(values[name]) in accepted:
+                read[name] = field.type(values[name])
+            else:
+                problems.append(f"its config has {values[name]!r:.80} for {name}")
+        elif isinstance(values[name], list) and all(
+            type(item) is int for item in values[name]
+        ):
+            read[name] = tuple(values[name])
+        else:
+            problems.append(f"its config has {values[name]!r:.80} for {name}")
+    if not problems:
+        config = SamConfig(**read)
+        problems = invalid_sizes(config)
+    if problems:
+        raise CheckpointError("Its config is not one of a model.", problems)
+    return config
+
+
+# Larger sizes are mistakes or attacks; ViT-H's widest layer has 5120.
+MAX_SIZE = 2**16
+
+# Size -> (tensor, axis of its shape) wherever it shows; `{i}` is any block or layer.
+_BLOCK, _LAYER = "image_encoder.blocks.{i}", "mask_decoder.transformer.layers.{i}"
+EVIDENCE = {
+    "embed_dim": (
+        ("image_encoder.pos_embed", 3),
+        ("image_encoder.patch_embed.proj.bias", 0),
+        (_BLOCK + ".norm1.weight", 0),
+    ),
+    "head_dim": ((_BLOCK + ".attn.rel_pos_h", 1), (_BLOCK + ".attn.rel_pos_w", 1)),
+    "mlp_dim": ((_BLOCK + ".mlp.lin1.bias", 0),),
+    "patch_size": (
+        ("image_encoder.patch_embed.proj.weight", 2),
+        ("image_encoder.patch_embed.proj.weight", 3),
+    ),
+    "prompt_embed_dim": (
+        ("image_encoder.neck.3.weight", 0),
+        ("prompt_encoder.no_mask_embed.weight", 1),
+        ("mask_decoder.iou_token.weight", 1),
+    ),
+    "mask_in_chans": (
+        ("prompt_encoder.mask_downscaling.3.bias", 0),
+        ("prompt_encoder.mask_downscaling.4.weight", 0),
+    ),
+    "decoder_mlp_dim": ((_LAYER + ".mlp.lin1.bias", 0),),
+}
+# To go on comparing where nothing is left to show a size: ViT-B's.
+FALLBACK = {
+    "embed_dim": 768,
+    "head_dim": 64,
+    "mlp_dim": 3072,
+    "patch_size": 16,
+    "prompt_embed_dim": 256,
+    "mask_in_chans": 16,
+    "decoder_mlp_dim": 2048,
+}

@@ -1,0 +1,313 @@
+"""An unpickler that knows tensors and containers and nothing else.
+
+A pickle is a program for a small stack machine. Python's own machine calls whatever
+the program names; this one has no instruction that could. It goes through the opcodes
+one by one (`pickletools.genops` only parses them), builds plain containers, and
+instead of tensors returns `TensorRecord`s that say where in the archive the numbers
+are. The names in `GLOBALS` are tokens that it compares, never imports. Any other name,
+and any other opcode, is refused with a `CheckpointError`.
+"""
+
+import dataclasses
+import pickletools
+from collections.abc import Callable
+from typing import IO, Any
+
+from samjax.checkpoints.errors import CheckpointError
+from samjax.checkpoints.mapped import MAX_AXES
+
+
+def read_pickle(file: IO[bytes]) -> Any:
+    """Reads one pickle of tensors and containers from an open file.
+
+    Args:
+        file: Positioned at the pickle; afterwards just behind it. The caller bounds
+            what it can give: a pickle takes memory in proportion to its length.
+
+    Returns:
+        What was pickled, tensors as `TensorRecord`, ordered dicts as dicts.
+
+    Raises:
+        CheckpointError: If the pickle is broken, or asks for anything but tensors and
+            containers; the message names what.
+    """
+    machine = _Machine()
+    try:
+        for opcode, argument, _ in pickletools.genops(file):
+            machine.step(opcode.name, argument)
+        return machine.result()
+    except CheckpointError:
+        raise
+    except (ValueError, LookupError, TypeError, AttributeError, OverflowError) as error:
+        raise CheckpointError(
+            f"Not a readable pickle: {shorten(str(error))}."
+        ) from error
+
+
+@dataclasses.dataclass(frozen=True)
+class StorageRecord:
+    """A run of numbers in the archive.
+
+    Attributes:
+        key: Name of the archive's record.
+        dtype: A key of `samjax.checkpoints.mapped.DTYPES`.
+        count: Number of elements.
+        view: Old files only: (key, first element, elements) within the storage.
+    """
+
+    key: str
+    dtype: str
+    count: int
+    view: tuple[str, int, int] | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class TensorRecord:
+    """A tensor: a storage seen through a shape.
+
+    Attributes:
+        storage: The numbers.
+        offset: Element of the storage where the tensor starts.
+        shape: Elements along each axis.
+        strides: Elements from one index to the next along each axis.
+    """
+
+    storage: StorageRecord
+    offset: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Global:
+    """A name that the pickle mentions. Only a token: nothing is looked up."""
+
+    name: str
+
+
+class _Machine:
+    """The stack, the marks, and the memo."""
+
+    def __init__(self):
+        self.stack: list[Any] = []
+        self.marks: list[int] = []
+        self.memo: dict[int, Any] = {}
+        self.stopped = False
+
+    def result(self) -> Any:
+        if not self.stopped or len(self.stack) != 1:
+            raise CheckpointError("Not a readable pickle: it does not end as one.")
+        return self.stack[0]
+
+    def step(self, opcode: str, argument: Any) -> None:
+        if opcode in LITERALS:
+            self.stack.append(argument)
+        elif opcode in CONSTANTS:
+            self.stack.append(CONSTANTS[opcode]())
+        elif opcode in INSTRUCTIONS:
+            INSTRUCTIONS[opcode](self, argument)
+        else:
+            raise CheckpointError(
+                f"The pickle uses the instruction {opcode}, which weights never need."
+            )
+
+    def take(self, count: int) -> list[Any]:
+        """Pops the last values."""
+        if len(self.stack) < count:
+            raise CheckpointError("Not a readable pickle: its stack ran empty.")
+        items = self.stack[len(self.stack) - count :]
+        del self.stack[len(self.stack) - count :]
+        return items
+
+    def since_mark(self) -> list[Any]:
+        """Pops the values behind the last mark."""
+        return self.take(max(0, len(self.stack) - self.marks.pop()))
+
+    def mark(self, _) -> None:
+        self.marks.append(len(self.stack))
+
+    def stop(self, _) -> None:
+        self.stopped = True
+
+    def put(self, index: int) -> None:
+        self.memo[index] = self.stack[-1]
+
+    def memoize(self, _) -> None:
+        self.memo[len(self.memo)] = self.stack[-1]
+
+    def get(self, index: int) -> None:
+        self.stack.append(self.memo[index])
+
+    def make_tuple(self, items: list[Any]) -> None:
+        self.stack.append(tuple(items))
+
+    def extend(self, items: list[Any]) -> None:
+        _expect(self.stack[-1], list).extend(items)
+
+    def update(self, items: list[Any]) -> None:
+        target = _expect(self.stack[-1], dict)
+        for key, value in zip(items[::2], items[1::2], strict=True):
+            # Nested tuples as keys could make hashing endless.
+            if not isinstance(key, str | int | float | None):
+                raise CheckpointError(
+                    f"A dict of the pickle has a key of type {type(key).__name__}."
+                )
+            target[key] = value
+
+    def name(self, module: Any, attribute: Any) -> None:
+        name = f"{_expect(module, str)}.{_expect(attribute, str)}"
+        if name not in GLOBALS and name not in STORAGES:
+            raise CheckpointError(
+                f"The pickle asks for {shorten(name)}, and samjax reads tensors and "
+                "containers only; nothing was executed. If you trust the file, save "
+                "its state dict alone with PyTorch: "
+                "torch.save(model.state_dict(), 'weights.pth')."
+            )
+        self.stack.append(_Global(name))
+
+    def persistent(self, _) -> None:
+        saved = _expect(self.stack.pop(), tuple)
+        if len(saved) not in (5, 6) or saved[0] != "storage":
+            raise CheckpointError("The pickle refers to something that is no storage.")
+        _, kind, key, _, count, *view = saved
+        dtype = STORAGES.get(_expect(kind, _Global).name)
+        if dtype is None:
+            raise CheckpointError(f"{kind.name} is no storage.")
+        view = view[0] if view else None
+        if view is not None:
+            view_key, first, size = _expect(view, tuple)
+            view = _expect(view_key, str), _count(first), _count(size)
+        self.stack.append(StorageRecord(_expect(key, str), dtype, _count(count), view))
+
+    def reduce(self, _) -> None:
+        function, arguments = self.take(2)
+        name = _expect(function, _Global).name
+        if name not in GLOBALS:
+            raise CheckpointError(f"The pickle calls {name}.")
+        self.stack.append(GLOBALS[name](*_expect(arguments, tuple)))
+
+    def build(self, _) -> None:
+        """Attributes of an ordered dict: the layers' versions. Dropped."""
+        self.stack.pop()
+        _expect(self.stack[-1], dict)
+
+
+def _expect(value: Any, kind: type) -> Any:
+    if not isinstance(value, kind):
+        raise CheckpointError(
+            f"The pickle has a {type(value).__name__} where a {kind.__name__} belongs."
+        )
+    return value
+
+
+def _count(value: Any) -> int:
+    if type(value) is not int or not 0 <= value < 2**63:
+        raise CheckpointError(f"The pickle has {shorten(value)} for a size.")
+    return value
+
+
+def _counts(value: Any) -> tuple[int, ...]:
+    if len(_expect(value, tuple)) > MAX_AXES:
+        raise CheckpointError(f"The pickle has a shape of {len(value)} axes.")
+    return tuple(_count(item) for item in value)
+
+
+def _rebuild_tensor(storage, offset, shape, strides, *rest) -> TensorRecord:
+    # rest: requires_grad, hooks, and flags that mark lazy conjugation or negation.
+    if len(rest) > 2 and rest[2]:
+        raise CheckpointError("A tensor is stored lazily negated or conjugated.")
+    return TensorRecord(
+        _expect(storage, StorageRecord),
+        _count(offset),
+        _counts(shape),
+        _counts(strides),
+    )
+
+
+def _rebuild_parameter(tensor, *_) -> TensorRecord:
+    return _expect(tensor, TensorRecord)
+
+
+def _ordered_dict(items=()) -> dict:
+    if items:
+        raise CheckpointError("An ordered dict of the pickle is made from a list.")
+    return {}
+
+
+def _size(sizes=()) -> tuple[int, ...]:
+    return _counts(sizes)
+
+
+def shorten(value: object) -> str:
+    """A value for a message, however large a hostile file made it."""
+    # Only scalars: containers that hold themselves twice print without end.
+    if isinstance(value, str | float) or (type(value) is int and abs(value) < 2**80):
+        text = str(value)
+        return text if len(text) <= 200 else f"{text[:200]}..."
+    return f"a {type(value).__name__}"
+
+
+GLOBALS = {
+    "collections.OrderedDict": _ordered_dict,
+    "torch._utils._rebuild_tensor_v2": _rebuild_tensor,
+    "torch._utils._rebuild_tensor": _rebuild_tensor,
+    "torch._utils._rebuild_parameter": _rebuild_parameter,
+    "torch.Size": _size,
+}
+STORAGES = {
+    f"{module}.{kind}Storage": dtype
+    for module in ("torch", "torch.cuda")
+    for kind, dtype in {
+        "Double": "F64",
+        "Float": "F32",
+        "Half": "F16",
+        "BFloat16": "BF16",
+        "Long": "I64",
+        "Int": "I32",
+        "Short": "I16",
+        "Char": "I8",
+        "Byte": "U8",
+        "Bool": "BOOL",
+    }.items()
+}
+LITERALS = {
+    *("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4"),
+    *("FLOAT", "BINFLOAT", "STRING", "BINSTRING", "SHORT_BINSTRING"),
+    *("UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"),
+}
+CONSTANTS: dict[str, Callable[[], Any]] = {
+    "NONE": lambda: None,
+    "NEWTRUE": lambda: True,
+    "NEWFALSE": lambda: False,
+    "EMPTY_DICT": dict,
+    "EMPTY_LIST": list,
+    "EMPTY_TUPLE": tuple,
+}
+INSTRUCTIONS: dict[str, Callable[[_Machine, Any], None]] = {
+    "PROTO": lambda machine, _: None,
+    "FRAME": lambda machine, _: None,
+    "STOP": _Machine.stop,
+    "POP": lambda machine, _: machine.take(1).clear(),
+    "MARK": _Machine.mark,
+    "PUT": _Machine.put,
+    "BINPUT": _Machine.put,
+    "LONG_BINPUT": _Machine.put,
+    "MEMOIZE": _Machine.memoize,
+    "GET": _Machine.get,
+    "BINGET": _Machine.get,
+    "LONG_BINGET": _Machine.get,
+    "TUPLE": lambda machine, _: machine.make_tuple(machine.since_mark()),
+    "TUPLE1": lambda machine, _: machine.make_tuple(machine.take(1)),
+    "TUPLE2": lambda machine, _: machine.make_tuple(machine.take(2)),
+    "TUPLE3": lambda machine, _: machine.make_tuple(machine.take(3)),
+    "LIST": lambda machine, _: machine.stack.append(machine.since_mark()),
+    "APPEND": lambda machine, _: machine.extend(machine.take(1)),
+    "APPENDS": lambda machine, _: machine.extend(machine.since_mark()),
+    "SETITEM": lambda machine, _: machine.update(machine.take(2)),
+    "SETITEMS": lambda machine, _: machine.update(machine.since_mark()),
+    "GLOBAL": lambda machine, name: machine.name(*name.split(" ", 1)),
+    "STACK_GLOBAL": lambda machine, _: machine.name(*machine.take(2)),
+    "BINPERSID": _Machine.persistent,
+    "REDUCE": _Machine.reduce,
+    "BUILD": _Machine.build,
+}

@@ -1,0 +1,266 @@
+"""Writes weights in every form that samjax reads.
+
+One tensor is in memory at a time, whatever the size of the model, and what appears
+under the destination's name is whole: it is written beside it and renamed at the end.
+"""
+
+import contextlib
+import dataclasses
+import json
+import os
+import secrets
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import IO, Any, Literal
+
+import numpy as np
+from jax.typing import DTypeLike
+from rich.console import Console
+from rich.progress import track
+
+from samjax.checkpoints import hugging_face
+from samjax.checkpoints.errors import CheckpointError
+from samjax.checkpoints.mapped import DTYPE_NAMES, DTYPES
+from samjax.checkpoints.reader import FLOATING, OWN_NAME, OWN_VERSION, Checkpoint
+from samjax.checkpoints.safetensors_file import Planned, write_safetensors
+from samjax.checkpoints.sizes import config_to_json, invalid_sizes
+from samjax.checkpoints.torch_writer import write_torch_file
+from samjax.checkpoints.weight_map import HUGGING_FACE_COPIES, Entry, entries
+from samjax.models import SamConfig
+
+Format = Literal["samjax", "safetensors", "pth", "huggingface"]
+
+
+def save(
+    path: str | os.PathLike,
+    config: SamConfig,
+    params: Mapping[str, Any],
+    *,
+    dtype: DTypeLike = np.float32,
+) -> Path:
+    """Saves parameters in samjax's own form.
+
+    Args:
+        path: A `.safetensors` file, or a folder for any other name.
+        config: Sizes of the model.
+        params: The tree that `samjax.load` or `Sam.init` gives.
+        dtype: How to store them. float16 halves the file and is widened on loading.
+
+    Returns:
+        The path.
+
+    Raises:
+        CheckpointError: If the parameters are not those of the config, with every
+            difference; or a value does not fit the dtype.
+    """
+    target = Path(path)
+    stored = storage_name(dtype)
+    leaves = _flatten(params)
+    expected = {entry.path: entry for entry in entries(config)}
+    problems = invalid_sizes(config)
+    problems += [f"{'/'.join(p)} is missing" for p in expected if p not in leaves]
+    for place, leaf in leaves.items():
+        name = "/".join(place)
+        if place not in expected:
+            problems.append(f"{name} is not part of the model")
+        elif np.shape(leaf) != expected[place].tree_shape:
+            problems.append(
+                f"{name} has shape {np.shape(leaf)}, "
+                f"expected {expected[place].tree_shape}"
+            )
+    if problems:
+        raise CheckpointError(f"These are not the parameters of {config}.", problems)
+    plan = [Planned("/".join(p), stored, e.tree_shape) for p, e in expected.items()]
+    arrays = (
+        narrow(np.asarray(leaves[place]), stored, "/".join(place)) for place in expected
+    )
+    _write(
+        {
+            _own_file(target): lambda file: write_safetensors(
+                file, plan, arrays, _own_metadata(config, {})
+            )
+        }
+    )
+    return target
+
+
+def write_checkpoint(
+    checkpoint: Checkpoint,
+    destination: Path,
+    format: Format,
+    dtype: str | None = None,
+    metadata: Mapping[str, str] | None = None,
+) -> None:
+    """Streams an opened checkpoint into another form.
+
+    Args:
+        checkpoint: What to write.
+        destination: File or folder.
+        format: The form.
+        dtype: A key of `DTYPES`; None keeps each tensor's.
+        metadata: More strings for samjax's own form.
+    """
+    ordered = checkpoint.entries()
+    plan = [_plan(checkpoint, entry, format, dtype) for entry in ordered]
+    arrays = _stream(checkpoint, ordered, format, dtype)
+    config = checkpoint.config
+    if format == "pth":
+        _write({destination: lambda file: write_torch_file(file, plan, arrays)})
+        return
+    if format == "samjax":
+        path, strings = _own_file(destination), _own_metadata(config, metadata or {})
+    elif format == "safetensors":
+        path, strings = destination, {"format": "pt", "config": config_to_json(config)}
+    else:
+        # transformers insists on this word.
+        path, strings = destination / hugging_face.WEIGHTS_NAME, {"format": "pt"}
+        plan, arrays = _with_copies(plan, arrays)
+    files: dict[Path, Callable[[IO[bytes]], Any]] = {
+        path: lambda file: write_safetensors(file, plan, arrays, strings)
+    }
+    if format == "huggingface":
+        text = json.dumps(hugging_face.config_json(config), indent=2) + "\n"
+        files[destination / hugging_face.CONFIG_NAME] = lambda file: file.write(
+            text.encode()
+        )
+    _write(files)
+
+
+def _plan(
+    checkpoint: Checkpoint, entry: Entry, format: Format, dtype: str | None
+) -> Planned:
+    stored = dtype or checkpoint.tensors[entry.released].dtype
+    if format == "samjax":
+        return Planned("/".join(entry.path), stored, entry.tree_shape)
+    name = entry.hugging_face if format == "huggingface" else entry.released
+    return Planned(name, stored, entry.shape)
+
+
+def _stream(
+    checkpoint: Checkpoint, ordered: list[Entry], format: Format, dtype: str | None
+) -> Iterator[np.ndarray]:
+    """Reads tensor after tensor, each as it is to be written."""
+    strange = []
+    console = Console(stderr=True)
+    for entry in track(
+        ordered,
+        description="converting",
+        console=console,
+        disable=not console.is_terminal,
+        transient=True,
+    ):
+        tensor = checkpoint.tensors[entry.released]
+        array = checkpoint.leaf(entry)
+        if format != "samjax":
+            array = entry.to_released(array)
+        if not np.isfinite(array).all():
+            strange.append(entry.released)
+        yield narrow(array, dtype or tensor.dtype, entry.released)
+        tensor.release()
+    if strange:
+        warnings.warn(
+            f"{checkpoint.path} has values that are not finite, in "
+            f"{len(strange)} tensors: {', '.join(strange[:5])}.",
+            stacklevel=2,
+        )
+
+
+def _with_copies(
+    plan: list[Planned], arrays: Iterator[np.ndarray]
+) -> tuple[list[Planned], Iterator[np.ndarray]]:
+    """Writes the tensors that transformers keeps twice, twice."""
+    copies = {original: copy for copy, original in HUGGING_FACE_COPIES.items()}
+
+    def repeat():
+        for tensor, array in zip(plan, arrays, strict=True):
+            yield array
+            if tensor.name in copies:
+                yield array
+
+    doubled = []
+    for tensor in plan:
+        doubled.append(tensor)
+        if tensor.name in copies:
+            doubled.append(tensor._replace(name=copies[tensor.name]))
+    return doubled, repeat()
+
+
+def narrow(array: np.ndarray, dtype: str, name: str) -> np.ndarray:
+    """Casts to a dtype of `DTYPES`, refusing to turn numbers into infinities."""
+    target = DTYPES[dtype]
+    if array.dtype == target:
+        return array
+    with np.errstate(over="ignore"):
+        cast = array.astype(target)
+    lost = np.isfinite(array) & ~np.isfinite(cast)
+    if lost.any():
+        raise CheckpointError(
+            f"{name} has values up to {np.abs(array[lost].astype(np.float64)).max()}, "
+            f"too large for {target}: use float32 or bfloat16."
+        )
+    return cast
+
+
+def _write(files: Mapping[Path, Callable[[IO[bytes]], Any]]) -> None:
+    """Writes files beside their names and renames them when all are whole."""
+    temporary: dict[Path, Path] = {}
+    made: list[Path] = []
+    try:
+        for path, write in files.items():
+            for folder in reversed([path.parent, *path.parent.parents]):
+                if not folder.exists():
+                    folder.mkdir()
+                    made.append(folder)
+            hidden = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+            temporary[hidden] = path
+            with open(hidden, "xb") as file:
+                write(file)
+                file.flush()
+                os.fsync(file.fileno())
+        for hidden, path in temporary.items():
+            hidden.replace(path)
+    except BaseException:
+        for hidden in temporary:
+            hidden.unlink(missing_ok=True)
+        for folder in reversed(made):
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+        raise
+
+
+def _flatten(params: Mapping[str, Any]) -> dict[tuple[str, ...], Any]:
+    leaves = {}
+    for name, value in params.items():
+        if isinstance(value, Mapping):
+            leaves |= {(name, *rest): leaf for rest, leaf in _flatten(value).items()}
+        else:
+            leaves[(name,)] = value
+    return leaves
+
+
+def _own_file(path: Path) -> Path:
+    return path if path.suffix == ".safetensors" else path / OWN_NAME
+
+
+def _own_metadata(config: SamConfig, more: Mapping[str, str]) -> dict[str, str]:
+    # Drop path and rematerialization belong to a training run, not to the weights.
+    config = dataclasses.replace(config, drop_path_rate=0.0, remat=False)
+    return {
+        **more,
+        "format": "samjax",
+        "version": OWN_VERSION,
+        "config": config_to_json(config),
+    }
+
+
+def storage_name(dtype: DTypeLike) -> str:
+    """The name in `DTYPES` of a dtype that weights can be stored as."""
+    try:
+        name = DTYPE_NAMES.get(np.dtype(dtype))
+    except TypeError:
+        name = None
+    if name is None or name not in FLOATING:
+        words = ", ".join(str(DTYPES[floating]) for floating in FLOATING)
+        raise CheckpointError(f"Got {dtype=}, expected one of {words}.")
+    return name
