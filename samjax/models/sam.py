@@ -79,6 +79,11 @@ class Sam(nn.Module):
 
     def setup(self):
         config = self.config
+        if jnp.dtype(self.dtype) not in (jnp.float32, jnp.bfloat16):
+            raise ValueError(
+                f"Got the compute dtype {jnp.dtype(self.dtype).name}, expected float32 "
+                "or bfloat16: float16 overflows in ViT-H."
+            )
         self.image_encoder = ImageEncoder(
             grid_size=config.grid_size,
             patch_size=config.patch_size,
