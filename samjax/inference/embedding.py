@@ -1,0 +1,183 @@
+"""What a model remembers of an image, and the file that keeps it.
+
+An embedding is worth keeping: the encoder is nearly all of the work, and every prompt
+starts from its output. It is worthless with other weights, silently so, which is why
+the file names the weights it came from and a `Predictor` refuses any others.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import safetensors
+import safetensors.numpy
+from jaxtyping import Array, Float
+
+from samjax.geometry.frame import Frame
+from samjax.models.sam import SamConfig
+
+FORMAT = "samjax image embedding"
+VERSION = 1
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ImageEmbedding:
+    """An image as the model sees it; made by `Predictor.embed`.
+
+    Attributes:
+        features: float32 output of the image encoder, one vector per patch of the
+            padded model frame. It stays on the device that computed it.
+        frame: the frame of the image, which prompts and masks are mapped by.
+        fingerprint: which image encoder made it; see `fingerprint`.
+    """
+
+    features: Float[Array, "gh gw c"]
+    frame: Frame
+    fingerprint: str
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Writes the embedding to one file (safetensors; 4 MiB for released models).
+
+        The file appears whole or not at all: it is written under another name in the
+        same folder and renamed.
+        """
+        header = {
+            "format": FORMAT,
+            "version": VERSION,
+            "original_size": self.frame.original_size,
+            "resized_size": self.frame.resized_size,
+            "model_size": self.frame.model_size,
+            "fingerprint": self.fingerprint,
+        }
+        content = safetensors.numpy.save(
+            {"features": np.ascontiguousarray(self.features, np.float32)},
+            {"samjax": json.dumps(header)},
+        )
+        path = Path(path)
+        partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
+        try:
+            partial.write_bytes(content)
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> ImageEmbedding:
+        """Reads an embedding that `save` wrote.
+
+        Whether it belongs to the weights at hand is checked when it is used:
+        `Predictor.predict` refuses an embedding with another fingerprint.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            ValueError: the file is truncated, of another kind, or of another version.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise FileNotFoundError(f"got {path}, which is not a file")
+        try:
+            with safetensors.safe_open(path, framework="np") as file:
+                header = _checked_header(file.metadata() or {}, path)
+                features = file.get_tensor("features")
+        except safetensors.SafetensorError as error:
+            raise ValueError(
+                f"got {path}, which is damaged, cut off or no safetensors file "
+                f"({error}): embed the image again, and save it"
+            ) from error
+        frame = _sound_frame(header, features)
+        if frame is None:
+            raise ValueError(
+                f"got {path}, whose contents contradict each other (features "
+                f"{features.dtype}{features.shape}, {header}): embed the image again"
+            )
+        return cls(jax.device_put(features), frame, str(header["fingerprint"]))
+
+
+def fingerprint(config: SamConfig, params: Mapping[str, Any]) -> str:
+    """Names the image encoder that a set of parameters makes.
+
+    A SHA-256 over the encoder's sizes, and over the name, shape and content of each of
+    its parameters; prompt encoder and mask decoder do not count, since embeddings do
+    not depend on them. Of a parameter's content a strided sample of at most 4096
+    numbers enters as it is, and all of it as a 64-bit sum: any single change moves the
+    sum, and an exchange that leaves the sum moves the sample. (Hashing every byte of
+    the largest model would take seconds.) It guards against mistakes, not forgery.
+    """
+    encoder = params["image_encoder"]
+    digest = hashlib.sha256()
+    sizes = dataclasses.asdict(config)
+    for name in ("drop_path_rate", "remat"):
+        del sizes[name]
+    encoder_sizes = {
+        name: size for name, size in sizes.items() if not name.startswith(_NOT_ENCODER)
+    }
+    digest.update(json.dumps(encoder_sizes, sort_keys=True).encode())
+    leaves = jax.tree_util.tree_leaves_with_path(encoder)
+    for path, leaf in sorted(leaves, key=lambda item: jax.tree_util.keystr(item[0])):
+        values = np.ascontiguousarray(_on_host(leaf), np.float32).reshape(-1)
+        digest.update(f"{jax.tree_util.keystr(path)} {leaf.shape}".encode())
+        digest.update(values[:: max(1, len(values) // 4096)].tobytes())
+        even = values[: len(values) // 2 * 2].view(np.uint64)
+        digest.update(np.add.reduce(even, dtype=np.uint64).tobytes())
+        digest.update(values[len(values) // 2 * 2 :].tobytes())
+    return digest.hexdigest()
+
+
+_NOT_ENCODER = ("decoder_", "mask_in_chans", "num_multimask_outputs")
+
+
+def _on_host(leaf: Any) -> np.ndarray:
+    if isinstance(leaf, jax.Array) and leaf.devices() != set(jax.devices("cpu")):
+        # Through a CPU array: numpy's own way leaves a second copy on the host for as
+        # long as the device array lives.
+        leaf = jax.device_put(leaf, jax.devices("cpu")[0])
+    return np.asarray(leaf)
+
+
+def _sound_frame(header: Mapping[str, Any], features: np.ndarray) -> Frame | None:
+    """The frame that a header describes; None if it or the features cannot be."""
+    try:
+        height, width = (int(side) for side in header["original_size"])
+        resized_height, resized_width = (int(side) for side in header["resized_size"])
+        model_size = int(header["model_size"])
+        frame = Frame((height, width), (resized_height, resized_width), model_size)
+        header["fingerprint"]
+    except (KeyError, TypeError, ValueError):
+        return None
+    # The resized size is the user's own where the image was resized elsewhere.
+    is_sound = (
+        min(frame.original_size + frame.resized_size) >= 1
+        and max(frame.resized_size) <= model_size
+        and features.ndim == 3
+        and features.dtype == np.float32
+        and np.isfinite(features).all()
+    )
+    return frame if is_sound else None
+
+
+def _checked_header(metadata: Mapping[str, str], path: Path) -> dict[str, Any]:
+    try:
+        header = json.loads(metadata.get("samjax", ""))
+        kind, version = header["format"], header["version"]
+    except (ValueError, TypeError, KeyError):
+        kind, version, header = None, None, {}
+    if kind != FORMAT:
+        raise ValueError(
+            f"got {path}, which holds no image embedding of samjax (a model's weights, "
+            "perhaps): expected a file that ImageEmbedding.save wrote"
+        )
+    if version != VERSION:
+        raise ValueError(
+            f"got {path} of embedding version {version}, expected {VERSION}: embed the "
+            "image again with this version of samjax, and save it"
+        )
+    return header

@@ -1,0 +1,152 @@
+"""Images in: whatever people have, to RGB uint8 of (h, w, 3).
+
+Every rule is fixed; none looks at the values to guess what they mean:
+
+- grey, (h, w) or (h, w, 1): the same value in all three channels;
+- RGBA: alpha is dropped, not blended; the colours are used as they stand;
+- 16 bits (uint16, Pillow's I;16 and I): divided by 257, so that 65535 is 255. An image
+  that uses 12 of its 16 bits comes out dark: stretch it before;
+- bool: False is 0, True is 255;
+- other integers: as they are, when all lie in 0..255;
+- palettes and other colour spaces (Pillow images and files): converted to RGB;
+- floats: refused, because 0..1 and 0..255 cannot be told apart safely.
+
+Files and Pillow images are turned upright by their EXIF orientation: prompts and masks
+are in the pixels of the upright image.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image, ImageOps
+
+ImageSource = np.ndarray | Image.Image | str | os.PathLike
+"""An image in memory, or the path of a file."""
+
+
+def read_image(source: ImageSource) -> UInt8[np.ndarray, "h w 3"]:
+    """Returns an image as RGB, by the rules of this module.
+
+    A file may have at most `PIL.Image.MAX_IMAGE_PIXELS` pixels (Pillow's guard against
+    decompression bombs, about 89 million; set it to None to lift the bound). This is
+    checked before anything is decoded.
+
+    Args:
+        source: an array, a Pillow image, or the path of a file that Pillow reads.
+
+    Raises:
+        ValueError: the image has a shape, type or size that cannot be used.
+        FileNotFoundError: there is no such file.
+    """
+    if isinstance(source, Image.Image):
+        return _from_pillow(source)
+    if isinstance(source, str | os.PathLike):
+        return _from_file(Path(source))
+    return _from_array(np.asarray(source))
+
+
+def _from_file(path: Path) -> np.ndarray:
+    try:
+        with Image.open(path) as image:
+            _check_pixels(image, path)
+            return _from_pillow(image)
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+        raise ValueError(
+            f"got {path}: {error} Set PIL.Image.MAX_IMAGE_PIXELS to allow it"
+        ) from error
+    except FileNotFoundError:
+        raise
+    except (OSError, SyntaxError) as error:
+        # Pillow's own words for a damaged file: OSError, or SyntaxError for PNG.
+        raise ValueError(
+            f"got {path}, which cannot be read as an image ({error}): "
+            "expected a whole JPEG, PNG, TIFF or another format that Pillow reads"
+        ) from error
+
+
+def _check_pixels(image: Image.Image, path: Path) -> None:
+    bound = Image.MAX_IMAGE_PIXELS
+    if bound is not None and image.width * image.height > bound:
+        raise ValueError(
+            f"got {path} of {image.width} x {image.height} pixels, expected at most "
+            f"{bound} pixels in all: set PIL.Image.MAX_IMAGE_PIXELS to allow it"
+        )
+
+
+def _from_pillow(image: Image.Image) -> np.ndarray:
+    image = ImageOps.exif_transpose(image)
+    if image.mode.startswith("I"):
+        # Pillow gives 16-bit files as I;16 or, older formats, as 32-bit I.
+        return _from_array(_sixteen_bits(np.asarray(image)))
+    if image.mode == "F":
+        return _from_array(np.asarray(image))
+    if image.mode in ("RGBa", "La"):
+        image = image.convert("RGBA" if image.mode == "RGBa" else "LA")
+    return np.array(image.convert("RGB"))
+
+
+def _sixteen_bits(pixels: np.ndarray) -> np.ndarray:
+    if pixels.min() < 0 or pixels.max() > 65535:
+        raise ValueError(
+            f"got pixels in {pixels.min()}..{pixels.max()} in a Pillow image of 32-bit "
+            "integers, expected 0..65535: scale them to 8 or 16 bits"
+        )
+    return pixels.astype(np.uint16)
+
+
+def _from_array(image: np.ndarray) -> np.ndarray:
+    if image.ndim == 2:
+        image = image[:, :, None]
+    _check_shape(image)
+    image = _eight_bits(image)[:, :, :3]
+    return np.ascontiguousarray(np.broadcast_to(image, (*image.shape[:2], 3)))
+
+
+def _check_shape(image: np.ndarray) -> None:
+    if image.ndim == 3 and image.shape[2] in (1, 3, 4) and image.size:
+        return
+    expected = "expected (h, w, 3) RGB, (h, w, 4) RGBA, (h, w, 1) or (h, w) grey"
+    if image.ndim == 3 and image.shape[0] in (1, 3, 4) and image.size:
+        remedy = "channels come last: image.transpose(1, 2, 0)"
+    elif image.ndim == 4:
+        remedy = "give one image at a time, or a list of them to embed_batch"
+    elif not image.size:
+        remedy = "it has no pixels"
+    elif image.ndim == 3 and image.shape[2] == 2:
+        remedy = "grey with alpha: pass image[:, :, 0]"
+    else:
+        remedy = "choose three of the channels, or one"
+    raise ValueError(f"got an image of shape {image.shape}, {expected}: {remedy}")
+
+
+def _eight_bits(image: np.ndarray) -> np.ndarray:
+    if image.dtype == np.uint8:
+        return image
+    if image.dtype == np.bool_:
+        return image.astype(np.uint8) * np.uint8(255)
+    if image.dtype.kind == "u" and image.dtype.itemsize == 2:
+        return ((image.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    if not np.issubdtype(image.dtype, np.number) or np.iscomplexobj(image):
+        raise ValueError(f"got an image of {image.dtype}, expected uint8 in 0..255")
+    low, high = image.min(), image.max()
+    if np.issubdtype(image.dtype, np.integer):
+        if low < 0 or high > 255:
+            raise ValueError(
+                f"got an image of {image.dtype} with values in {low}..{high}, expected "
+                "0..255: scale it, and pass image.astype(np.uint8)"
+            )
+        return image.astype(np.uint8)
+    if not (np.isfinite(low) and np.isfinite(high)):
+        raise ValueError(
+            f"got an image of {image.dtype} with NaN or infinite values, expected "
+            "uint8 in 0..255: replace them first, for example with np.nan_to_num"
+        )
+    remedy = "(image * 255)" if high <= 1 else "image"
+    raise ValueError(
+        f"got an image of {image.dtype} with values in {low:g}..{high:g}, expected "
+        f"uint8 in 0..255: pass {remedy}.round().clip(0, 255).astype(np.uint8)"
+    )

@@ -1,0 +1,309 @@
+"""Prompts to masks, in plain numpy, through a few compiled shapes.
+
+This file owns what callers should never see: compilation, padding to buckets, device
+placement. Two programs are compiled: the encoder (normalization included), once per
+batch size, and the decoder, once per bucket of `samjax.inference.batching`. Neither
+depends on the size of an image. They are kept for the whole process and shared by all
+predictors with equal models, whatever their parameters.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, cast
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, Real
+
+from samjax.geometry.frame import Frame, normalize
+from samjax.inference.batching import ModelPrompt, pack, plan_calls, to_model
+from samjax.inference.embedding import ImageEmbedding, fingerprint
+from samjax.inference.images import ImageSource, read_image
+from samjax.inference.masks import Masks
+from samjax.inference.prompts import Prompt
+from samjax.models.prompt_encoder import PromptInputs
+from samjax.models.sam import MaskPrediction, Sam
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Predictor:
+    """A model ready to be asked; immutable, and safe to share between threads.
+
+    Example:
+        model, params = samjax.load("tiny")
+        predictor = samjax.Predictor(model, params)
+        embedding = predictor.embed(image)
+        masks = predictor.predict(embedding, samjax.Prompt(points=[[500, 375]]))
+
+    Attributes:
+        model: the model.
+        params: its parameters, `image_encoder`, `prompt_encoder` and `mask_decoder`.
+            Arrays of the host are moved to the default device once; arrays on a device
+            stay where they are.
+    """
+
+    model: Sam
+    params: Mapping[str, Any]
+
+    def __post_init__(self):
+        parts = ("image_encoder", "prompt_encoder", "mask_decoder")
+        missing = [part for part in parts if part not in self.params]
+        if missing:
+            raise ValueError(
+                f"got params with the keys {sorted(self.params)}, expected {parts}: "
+                "pass what samjax.load returned, or the inside of {'params': ...}"
+            )
+        object.__setattr__(self, "params", jax.device_put(dict(self.params)))
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """Which image encoder this is; embeddings carry it. Computed once."""
+        return fingerprint(self.model.config, self.params)
+
+    @property
+    def low_res_size(self) -> int:
+        """Side of the model's low-res masks; 256 for all released models."""
+        return 4 * self.model.config.grid_size
+
+    def embed(self, image: ImageSource) -> ImageEmbedding:
+        """Embeds one image. Do it once per image, then ask as often as you like.
+
+        Args:
+            image: RGB uint8 (h, w, 3), or anything `read_image` takes: grey, RGBA, 16
+                bits, a Pillow image, the path of a file.
+
+        Raises:
+            ValueError: the image cannot be used; see `read_image`.
+        """
+        return self.embed_batch([image])[0]
+
+    def embed_batch(
+        self, images: Iterable[ImageSource], *, batch_size: int | None = None
+    ) -> list[ImageEmbedding]:
+        """Embeds images of any sizes.
+
+        Args:
+            images: as for `embed`.
+            batch_size: images that go through the encoder together. The default is 1
+                on a CPU, where more gain nothing and take memory, and 8 elsewhere.
+        """
+        resized = (self._resize(image) for image in images)
+        return self.embed_resized(resized, batch_size=batch_size)
+
+    def embed_resized(
+        self,
+        images: Iterable[tuple[Real[np.ndarray, "rh rw 3"], Frame]],
+        *,
+        batch_size: int | None = None,
+    ) -> list[ImageEmbedding]:
+        """Embeds images that are in the resized frame already.
+
+        For callers who resize in their own way. Pixels are on the 0..255 scale and may
+        be floats.
+
+        Args:
+            images: every image with its frame, whose `resized_size` is the image's.
+            batch_size: as for `embed_batch`.
+        """
+        if batch_size is None:
+            batch_size = 1 if jax.default_backend() == "cpu" else 8
+        if batch_size < 1:
+            raise ValueError(f"got {batch_size=}, expected at least 1")
+        embeddings, waiting = [], []
+        for resized, frame in images:
+            waiting.append((frame, frame.pad(resized)))
+            if len(waiting) == batch_size:
+                embeddings += self._encode(waiting)
+                waiting = []
+        # The rest in powers of two: no image is encoded for nothing, and few shapes.
+        while waiting:
+            size = 1 << (len(waiting).bit_length() - 1)
+            embeddings += self._encode(waiting[:size])
+            waiting = waiting[size:]
+        return embeddings
+
+    def predict(
+        self,
+        embedding: ImageEmbedding,
+        prompt: Prompt,
+        *,
+        multimask: bool | None = None,
+    ) -> Masks:
+        """Answers one prompt on one image.
+
+        Args:
+            embedding: what `embed` returned for the image.
+            prompt: what to segment.
+            multimask: three masks (True) or one (False), the reference's
+                `multimask_output`. None is the paper's rule: three for a single
+                ambiguous prompt (one point, one box or one mask alone, or nothing),
+                one otherwise.
+
+        Raises:
+            ValueError: the embedding is of other weights, or the prompt does not fit
+                the image or the model.
+        """
+        return self.predict_batch([embedding], [prompt], multimask=multimask)[0]
+
+    def predict_batch(
+        self,
+        embeddings: Sequence[ImageEmbedding],
+        prompts: Sequence[Prompt | Sequence[Prompt]],
+        *,
+        multimask: bool | None = None,
+    ) -> list[Any]:
+        """Answers any number of prompts on any number of images, in few calls.
+
+        The answers are those of one `predict` call each; None for `multimask` is
+        decided for each prompt on its own.
+
+        Args:
+            embeddings: one for every image.
+            prompts: for every image a prompt, or a list of prompts (one per object).
+            multimask: as for `predict`.
+
+        Returns:
+            For every image its `Masks`, or a list of `Masks` where a list was given.
+        """
+        if len(embeddings) != len(prompts):
+            raise ValueError(
+                f"got {len(embeddings)} embeddings and {len(prompts)} entries of "
+                "prompts, expected one entry (a Prompt or a list of them) per embedding"
+            )
+        lists = [[one] if isinstance(one, Prompt) else list(one) for one in prompts]
+        in_model = [
+            [self._to_model(prompt, embedding.frame) for prompt in of_image]
+            for embedding, of_image in zip(embeddings, lists, strict=True)
+        ]
+        decoded = self.decode_prompts(embeddings, in_model)
+        answers = []
+        for embedding, entry, of_image, results in zip(
+            embeddings, prompts, lists, decoded, strict=True
+        ):
+            masks = [
+                _choose(result, embedding.frame, prompt.is_ambiguous, multimask)
+                for prompt, result in zip(of_image, results, strict=True)
+            ]
+            answers.append(masks[0] if isinstance(entry, Prompt) else masks)
+        return answers
+
+    def decode_prompts(
+        self,
+        embeddings: Sequence[ImageEmbedding],
+        prompts: Sequence[Sequence[ModelPrompt]],
+    ) -> list[list[tuple[Float[np.ndarray, "m lh lw"], Float[np.ndarray, " m"]]]]:
+        """Decodes prompts that are in the model's frame already.
+
+        Args:
+            embeddings: one for every image.
+            prompts: of every image, its prompts.
+
+        Returns:
+            For every image and prompt the low-res logits and the scores of *all* masks:
+            the single mask first, then the three for ambiguous prompts.
+        """
+        for embedding in embeddings:
+            self._check_embedding(embedding)
+        calls = plan_calls(prompts)
+        # All calls are handed to the device before the first answer is waited for.
+        predictions = []
+        for call in calls:
+            images = call.images + call.images[:1] * (call.shape[0] - len(call.images))
+            predictions.append(
+                _decode(
+                    self.params,
+                    tuple(embeddings[image].features for image in images),
+                    pack(call, prompts, self.low_res_size),
+                    model=self.model,
+                )
+            )
+        results: list[list[Any]] = [[None] * len(of_image) for of_image in prompts]
+        for call, prediction in zip(calls, predictions, strict=True):
+            logits, scores = (np.asarray(array) for array in prediction)
+            for row, image in enumerate(call.images):
+                for column, index in enumerate(call.prompts[row]):
+                    # Copies, so that a kept answer does not keep the whole call.
+                    results[image][index] = (
+                        logits[row, column].copy(),
+                        scores[row, column].copy(),
+                    )
+        return results
+
+    def _resize(self, image: ImageSource) -> tuple[np.ndarray, Frame]:
+        pixels = read_image(image)
+        frame = Frame.fit(pixels.shape[:2], self.model.config.image_size)
+        return frame.resize_image(pixels), frame
+
+    def _encode(self, images: list[tuple[Frame, np.ndarray]]) -> list[ImageEmbedding]:
+        features = _encode(
+            self.params,
+            np.stack([pixels for _, pixels in images]),
+            np.array([frame.resized_size for frame, _ in images], np.int32),
+            model=self.model,
+        )
+        return [
+            ImageEmbedding(of_image, frame, self.fingerprint)
+            for of_image, (frame, _) in zip(features, images, strict=True)
+        ]
+
+    def _to_model(self, prompt: Prompt, frame: Frame) -> ModelPrompt:
+        if prompt.text is not None:
+            raise ValueError(
+                f"got a prompt with text ({prompt.text!r}), but this model has no text "
+                "tower: use points, a box or a mask, or weights trained with text"
+            )
+        return to_model(prompt, frame, self.low_res_size)
+
+    def _check_embedding(self, embedding: ImageEmbedding) -> None:
+        if embedding.fingerprint != self.fingerprint:
+            raise ValueError(
+                "got an embedding of other weights (fingerprint "
+                f"{embedding.fingerprint[:12]}), expected those of this predictor "
+                f"({self.fingerprint[:12]}): embed the image again with this predictor"
+            )
+
+
+def _choose(
+    result: tuple[np.ndarray, np.ndarray],
+    frame: Frame,
+    is_ambiguous: bool,
+    multimask: bool | None,
+) -> Masks:
+    """Keeps the three masks, or the single one."""
+    logits, scores = result
+    three = is_ambiguous if multimask is None else multimask
+    kept = slice(1, None) if three else slice(0, 1)
+    return Masks(logits[kept], scores[kept], frame)
+
+
+@functools.partial(jax.jit, static_argnames="model")
+def _encode(
+    params: Mapping[str, Any],
+    pixels: Real[Array, "b s s 3"],
+    valid_sizes: Int[Array, "b 2"],
+    *,
+    model: Sam,
+) -> tuple[Float[Array, "gh gw c"], ...]:
+    """One array per image, so that taking them apart compiles nothing more."""
+    features = model.apply(
+        {"params": params}, normalize(pixels, valid_sizes), method="encode_image"
+    )
+    return tuple(jnp.asarray(features, jnp.float32))
+
+
+@functools.partial(jax.jit, static_argnames="model")
+def _decode(
+    params: Mapping[str, Any],
+    features: tuple[Float[Array, "gh gw c"], ...],
+    prompts: PromptInputs,
+    *,
+    model: Sam,
+) -> MaskPrediction:
+    variables, images = {"params": params}, jnp.stack(features)
+    return cast(
+        MaskPrediction, model.apply(variables, images, prompts, method="decode")
+    )

@@ -1,0 +1,197 @@
+"""What to segment: points, a box, a mask, in the frame of the original image."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from numpy.typing import ArrayLike
+
+
+@dataclasses.dataclass(frozen=True, eq=False, init=False)
+class Prompt:
+    """One prompt set: everything said about one object of one image.
+
+    It checks itself, and stays as it is: the arrays are read-only copies. A prompt
+    without anything is allowed, as in the reference; the model then answers with what
+    it finds most salient.
+
+    Attributes:
+        points: (x, y) in pixels of the original image, a pixel's centre at +0.5. Points
+            outside the image are allowed, as in the reference: the model encodes them
+            like any other, though it was not trained on them.
+        labels: 1 for a point on the object (foreground), 0 for one that is not
+            (background).
+        box: (left, top, right, bottom) in the same pixels, or None. Sides may have
+            length 0, and may lie outside the image.
+        mask: bool (h, w), an external mask of the original image's size; or float
+            (l, l), the low-res `logits` of an earlier answer (256 x 256 for all
+            released models); or None.
+        text: a description, for models with a text tower; or None.
+    """
+
+    points: Float[np.ndarray, "n 2"]
+    labels: Int[np.ndarray, " n"]
+    box: Float[np.ndarray, " 4"] | None
+    mask: Float[np.ndarray, "l l"] | Bool[np.ndarray, "h w"] | None
+    text: str | None
+
+    def __init__(
+        self,
+        points: ArrayLike | None = None,
+        labels: ArrayLike | None = None,
+        box: ArrayLike | None = None,
+        mask: ArrayLike | None = None,
+        text: str | None = None,
+    ):
+        """Checks a prompt.
+
+        Args:
+            points: n pairs of (x, y), or None or an empty list.
+            labels: n labels of 1 or 0; None makes every point a foreground point.
+            box: four numbers.
+            mask: bool (h, w), or float (l, l) or (1, l, l).
+            text: a description.
+
+        Raises:
+            ValueError: something is wrong with it; the message lists everything.
+        """
+        problems: list[str] = []
+        points = _checked_points(points, problems)
+        values = {
+            "points": points,
+            "labels": _checked_labels(labels, len(points), problems),
+            "box": _checked_box(box, problems),
+            "mask": _checked_mask(mask, problems),
+            "text": _checked_text(text, problems),
+        }
+        if problems:
+            raise ValueError("a prompt cannot be used: " + "; and ".join(problems))
+        for name, value in values.items():
+            if isinstance(value, np.ndarray):
+                value.flags.writeable = False
+            object.__setattr__(self, name, value)
+
+    @property
+    def is_ambiguous(self) -> bool:
+        """Whether the paper would answer with three masks (SAM, section 3).
+
+        One point, one box or one mask on its own may mean a whole, a part or a subpart,
+        and so may no prompt at all. Several together are taken to mean one thing.
+        """
+        given = (self.box, self.mask, self.text)
+        return len(self.points) + sum(value is not None for value in given) <= 1
+
+
+def _checked_points(points: ArrayLike | None, problems: list[str]) -> np.ndarray:
+    array = _numbers("points", [] if points is None else points, problems)
+    if array is None or array.size == 0:
+        return np.zeros((0, 2))
+    if array.ndim != 2 or array.shape[1] != 2:
+        problems.append(
+            f"got points of shape {array.shape}, expected (n, 2), (x, y) of every "
+            "point: a single point is [[x, y]]"
+        )
+        return np.zeros((0, 2))
+    return array
+
+
+def _checked_labels(
+    labels: ArrayLike | None, number: int, problems: list[str]
+) -> np.ndarray:
+    if labels is None:
+        return np.ones(number, np.int32)
+    array = _numbers("labels", labels, problems)
+    if array is None:
+        return np.ones(number, np.int32)
+    if array.size != number or array.ndim > 1:
+        problems.append(
+            f"got labels of shape {array.shape} for {number} points, expected "
+            f"({number},): give one label, 1 or 0, for every point"
+        )
+        return np.ones(number, np.int32)
+    if not np.isin(array, (0, 1)).all():
+        problems.append(
+            f"got labels {array.tolist()}, expected 1 (on the object) or 0 (not on it)"
+        )
+        return np.ones(number, np.int32)
+    return array.astype(np.int32)
+
+
+def _checked_box(box: ArrayLike | None, problems: list[str]) -> np.ndarray | None:
+    if box is None:
+        return None
+    array = _numbers("box", box, problems)
+    if array is None:
+        return None
+    if array.shape != (4,):
+        problems.append(
+            f"got a box of shape {array.shape}, expected (4,), that is left, top, "
+            "right, bottom: several boxes are several prompts"
+        )
+        return None
+    left, top, right, bottom = array
+    if right < left or bottom < top:
+        problems.append(
+            f"got the box {array.tolist()}, whose right or bottom is smaller than its "
+            "left or top, expected left, top, right, bottom: from x, y, width, height "
+            "make [x, y, x + width, y + height]"
+        )
+    return array
+
+
+def _checked_mask(mask: ArrayLike | None, problems: list[str]) -> np.ndarray | None:
+    if mask is None:
+        return None
+    array = np.array(mask)
+    if array.ndim == 3 and len(array) == 1:
+        array = array[0]
+    is_square = array.ndim == 2 and array.shape[0] == array.shape[1]
+    if array.dtype == np.bool_:
+        if array.ndim == 2:
+            return array
+        problems.append(
+            f"got a boolean mask of shape {array.shape}, expected the (h, w) of the "
+            "original image: several masks are several prompts"
+        )
+    elif not np.issubdtype(array.dtype, np.floating):
+        problems.append(
+            f"got a mask of {array.dtype}, expected bool of the original image's size: "
+            "pass mask > 0"
+        )
+    elif not is_square:
+        problems.append(
+            f"got mask logits of shape {array.shape}, expected the square low-res "
+            "logits of an earlier answer, (256, 256) for released models: pass a mask "
+            "of the original image's size as bool, mask > 0"
+        )
+    elif not np.isfinite(array).all():
+        problems.append("got mask logits with NaN or infinite values, expected numbers")
+    elif (array == 1).any() and np.isin(array, (0, 1)).all():
+        problems.append(
+            "got a float mask of zeros and ones, which are no logits (0 is undecided): "
+            "pass a mask of the original image's size as bool, mask > 0"
+        )
+    else:
+        return array.astype(np.float32)
+    return None
+
+
+def _checked_text(text: str | None, problems: list[str]) -> str | None:
+    if text is not None and (not isinstance(text, str) or not text.strip()):
+        problems.append(f"got {text=}, expected some words, or None")
+    return text
+
+
+def _numbers(name: str, value: ArrayLike, problems: list[str]) -> np.ndarray | None:
+    """Returns a float64 copy, or None with a problem noted."""
+    try:
+        array = np.array(value, np.float64)
+    except (TypeError, ValueError):
+        problems.append(f"got {name} that are not a regular list of numbers: {value!r}")
+        return None
+    if not np.isfinite(array).all():
+        problems.append(f"got {name} with NaN or infinite values: {array.tolist()}")
+        return None
+    return array

@@ -1,0 +1,170 @@
+"""Embeddings on disk: the same back, and nothing that does not belong."""
+
+import dataclasses
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from samjax.geometry.frame import Frame
+from samjax.inference.embedding import FORMAT, ImageEmbedding, fingerprint
+
+
+@pytest.fixture
+def embedding(rng) -> ImageEmbedding:
+    features = rng.standard_normal((8, 8, 4)).astype(np.float32)
+    return ImageEmbedding(jnp.array(features), Frame.fit((31, 57), 64), "abc" * 20)
+
+
+def test_an_embedding_comes_back_from_its_file(embedding, tmp_path):
+    embedding.save(tmp_path / "photo.embedding")
+    loaded = ImageEmbedding.load(tmp_path / "photo.embedding")
+    np.testing.assert_array_equal(loaded.features, embedding.features)
+    assert loaded.frame == embedding.frame
+    assert loaded.fingerprint == embedding.fingerprint
+    assert [path.name for path in tmp_path.iterdir()] == ["photo.embedding"]
+
+
+def test_a_failed_save_leaves_the_old_file_and_nothing_else(
+    embedding, tmp_path, monkeypatch
+):
+    path = tmp_path / "photo.embedding"
+    path.write_bytes(b"old")
+
+    def full_disk(self, content):
+        with open(self, "wb") as file:
+            file.write(content[:10])
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(type(path), "write_bytes", full_disk)
+    with pytest.raises(OSError, match="no space"):
+        embedding.save(path)
+    monkeypatch.undo()
+    assert path.read_bytes() == b"old"
+    assert [found.name for found in tmp_path.iterdir()] == ["photo.embedding"]
+
+
+@pytest.mark.parametrize("kept", [0, 5, 100, -1])
+def test_a_truncated_file_is_refused(embedding, tmp_path, kept):
+    path = tmp_path / "photo.embedding"
+    embedding.save(path)
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(ValueError, match="damaged, cut off or no safetensors file"):
+        ImageEmbedding.load(path)
+
+
+def rewrite(path, features, **changes):
+    header = {
+        "format": FORMAT,
+        "version": 1,
+        "original_size": [31, 57],
+        "resized_size": [35, 64],
+        "model_size": 64,
+        "fingerprint": "abc",
+        **changes,
+    }
+    content = safetensors.numpy.save(
+        {"features": features}, {"samjax": json.dumps(header)}
+    )
+    path.write_bytes(content)
+
+
+def test_foreign_files_are_refused(tmp_path):
+    path = tmp_path / "weights.safetensors"
+    safetensors.numpy.save_file({"features": np.zeros((2, 2, 2), np.float32)}, path)
+    with pytest.raises(ValueError, match="no image embedding of samjax"):
+        ImageEmbedding.load(path)
+    rewrite(path, np.zeros((8, 8, 4), np.float32), format="another")
+    with pytest.raises(ValueError, match="no image embedding of samjax"):
+        ImageEmbedding.load(path)
+    with pytest.raises(FileNotFoundError):
+        ImageEmbedding.load(tmp_path / "absent")
+
+
+def test_other_versions_are_refused(tmp_path):
+    path = tmp_path / "new.embedding"
+    rewrite(path, np.zeros((8, 8, 4), np.float32), version=2)
+    with pytest.raises(ValueError, match="embedding version 2, expected 1"):
+        ImageEmbedding.load(path)
+
+
+@pytest.mark.parametrize(
+    ("features", "changes"),
+    [
+        (np.zeros((8, 8), np.float32), {}),
+        (np.zeros((8, 8, 4), np.float16), {}),
+        (np.full((8, 8, 4), np.nan, np.float32), {}),
+        (np.zeros((8, 8, 4), np.float32), {"resized_size": [64, 65]}),
+        (np.zeros((8, 8, 4), np.float32), {"original_size": [0, 5]}),
+        (np.zeros((8, 8, 4), np.float32), {"original_size": None}),
+    ],
+)
+def test_contents_that_contradict_each_other_are_refused(tmp_path, features, changes):
+    path = tmp_path / "odd.embedding"
+    rewrite(path, features, **changes)
+    with pytest.raises(ValueError, match="contradict each other"):
+        ImageEmbedding.load(path)
+
+
+def test_a_sound_file_written_by_hand_is_read(tmp_path):
+    """The rewriting helper makes good files, so its bad ones fail for their reason."""
+    rewrite(tmp_path / "good", np.zeros((8, 8, 4), np.float32))
+    assert ImageEmbedding.load(tmp_path / "good").frame == Frame.fit((31, 57), 64)
+
+
+def changed(params, path, index, value):
+    params = jax.tree.map(np.array, params)
+    leaf = params
+    for key in path:
+        leaf = leaf[key]
+    leaf.reshape(-1)[index] = value
+    return params
+
+
+def test_the_fingerprint_is_of_the_weights_not_of_the_object(tiny_model):
+    model, params = tiny_model
+    name = fingerprint(model.config, params)
+    assert len(name) == 64
+    assert name == fingerprint(model.config, jax.tree.map(jnp.array, params))
+
+
+@pytest.mark.parametrize("index", [0, 1, 6, -1])
+def test_any_single_change_of_the_encoder_changes_the_fingerprint(tiny_model, index):
+    """Index 1 and 6 are between the sampled numbers of a large leaf."""
+    model, params = tiny_model
+    path = ("image_encoder", "neck_2", "kernel")
+    assert params["image_encoder"]["neck_2"]["kernel"].size > 8 * 4096
+    other = changed(params, path, index, 123.0)
+    assert fingerprint(model.config, other) != fingerprint(model.config, params)
+
+
+def test_an_odd_last_number_counts_too(tiny_model):
+    model, params = tiny_model
+    table = params["image_encoder"]["blocks_0"]["attn"]
+    odd = dict(table, rel_pos_h=np.arange(5, dtype=np.float32))
+    even = dict(table, rel_pos_h=np.array([0, 1, 2, 3, 9], np.float32))
+    names = {
+        fingerprint(model.config, {"image_encoder": {"attn": leaf}})
+        for leaf in (table, odd, even)
+    }
+    assert len(names) == 3
+
+
+def test_embeddings_outlive_a_new_decoder(tiny_model):
+    """They do not depend on prompt encoder and mask decoder, nor on training options."""
+    model, params = tiny_model
+    path = ("mask_decoder", "iou_token", "embedding")
+    other = changed(params, path, 0, 123.0)
+    assert fingerprint(model.config, other) == fingerprint(model.config, params)
+    trained = dataclasses.replace(model.config, drop_path_rate=0.3, remat=True)
+    assert fingerprint(trained, params) == fingerprint(model.config, params)
+
+
+def test_other_sizes_have_another_fingerprint(tiny_model):
+    """The same tensors with other windows compute another embedding."""
+    model, params = tiny_model
+    other = dataclasses.replace(model.config, window_size=5)
+    assert fingerprint(other, params) != fingerprint(model.config, params)
