@@ -57,10 +57,10 @@ def test_mask_boxes_are_the_extreme_pixels(masks):
 @pytest.mark.parity
 @given(some_masks)
 def test_mask_boxes_equal_the_reference(masks):
-    torch = pytest.importorskip("torch")
-    from tests.reference import import_reference
+    import reference
+    import torch
 
-    import_reference()
+    reference.import_reference()
     from segment_anything.utils.amg import batched_mask_to_box
 
     expected = batched_mask_to_box(torch.from_numpy(masks)).numpy()
