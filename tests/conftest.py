@@ -4,25 +4,26 @@ import importlib.util
 import os
 from pathlib import Path
 
-# Before jax starts: the bars of the suite are for float32 on a CPU.
+ROOT = Path(__file__).parents[1]
+
+# Before jax starts, and for every process that a test starts: the bars of the suite are
+# for float32 on a CPU, and nothing is compiled twice.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".pytest_cache" / "jax"))
 
 import hypothesis
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from samjax.models import PromptInputs, Sam, SamConfig
-
-ROOT = Path(__file__).parents[1]
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 # A first call compiles or imports, and other work shares the machine.
 hypothesis.settings.register_profile("samjax", deadline=None)
 hypothesis.settings.load_profile("samjax")
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
-if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-    jax.config.update("jax_compilation_cache_dir", str(ROOT / ".pytest_cache" / "jax"))
 
 HAS_TORCH = importlib.util.find_spec("torch") is not None
 WITHOUT_TORCH = (
@@ -86,13 +87,13 @@ def tiny_model(small_config) -> tuple[Sam, dict]:
 def random_params(model: Sam, seed: int) -> dict:
     """Fills every parameter of a model with numbers of the scale of trained ones."""
     side = model.config.image_size
+    low_res = 4 * model.config.grid_size
     prompts = PromptInputs(
-        points=jax.ShapeDtypeStruct((1, 1, 1, 2), np.float32),
-        labels=jax.ShapeDtypeStruct((1, 1, 1), np.int32),
-        masks=jax.ShapeDtypeStruct((1, 1, side // 2, side // 2), np.float32),
-        has_mask=None,
+        points=jnp.zeros((1, 1, 1, 2)),
+        labels=jnp.zeros((1, 1, 1), jnp.int32),
+        masks=jnp.zeros((1, 1, low_res, low_res)),
     )
-    pixels = jax.ShapeDtypeStruct((1, side, side, 3), np.float32)
+    pixels = jnp.zeros((1, side, side, 3))
     shapes = jax.eval_shape(model.init, jax.random.key(0), pixels, prompts)["params"]
     generator = np.random.default_rng(seed)
 
