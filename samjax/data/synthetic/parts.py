@@ -5,7 +5,6 @@ along the outline, or a grid of small boxes such as the windows of a house. A pa
 most one part of its own, or the boxes of its grid are its parts.
 """
 
-from operator import itemgetter
 from typing import NamedTuple
 
 import jax
@@ -69,29 +68,52 @@ def divide(
         edge of body or limb, for relief; the distance to the nearest inner boundary.
     """
     body = distance
-    leaf = jnp.zeros(distance.shape, jnp.int32)
-    depth = -distance
-    crease = jnp.full_like(distance, 9.0)
-    for index in range(1, parts.present.shape[0] + 1):
-        part = jax.tree.map(itemgetter(index - 1), parts)
-        part_distance, subpart, sub_crease = _part(part, body, u, v)
-        limb = part.present & part.limb
-        outside = jnp.where(limb, part_distance, jnp.inf)
-        inside = (part_distance < 0) & part.present
-        inside &= (body < 0) | part.limb
-        inside &= ~(part.behind & (body < 0))
-        distance = jnp.minimum(distance, outside)
-        leaf = jnp.where(inside, index * MAX_SUBPARTS + subpart, leaf)
-        depth = jnp.where(inside & limb, -part_distance, depth)
-        edge = jnp.where(part.present, jnp.abs(part_distance), 9.0)
-        edge = jnp.where(part.behind, jnp.abs(body), edge)
-        crease = jnp.minimum(crease, jnp.where(inside, sub_crease, 9.0))
-        crease = jnp.minimum(crease, jnp.where(part.behind & ~inside, 9.0, edge))
+    start = (
+        distance,
+        jnp.zeros(distance.shape, jnp.int32),
+        -distance,
+        jnp.full_like(distance, 9.0),
+    )
+
+    def step(state, numbered):
+        number, part = numbered
+        divided = jax.lax.cond(
+            part.present,
+            lambda: _add_part(part, number, body, u, v, *state),
+            lambda: state,
+        )
+        return divided, None
+
+    numbers = jnp.arange(1, parts.present.shape[0] + 1)
+    return jax.lax.scan(step, start, (numbers, parts))[0]
+
+
+def _add_part(part, number, body, u, v, distance, leaf, depth, crease):
+    part_distance, subpart, sub_crease = jax.lax.cond(
+        part.has_sub, _part_and_sub, _part, part, body, u, v
+    )
+    inside = (part_distance < 0) & ((body < 0) | part.limb)
+    inside &= ~(part.behind & (body < 0))
+    distance = jnp.where(part.limb, jnp.minimum(distance, part_distance), distance)
+    leaf = jnp.where(inside, number * MAX_SUBPARTS + subpart, leaf)
+    depth = jnp.where(inside & part.limb, -part_distance, depth)
+    crease = jnp.minimum(crease, jnp.where(inside, sub_crease, 9.0))
+    # A limb behind the body ends where the body begins.
+    edge = jnp.where(part.behind, jnp.abs(body), jnp.abs(part_distance))
+    crease = jnp.where(part.behind & ~inside, crease, jnp.minimum(crease, edge))
     return distance, leaf, depth, crease
 
 
-def _part(part, body, u, v):
+def _part_and_sub(part, body, u, v):
     """One part's distance, its subpart index and the distance to its subpart's edge."""
+    distance, _, _ = _part(part, body, u, v)
+    x, y = box_frame(part.box, u, v)
+    sub_distance = box_distance(part.sub, x, y)
+    return distance, (sub_distance < 0).astype(jnp.int32), jnp.abs(sub_distance)
+
+
+def _part(part, body, u, v):
+    """The same for a part without a part of its own, or with those of a grid."""
     x, y = box_frame(part.box, u, v)
     columns, rows = part.grid
     column = jnp.clip(jnp.floor(x / part.spacing[0] + columns / 2), 0, columns - 1)
@@ -102,9 +124,7 @@ def _part(part, body, u, v):
     form = part.box._replace(center=jnp.zeros(2), turn=jnp.array([1.0, 0.0]))
     distance = jnp.where(part.rim > 0, -body - part.rim, box_distance(form, x, y))
     cell = (row * columns + column).astype(jnp.int32)
-    sub_distance = jnp.where(part.has_sub, box_distance(part.sub, x, y), 9.0)
-    subpart = jnp.where(columns * rows > 1, cell, (sub_distance < 0).astype(jnp.int32))
-    return distance, subpart, jnp.abs(sub_distance)
+    return distance, cell, jnp.full_like(distance, 9.0)
 
 
 def sample_parts(draws: Draws, count: int) -> Parts:

@@ -4,6 +4,10 @@ The painting keeps only what depends on the outlines: the owner of each pixel, i
 below the nearest edge, the distance to the next inner boundary and the light that
 shadows left. Colours come later, in one pass over the pixels (`lighting`), so that the
 cost of texture and light does not grow with the number of objects.
+
+On a CPU the compiler computes a value again in every loop over the pixels that reads it.
+The branches in here (`cond`, `switch`, `scan`) are where values are stored instead; without
+them painting takes three times as long.
 """
 
 from typing import NamedTuple
@@ -69,7 +73,11 @@ def paint(
 
     def step(canvas, numbered):
         number, thing = numbered
-        return _paint_thing(canvas, thing, number, x, y, planes, light), None
+        return jax.lax.cond(
+            thing.present,
+            lambda: _paint_thing(canvas, thing, number, x, y, planes, light),
+            lambda: canvas,
+        ), None
 
     numbers = jnp.arange(1, things.present.shape[0] + 1)
     return jax.lax.scan(step, canvas, (numbers, things))[0]
@@ -94,7 +102,7 @@ def _paint_thing(canvas, thing, number, x, y, planes, light) -> Canvas:
     noise = jnp.tensordot(thing.outline.wobble_weights, planes, 1)
     distance = outline_distance(thing.outline, u, v, noise)
     distance, leaf, depth, crease = divide(thing.parts, distance, u, v)
-    distance = jnp.where(thing.present, distance * thing.scale, 9.0)
+    distance = distance * thing.scale
     inside = distance < 0
     owner = (number * MAX_CELLS + cell) * LEAVES + leaf
     shade = 1 - _shadow(thing, distance, light)
@@ -116,5 +124,4 @@ def _shadow(thing, distance, light) -> Float[Array, "h w"]:
     moved = jax.lax.dynamic_slice(padded, (row, column), distance.shape)
     cast = jnp.clip(0.5 - moved / thing.softness, 0, 1)
     contact = jnp.exp(-jnp.maximum(distance, 0) / (0.4 * thing.softness + 0.004))
-    dark = 1 - (1 - thing.shadow * cast) * (1 - thing.contact * contact)
-    return jnp.where(thing.present, dark, 0.0)
+    return 1 - (1 - thing.shadow * cast) * (1 - thing.contact * contact)

@@ -125,21 +125,16 @@ def fold(
     Returns:
         u, v in the instance's frame, and the index of the instance, row by row.
     """
-    columns, rows = outline.grid
-    row = jnp.clip(jnp.floor(v / outline.spacing[1] + rows / 2), 0, rows - 1)
-    column = jnp.clip(jnp.floor(u / outline.spacing[0] + columns / 2), 0, columns - 1)
-    u = u - (column - (columns - 1) / 2) * outline.spacing[0]
-    v = v - (row - (rows - 1) / 2) * outline.spacing[1]
-    # Sines of mixed indices stand in for random numbers per instance: a table would
-    # cost one lookup per pixel.
-    wave = 2.4 * column + 3.7 * row + outline.phase
-    u = u + 0.4 * outline.jitter * jnp.sin(wave)
-    v = v + 0.4 * outline.jitter * jnp.sin(1.7 * wave + 1)
-    angle = 1.5 * outline.jitter * jnp.sin(2.3 * wave + 2)
-    stretch = 1 + 0.5 * outline.jitter * (1 + jnp.sin(3.1 * wave + 3))
-    u, v = (u - angle * v) * stretch, (v + angle * u) * stretch
+    u, v, cell = jax.lax.cond(
+        outline.grid.max() > 1,
+        _fold_grid,
+        lambda _, u, v: (u, v, jnp.zeros(u.shape, jnp.int32)),
+        outline,
+        u,
+        v,
+    )
     u = jnp.where(outline.mirror, jnp.abs(u) - outline.shift, u)
-    return u, v, (row * columns + column).astype(jnp.int32)
+    return u, v, cell
 
 
 def box_distance(
@@ -162,6 +157,23 @@ def box_frame(
     x, y = u - box.center[0], v - box.center[1]
     cosine, sine = box.turn
     return cosine * x + sine * y, cosine * y - sine * x
+
+
+def _fold_grid(outline, u, v):
+    columns, rows = outline.grid
+    row = jnp.clip(jnp.floor(v / outline.spacing[1] + rows / 2), 0, rows - 1)
+    column = jnp.clip(jnp.floor(u / outline.spacing[0] + columns / 2), 0, columns - 1)
+    u = u - (column - (columns - 1) / 2) * outline.spacing[0]
+    v = v - (row - (rows - 1) / 2) * outline.spacing[1]
+    # Sines of mixed indices stand in for random numbers per instance: a table would
+    # cost one lookup per pixel.
+    wave = 2.4 * column + 3.7 * row + outline.phase
+    u = u + 0.4 * outline.jitter * jnp.sin(wave)
+    v = v + 0.4 * outline.jitter * jnp.sin(1.7 * wave + 1)
+    angle = 1.5 * outline.jitter * jnp.sin(2.3 * wave + 2)
+    stretch = 1 + 0.5 * outline.jitter * (1 + jnp.sin(3.1 * wave + 3))
+    u, v = (u - angle * v) * stretch, (v + angle * u) * stretch
+    return u, v, (row * columns + column).astype(jnp.int32)
 
 
 def _radial_distance(outline, u, v):
