@@ -143,7 +143,8 @@ def _shards(index: Path) -> list[str]:
     names = set(places.values()) if isinstance(places, dict) else set()
     for name in names:
         # An index is untrusted: a shard is a file beside it, by its bare name.
-        if not isinstance(name, str) or Path(name).name != name or "\\" in name:
+        plain = isinstance(name, str) and Path(name).name == name and "\\" not in name
+        if not plain or name in ("", ".."):
             raise CheckpointError(
                 f"{index} names the shard {name!r:.200}, expected a file beside it."
             )

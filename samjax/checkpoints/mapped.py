@@ -29,11 +29,14 @@ class MappedFile:
 
     def __init__(self, path: str | os.PathLike):
         self.path = Path(path)
-        with open(self.path, "rb") as file:
-            self.size = os.fstat(file.fileno()).st_size
-            self.buffer: mmap.mmap | bytes = b""
-            if self.size:
-                self.buffer = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        self.buffer: mmap.mmap | bytes = b""
+        try:
+            with open(self.path, "rb") as file:
+                self.size = os.fstat(file.fileno()).st_size
+                if self.size:
+                    self.buffer = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        except OSError as error:
+            raise CheckpointError(f"{path} cannot be read: {error}.") from error
 
     def release(self, start: int, stop: int) -> None:
         """Tells the system that the bytes are not needed for now."""

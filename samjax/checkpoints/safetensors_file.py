@@ -6,11 +6,12 @@ outside of the file); samjax then maps the numbers. Writing goes tensor by tenso
 which the library, given whole dicts, cannot.
 """
 
+import io
 import json
 import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -91,7 +92,7 @@ class Planned(NamedTuple):
 
 
 def write_safetensors(
-    file: IO[bytes],
+    file: io.BufferedIOBase,
     plan: Iterable[Planned],
     arrays: Iterator[np.ndarray],
     metadata: dict[str, str],
@@ -123,7 +124,7 @@ def write_safetensors(
         write_array(file, array, tensor)
 
 
-def write_array(file: IO[bytes], array: np.ndarray, planned: Planned) -> None:
+def write_array(file: io.BufferedIOBase, array: np.ndarray, planned: Planned) -> None:
     """Writes an array's numbers in row-major order, little-endian."""
     if array.shape != planned.shape or array.dtype != DTYPES[planned.dtype]:
         raise ValueError(f"{planned} was announced, got {array.dtype} {array.shape}.")

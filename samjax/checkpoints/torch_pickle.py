@@ -9,15 +9,16 @@ and any other opcode, is refused with a `CheckpointError`.
 """
 
 import dataclasses
+import io
 import pickletools
 from collections.abc import Callable
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from samjax.checkpoints.errors import CheckpointError
 from samjax.checkpoints.mapped import MAX_AXES
 
 
-def read_pickle(file: IO[bytes]) -> Any:
+def read_pickle(file: io.BufferedIOBase) -> Any:
     """Reads one pickle of tensors and containers from an open file.
 
     Args:
@@ -33,7 +34,7 @@ def read_pickle(file: IO[bytes]) -> Any:
     """
     machine = _Machine()
     try:
-        for opcode, argument, _ in pickletools.genops(file):
+        for opcode, argument, _ in pickletools.genops(cast(IO[bytes], file)):
             machine.step(opcode.name, argument)
         return machine.result()
     except CheckpointError:

@@ -6,11 +6,12 @@ torch aligns them so that `torch.load(mmap=True)` maps them. The pickle needs fe
 instructions, so they are written out here; `torch.load(weights_only=True)` reads it.
 """
 
+import io
 import math
 import struct
 import zipfile
 from collections.abc import Iterator, Sequence
-from typing import IO
+from typing import cast
 
 import numpy as np
 
@@ -19,7 +20,7 @@ from samjax.checkpoints.safetensors_file import Planned, write_array
 
 
 def write_torch_file(
-    file: IO[bytes], plan: Sequence[Planned], arrays: Iterator[np.ndarray]
+    file: io.BufferedIOBase, plan: Sequence[Planned], arrays: Iterator[np.ndarray]
 ) -> None:
     """Writes a `.pth` file, holding one tensor in memory at a time.
 
@@ -42,8 +43,8 @@ def write_torch_file(
 
 
 def _entry(
-    archive: zipfile.ZipFile, file: IO[bytes], name: str, size: int
-) -> IO[bytes]:
+    archive: zipfile.ZipFile, file: io.BufferedIOBase, name: str, size: int
+) -> io.BufferedIOBase:
     """Opens an entry for writing whose data starts at a multiple of 64 bytes."""
     info = zipfile.ZipInfo(f"archive/{name}", date_time=(1980, 1, 1, 0, 0, 0))
     info.file_size = size
@@ -52,7 +53,7 @@ def _entry(
     padding = -header % 64
     # The extra field in which torch puts its padding.
     info.extra = struct.pack("<2sH", b"FB", padding) + b"Z" * padding
-    return archive.open(info, "w", force_zip64=large)
+    return cast(io.BufferedIOBase, archive.open(info, "w", force_zip64=large))
 
 
 def _pickle(plan: Sequence[Planned]) -> bytes:

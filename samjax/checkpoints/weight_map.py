@@ -14,6 +14,7 @@ the fused attention projection.
 """
 
 import dataclasses
+import functools
 import itertools
 import string
 from collections.abc import Iterator, Mapping
@@ -77,6 +78,7 @@ class Entry:
         return leaf.transpose(np.argsort(self.order))
 
 
+@functools.lru_cache(maxsize=16)
 def entries(config: SamConfig) -> tuple[Entry, ...]:
     """Expands the table: every array of the model of this config, once.
 

@@ -6,13 +6,14 @@ under the destination's name is whole: it is written beside it and renamed at th
 
 import contextlib
 import dataclasses
+import io
 import json
 import os
 import secrets
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 from jax.typing import DTypeLike
@@ -116,7 +117,7 @@ def write_checkpoint(
         # transformers insists on this word.
         path, strings = destination / hugging_face.WEIGHTS_NAME, {"format": "pt"}
         plan, arrays = _with_copies(plan, arrays)
-    files: dict[Path, Callable[[IO[bytes]], Any]] = {
+    files: dict[Path, Callable[[io.BufferedIOBase], Any]] = {
         path: lambda file: write_safetensors(file, plan, arrays, strings)
     }
     if format == "huggingface":
@@ -202,7 +203,7 @@ def narrow(array: np.ndarray, dtype: str, name: str) -> np.ndarray:
     return cast
 
 
-def _write(files: Mapping[Path, Callable[[IO[bytes]], Any]]) -> None:
+def _write(files: Mapping[Path, Callable[[io.BufferedIOBase], Any]]) -> None:
     """Writes files beside their names and renames them when all are whole."""
     temporary: dict[Path, Path] = {}
     made: list[Path] = []

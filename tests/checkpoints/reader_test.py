@@ -1,0 +1,190 @@
+"""Whatever the wrapping, the weights that come out are complete, or all is said."""
+
+import json
+
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from samjax.checkpoints import CheckpointError
+from samjax.checkpoints.reader import PREFIXES, open_checkpoint
+from samjax.checkpoints.sizes import config_to_json
+from samjax.checkpoints.weight_map import entries
+
+
+def store(path, state, metadata=None):
+    """A safetensors file written by the library, not by samjax."""
+    state = {name: np.ascontiguousarray(array) for name, array in state.items()}
+    safetensors.numpy.save_file(state, path, metadata)
+    return path
+
+
+def assert_holds(checkpoint, config, state):
+    assert checkpoint.config == config
+    for entry in entries(config):
+        leaf = checkpoint.leaf(entry)
+        assert leaf.shape == entry.tree_shape
+        assert np.array_equal(entry.to_released(leaf), state[entry.released])
+
+
+def hugging_face(state, config):
+    return {e.hugging_face: state[e.released] for e in entries(config)}
+
+
+@pytest.mark.parametrize("prefix", ["", *PREFIXES, "_orig_mod.module.", "module.sam."])
+def test_prefixes_of_wrappers_are_taken_off(tmp_path, config, state, prefix):
+    named = {prefix + name: array for name, array in state.items()}
+    checkpoint = open_checkpoint(store(tmp_path / "a.safetensors", named))
+    assert_holds(checkpoint, config, state)
+
+
+def test_a_prefix_that_only_some_names_have_stays(tmp_path, config, state):
+    named = {"module." + name: array for name, array in state.items()}
+    named["other"] = np.zeros(1, np.float32)
+    with pytest.raises(CheckpointError, match="image_encoder"):
+        open_checkpoint(store(tmp_path / "a.safetensors", named))
+
+
+def test_the_naming_is_found_from_the_names(tmp_path, config, state):
+    other = hugging_face(state, config)
+    checkpoint = open_checkpoint(store(tmp_path / "a.safetensors", other))
+    assert checkpoint.naming == "huggingface"
+    assert_holds(checkpoint, config, state)
+
+
+def test_everything_wrong_is_in_one_error(tmp_path, state):
+    del state["image_encoder.blocks.1.attn.qkv.bias"]
+    del state["mask_decoder.iou_token.weight"]
+    state["image_encoder.neck.2.weight"] = np.zeros((3, 3), np.float32)
+    state["mask_decoder.mask_tokens.weight"] = np.zeros((4, 64), np.int32)
+    state["head.weight"] = np.zeros(5, np.float32)
+    with pytest.raises(CheckpointError) as error:
+        open_checkpoint(store(tmp_path / "a.safetensors", state))
+    assert sorted(error.value.problems) == [
+        "head.weight (5,) is not part of the model",
+        "image_encoder.blocks.1.attn.qkv.bias is missing",
+        "image_encoder.neck.2.weight has shape (3, 3), expected (64, 64, 3, 3)",
+        "mask_decoder.iou_token.weight is missing",
+        (
+            "mask_decoder.mask_tokens.weight is stored as I32, "
+            "expected one of F64, F32, F16, BF16"
+        ),
+    ]
+    assert all(problem in str(error.value) for problem in error.value.problems)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "image_encoder.pos_embed",
+        "image_encoder.patch_embed.proj.weight",
+        "image_encoder.blocks.1.attn.rel_pos_h",
+        "mask_decoder.output_hypernetworks_mlps.0.layers.0.weight",
+    ],
+)
+def test_the_loss_of_a_tensor_that_shows_a_size_is_reported_as_that(
+    tmp_path, state, name
+):
+    del state[name]
+    with pytest.raises(CheckpointError) as error:
+        open_checkpoint(store(tmp_path / "a.safetensors", state))
+    assert f"{name} is missing" in error.value.problems
+    # Beside it at most that the size cannot be read any more.
+    assert len(error.value.problems) <= 2
+
+
+def test_a_missing_block_is_reported_tensor_by_tensor(tmp_path, state):
+    gone = [name for name in state if name.startswith("image_encoder.blocks.1.")]
+    for name in gone:
+        del state[name]
+    with pytest.raises(CheckpointError) as error:
+        open_checkpoint(store(tmp_path / "a.safetensors", state))
+    missing = [p for p in error.value.problems if p.endswith("is missing")]
+    assert sorted(missing) == sorted(f"{name} is missing" for name in gone)
+
+
+def test_other_models_are_told_apart_by_name(tmp_path):
+    weights = {"encoder.layer.0.weight": np.zeros(3, np.float32)}
+    with pytest.raises(CheckpointError, match=r"no Segment.*encoder\.layer\.0\.weight"):
+        open_checkpoint(store(tmp_path / "a.safetensors", weights))
+    with pytest.raises(CheckpointError, match="none"):
+        open_checkpoint(store(tmp_path / "b.safetensors", {}))
+
+
+def test_a_number_in_a_name_cannot_make_the_table_grow(tmp_path, state):
+    state["image_encoder.blocks.999999.norm1.weight"] = np.zeros(3, np.float32)
+    with pytest.raises(CheckpointError) as error:
+        open_checkpoint(store(tmp_path / "a.safetensors", state))
+    assert len(error.value.problems) == 1
+
+
+def test_the_constants_of_normalization_are_let_pass_if_they_are_the_released_ones(
+    tmp_path, config, state
+):
+    state["pixel_mean"] = np.float32([123.675, 116.28, 103.53]).reshape(3, 1, 1)
+    state["pixel_std"] = np.float32([58.395, 57.12, 57.375]).reshape(3, 1, 1)
+    assert_holds(
+        open_checkpoint(store(tmp_path / "a.safetensors", state)), config, state
+    )
+    state["pixel_std"] = np.float32([1, 1, 1])
+    with pytest.raises(CheckpointError, match="pixel_std is not"):
+        open_checkpoint(store(tmp_path / "b.safetensors", state))
+
+
+def test_the_two_copies_of_the_fourier_matrix_must_agree(tmp_path, config, state):
+    named = hugging_face(state, config)
+    original = "shared_image_embedding.positional_embedding"
+    copy = "prompt_encoder.shared_embedding.positional_embedding"
+    named[copy] = named[original]
+    both = open_checkpoint(store(tmp_path / "both.safetensors", named))
+    assert_holds(both, config, state)
+    alone = {name: array for name, array in named.items() if name != original}
+    assert_holds(
+        open_checkpoint(store(tmp_path / "b.safetensors", alone)), config, state
+    )
+    named[copy] = named[original] + 1
+    with pytest.raises(CheckpointError, match="differ"):
+        open_checkpoint(store(tmp_path / "c.safetensors", named))
+
+
+def own(config, changes=()):
+    """Metadata of samjax's own form."""
+    text = config_to_json(config)
+    return {"format": "samjax", "version": "1", "config": text} | dict(changes)
+
+
+def test_the_own_form_must_fit_the_config_that_it_says(tmp_path, config, state):
+    tree = {
+        "/".join(e.path): e.to_tree(state[e.released]).copy() for e in entries(config)
+    }
+    path = store(tmp_path / "a.safetensors", tree, own(config))
+    assert_holds(open_checkpoint(path), config, state)
+    del tree["mask_decoder/iou_token/embedding"]
+    path = store(tmp_path / "b.safetensors", tree, own(config))
+    with pytest.raises(CheckpointError, match="iou_token/embedding is missing"):
+        open_checkpoint(path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"version": "2"}, "version 2.*update samjax"),
+        ({"config": "{}"}, "has no embed_dim"),
+        ({"config": "no"}, "JSON"),
+    ],
+)
+def test_an_own_form_of_the_future_or_damaged_is_refused(
+    tmp_path, config, changes, message
+):
+    weights = {"a": np.zeros(1, np.float32)}
+    path = store(tmp_path / "a.safetensors", weights, own(config, changes))
+    with pytest.raises(CheckpointError, match=message):
+        open_checkpoint(path)
+
+
+def test_a_config_of_endless_depth_is_refused_before_it_is_expanded(tmp_path, config):
+    values = json.loads(config_to_json(config)) | {"depth": 60_000}
+    metadata = own(config, {"config": json.dumps(values)})
+    path = store(tmp_path / "a.safetensors", {"a": np.zeros(1, np.float32)}, metadata)
+    with pytest.raises(CheckpointError, match="more tensors"):
+        open_checkpoint(path)

@@ -1,0 +1,105 @@
+"""The table names every array of every model, once, in every naming."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from samjax.checkpoints.weight_map import LAYOUTS, Entry, entries, tree_path
+from samjax.models import SIZES, PromptInputs, Sam
+
+PARAMETERS = {
+    "vit_b": 93_735_728,
+    "vit_l": 312_343_088,
+    "vit_h": 641_090_864,
+    "tiny": 10_947_056,
+}
+ENTRIES = {"vit_b": 314, "vit_l": 482, "vit_h": 594, "tiny": 314}
+
+
+def model_shapes(config) -> dict[tuple[str, ...], tuple[int, ...]]:
+    """Path to shape of every parameter, as the model itself makes them."""
+    side, low_res = config.image_size, 4 * config.grid_size
+    prompts = PromptInputs(
+        jnp.zeros((1, 1, 1, 2)),
+        jnp.zeros((1, 1, 1), jnp.int32),
+        jnp.zeros((1, 1, low_res, low_res)),
+    )
+    params = jax.eval_shape(
+        Sam(config).init, jax.random.key(0), jnp.zeros((1, side, side, 3)), prompts
+    )["params"]
+    return {
+        tuple(key.key for key in path): leaf.shape
+        for path, leaf in jax.tree_util.tree_leaves_with_path(params)
+    }
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_the_table_is_the_models_parameter_tree(name):
+    shapes = model_shapes(SIZES[name])
+    table = {entry.path: entry.tree_shape for entry in entries(SIZES[name])}
+    assert table == shapes
+    assert len(entries(SIZES[name])) == len(table) == ENTRIES[name]
+    assert sum(map(math.prod, shapes.values())) == PARAMETERS[name]
+
+
+def test_the_table_follows_every_size_of_a_config(config):
+    assert {e.path: e.tree_shape for e in entries(config)} == model_shapes(config)
+
+
+@pytest.mark.parity
+def test_released_names_and_shapes_are_those_of_the_reference(config):
+    import reference
+
+    state = reference.build_reference(config).state_dict()
+    assert {name: tuple(tensor.shape) for name, tensor in state.items()} == {
+        entry.released: entry.shape for entry in entries(config)
+    }
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_no_name_is_taken_twice(name):
+    table = entries(SIZES[name])
+    for names in (
+        {entry.released for entry in table},
+        {entry.hugging_face for entry in table},
+        {entry.path for entry in table},
+    ):
+        assert len(names) == len(table)
+
+
+@pytest.mark.parametrize("kind", sorted(LAYOUTS))
+@given(data=st.data())
+def test_every_layout_change_inverts(kind, data):
+    order = LAYOUTS[kind][1]
+    shape = tuple(data.draw(st.integers(1, 4)) for _ in order)
+    entry = Entry(released="", hugging_face="", path=(), shape=shape, order=order)
+    array = np.arange(math.prod(shape)).reshape(shape)
+    there = entry.to_tree(array)
+    assert there.shape == entry.tree_shape
+    assert np.array_equal(entry.to_released(there), array)
+
+
+def test_kernels_have_their_axes_where_the_model_wants_them():
+    # One letter an axis, so that a permutation that merely inverts is not enough.
+    sizes = {"o": 2, "i": 3, "h": 5, "w": 7}
+    for kind, released, ours in (
+        ("linear", "oi", "io"),
+        ("conv", "oihw", "hwio"),
+        ("conv_transpose", "iohw", "ihwo"),
+    ):
+        moved = np.zeros([sizes[axis] for axis in released]).transpose(LAYOUTS[kind][1])
+        assert moved.shape == tuple(sizes[axis] for axis in ours), kind
+
+
+def test_numbers_in_names_are_glued_to_the_name_before_them():
+    assert tree_path("image_encoder.neck.0") == ("image_encoder", "neck_0")
+    assert tree_path("mask_decoder.output_hypernetworks_mlps.3.layers.1") == (
+        "mask_decoder",
+        "output_hypernetworks_mlps_3",
+        "layers_1",
+    )
