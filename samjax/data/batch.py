@@ -1,6 +1,6 @@
 """The batch of a training step: images with several target masks each."""
 
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from jaxtyping import Array
 
@@ -23,6 +23,7 @@ class Batch(NamedTuple):
     valid: Array
 
 
+@runtime_checkable
 class Source(Protocol):
     """Where batches come from.
 
