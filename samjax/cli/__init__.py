@@ -1,0 +1,107 @@
+"""The command `samjax`: parses, wires and calls; the work is elsewhere.
+
+Each subcommand is a module here with a function `run(arguments)`, imported when it is
+asked for, so that `samjax --help` answers at once. Bad input ends in one line on
+standard error and a status that is not zero: 2 where the command line itself is wrong,
+1 where something that it names is. Set SAMJAX_TRACEBACK=1 to see where an error arose.
+"""
+
+import difflib
+import importlib
+import os
+import sys
+
+COMMANDS = {
+    "segment": "find the masks of photos from points, boxes and masks",
+    "convert": "turn a checkpoint into another format",
+    "train": "train a model from a config",
+    "evaluate": "measure a model on held-out scenes",
+    "info": "show devices, versions, models and the cache",
+}
+
+
+class UsageError(Exception):
+    """A command line that cannot be carried out; the message is one line."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the command and returns its exit status.
+
+    Args:
+        arguments: The words after `samjax`; None takes them from the process.
+    """
+    try:
+        return _dispatch(sys.argv[1:] if arguments is None else arguments)
+    except KeyboardInterrupt:
+        return _fail("stopped", status=130)
+    except BrokenPipeError:
+        # Whoever read our output has gone, as in `samjax info | head -1`. Python
+        # would flush the closed pipe once more on exit and complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except UsageError as error:
+        return _fail(str(error), status=2)
+    except ImportError as error:
+        if (error.name or "").startswith("samjax"):
+            raise
+        return _fail(f"{error} (README, Install, lists what to install)", status=1)
+    except (ValueError, KeyError, OSError) as error:
+        if os.environ.get("SAMJAX_TRACEBACK"):
+            raise
+        return _fail(_message(error), status=1)
+
+
+def _dispatch(arguments: list[str]) -> int:
+    name, *rest = arguments or ["--help"]
+    if name in ("-h", "--help"):
+        print(_overview())
+        return 0 if arguments else 2
+    if name == "--version":
+        import samjax
+
+        print(f"samjax {samjax.__version__}")
+        return 0
+    if name not in COMMANDS:
+        near = difflib.get_close_matches(name, COMMANDS, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else "see samjax --help"
+        raise UsageError(f"there is no command {name!r}: {hint}")
+    importlib.import_module(f"samjax.cli.{name}").run(rest)
+    return 0
+
+
+def _overview() -> str:
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:<{width}}  {does}" for name, does in COMMANDS.items()]
+    return "\n".join(
+        [
+            "usage: samjax [-h] [--version] COMMAND ...",
+            "",
+            "Segment Anything in JAX and Flax.",
+            "",
+            *lines,
+            "",
+            "samjax COMMAND --help tells the rest.",
+        ]
+    )
+
+
+def _message(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        names = [str(name) for name in (error.filename, error.filename2) if name]
+        return ": ".join([*names, error.strerror.lower()])
+    if problems := getattr(error, "problems", ()):
+        # A CheckpointError lists everything that is wrong, in lines.
+        shown = "; ".join(problems[:MAX_PROBLEMS])
+        more = len(problems) - MAX_PROBLEMS
+        summary = str(error).partition("\n")[0]
+        return f"{summary} {shown}" + (f"; and {more} more" if more > 0 else "")
+    # str() of a KeyError is the repr of its message.
+    return str(error.args[0]) if isinstance(error, KeyError) else str(error)
+
+
+def _fail(message: str, *, status: int) -> int:
+    print("samjax:", " ".join(message.split()), file=sys.stderr)
+    return status
+
+
+MAX_PROBLEMS = 3

@@ -1,0 +1,63 @@
+"""Command lines from types: tyro, with its boxed errors brought down to one line."""
+
+import contextlib
+import io
+import re
+from typing import TypeVar
+
+import tyro
+
+from samjax.cli import UsageError
+
+T = TypeVar("T")
+
+
+def parse(
+    kind: type[T], command: str, arguments: list[str], default: T | None = None
+) -> T:
+    """Returns an instance of a dataclass, filled from command-line words.
+
+    Prints the help and exits where the words ask for it.
+
+    Args:
+        kind: Its docstring and its fields' docstrings are the help.
+        command: What stands before the words, for the help: `samjax segment`.
+        arguments: The words.
+        default: The instance that words override; None takes the fields' defaults.
+
+    Raises:
+        UsageError: The words do not fit, with the first thing that does not.
+    """
+    shown = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(shown):
+            if default is None:
+                return tyro.cli(kind, prog=command, args=arguments)
+            return tyro.cli(kind, prog=command, args=arguments, default=default)
+    except SystemExit as exit:
+        if not exit.code:
+            raise
+    raise UsageError(f"{_first_section(shown.getvalue())} (see {command} --help)")
+
+
+def _first_section(boxed: str) -> str:
+    """The first thing that a box of tyro's says, and its guess at what was meant."""
+    if "Missing from" in boxed:
+        # The names are indented once, what they mean twice.
+        listed = boxed.partition("Missing from")[2].partition("For full")[0]
+        names = re.findall(r"^\S {5}(\S.*?) *\S?$", listed, re.MULTILINE)
+        return f"not given: {', '.join(names)}"
+    lines = [line.strip(" │|") for line in boxed.splitlines()]
+    sections: list[list[str]] = [[]]
+    for line in lines:
+        # Rules part the sections; the upper edge of the box carries its title.
+        if re.match(r"[─╭╰+-]{2}", line) and not line.startswith("--"):
+            sections.append([])
+        else:
+            sections[-1].append(line)
+    said = [" ".join(section) for section in sections if section]
+    if not said:
+        return "the command line is not understood"
+    guess = re.search(r"Perhaps you meant: *(--[\w.-]+)", " ".join(said))
+    hint = f"; perhaps you meant {guess[1]}" if guess else ""
+    return said[0].rstrip(".") + hint

@@ -1,0 +1,52 @@
+"""`samjax convert SOURCE DESTINATION`: weights from any form to any other."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from samjax.cli.arguments import parse
+
+
+@dataclass(frozen=True, kw_only=True)
+class Convert:
+    """Converts weights from any form to any other; every byte of every tensor is kept.
+
+    Reads a released name, official .pth files and fine-tunes of the same architecture,
+    .safetensors, Hugging Face SAM folders, and samjax's own form. Writes samjax's own
+    form (a .safetensors file or a folder), safetensors with the release's names, pth as
+    released, or a huggingface folder for transformers. Needs no PyTorch, and runs
+    nothing that a file contains.
+    """
+
+    source: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="SOURCE")]
+    """A file, a folder, or the name of a release."""
+
+    destination: Annotated[
+        tyro.conf.Positional[Path], tyro.conf.arg(metavar="DESTINATION")
+    ]
+    """File or folder to write; one that exists is replaced."""
+
+    format: Literal["auto", "samjax", "safetensors", "pth", "huggingface"] = "auto"
+    """What to write; auto goes by the destination's name (.pth, .safetensors)."""
+
+    dtype: Literal["keep", "float32", "float16", "bfloat16"] = "keep"
+    """How to store the tensors."""
+
+
+def run(arguments: list[str]) -> None:
+    """Converts, and says what was written."""
+    wanted = parse(Convert, "samjax convert", arguments)
+
+    from samjax import checkpoints
+
+    written = checkpoints.convert(
+        wanted.source,
+        wanted.destination,
+        format=None if wanted.format == "auto" else wanted.format,
+        dtype=None if wanted.dtype == "keep" else wanted.dtype,
+    )
+    files = [written] if written.is_file() else sorted(written.iterdir())
+    for file in files:
+        print(f"{file}  {file.stat().st_size / 1e6:.1f} MB")

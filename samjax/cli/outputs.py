@@ -1,0 +1,59 @@
+"""Files that the command leaves: whole or not at all."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+
+def make_folder(folder: Path) -> None:
+    """Makes a folder for results, and shows now that files can be written there.
+
+    Raises:
+        OSError: It cannot be made, is a file, or takes no files.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    probe = _temporary(folder / "probe")
+    probe.touch()
+    probe.unlink()
+
+
+def write_image(path: Path, pixels: np.ndarray) -> None:
+    """Writes uint8 (h, w, 3), or boolean (h, w) as black and white, to a PNG."""
+    temporary = _temporary(path)
+    try:
+        Image.fromarray(pixels).save(temporary, format="PNG")
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Writes a JSON object, one line per entry of its lists."""
+    temporary = _temporary(path)
+    try:
+        temporary.write_text(_lines(content))
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _temporary(path: Path) -> Path:
+    # In the same folder, since only a rename within a file system is atomic.
+    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
+
+
+def _lines(content: Mapping[str, Any]) -> str:
+    parts = []
+    for key, value in content.items():
+        if isinstance(value, list):
+            entries = ",\n".join(f"  {json.dumps(entry)}" for entry in value)
+            text = f"[\n{entries}\n ]" if value else "[]"
+        else:
+            text = json.dumps(value)
+        parts.append(f" {json.dumps(key)}: {text}")
+    return "{\n" + ",\n".join(parts) + "\n}\n"

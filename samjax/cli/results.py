@@ -1,0 +1,96 @@
+"""What `samjax segment` leaves of a photo: overlays, masks, one JSON file."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt8
+
+from samjax.cli.outputs import write_image, write_json
+from samjax.cli.requests import Request
+from samjax.geometry.boxes import boxes_from_masks
+from samjax.geometry.masks import encode_rle
+from samjax.inference import Masks
+from samjax.visualize import draw_prompt
+
+
+def write_results(
+    folder: Path,
+    photo: Path,
+    image: UInt8[np.ndarray, "h w 3"],
+    requests: Sequence[Request],
+    answers: Sequence[Masks],
+    model: str,
+) -> list[Path]:
+    """Writes pictures and records of one photo, each file whole or not at all.
+
+    Args:
+        folder: Where to.
+        photo: Whose file name the results have.
+        image: The photo, upright.
+        requests: The prompts.
+        answers: The masks of each, the best first.
+        model: What the records name as their origin.
+
+    Returns:
+        The overlay of each prompt, and last the file of records.
+    """
+    overlays, annotations = [], []
+    for number, (request, masks) in enumerate(zip(requests, answers, strict=True), 1):
+        stem = f"{photo.stem}_{number}"
+        for rank, mask in enumerate(masks.masks, start=1):
+            write_image(folder / f"{stem}_mask_{rank}.png", mask)
+        overlay = folder / f"{stem}_overlay.png"
+        write_image(overlay, _overlay(image, request, masks))
+        overlays.append(overlay)
+        annotations += _annotations(request, number, masks, len(annotations) + 1)
+    height, width, _ = image.shape
+    records = folder / f"{photo.stem}.json"
+    content = {
+        "image": {"file_name": photo.name, "height": height, "width": width},
+        "model": model,
+        "annotations": annotations,
+    }
+    write_json(records, content)
+    return [*overlays, records]
+
+
+def best_first(masks: Masks) -> Masks:
+    """The same masks in descending order of score."""
+    order = np.argsort(-masks.scores, kind="stable")
+    return Masks(masks.logits[order], masks.scores[order], masks.frame)
+
+
+def _overlay(image: np.ndarray, request: Request, masks: Masks) -> np.ndarray:
+    return draw_prompt(
+        image,
+        masks.masks[0],
+        points=request.points,
+        labels=request.labels,
+        box=request.box,
+    )
+
+
+def _annotations(
+    request: Request, number: int, masks: Masks, first_id: int
+) -> list[dict[str, Any]]:
+    """Records with the fields of SA-1B's annotations, and the prompt they answer."""
+    boxes = boxes_from_masks(masks.masks)
+    return [
+        {
+            "id": first_id + rank,
+            "prompt": number,
+            "segmentation": encode_rle(mask),
+            "bbox": [int(left), int(top), int(right - left), int(bottom - top)],
+            "area": int(mask.sum()),
+            "predicted_iou": float(score),
+            "point_coords": [list(point) for point in request.points],
+            "point_labels": list(request.labels),
+            "box": None if request.box is None else list(request.box),
+            "mask": None if request.mask is None else request.mask.name,
+        }
+        for rank, (mask, score, (left, top, right, bottom)) in enumerate(
+            zip(masks.masks, masks.scores, boxes, strict=True)
+        )
+    ]

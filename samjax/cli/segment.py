@@ -1,0 +1,182 @@
+"""`samjax segment PHOTO...`: masks from points, boxes and rough masks."""
+
+import sys
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
+
+from samjax.cli.arguments import parse
+from samjax.cli.compilation import keep_compiled_programs
+from samjax.cli.outputs import make_folder
+from samjax.cli.photos import check_photo, find_photos, read_mask
+from samjax.cli.requests import Grouping, Request, read_requests
+
+if TYPE_CHECKING:
+    from samjax.inference import Predictor, Prompt
+
+
+@dataclass(frozen=True, kw_only=True)
+class Segment:
+    """Finds the masks of objects in photos, from points, boxes and rough masks.
+
+    All coordinates are pixels of the photo, x to the right and y down. Every --box is a
+    prompt, every --mask is one, and all --point together are one; --group says
+    otherwise. Each prompt is put to each photo.
+
+    For PHOTO.jpg and prompt N, counted points first, then boxes, then masks, the folder
+    gets PHOTO_N_mask_M.png, white on the object, the best mask first, and
+    PHOTO_N_overlay.png, the best mask and the prompt over the photo; for the photo,
+    PHOTO.json with all masks as COCO run lengths, in the fields of SA-1B's annotations.
+    """
+
+    photos: Annotated[
+        tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="PHOTO...")
+    ]
+    """Photos, or folders of photos."""
+
+    point: Annotated[
+        tyro.conf.UseAppendAction[tuple[str, ...]],
+        tyro.conf.arg(metavar="X,Y[,0|1]"),
+    ] = ()
+    """A point on the object; beside it with a third number of 0."""
+
+    box: Annotated[
+        tyro.conf.UseAppendAction[tuple[str, ...]],
+        tyro.conf.arg(metavar="X0,Y0,X1,Y1"),
+    ] = ()
+    """A box around an object: its left, top, right and bottom."""
+
+    mask: Annotated[
+        tyro.conf.UseAppendAction[tuple[Path, ...]], tyro.conf.arg(metavar="FILE")
+    ] = ()
+    """A rough mask: an image of the photo's size, black where the object is not."""
+
+    group: Grouping = "kind"
+    """Which are one prompt: all points (kind), nothing (each), everything (one)."""
+
+    multimask: Literal["auto", "yes", "no"] = "auto"
+    """Three masks for each prompt, or one; auto: three where a lone prompt is vague."""
+
+    model: str = "tiny"
+    """tiny, vit_b, vit_l, vit_h, or a file or folder of weights."""
+
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """What to compute in."""
+
+    out: Path = Path("samjax_out")
+    """Folder for the results; made if need be."""
+
+
+def run(arguments: list[str]) -> None:
+    """Segments photo after photo and says what it wrote."""
+    wanted = parse(Segment, "samjax segment", arguments)
+    requests = read_requests(wanted.point, wanted.box, wanted.mask, wanted.group)
+    photos = find_photos(wanted.photos)
+    for file in wanted.mask:
+        check_photo(file)
+    make_folder(wanted.out)
+    predictor = _load(wanted)
+    for photo in _progress(photos):
+        _segment(predictor, photo, requests, wanted)
+
+
+def _progress(photos: list[Path]) -> Iterable[Path]:
+    """The photos, with a bar on a terminal."""
+    from rich.console import Console
+    from rich.progress import track
+
+    console = Console(stderr=True)
+    return track(
+        photos,
+        description="segmenting",
+        console=console,
+        disable=not console.is_terminal,
+        transient=True,
+    )
+
+
+def _load(wanted: Segment) -> "Predictor":
+    keep_compiled_programs()
+
+    import samjax
+
+    start = time.perf_counter()
+    model, params = samjax.load(wanted.model, dtype=wanted.dtype)
+    predictor = samjax.Predictor(model, params)
+    print(f"{wanted.model} loaded in {time.perf_counter() - start:.2f} s")
+    return predictor
+
+
+def _segment(
+    predictor: "Predictor", photo: Path, requests: list[Request], wanted: Segment
+) -> None:
+    import jax
+
+    from samjax.cli.results import best_first, write_results
+    from samjax.inference import read_image
+
+    image = read_image(photo)
+    height, width, _ = image.shape
+    prompts = [_make_prompt(request) for request in requests]
+    start = time.perf_counter()
+    embedding = predictor.embed(image)
+    jax.block_until_ready(embedding.features)
+    embedded = time.perf_counter()
+    multimask = {"auto": None, "yes": True, "no": False}[wanted.multimask]
+    (answers,) = predictor.predict_batch([embedding], [prompts], multimask=multimask)
+    answers = [best_first(answer) for answer in answers]
+    done = time.perf_counter()
+    print(
+        f"{photo}: {width} x {height}, embedded in {embedded - start:.2f} s, "
+        f"{len(prompts)} prompts answered in {done - embedded:.2f} s"
+    )
+    written = write_results(
+        wanted.out, photo, image, requests, answers, model=wanted.model
+    )
+    for request, masks, overlay in zip(requests, answers, written, strict=False):
+        scores = " ".join(f"{score:.2f}" for score in masks.scores)
+        print(f"  {_in_words(request)}: score {scores}: {overlay}")
+    print(f"  records: {written[-1]}")
+    _note_points_outside(photo, width, height, requests)
+
+
+def _make_prompt(request: Request) -> "Prompt":
+    from samjax.inference import Prompt
+
+    return Prompt(
+        points=[list(point) for point in request.points],
+        labels=list(request.labels),
+        box=None if request.box is None else list(request.box),
+        mask=None if request.mask is None else read_mask(request.mask),
+    )
+
+
+def _in_words(request: Request) -> str:
+    marks = {1: "", 0: " (beside)"}
+    words = [
+        f"point {x:g},{y:g}{marks[label]}"
+        for (x, y), label in zip(request.points, request.labels, strict=True)
+    ]
+    if request.box is not None:
+        words.append("box " + ",".join(f"{side:g}" for side in request.box))
+    if request.mask is not None:
+        words.append(f"mask {request.mask}")
+    return " + ".join(words)
+
+
+def _note_points_outside(
+    photo: Path, width: int, height: int, requests: list[Request]
+) -> None:
+    """Says so where a point is outside: allowed, but mostly a mistake."""
+    for request in requests:
+        for x, y in request.points:
+            if not (0 <= x < width and 0 <= y < height):
+                print(
+                    f"samjax: note: the point {x:g},{y:g} is outside {photo}, "
+                    f"which is {width} x {height}",
+                    file=sys.stderr,
+                )

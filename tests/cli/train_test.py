@@ -1,0 +1,96 @@
+"""`samjax train` from a config file to weights that load."""
+
+from pathlib import Path
+
+import pytest
+
+import samjax
+from samjax import cli
+from samjax.cli.train import load_config
+
+CONFIG = """
+from samjax.models import SamConfig
+from samjax.training.config import Stage, TrainConfig
+from samjax.training.prompt_simulation import PromptSimulationConfig
+
+def get_config():
+    return TrainConfig(
+        model=SamConfig(
+            image_size=32, patch_size=8, embed_dim=32, depth=1, num_heads=2,
+            global_attention_blocks=(0,), window_size=4, decoder_mlp_dim=32,
+        ),
+        stages=(
+            Stage(
+                steps=50, image_size=32, batch_size=1, masks_per_image=1,
+                prompts=PromptSimulationConfig(
+                    correction_points=0, refine_at_random=False, refine_at_end=False,
+                ),
+            ),
+        ),
+        picture_every=None,
+        tensorboard=False,
+    )
+"""
+
+
+@pytest.fixture
+def config(tmp_path) -> Path:
+    path = tmp_path / "small.py"
+    path.write_text(CONFIG)
+    return path
+
+
+def test_a_run_leaves_weights_and_can_be_gone_on_with(config, tmp_path, capfd):
+    out = tmp_path / "run"
+    words = ["train", str(config), "--out", str(out), "--stages.0.steps", "2"]
+    assert cli.main([*words, "--held-out-scenes", "1"]) == 0
+    assert str(out / "model.safetensors") in capfd.readouterr().out
+    model, params = samjax.load(out / "model.safetensors")
+    assert model.config.embed_dim == 32 and params["image_encoder"]
+    assert len((out / "metrics.jsonl").read_text().splitlines()) >= 2
+
+    assert cli.main(words) == 1
+    assert "holds a run at step 2" in capfd.readouterr().err
+    assert cli.main([*words, "--resume"]) == 0
+
+
+def test_the_help_of_a_config_lists_its_fields_and_values(config, capfd):
+    with pytest.raises(SystemExit) as exit:
+        cli.main(["train", str(config), "--help"])
+    assert exit.value.code == 0
+    told = capfd.readouterr().out
+    assert "--stages.0.steps" in told and "(default: 50)" in told
+    assert "--held-out-scenes" in told
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "no such file"),
+        ("def get_config(", "SyntaxError"),
+        ("", "no attribute 'get_config'"),
+        ("def get_config(): return 1", "returned a int"),
+        ("import no_such_module", "No module named 'no_such_module'"),
+    ],
+)
+def test_a_config_that_is_none_is_one_line(tmp_path, capfd, content, said):
+    path = tmp_path / "config.py"
+    if content is not None:
+        path.write_text(content)
+    assert cli.main(["train", str(path)]) == 1
+    err = capfd.readouterr().err
+    assert said in err and err.count("\n") == 1
+
+
+def test_a_wrong_value_of_a_field_is_one_line(config, tmp_path, capfd):
+    out = ["--out", str(tmp_path / "run")]
+    assert cli.main(["train", str(config), *out, "--stages.0.steps", "many"]) == 2
+    assert "--stages.0.steps" in capfd.readouterr().err
+    assert cli.main(["train", str(config), *out, "--stages.0.steps", "0"]) in (1, 2)
+    err = capfd.readouterr().err
+    assert "below 1" in err and err.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_config_is_the_files_own(config):
+    assert load_config(config).total_steps == 50
