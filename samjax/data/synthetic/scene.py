@@ -13,7 +13,7 @@ from functools import partial
 from typing import NamedTuple
 
 import jax
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray
 
 from samjax.data.synthetic.camera import develop, photograph
 from samjax.data.synthetic.config import SceneConfig
@@ -76,6 +76,6 @@ def draw_scene(key: PRNGKeyArray, config: SceneConfig) -> Scene:
 
 
 @partial(jax.jit, static_argnames="config")
-def draw_scenes(keys: PRNGKeyArray, config: SceneConfig) -> Scene:
+def draw_scenes(keys: Key[Array, " b"], config: SceneConfig) -> Scene:
     """Draws a batch of scenes, one after the other: the fast way on a CPU."""
     return jax.lax.map(lambda key: draw_scene(key, config), keys)
