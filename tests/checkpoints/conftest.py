@@ -1,5 +1,7 @@
 """Weights to read and write: a small model of odd sizes, in every naming."""
 
+import http.server
+import threading
 from pathlib import Path
 
 import jax
@@ -79,3 +81,77 @@ def assert_same():
             assert np.asarray(got[name]).tobytes() == leaf.tobytes(), name
 
     return compare
+
+
+class Server(http.server.ThreadingHTTPServer):
+    """A loopback server that misbehaves as it is told.
+
+    Attributes:
+        content: What it serves, whatever the path.
+        cut: Bytes of each answer after which it hangs up; None never.
+        cuts: The same for the next answers, one a request.
+        ranges: Whether it answers requests for a part.
+        tag: Its `ETag`.
+        status: Answers to give before any other, one a request.
+        requests: The headers that it got.
+    """
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.content, self.cut, self.ranges, self.tag = b"", None, True, '"one"'
+        self.status: list[int] = []
+        self.cuts: list[int] = []
+        self.location = ""
+        self.requests: list[dict[str, str]] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}/weights.pth"
+
+    def ranges_asked(self) -> list[str | None]:
+        return [headers.get("Range") for headers in self.requests]
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    server: Server
+
+    def do_GET(self):
+        server = self.server
+        server.requests.append(dict(self.headers))
+        if server.status:
+            self.send_response(server.status.pop(0))
+            self.send_header("Location", server.location)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        content, start = server.content, 0
+        asked = self.headers.get("Range")
+        same = self.headers.get("If-Range", server.tag) == server.tag
+        if asked and server.ranges and same:
+            start = int(asked.removeprefix("bytes=").removesuffix("-"))
+            self.send_response(206)
+            last = len(content) - 1
+            self.send_header("Content-Range", f"bytes {start}-{last}/{len(content)}")
+        else:
+            self.send_response(200)
+        body = content[start:]
+        self.send_header("Content-Length", str(len(body)))
+        if server.tag:
+            self.send_header("ETag", server.tag)
+        self.end_headers()
+        self.wfile.write(body[: server.cuts.pop(0) if server.cuts else server.cut])
+        self.close_connection = True
+
+    def log_message(self, format, *args):
+        """Says nothing."""
+
+
+@pytest.fixture
+def server():
+    """A running server of one file."""
+    with Server() as running:
+        thread = threading.Thread(target=running.serve_forever, args=(0.01,))
+        thread.start()
+        yield running
+        running.shutdown()
+        thread.join()

@@ -12,6 +12,7 @@ from samjax.checkpoints import CheckpointError, convert, load
 from samjax.checkpoints.convert import SUFFIXES
 from samjax.checkpoints.reader import open_checkpoint
 from samjax.checkpoints.weight_map import entries
+from samjax.checkpoints.writer import Format
 
 DESTINATIONS = {
     "pth": "a.pth",
@@ -48,7 +49,8 @@ def test_the_official_file_of_the_reference_comes_back_to_the_byte(tmp_path, con
     sam = reference.build_reference(config)
     torch.save(sam.state_dict(), tmp_path / "official.pth")
     path = tmp_path / "official.pth"
-    for name, format in (("hf", "huggingface"), ("own", "samjax"), ("b.pth", "pth")):
+    steps: dict[str, Format] = {"hf": "huggingface", "own": "samjax", "b.pth": "pth"}
+    for name, format in steps.items():
         path = convert(path, tmp_path / name, format=format)
     state = torch.load(path, weights_only=True)
     sam.load_state_dict(state, strict=True)
@@ -161,6 +163,7 @@ from samjax.checkpoints import convert
 from samjax.checkpoints.safetensors_file import Planned
 from samjax.checkpoints.torch_writer import write_torch_file
 from samjax.checkpoints.weight_map import entries
+from samjax.checkpoints.writer import Format
 from samjax.models import VIT_B
 import numpy as np
 

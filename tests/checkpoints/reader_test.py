@@ -121,12 +121,14 @@ def test_a_number_in_a_name_cannot_make_the_table_grow(tmp_path, state):
 def test_the_constants_of_normalization_are_let_pass_if_they_are_the_released_ones(
     tmp_path, config, state
 ):
-    state["pixel_mean"] = np.float32([123.675, 116.28, 103.53]).reshape(3, 1, 1)
-    state["pixel_std"] = np.float32([58.395, 57.12, 57.375]).reshape(3, 1, 1)
+    state["pixel_mean"] = np.array([123.675, 116.28, 103.53], np.float32).reshape(
+        3, 1, 1
+    )
+    state["pixel_std"] = np.array([58.395, 57.12, 57.375], np.float32).reshape(3, 1, 1)
     assert_holds(
         open_checkpoint(store(tmp_path / "a.safetensors", state)), config, state
     )
-    state["pixel_std"] = np.float32([1, 1, 1])
+    state["pixel_std"] = np.array([1, 1, 1], np.float32)
     with pytest.raises(CheckpointError, match="pixel_std is not"):
         open_checkpoint(store(tmp_path / "b.safetensors", state))
 
