@@ -1,0 +1,63 @@
+"""`segment_anything.utils.transforms`: to the frame of a model's input, in numpy."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import UInt8
+from numpy.typing import ArrayLike
+
+from samjax.geometry.frame import Frame
+
+
+class ResizeLongestSide:
+    """Resizes images, points and boxes so that the longest side is `target_length`.
+
+    The reference's `apply_image_torch` is absent: it resizes in another way than the
+    predictor does, which its own documentation warns of.
+    """
+
+    def __init__(self, target_length: int):
+        self.target_length = target_length
+
+    def apply_image(self, image: UInt8[np.ndarray, "h w 3"]) -> np.ndarray:
+        """Resizes an RGB or BGR image."""
+        return self._frame(image.shape[:2]).resize_image(image)
+
+    def apply_coords(
+        self, coords: ArrayLike, original_size: tuple[int, ...]
+    ) -> np.ndarray:
+        """Maps (..., 2) points of an image of `original_size` (h, w); float64."""
+        scale = np.array(self._frame(original_size).scale)
+        return np.asarray(coords).astype(np.float64) * scale
+
+    def apply_boxes(
+        self, boxes: ArrayLike, original_size: tuple[int, ...]
+    ) -> np.ndarray:
+        """Maps XYXY boxes, (B, 4) or any shape of B * 4 numbers; float64 (B, 4)."""
+        corners = np.asarray(boxes).reshape(-1, 2, 2)
+        return self.apply_coords(corners, original_size).reshape(-1, 4)
+
+    def apply_coords_torch(
+        self, coords: ArrayLike, original_size: tuple[int, ...]
+    ) -> np.ndarray:
+        """As `apply_coords`, in float32 all the way, as the reference's tensors are."""
+        scale = np.array(self._frame(original_size).scale, np.float32)
+        return np.asarray(coords).astype(np.float32) * scale
+
+    def apply_boxes_torch(
+        self, boxes: ArrayLike, original_size: tuple[int, ...]
+    ) -> np.ndarray:
+        """As `apply_boxes`, in float32 all the way, as the reference's tensors are."""
+        corners = np.asarray(boxes).reshape(-1, 2, 2)
+        return self.apply_coords_torch(corners, original_size).reshape(-1, 4)
+
+    @staticmethod
+    def get_preprocess_shape(
+        oldh: int, oldw: int, long_side_length: int
+    ) -> tuple[int, int]:
+        """Returns the (h, w) that an image of (oldh, oldw) is resized to."""
+        return Frame.fit((oldh, oldw), long_side_length).resized_size
+
+    def _frame(self, original_size: tuple[int, ...]) -> Frame:
+        height, width = original_size[:2]
+        return Frame.fit((height, width), self.target_length)
