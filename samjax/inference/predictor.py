@@ -96,7 +96,7 @@ class Predictor:
 
     def embed_resized(
         self,
-        images: Iterable[tuple[Real[np.ndarray, "rh rw 3"], Frame]],
+        images: Iterable[tuple[Real[np.ndarray, "_ _ 3"], Frame]],
         *,
         batch_size: int | None = None,
     ) -> list[ImageEmbedding]:

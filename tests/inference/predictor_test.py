@@ -170,7 +170,7 @@ def compilations():
     """Counts everything XLA compiles, from empty in-process caches on."""
     events = []
 
-    def listen(event: str, duration: float, **_):
+    def listen(event: str, duration_secs: float, **_):
         if event.endswith("backend_compile_duration"):
             events.append(event)
 
@@ -201,7 +201,8 @@ def test_twenty_images_of_twenty_sizes_compile_at_most_five_times(
         ]
     for image, answer in zip(images, answers, strict=True):
         assert answer.masks.shape[1:] == image.shape[:2]
-    assert 2 <= len(compilations) <= 5
+    # One by one: the encoder, and the decoder for few and for more points.
+    assert 2 <= len(compilations) <= (5 if batched else 3)
 
 
 def test_equal_models_share_their_compilations(tiny_model, compilations):

@@ -17,7 +17,7 @@ def test_lists_become_read_only_arrays():
     with pytest.raises(ValueError, match="read-only"):
         prompt.points[0, 0] = 0
     with pytest.raises(AttributeError):
-        prompt.points = given
+        setattr(prompt, "points", given)  # noqa: B010
 
 
 def test_points_without_labels_are_foreground():
