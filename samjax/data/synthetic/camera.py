@@ -89,20 +89,20 @@ def _expose(light, target):
 
 
 def _tone(light, draws):
-    light = _expose(light, draws.log_between(0.07, 0.4))
+    light = _expose(light, draws.log_between(0.13, 0.45))
     shoulder = draws.between(0.0, 0.6)
     light = light * (1 + shoulder * light) / (1 + light * (0.3 + shoulder))
     image = jnp.clip(light, 1e-5, 1.2) ** draws.between(0.38, 0.52)
     grey = jnp.tensordot(jnp.asarray(_LUMA), image, 1)[None]
-    image = grey + draws.between(0.6, 1.25) * (image - grey)
-    contrast = draws.between(0.75, 1.3)
+    image = grey + draws.between(0.7, 1.4) * (image - grey)
+    contrast = draws.between(0.8, 1.4)
     return jnp.clip(0.45 + contrast * (image - 0.45) + draws.between(-0.05, 0.05), 0, 1)
 
 
 def _sense(image, draws, key):
     """Adds shot noise, which grows with the light, and read noise."""
-    shot = draws.uniform() ** 3 * 0.06
-    read = draws.uniform() ** 3 * 0.04
+    shot = draws.uniform() ** 4 * 0.06
+    read = draws.uniform() ** 4 * 0.04
     bits = jax.random.bits(key, image.shape, jnp.uint32)
     # The sum of a word's four bytes is normal enough for a sensor and needs no log.
     halves = (bits & 0xFF00FF) + ((bits >> 8) & 0xFF00FF)

@@ -28,8 +28,8 @@ class SceneConfig:
     """
 
     size: int = 256
-    num_objects: int = 12
-    min_objects: int = 3
+    num_objects: int = 16
+    min_objects: int = 4
     max_parts: int = 3
     num_masks: int = 16
     min_scale: float = 0.025

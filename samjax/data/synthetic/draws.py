@@ -6,10 +6,14 @@ next few of it. Where a choice reads is settled while tracing.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
+
+Sampled = TypeVar("Sampled")
 
 
 class Draws:
@@ -39,6 +43,16 @@ class Draws:
         taken = self.row[self.used : end].reshape(shape)
         self.used = end
         return taken
+
+    def each(
+        self, count: int, width: int, sample: Callable[["Draws"], Sampled]
+    ) -> Sampled:
+        """Samples `count` times alike, each from `width` uniforms of its own.
+
+        Traced once however large the count is; results are stacked along a first axis.
+        """
+        rows = self.uniform(count, width)
+        return jax.vmap(lambda row: sample(Draws(row)))(rows)
 
     def between(self, low: float, high: float, *shape: int) -> Float[Array, "..."]:
         """Gives uniforms in [low, high)."""

@@ -45,12 +45,14 @@ class Surface(NamedTuple):
         center: x, y of the material's origin in image sides.
         turn: Cosine and sine of the material's angle.
         blur: How far out of focus, 0 to 1.
+        tilt: How fast the surface recedes along the material's u.
         material: The material.
     """
 
     center: Float[Array, "rows 2"]
     turn: Float[Array, "rows 2"]
     blur: Float[Array, " rows"]
+    tilt: Float[Array, " rows"]
     material: Material
 
 
@@ -118,6 +120,7 @@ def surface_table(things: Things, ground: Ground) -> Surface:
         center=spread(jnp.array([0.5, 0.5]), things.center),
         turn=spread(ground.turn, turn),
         blur=spread(ground.blur, things.blur),
+        tilt=spread(ground.tilt, jnp.zeros_like(things.blur)),
         material=material,
     )
 
@@ -148,7 +151,9 @@ def shade(
     even, odd = planes[0::2], planes[1::2]
     first = (material.noise[0::2] * even + material.noise[1::2] * odd).sum(0)
     second = (material.noise[0::2] * odd - material.noise[1::2] * even).sum(0)
-    colour = albedo(material, u, v, first, second)
+    # A receding surface shows its pattern smaller the farther it is.
+    far = 1 / (1 + surface.tilt * u)
+    colour = albedo(material, u * far, v * far, first, second)
     colour = colour * _variety(instance, things, light, draws)
     gradient = material.slope[0] * u + material.slope[1] * v
     colour = colour * jnp.exp(jnp.clip(gradient, -0.8, 0.8))[None]

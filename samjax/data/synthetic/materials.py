@@ -15,6 +15,8 @@ from jaxtyping import Array, Float
 from samjax.data.synthetic.draws import Draws
 from samjax.data.synthetic.noise import NUM_PLANES, OCTAVES
 
+MATERIAL_DRAWS = 80  # at least what one material reads
+
 
 class Material(NamedTuple):
     """A surface. Colours are linear light, 0 to 1.
@@ -124,11 +126,11 @@ def albedo(
 
 def sample_palette(draws: Draws) -> Palette:
     """Draws a scene's colour mood."""
-    low = draws.between(0.03, 0.3)
+    low = draws.between(0.04, 0.35)
     return Palette(
         hue=_natural_hue(draws),
         spread=jnp.where(draws.chance(0.35), draws.between(0.02, 0.15), 1.0),
-        saturation=draws.between(0.25, 1.0),
+        saturation=draws.between(0.35, 1.0),
         low=low,
         high=jnp.minimum(low + draws.between(0.35, 0.9), 1.0),
     )

@@ -26,14 +26,15 @@ def noise_planes(key: PRNGKeyArray, size: int) -> Float[Array, "planes h w"]:
     Octaves finer than the pixels are averaged over each pixel, so a key gives the same
     planes at every size.
     """
+    sides = [cells + 2 * _PAD for cells in OCTAVES]
+    ends = np.cumsum([2 * side * side for side in sides])
+    grids = jax.random.uniform(key, (ends[-1],), minval=-(3**0.5), maxval=3**0.5)
     planes = []
-    for octave, cells in enumerate(OCTAVES):
-        side = cells + 2 * _PAD
-        grid = jax.random.uniform(
-            jax.random.fold_in(key, octave), (2, side, side), minval=-1.0, maxval=1.0
-        )
+    for cells, side, grid in zip(
+        OCTAVES, sides, jnp.split(grids, ends[:-1]), strict=True
+    ):
         weights = jnp.asarray(_upsampling(cells, size))
-        planes.append(weights @ grid @ weights.T * 3**0.5)
+        planes.append(weights @ grid.reshape(2, side, side) @ weights.T)
     return jnp.concatenate(planes)
 
 

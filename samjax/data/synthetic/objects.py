@@ -9,6 +9,7 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 from samjax.data.synthetic.config import SceneConfig
 from samjax.data.synthetic.draws import Draws
 from samjax.data.synthetic.materials import (
+    MATERIAL_DRAWS,
     Material,
     Palette,
     derive,
@@ -68,6 +69,7 @@ class Ground(NamedTuple):
         weights: Weights of the noise planes for each line.
         turn: Cosine and sine of the angle of the materials.
         blur: How far out of focus the ground is, 0 to 1.
+        tilt: How fast the ground recedes towards its far side, 0 for a wall.
         materials: Of each region.
     """
 
@@ -77,6 +79,7 @@ class Ground(NamedTuple):
     weights: Float[Array, "lines planes"]
     turn: Float[Array, " 2"]
     blur: Float[Array, ""]
+    tilt: Float[Array, ""]
     materials: Material
 
 
@@ -98,6 +101,9 @@ def sample_things(key: PRNGKeyArray, palette: Palette, config: SceneConfig) -> T
 def _sample_thing(draws: Draws, palette: Palette, config: SceneConfig) -> Things:
     repeats = draws.chance(config.repetition)
     scale = draws.log_between(config.min_scale, config.max_scale)
+    # Of two draws the larger, for some: photos are of things that fill the frame.
+    other = draws.log_between(config.min_scale, config.max_scale)
+    scale = jnp.where(draws.chance(0.35), jnp.maximum(scale, other), scale)
     smallest = max(config.min_scale, 0.02)
     scale = jnp.where(repeats, jnp.clip(scale * 0.4, smallest, 0.15), scale)
     outline = sample_outline(draws, scale, repeats)
@@ -131,17 +137,26 @@ def _sample_thing(draws: Draws, palette: Palette, config: SceneConfig) -> Things
 
 def _sample_leaf_materials(draws, palette, scale, config) -> Material:
     """The material of each part and of each part's part."""
-    body = sample_material(draws, palette, scale)
-    rows = [body, body]
-    for _ in range(config.max_parts):
-        fresh = sample_material(draws, palette, scale * 0.6)
+    fresh = draws.each(
+        config.max_parts + 1,
+        MATERIAL_DRAWS,
+        lambda draws: sample_material(draws, palette, scale * draws.between(0.6, 1.0)),
+    )
+    body = jax.tree.map(lambda x: x[0], fresh)
+    rows = draws.uniform(config.max_parts, 20)
+
+    def sample(row, fresh: Material) -> Material:
+        draws = Draws(row)
         part = derive(draws, body, fresh, share=0.6)
         fresh = part._replace(base=fresh.ink, ink=fresh.stain, mix=fresh.mix)
         sub = derive(draws, part, fresh, share=0.5)
-        rows += [part, sub]
-    rows = jax.tree.map(lambda *leaves: jnp.stack(leaves), *rows)
+        return jax.tree.map(lambda *pair: jnp.stack(pair), part, sub)
+
+    parts = jax.vmap(sample)(rows, jax.tree.map(lambda x: x[1:], fresh))
     return jax.tree.map(
-        lambda x: x.reshape(config.max_parts + 1, 2, *x.shape[1:]), rows
+        lambda whole, rest: jnp.concatenate([jnp.stack([whole, whole])[None], rest]),
+        body,
+        parts,
     )
 
 
@@ -156,12 +171,13 @@ def sample_ground(draws: Draws, palette: Palette) -> Ground:
     amplitude = 2 ** (-decay * jnp.arange(len(OCTAVES)))
     phase = draws.angle(lines, len(OCTAVES))
     weights = jnp.stack([jnp.cos(phase), jnp.sin(phase)], -1) * amplitude[None, :, None]
-    turn = jnp.where(draws.chance(0.5), angle, draws.angle())
-    materials = [
-        sample_material(draws, palette, draws.log_between(0.08, 0.6))
-        for _ in range(MAX_PARTS)
-    ]
-    materials = jax.tree.map(lambda *leaves: jnp.stack(leaves), *materials)
+    tilted = draws.chance(0.4)
+    turn = jnp.where(tilted | draws.chance(0.5), angle, draws.angle())
+    materials = draws.each(
+        MAX_PARTS,
+        MATERIAL_DRAWS + 1,
+        lambda draws: sample_material(draws, palette, draws.log_between(0.08, 0.6)),
+    )
     return Ground(
         normal=jnp.stack([jnp.cos(angle), jnp.sin(angle)]),
         thresholds=jnp.where(jnp.arange(lines) < count, thresholds, 9.0),
@@ -169,5 +185,6 @@ def sample_ground(draws: Draws, palette: Palette) -> Ground:
         weights=weights.reshape(lines, NUM_PLANES),
         turn=jnp.stack([jnp.cos(turn), jnp.sin(turn)]),
         blur=draws.uniform(),
+        tilt=jnp.where(tilted, draws.between(0.4, 1.3), 0.0),
         materials=materials._replace(relief=jnp.zeros(MAX_PARTS)),
     )

@@ -17,6 +17,7 @@ from samjax.data.synthetic.shapes import Box, box_distance, box_frame, sample_bo
 MAX_PARTS = 4  # the body and three more
 MAX_SUBPARTS = 8
 _INSET, _LIMB, _CUT, _RIM, _GRID = range(5)
+_PART_DRAWS = 90  # at least what one part reads
 _KIND_WEIGHTS = (0.28, 0.26, 0.22, 0.08, 0.16)
 
 
@@ -130,15 +131,11 @@ def _part(part, body, u, v):
 def sample_parts(draws: Draws, count: int) -> Parts:
     """Draws up to `count` parts of an object."""
     wanted = draws.pick((0.28, *([0.72 / max(count, 1)] * count)))
-    if count == 0:
-        sample = jax.tree.map(lambda x: x[None][:0], _sample_part(draws, False))
-        return sample
-    present = [wanted > index for index in range(count)]
-    sampled = [_sample_part(draws, one) for one in present]
-    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *sampled)
+    parts = draws.each(count, _PART_DRAWS, _sample_part)
+    return parts._replace(present=wanted > jnp.arange(count))
 
 
-def _sample_part(draws: Draws, present) -> Parts:
+def _sample_part(draws: Draws) -> Parts:
     kind = draws.pick(_KIND_WEIGHTS)
     inset = sample_box(draws, center=0.55, low=0.12, high=0.6)
     limb = _sample_limb(draws)
@@ -163,7 +160,7 @@ def _sample_part(draws: Draws, present) -> Parts:
         center=sub.center * size, half=sub.half * size, corner=sub.corner * size
     )
     return Parts(
-        present=jnp.asarray(present),
+        present=jnp.asarray(True),
         box=box,
         limb=kind == _LIMB,
         behind=(kind == _LIMB) & draws.chance(0.4),
