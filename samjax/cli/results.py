@@ -12,7 +12,7 @@ from samjax.cli.requests import Request
 from samjax.geometry.boxes import boxes_from_masks
 from samjax.geometry.masks import encode_rle
 from samjax.inference import Masks
-from samjax.visualize import draw_prompt
+from samjax.visualize import draw_boxes, draw_masks, draw_points
 
 
 def write_results(
@@ -63,13 +63,12 @@ def best_first(masks: Masks) -> Masks:
 
 
 def _overlay(image: np.ndarray, request: Request, masks: Masks) -> np.ndarray:
-    return draw_prompt(
-        image,
-        masks.masks[0],
-        points=request.points,
-        labels=request.labels,
-        box=request.box,
-    )
+    drawn = draw_masks(image, masks.masks[:1])
+    if request.box is not None:
+        drawn = draw_boxes(drawn, np.array([request.box]))
+    if request.points:
+        drawn = draw_points(drawn, np.array(request.points), np.array(request.labels))
+    return drawn
 
 
 def _annotations(

@@ -40,6 +40,7 @@ def config(tmp_path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_a_run_leaves_weights_and_can_be_gone_on_with(config, tmp_path, capfd):
     out = tmp_path / "run"
     words = ["train", str(config), "--out", str(out), "--stages.0.steps", "2"]
