@@ -1,0 +1,277 @@
+"""Masks, points and boxes drawn over an image: uint8 in, uint8 out, Pillow only.
+
+Coordinates are those of the whole package: pixels of the image, (x, y) for points, XYXY
+for boxes, a pixel's centre at +0.5. Nothing is drawn into the image that is given;
+every function returns a new one. Sizes of marks follow the size of the image, so that an
+overlay looks alike at 300 and at 3000 pixels.
+"""
+
+from __future__ import annotations
+
+import colorsys
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Bool, Real, UInt8
+from PIL import Image, ImageDraw, ImageFilter, ImageFont
+
+from samjax.geometry.boxes import boxes_from_masks
+
+FOREGROUND_COLOR = (40, 190, 80)
+BACKGROUND_COLOR = (230, 60, 50)
+BOX_COLOR = (40, 190, 80)
+
+
+def mask_color(index: int) -> tuple[int, int, int]:
+    """Returns the colour of the mask with this index: the same in every picture.
+
+    Hues go round by the golden ratio, so that neighbours in a list differ most, and
+    brightness changes with every round.
+    """
+    hue = (0.58 + index * 0.6180339887) % 1.0
+    value = (1.0, 0.8, 0.9)[index // 8 % 3]
+    red, green, blue = colorsys.hsv_to_rgb(hue, 0.85, value)
+    return round(255 * red), round(255 * green), round(255 * blue)
+
+
+def draw_masks(
+    image: UInt8[np.ndarray, "h w 3"],
+    masks: Bool[np.ndarray, "k mh mw"],
+    *,
+    colors: Sequence[tuple[int, int, int]] | None = None,
+    alpha: float = 0.45,
+    outline: int | None = None,
+) -> UInt8[np.ndarray, "h w 3"]:
+    """Fills masks with translucent colour and draws their outlines inside their edges.
+
+    Larger masks are drawn first, so that parts stay visible on wholes.
+
+    Args:
+        image: RGB.
+        masks: true on the objects, of the image's size.
+        colors: RGB of every mask; `mask_color` of its index by default.
+        alpha: share of the colour in the fill; 0 draws outlines only.
+        outline: width of outlines in pixels; 0 draws none, None fits the image.
+
+    Raises:
+        ValueError: the masks are not of the image's size, or lack colours.
+    """
+    _check_image(image)
+    if masks.ndim != 3 or masks.shape[1:] != image.shape[:2]:
+        raise ValueError(
+            f"got masks of shape {masks.shape} for an image of {image.shape[:2]}, "
+            "expected (k, h, w) of the image's size: a single mask is mask[None]"
+        )
+    if colors is not None and len(colors) < len(masks):
+        raise ValueError(
+            f"got {len(colors)} colors for {len(masks)} masks, expected one for each"
+        )
+    if outline is None:
+        outline = _line_width(image)
+    drawn = image.copy()
+    boxes = boxes_from_masks(masks)
+    areas = np.count_nonzero(masks, axis=(1, 2))
+    for index in np.argsort(-areas, kind="stable"):
+        if not areas[index]:
+            continue
+        color = colors[index] if colors is not None else mask_color(int(index))
+        # Work inside the box only: everything mode draws hundreds of small masks.
+        left, top, right, bottom = boxes[index]
+        region = slice(top, bottom + 1), slice(left, right + 1)
+        inside = masks[index][region]
+        pixels = drawn[region]
+        fill = (1 - alpha) * pixels[inside] + alpha * np.array(color)
+        pixels[inside] = np.round(fill)
+        if outline:
+            pixels[_inner_edge(inside, outline)] = color
+    return drawn
+
+
+def draw_points(
+    image: UInt8[np.ndarray, "h w 3"],
+    points: Real[np.ndarray, "n 2"],
+    labels: Real[np.ndarray, " labels"] | None = None,
+    *,
+    radius: float | None = None,
+) -> UInt8[np.ndarray, "h w 3"]:
+    """Draws clicks as discs with a white edge: green on the object, red not on it.
+
+    Args:
+        image: RGB.
+        points: (x, y); what lies outside the image is cut off.
+        labels: 1 foreground, 0 background; all foreground by default.
+        radius: of a disc in pixels; None fits the image.
+
+    Raises:
+        ValueError: there are not as many labels as points.
+    """
+    _check_image(image)
+    if labels is None:
+        labels = np.ones(len(points), int)
+    if len(labels) != len(points):
+        raise ValueError(
+            f"got {len(labels)} labels for {len(points)} points, expected one for each"
+        )
+    if radius is None:
+        radius = 4.0 * _line_width(image) + 1.0
+    drawn = Image.fromarray(image)
+    for (x, y), label in zip(points, labels, strict=True):
+        color = FOREGROUND_COLOR if label == 1 else BACKGROUND_COLOR
+        _draw_disc(drawn, float(x) + 0.5, float(y) + 0.5, radius, color)
+    return np.array(drawn)
+
+
+def draw_boxes(
+    image: UInt8[np.ndarray, "h w 3"],
+    boxes: Real[np.ndarray, "k 4"],
+    *,
+    colors: Sequence[tuple[int, int, int]] | None = None,
+    width: int | None = None,
+) -> UInt8[np.ndarray, "h w 3"]:
+    """Draws boxes as frames with a thin dark rim, which shows on any ground.
+
+    Args:
+        image: RGB.
+        boxes: XYXY; what lies outside the image is cut off.
+        colors: RGB of every box; green by default.
+        width: of the lines in pixels; None fits the image.
+
+    Raises:
+        ValueError: there are fewer colours than boxes.
+    """
+    _check_image(image)
+    if colors is None:
+        colors = [BOX_COLOR] * len(boxes)
+    if len(colors) < len(boxes):
+        raise ValueError(
+            f"got {len(colors)} colors for {len(boxes)} boxes, expected one for each"
+        )
+    if width is None:
+        width = _line_width(image)
+    drawn = Image.fromarray(image)
+    draw = ImageDraw.Draw(drawn)
+    for box, color in zip(boxes, colors, strict=False):
+        left, top, right, bottom = (round(float(side)) for side in box)
+        around = (left - width, top - width, right + width, bottom + width)
+        draw.rectangle(
+            (around[0] - 1, around[1] - 1, around[2] + 1, around[3] + 1),
+            outline=(20, 20, 20),
+            width=width + 2,
+        )
+        draw.rectangle(around, outline=color, width=width)
+    return np.array(drawn)
+
+
+def contact_sheet(
+    images: Sequence[UInt8[np.ndarray, "_ _ 3"]],
+    captions: Sequence[str] | None = None,
+    *,
+    columns: int | None = None,
+    cell_size: int = 320,
+) -> UInt8[np.ndarray, "h w 3"]:
+    """Lays images out in a grid, each scaled to fit its cell, with a caption below.
+
+    Args:
+        images: RGB, of any sizes.
+        captions: one line for each, or None; what is too long for its cell is cut.
+        columns: cells in a row; about the square root of their number by default.
+        cell_size: side of the square that an image is fitted into, in pixels.
+
+    Raises:
+        ValueError: there are no images, or not as many captions as images.
+    """
+    if not images:
+        raise ValueError("got no images for a contact sheet, expected at least one")
+    if captions is not None and len(captions) != len(images):
+        raise ValueError(
+            f"got {len(captions)} captions for {len(images)} images, expected as many"
+        )
+    if columns is None:
+        columns = int(np.ceil(np.sqrt(len(images))))
+    thumbnails = [_thumbnail(image, cell_size) for image in images]
+    rows = [
+        range(start, min(start + columns, len(images)))
+        for start in range(0, len(images), columns)
+    ]
+    # A row is as high as its highest image: photos lie flat more often than not.
+    heights = [max(thumbnails[index].height for index in row) for row in rows]
+    gap, font = max(4, cell_size // 40), _font(max(11, cell_size // 20))
+    caption_height = 0 if captions is None else int(1.6 * font.getbbox("Ag")[3])
+    width = gap + len(rows[0]) * (cell_size + gap)
+    height = gap + sum(heights) + len(rows) * (caption_height + gap)
+    sheet = Image.new("RGB", (width, height), "white")
+    draw = ImageDraw.Draw(sheet)
+    top = gap
+    for row, row_height in zip(rows, heights, strict=True):
+        for column, index in enumerate(row):
+            left, small = gap + column * (cell_size + gap), thumbnails[index]
+            corner = (cell_size - small.width) // 2, (row_height - small.height) // 2
+            sheet.paste(small, (left + corner[0], top + corner[1]))
+            if captions is not None:
+                text = _fit_text(captions[index], font, cell_size)
+                place = (left + cell_size // 2, top + row_height + caption_height // 2)
+                draw.text(place, text, fill=(30, 30, 30), font=font, anchor="mm")
+        top += row_height + caption_height + gap
+    return np.array(sheet)
+
+
+def _check_image(image: np.ndarray) -> None:
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        raise ValueError(
+            f"got an image of {image.dtype}{image.shape}, expected uint8 (h, w, 3): "
+            "samjax.inference.read_image makes one of most others"
+        )
+
+
+def _thumbnail(image: np.ndarray, side: int) -> Image.Image:
+    """The image with its longest side scaled to `side`."""
+    _check_image(image)
+    scale = side / max(image.shape[:2])
+    height, width = (max(1, round(length * scale)) for length in image.shape[:2])
+    return Image.fromarray(image).resize((width, height), Image.Resampling.LANCZOS)
+
+
+def _line_width(image: np.ndarray) -> int:
+    return max(1, round(max(image.shape[:2]) / 400))
+
+
+def _inner_edge(mask: np.ndarray, width: int) -> np.ndarray:
+    """The pixels of a mask within `width` of its outside, or of its array's edge."""
+    # Padded, because Pillow's filter repeats border pixels, and then finds no edge.
+    padded = Image.fromarray(np.pad(mask, width).astype(np.uint8))
+    core = np.asarray(padded.filter(ImageFilter.MinFilter(2 * width + 1)))
+    return mask & (core[width:-width, width:-width] == 0)
+
+
+def _draw_disc(
+    image: Image.Image, x: float, y: float, radius: float, color: tuple[int, int, int]
+) -> None:
+    """Draws one antialiased disc, at four times its size and scaled down."""
+    margin, factor = int(np.ceil(radius)) + 2, 4
+    left, top = int(np.floor(x)) - margin, int(np.floor(y)) - margin
+    side = 2 * margin + 1
+    patch = Image.new("RGBA", (side * factor, side * factor))
+    draw = ImageDraw.Draw(patch)
+    # Pillow names pixels by their corners here, hence the half.
+    centre = ((x - left) * factor - 0.5, (y - top) * factor - 0.5)
+    for extent, fill in ((radius, (255, 255, 255)), (0.72 * radius, color)):
+        corners = [c - extent * factor for c in centre] + [
+            c + extent * factor for c in centre
+        ]
+        draw.ellipse(corners, fill=(*fill, 255))
+    patch = patch.resize((side, side), Image.Resampling.BOX)
+    image.paste(patch.convert("RGB"), (left, top), patch.getchannel("A"))
+
+
+def _font(size: int) -> ImageFont.ImageFont | ImageFont.FreeTypeFont:
+    return ImageFont.load_default(size)
+
+
+def _fit_text(
+    text: str, font: ImageFont.ImageFont | ImageFont.FreeTypeFont, width: int
+) -> str:
+    if font.getlength(text) <= width:
+        return text
+    while text and font.getlength(text + "...") > width:
+        text = text[:-1]
+    return text + "..."
