@@ -182,6 +182,7 @@ def test_state_can_be_saved_and_put_back(pair, ours):
     """What annotation tools do: keep `features` and sizes, and restore them."""
     _, predictor = pair
     other = SamPredictor(ours)
+    other.set_image(np.zeros((30, 20, 3), np.uint8))
     other.features = predictor.features.copy()
     other.original_size = predictor.original_size
     other.input_size = predictor.input_size
