@@ -29,15 +29,19 @@ SIZES = {"vit_b": VIT_B, "vit_l": VIT_L, "vit_h": VIT_H}
 
 # In pixels of the photo: (point_coords, point_labels, box), and whether a mask goes in.
 PROMPTS = {
-    "one point": dict(point_coords=[[300, 200]], point_labels=[1]),
-    "three points": dict(
-        point_coords=[[300, 200], [40, 350], [599.5, 1]], point_labels=[1, 0, 1]
-    ),
-    "box": dict(box=[120, 60, 480, 390]),
-    "box, point and mask": dict(
-        point_coords=[[300, 200]], point_labels=[0], box=[120, 60, 480, 390], mask=True
-    ),
-    "mask": dict(mask=True),
+    "one point": {"point_coords": [[300, 200]], "point_labels": [1]},
+    "three points": {
+        "point_coords": [[300, 200], [40, 350], [599.5, 1]],
+        "point_labels": [1, 0, 1],
+    },
+    "box": {"box": [120, 60, 480, 390]},
+    "box, point and mask": {
+        "point_coords": [[300, 200]],
+        "point_labels": [0],
+        "box": [120, 60, 480, 390],
+        "mask": True,
+    },
+    "mask": {"mask": True},
 }
 
 
@@ -138,7 +142,7 @@ def compare_with_transformers(name, predictor, path, their_embedding, folder):
     import torch
     from transformers import SamModel
 
-    checkpoints.convert(path, folder / "hf", format="hf")
+    checkpoints.convert(path, folder / "hf", format="huggingface")
     theirs = SamModel.from_pretrained(folder / "hf", attn_implementation="eager").eval()
     with torch.no_grad():
         nchw = torch.from_numpy(their_embedding.transpose(0, 3, 1, 2).copy())

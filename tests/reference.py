@@ -9,6 +9,7 @@ values of the scale that trained weights have.
 """
 
 import importlib
+import importlib.util
 import sys
 import types
 
@@ -24,13 +25,20 @@ __all__ = ["build_reference", "import_reference", "randomize", "to_params"]
 
 
 def import_reference():
-    """Imports `segment_anything`, with the stand-in for torchvision if it is absent."""
-    if "torchvision" not in sys.modules:
-        try:
-            importlib.import_module("torchvision")
-        except ImportError:
-            _install_torchvision_stand_in()
-    return importlib.import_module("segment_anything")
+    """Imports `segment_anything`, with the stand-in for torchvision if it is absent.
+
+    The stand-in is there for the import only: others, such as transformers, must not
+    take it for the real package.
+    """
+    if "segment_anything" in sys.modules or importlib.util.find_spec("torchvision"):
+        return importlib.import_module("segment_anything")
+    stand_in = _torchvision_stand_in()
+    sys.modules.update(stand_in)
+    try:
+        return importlib.import_module("segment_anything")
+    finally:
+        for name in stand_in:
+            del sys.modules[name]
 
 
 def build_reference(config: SamConfig, *, seed: int = 0):
@@ -115,7 +123,7 @@ def randomize(module: torch.nn.Module, seed: int) -> None:
         tensor.copy_(noise * scale + (1.0 if is_norm_scale else 0.0))
 
 
-def _install_torchvision_stand_in() -> None:
+def _torchvision_stand_in() -> dict[str, types.ModuleType]:
     def to_pil_image(array):
         return Image.fromarray(array)
 
@@ -161,10 +169,11 @@ def _install_torchvision_stand_in() -> None:
         "torchvision.ops": {},
         "torchvision.ops.boxes": {"batched_nms": batched_nms, "box_area": box_area},
     }
+    stand_in = {}
     for name, contents in modules.items():
-        module = types.ModuleType(name)
-        module.__dict__.update(contents)
-        sys.modules[name] = module
+        stand_in[name] = types.ModuleType(name)
+        stand_in[name].__dict__.update(contents)
         parent, _, child = name.rpartition(".")
         if parent:
-            setattr(sys.modules[parent], child, module)
+            setattr(stand_in[parent], child, stand_in[name])
+    return stand_in
