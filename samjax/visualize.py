@@ -114,11 +114,11 @@ def draw_points(
         )
     if radius is None:
         radius = 4.0 * _line_width(image) + 1.0
-    drawn = Image.fromarray(image)
+    drawn = image.copy()
     for (x, y), label in zip(points, labels, strict=True):
         color = FOREGROUND_COLOR if label == 1 else BACKGROUND_COLOR
         _draw_disc(drawn, float(x) + 0.5, float(y) + 0.5, radius, color)
-    return np.array(drawn)
+    return drawn
 
 
 def draw_boxes(
@@ -244,23 +244,21 @@ def _inner_edge(mask: np.ndarray, width: int) -> np.ndarray:
 
 
 def _draw_disc(
-    image: Image.Image, x: float, y: float, radius: float, color: tuple[int, int, int]
+    image: np.ndarray, x: float, y: float, radius: float, color: tuple[int, int, int]
 ) -> None:
-    """Draws one antialiased disc, at four times its size and scaled down."""
-    margin, factor = int(np.ceil(radius)) + 2, 4
-    left, top = int(np.floor(x)) - margin, int(np.floor(y)) - margin
-    side = 2 * margin + 1
-    patch = Image.new("RGBA", (side * factor, side * factor))
-    draw = ImageDraw.Draw(patch)
-    # Pillow names pixels by their corners here, hence the half.
-    centre = ((x - left) * factor - 0.5, (y - top) * factor - 0.5)
+    """Draws one disc in place, its edges blended by how much of a pixel they cover."""
+    height, width = image.shape[:2]
+    reach = radius + 1
+    rows = slice(max(0, int(y - reach)), max(0, min(height, int(y + reach) + 1)))
+    columns = slice(max(0, int(x - reach)), max(0, min(width, int(x + reach) + 1)))
+    down = np.arange(height)[rows, None] + 0.5 - y
+    across = np.arange(width)[None, columns] + 0.5 - x
+    distance = np.hypot(down, across)[..., None]
+    patch = image[rows, columns].astype(np.float64)
     for extent, fill in ((radius, (255, 255, 255)), (0.72 * radius, color)):
-        corners = [c - extent * factor for c in centre] + [
-            c + extent * factor for c in centre
-        ]
-        draw.ellipse(corners, fill=(*fill, 255))
-    patch = patch.resize((side, side), Image.Resampling.BOX)
-    image.paste(patch.convert("RGB"), (left, top), patch.getchannel("A"))
+        covered = np.clip(extent - distance + 0.5, 0, 1)
+        patch += covered * (np.array(fill) - patch)
+    image[rows, columns] = np.round(patch)
 
 
 def _font(size: int) -> ImageFont.ImageFont | ImageFont.FreeTypeFont:
