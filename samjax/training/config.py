@@ -2,7 +2,7 @@
 
 import dataclasses
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from samjax.data.synthetic.config import SceneConfig
 from samjax.models.sam import SamConfig
@@ -35,6 +35,25 @@ class Stage:
     masks_per_image: int
     prompts: PromptSimulationConfig = field(default_factory=PromptSimulationConfig)
     resolution: Resolution = "image"
+
+    def describe(self) -> str:
+        """Says on one line what the stage trains on."""
+        return (
+            f"{self.batch_size} images of {self.image_size},"
+            f" {self.masks_per_image} masks each,"
+            f" {self.prompts.num_rounds} rounds of prompts"
+        )
+
+
+# What a run reports and keeps; everything else decides what it computes.
+_REPORTING = (
+    "log_every",
+    "checkpoint_every",
+    "keep_checkpoints",
+    "evaluate_every",
+    "picture_every",
+    "tensorboard",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,6 +124,11 @@ class TrainConfig:
             spans.append((stage, first, first + stage.steps))
             first += stage.steps
         return spans
+
+    def identity(self) -> dict[str, Any]:
+        """The part of the config that decides what a run computes, as a tree."""
+        fields = dataclasses.asdict(self)
+        return {name: v for name, v in fields.items() if name not in _REPORTING}
 
     def stage_scenes(self, stage: Stage) -> SceneConfig:
         """The scenes of a stage."""

@@ -111,7 +111,7 @@ def train_step(
         ema_params = optax.incremental_update(
             params, ema_params, step_size=1.0 - config.ema_decay
         )
-    metrics["gradient_norm"] = optax.global_norm(gradients)
+    metrics["gradient_norm"] = optax.tree.norm(gradients)
     return TrainState(state.step + 1, params, opt_state, ema_params), metrics
 
 

@@ -1,0 +1,100 @@
+"""Reads what steps measured, one step late, and reports it."""
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+
+from samjax.training.metrics_writer import MetricsWriter
+
+
+class TrainingDiverged(RuntimeError):
+    """The loss of a step is not finite."""
+
+
+class Meter:
+    """Collects the metrics of a run's steps.
+
+    A device works ahead of the host: `put` hands in the metrics of the step that was
+    just dispatched and reads those of the step before, which are ready.
+
+    Args:
+        writer: Gets every step, and the means of every `log_every` steps.
+        log_every: Steps between reports.
+        total_steps: Steps of the run, for the time that is left.
+        learning_rate: The learning rate of a step, to be reported.
+        report: Called with one line of text per report.
+    """
+
+    def __init__(
+        self,
+        writer: MetricsWriter,
+        *,
+        log_every: int,
+        total_steps: int,
+        learning_rate: Callable[[int], Any],
+        report: Callable[[str], None],
+    ):
+        self._writer, self._report = writer, report
+        self._log_every, self._total_steps = log_every, total_steps
+        self._learning_rate = learning_rate
+        self._pending: tuple[int, Any] | None = None
+        self._last_loss: float | None = None
+        self.start_window()
+
+    def start_window(self) -> None:
+        """Forgets the time and the steps since the last report."""
+        self._window: list[tuple[int, dict[str, float]]] = []
+        self._since = time.monotonic()
+
+    def put(self, step: int, metrics: Mapping[str, Any], images: int) -> None:
+        """Takes the metrics of a step on `images` images; reads the step before."""
+        self.flush()
+        self._pending = step, (metrics, images)
+
+    def flush(self) -> None:
+        """Reads the step that is still on the device.
+
+        Raises:
+            TrainingDiverged: Its loss is not finite.
+        """
+        if self._pending is None:
+            return
+        (step, (metrics, images)), self._pending = self._pending, None
+        scalars = {k: float(v) for k, v in jax.device_get(dict(metrics)).items()}
+        self._check(step, scalars["loss"])
+        self._writer.write(step, scalars)
+        self._window.append((images, scalars))
+        if step % self._log_every == 0:
+            self._report_window(step)
+
+    def _check(self, step: int, loss: float) -> None:
+        if not math.isfinite(loss):
+            raise TrainingDiverged(
+                f"the loss of step {step} is {loss}, that of the step before"
+                f" {self._last_loss}: lower optimizer.peak_learning_rate or set"
+                " optimizer.clip_norm, and resume; the checkpoints are of steps"
+                " before this one"
+            )
+        self._last_loss = loss
+
+    def _report_window(self, step: int) -> None:
+        number = len(self._window)
+        seconds = max(time.monotonic() - self._since, 1e-9)
+        means = {
+            name: sum(scalars[name] for _, scalars in self._window) / number
+            for name in self._window[0][1]
+        }
+        means["learning_rate"] = float(self._learning_rate(step - 1))
+        means["images_per_second"] = sum(n for n, _ in self._window) / seconds
+        self._writer.plot(step, means, "train")
+        left = (self._total_steps - step) * seconds / number
+        self._report(f"step {step}  {format_scalars(means)}  {left / 3600:.1f} h left")
+        self.start_window()
+
+
+def format_scalars(scalars: Mapping[str, float]) -> str:
+    """Puts scalars on one line."""
+    return "  ".join(f"{name} {value:.4g}" for name, value in scalars.items())
