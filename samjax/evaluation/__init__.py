@@ -1,0 +1,1 @@
+"""Measuring a model: prompt policies, metrics and reports. Sees only a `Predictor`."""
