@@ -192,6 +192,7 @@ class SamPredictor:
 
     @features.setter
     def features(self, features: ArrayLike | None) -> None:
+        """Puts back an embedding that was read from `features` before."""
         self._features = None if features is None else np.asarray(features, np.float32)
         self._embedding = None
 
