@@ -90,7 +90,11 @@ def open_checkpoint(path: Path) -> Checkpoint:
         tensors = read_torch_file(path)
     if metadata.get("format") == "samjax":
         return _open_own(path, tensors, metadata)
-    return _open_foreign(path, tensors, foreign)
+    heads = hugging_face.decoder_heads(foreign or {})
+    if "samjax_config" in metadata:
+        config = _said_config(path, metadata["samjax_config"])
+        heads = config.decoder_num_heads
+    return _open_foreign(path, tensors, foreign, heads)
 
 
 def _read_shards(files: list[Path]) -> dict[str, StoredTensor]:
@@ -115,14 +119,14 @@ def _open_own(
             f"{path} is of version {metadata.get('version')} of samjax's form, "
             f"expected {OWN_VERSION}: update samjax."
         )
-    try:
-        config = config_from_json(metadata.get("config", ""))
-        if _too_many(config, len(tensors)):
-            raise CheckpointError("Its config is of a model of more tensors.")
-    except CheckpointError as error:
+    config = _said_config(path, metadata.get("config", ""))
+    # Before the table is expanded: a config costs nothing to make up.
+    modules = config.depth, config.decoder_depth, config.num_multimask_outputs
+    if max(modules) > len(tensors):
         raise CheckpointError(
-            f"{path} cannot be used.", error.problems or [str(error)]
-        ) from error
+            f"{path} says a config of {max(modules)} modules and has {len(tensors)} "
+            "tensors."
+        )
     names = {"/".join(entry.path): entry for entry in entries(config)}
     problems = _compare(
         tensors, {name: entry.tree_shape for name, entry in names.items()}
@@ -133,8 +137,21 @@ def _open_own(
     return Checkpoint(path, config, "samjax", found, metadata)
 
 
+def _said_config(path: Path, text: str) -> SamConfig:
+    """The config that a file says in its metadata."""
+    try:
+        return config_from_json(text)
+    except CheckpointError as error:
+        raise CheckpointError(
+            f"{path} cannot be used.", error.problems or [str(error)]
+        ) from error
+
+
 def _open_foreign(
-    path: Path, tensors: Mapping[str, StoredTensor], foreign: dict[str, Any] | None
+    path: Path,
+    tensors: Mapping[str, StoredTensor],
+    foreign: dict[str, Any] | None,
+    heads: int,
 ) -> Checkpoint:
     """Opens tensors under the release's names or Hugging Face's."""
     tensors = _strip_prefix(tensors)
@@ -144,7 +161,6 @@ def _open_foreign(
     shapes = {
         released.get(name, name): tensor.shape for name, tensor in tensors.items()
     }
-    heads = hugging_face.decoder_heads(foreign or {})
     config, doubts = guess_config(shapes, heads)
     expected = {
         entry.hugging_face if naming == "huggingface" else entry.released: entry
@@ -258,12 +274,6 @@ def _compare(
                 f"{', '.join(FLOATING)}"
             )
     return problems
-
-
-def _too_many(config: SamConfig, tensors: int) -> bool:
-    """Whether a config tells of more modules than a file has tensors."""
-    modules = config.depth, config.decoder_depth, config.num_multimask_outputs
-    return max(modules) > tensors
 
 
 OWN_VERSION = "1"

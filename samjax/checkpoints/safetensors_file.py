@@ -88,6 +88,7 @@ class Planned(NamedTuple):
 
     @property
     def nbytes(self) -> int:
+        """Bytes of its numbers."""
         return math.prod(self.shape) * DTYPES[self.dtype].itemsize
 
 

@@ -112,7 +112,8 @@ def write_checkpoint(
     if format == "samjax":
         path, strings = _own_file(destination), _own_metadata(config, metadata or {})
     elif format == "safetensors":
-        path, strings = destination, {"format": "pt", "config": config_to_json(config)}
+        path = destination
+        strings = {"format": "pt", "samjax_config": config_to_json(config)}
     else:
         # transformers insists on this word.
         path, strings = destination / hugging_face.WEIGHTS_NAME, {"format": "pt"}

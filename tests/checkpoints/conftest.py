@@ -36,11 +36,16 @@ def config() -> SamConfig:
 
 @pytest.fixture
 def state(rng) -> dict[str, np.ndarray]:
-    """A state dict under released names, every number random."""
-    return {
-        entry.released: rng.standard_normal(entry.shape, np.float32)
-        for entry in entries(CONFIG)
-    }
+    """A state dict under released names, every number random, of a trained scale."""
+
+    def draw(entry):
+        noise = rng.standard_normal(entry.shape, np.float32)
+        if noise.ndim > 1:
+            return noise / np.sqrt(np.prod(entry.shape[1:]), dtype=np.float32)
+        scale = entry.path[-1] == "scale"
+        return np.float32(0.1) * noise + np.float32(scale)
+
+    return {entry.released: draw(entry) for entry in entries(CONFIG)}
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """From any form to any other and back, every byte is the same."""
 
+import dataclasses
 import itertools
 import os
 import subprocess
@@ -8,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 
-from samjax.checkpoints import CheckpointError, convert, load
+from samjax.checkpoints import CheckpointError, convert, load, save
 from samjax.checkpoints.convert import SUFFIXES
 from samjax.checkpoints.reader import open_checkpoint
 from samjax.checkpoints.weight_map import entries
@@ -79,6 +80,16 @@ def test_half_and_double_files_keep_their_dtype_and_load_as_float32(
     weight = sam.state_dict()["image_encoder.neck.2.weight"].float()
     assert leaf.dtype == np.float32
     assert np.array_equal(leaf, weight.permute(2, 3, 1, 0).numpy())
+
+
+@pytest.mark.parametrize("format", ["samjax", "safetensors", "huggingface"])
+def test_what_no_shape_shows_travels_where_the_form_has_a_place_for_it(
+    tmp_path, config, params, format
+):
+    config = dataclasses.replace(config, decoder_num_heads=4)
+    own = save(tmp_path / "a.safetensors", config, params)
+    out = convert(own, tmp_path / "2" / DESTINATIONS[format], format=format)
+    assert open_checkpoint(out).config == config
 
 
 def test_a_dtype_casts_every_tensor(tmp_path, own_file):
