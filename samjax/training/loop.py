@@ -33,6 +33,7 @@ from samjax.training.meter import Meter, TrainingDiverged, format_scalars
 from samjax.training.metrics_writer import MetricsWriter
 from samjax.training.optimizer import make_optimizer, make_schedule
 from samjax.training.pictures import draw_predictions
+from samjax.training.relative_tables import fill_relative_tables
 from samjax.training.step import (
     Params,
     TrainState,
@@ -171,23 +172,30 @@ class _Run:
         with stop_on_signals() as stop, self._progress() as progress:
             bar = progress.add_task("training", total=config.total_steps)
             progress.update(bar, completed=done)
+            before = None
             for stage, first, last in config.spans():
-                if done >= last or stop.is_set():
+                if stop.is_set():
+                    break
+                if before is not None and done == first:
+                    state = self._fill_tables(state, before)
+                before = stage
+                if done >= last:
                     continue
                 self.console.print(f"steps {first + 1} to {last}: {stage.describe()}")
                 step = compile_step(self.model, optimizer, config, stage)
                 source = make_source(config, stage)
                 advance = functools.partial(progress.advance, bar)
-                state = self._run_stage(step, state, source, last, stop, advance)
+                state = self._run_stage(stage, step, state, source, last, stop, advance)
                 done = int(state.step)
         return TrainResult(
-            params=_params_to_use(state),
+            params=self._params_to_use(state, before or config.stages[0]),
             steps=done,
             finished=done == config.total_steps,
         )
 
     def _run_stage(
         self,
+        stage: Stage,
         step: Callable[[TrainState, Batch, Any], tuple[TrainState, Any]],
         state: TrainState,
         source: Source,
@@ -208,11 +216,12 @@ class _Run:
 
             is_end = done == config.total_steps
             if config.picture_every and done % config.picture_every == 0:
-                picture = draw_predictions(self.model, _params_to_use(state), batch)
+                params = self._params_to_use(state, stage)
+                picture = draw_predictions(self.model, params, batch)
                 self.writer.picture(done, "predictions", picture)
             if done % config.evaluate_every == 0 or is_end:
                 self.meter.flush()
-                self._evaluate(done, _params_to_use(state))
+                self._evaluate(done, self._params_to_use(state, stage))
             if done % config.checkpoint_every == 0 or is_end or stop.is_set():
                 # First this step's own loss: a state that diverged is not kept.
                 # Evaluation went before, so that a run that is killed in it repeats it.
@@ -222,6 +231,20 @@ class _Run:
                 break
         self.meter.flush()
         return state
+
+    def _fill_tables(self, state: TrainState, before: Stage) -> TrainState:
+        """Makes a state that has left a stage ready for inputs of another size."""
+        return state._replace(
+            params=self._filled(state.params, before),
+            ema_params=state.ema_params and self._filled(state.ema_params, before),
+        )
+
+    def _params_to_use(self, state: TrainState, stage: Stage) -> Params:
+        params = state.params if state.ema_params is None else state.ema_params
+        return self._filled(params, stage)
+
+    def _filled(self, params: Params, stage: Stage) -> Params:
+        return fill_relative_tables(params, self.config.model, stage.image_size)
 
     def _evaluate(self, step: int, params: Params) -> None:
         for name, evaluator in self.evaluators.items():
@@ -258,7 +281,3 @@ def compile_step(model, optimizer, config: TrainConfig, stage: Stage):
         return step(state, batch, jax.random.fold_in(key, state.step))
 
     return jax.jit(keyed_step, donate_argnums=0)
-
-
-def _params_to_use(state: TrainState) -> Params:
-    return state.params if state.ema_params is None else state.ema_params

@@ -1,0 +1,45 @@
+"""Relative position tables of a model that is trained below its own input size.
+
+On a smaller grid a global block reads its tables through linear interpolation, which
+touches only the rows near the sampled distances: the others keep whatever they were.
+Used at full size, such a table would be a comb. Before it is, the rows between are
+interpolated from those that were trained.
+"""
+
+from typing import Any
+
+import jax
+from flax.traverse_util import flatten_dict, unflatten_dict
+from jaxtyping import Array, Float
+
+from samjax.models.sam import SamConfig
+
+
+def fill_relative_tables(params: Any, config: SamConfig, image_size: int) -> Any:
+    """Interpolates the rows that training at `image_size` did not touch.
+
+    What the model computes at `image_size` hardly changes, and nothing at all where
+    that is the model's own input size.
+
+    Args:
+        params: The model's parameters.
+        config: Its sizes.
+        image_size: Side of the square input that it was trained on.
+    """
+    length = 2 * (image_size // config.patch_size) - 1
+    if length >= 2 * config.grid_size - 1:
+        return params
+    flat = flatten_dict(params)
+    for block in config.global_attention_blocks:
+        for name in ("rel_pos_h", "rel_pos_w"):
+            path = ("image_encoder", f"blocks_{block}", "attn", name)
+            flat[path] = _through(flat[path], length)
+    return unflatten_dict(flat)
+
+
+def _through(table: Float[Array, "l d"], length: int) -> Float[Array, "l d"]:
+    """Samples the table as `relative_positions` does, and draws lines between."""
+    sampled = jax.image.resize(
+        table, (length, table.shape[1]), "linear", antialias=False
+    )
+    return jax.image.resize(sampled, table.shape, "linear", antialias=False)
