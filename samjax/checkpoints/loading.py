@@ -11,6 +11,7 @@ from jax.typing import DTypeLike
 
 from samjax.checkpoints.download import download, locked
 from samjax.checkpoints.errors import CheckpointError
+from samjax.checkpoints.mapped import fill
 from samjax.checkpoints.reader import Checkpoint, open_checkpoint
 from samjax.checkpoints.releases import RELEASES, Release, cache_folder
 from samjax.checkpoints.writer import write_checkpoint
@@ -78,7 +79,7 @@ def read_params(checkpoint: Checkpoint) -> dict[str, Any]:
         leaf = checkpoint.leaf(entry)
         # The mapped file is only ever copied from: it could change under an alias.
         copy = _aligned(leaf.shape)
-        np.copyto(copy, leaf, casting="unsafe")
+        fill(copy, leaf)
         checkpoint.tensors[entry.released].release()
         place = params
         for name in entry.path[:-1]:

@@ -22,6 +22,7 @@ from samjax.checkpoints.mapped import (
     MappedFile,
     StoredTensor,
     contiguous_strides,
+    fill,
 )
 
 
@@ -130,5 +131,8 @@ def write_array(file: io.BufferedIOBase, array: np.ndarray, planned: Planned) ->
     if array.shape != planned.shape or array.dtype != DTYPES[planned.dtype]:
         raise ValueError(f"{planned} was announced, got {array.dtype} {array.shape}.")
     order = np.dtype(f"u{array.itemsize}").newbyteorder("<")
+    if not array.flags.c_contiguous:
+        view, array = array, np.empty(array.shape, array.dtype)
+        fill(array, view)
     bits = np.ascontiguousarray(array).view(f"u{array.itemsize}")
     file.write(bits.astype(order, copy=False).data)

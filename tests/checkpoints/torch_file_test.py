@@ -32,7 +32,8 @@ def assert_reads_as(path, expected):
         got = tensors[name].array()
         assert str(got.dtype) == str(tensor.dtype).removeprefix("torch.")
         assert got.shape == tuple(tensor.shape)
-        bits = tensor.detach().contiguous().reshape(-1).view(torch.uint8)
+        bits = tensor.detach().clone(memory_format=torch.contiguous_format)
+        bits = bits.reshape(-1).view(torch.uint8)
         assert np.ascontiguousarray(got).tobytes() == bits.numpy().tobytes()
 
 
