@@ -16,6 +16,7 @@ from samjax.data.synthetic.draws import Draws
 
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 _BLOCK = 8
+_REACH = 4  # pixels over which the lens spreads a point, at most
 
 
 def photograph(
@@ -34,12 +35,14 @@ def photograph(
     """
     size = light.shape[-1]
     light = _focus(light, blur, draws)
+    light = _spread(light, draws)
     light = light * _vignette(size, draws)[None]
     balance = jnp.exp(draws.between(-0.12, 0.12, 3))
     light = light * balance[:, None, None]
     image = _tone(light, draws)
     image = _sense(image, draws, key)
-    image = jnp.where(draws.chance(0.5), _compress(image, draws), image)
+    step = draws.log_between(0.004, 0.05)
+    image = jax.lax.cond(draws.chance(0.5), _compress, lambda x, _: x, image, step)
     grey = jnp.tensordot(jnp.asarray(_LUMA), image, 1)[None]
     image = jnp.where(draws.chance(0.06), grey, image)
     return jnp.moveaxis(jnp.round(jnp.clip(image, 0, 1) * 255), 0, -1)
@@ -52,18 +55,33 @@ def develop(light: Float[Array, "3 h w"]) -> Float[Array, "h w 3"]:
 
 
 def _focus(light, blur, draws):
-    size = light.shape[-1]
+    """Blurs what lies out of focus, in the pictures that have a depth of field."""
     width = draws.log_between(0.004, 0.02)
-    focused = draws.chance(0.6)
-    # Everything may be slightly soft, or what lies out of focus very soft.
-    soft = _gaussian(light, width)
-    amount = jnp.where(focused, 0.0, jnp.clip(2.5 * blur - 1.2, 0, 1))
-    amount = _gaussian(amount[None], jnp.minimum(width, 0.006))
-    light = light + amount * (soft - light)
-    # A lens spreads a point over about a pixel, which also smooths jagged outlines.
-    spread = draws.between(0.35, 0.75)
-    spread = jnp.where(draws.chance(0.15), 2 * spread, spread)
-    return _gaussian(light, spread / size)
+
+    def defocus(light, blur):
+        amount = jnp.clip(2.5 * blur - 1.2, 0, 1)[None]
+        amount = _gaussian(amount, jnp.minimum(width, 0.006))
+        return light + amount * (_gaussian(light, width) - light)
+
+    return jax.lax.cond(draws.chance(0.4), defocus, lambda light, _: light, light, blur)
+
+
+def _spread(light, draws):
+    """Spreads a point over about a pixel, as a lens does: outlines are not jagged."""
+    width = draws.between(0.35, 0.75)
+    width = jnp.where(draws.chance(0.15), 2 * width, width)
+    taps = jnp.exp(-0.5 * (jnp.arange(-_REACH, _REACH + 1) / width) ** 2)
+    taps = taps / taps.sum()
+    size = light.shape[-1]
+    for axis in (1, 2):
+        pad = [(0, 0)] * 3
+        pad[axis] = (_REACH, _REACH)
+        padded = jnp.pad(light, pad, "edge")
+        light = sum(
+            tap * jax.lax.slice_in_dim(padded, at, at + size, axis=axis)
+            for at, tap in enumerate(taps)
+        )
+    return light
 
 
 def _gaussian(planes: Float[Array, "c h w"], width) -> Float[Array, "c h w"]:
@@ -111,14 +129,13 @@ def _sense(image, draws, key):
     return image + normal * jnp.sqrt(shot**2 * image + read**2)
 
 
-def _compress(image, draws):
+def _compress(image, step):
     """JPEG's loss: coarser colour, rounded cosine coefficients of 8 x 8 blocks."""
     luma = jnp.tensordot(jnp.asarray(_LUMA), image, 1)
     chroma = jnp.stack([image[2] - luma, image[0] - luma])
     size = luma.shape[-1]
     halves = chroma.reshape(2, size // 2, 2, size // 2, 2).mean((2, 4))
     chroma = jnp.repeat(jnp.repeat(halves, 2, 1), 2, 2)
-    step = draws.log_between(0.004, 0.05)
     luma = _quantize(luma[None], step)[0]
     chroma = _quantize(chroma, 1.5 * step)
     blue, red = chroma[0] + luma, chroma[1] + luma

@@ -9,13 +9,15 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from samjax.data.synthetic.draws import Draws
-from samjax.data.synthetic.materials import Material, albedo
-from samjax.data.synthetic.objects import LEAVES, Ground, Things
-from samjax.data.synthetic.parts import MAX_PARTS, MAX_SUBPARTS
+from samjax.data.synthetic.materials import albedo
+from samjax.data.synthetic.objects import LEAVES
 from samjax.data.synthetic.raster import IDS_PER_THING, Canvas, pixel_grid
+from samjax.data.synthetic.surfaces import Surface, look_up
+
+_STRIP_PIXELS = 4096
 
 
 class Light(NamedTuple):
@@ -38,24 +40,6 @@ class Light(NamedTuple):
     variety: Float[Array, ""]
 
 
-class Surface(NamedTuple):
-    """One row of the table that pixels look up.
-
-    Attributes:
-        center: x, y of the material's origin in image sides.
-        turn: Cosine and sine of the material's angle.
-        blur: How far out of focus, 0 to 1.
-        tilt: How fast the surface recedes along the material's u.
-        material: The material.
-    """
-
-    center: Float[Array, "rows 2"]
-    turn: Float[Array, "rows 2"]
-    blur: Float[Array, " rows"]
-    tilt: Float[Array, " rows"]
-    material: Material
-
-
 def sample_light(draws: Draws) -> Light:
     """Draws the light of a scene."""
     angle, slant = draws.angle(), draws.between(0.3, 1.3)
@@ -75,61 +59,6 @@ def sample_light(draws: Draws) -> Light:
     )
 
 
-def surface_table(things: Things, ground: Ground) -> Surface:
-    """Lays out the materials of all leaves as rows; row `thing * LEAVES + leaf`."""
-    count, parts = things.present.shape[0], things.materials.gloss.shape[1]
-    # A camouflaged thing wears the material of the region that it lies on.
-    region = _region_below(things, ground)
-    worn = jax.tree.map(lambda x: x[region][:, None, None], ground.materials)
-    materials = jax.tree.map(
-        lambda own, other: jnp.where(
-            things.camouflaged.reshape(-1, *[1] * (own.ndim - 1)),
-            jnp.broadcast_to(other, own.shape),
-            own,
-        ),
-        things.materials,
-        worn._replace(
-            relief=things.materials.relief,
-            dome=things.materials.dome,
-            phase=things.materials.phase,
-        ),
-    )
-    # Subpart 0 wears the part's material and all others the subpart's.
-    wears = jnp.minimum(jnp.arange(MAX_SUBPARTS), 1)
-    part = jnp.minimum(jnp.arange(MAX_PARTS), parts - 1)
-    materials = jax.tree.map(lambda x: x[:, part][:, :, wears], materials)
-    below = jax.tree.map(
-        lambda x: jnp.broadcast_to(
-            x[None, :, None], (1, MAX_PARTS, MAX_SUBPARTS, *x.shape[1:])
-        ),
-        ground.materials,
-    )
-    material = jax.tree.map(
-        lambda a, b: jnp.concatenate([a, b]).reshape(-1, *a.shape[3:]),
-        below,
-        materials,
-    )
-    rows = (count + 1) * LEAVES
-
-    def spread(first, rest):
-        both = jnp.concatenate([first[None], rest])
-        return jnp.repeat(both, LEAVES, axis=0, total_repeat_length=rows)
-
-    turn = jnp.where(things.camouflaged[:, None], ground.turn[None], things.turn)
-    return Surface(
-        center=spread(jnp.array([0.5, 0.5]), things.center),
-        turn=spread(ground.turn, turn),
-        blur=spread(ground.blur, things.blur),
-        tilt=spread(ground.tilt, jnp.zeros_like(things.blur)),
-        material=material,
-    )
-
-
-def _region_below(things: Things, ground: Ground) -> Int[Array, " things"]:
-    across = (things.center - 0.5) @ ground.normal
-    return (across[:, None] > ground.thresholds[None]).sum(1)
-
-
 def shade(
     canvas: Canvas,
     surfaces: Surface,
@@ -138,12 +67,59 @@ def shade(
     things: int,
     draws: Draws,
 ) -> tuple[Float[Array, "3 h w"], Float[Array, "h w"]]:
-    """Computes the linear light of each pixel and how far out of focus it is."""
+    """Computes the linear light of each pixel and how far out of focus it is.
+
+    Args:
+        canvas: What was painted.
+        surfaces: The table of materials.
+        planes: The noise planes.
+        light: The light.
+        things: Number of things of which the canvas may tell.
+        draws: Where the unlikeness of like instances is read.
+    """
     size = canvas.owner.shape[0]
-    x, y = pixel_grid(size)
+    variety = _sample_variety(things, light, draws)
+    # A pixel reads some fifty numbers of its material. Strips of the image keep them in
+    # a core's cache. One more pixel all around lets slopes look at neighbours.
+    rows = _strip_rows(size)
+    inputs = (*canvas, *pixel_grid(size), planes)
+    padded = [_pad(x) for x in inputs]
+
+    def shade_strip(top):
+        strip = [
+            jax.lax.dynamic_slice_in_dim(x, top, rows + 2, x.ndim - 2) for x in padded
+        ]
+        shaded = _shade_pixels(Canvas(*strip[:4]), *strip[4:], surfaces, light, variety)
+        return [x[..., 1:-1, 1:-1] for x in shaded]
+
+    colours, blur = jax.lax.map(shade_strip, jnp.arange(0, size, rows))
+    return jnp.moveaxis(colours, 0, 1).reshape(3, size, size), blur.reshape(size, size)
+
+
+def _strip_rows(size: int) -> int:
+    """The rows of a strip: a divisor of the size."""
+    rows = 8
+    while size % (2 * rows) == 0 and 2 * rows * size <= _STRIP_PIXELS:
+        rows *= 2
+    return rows
+
+
+def _pad(values: Array) -> Array:
+    return jnp.pad(values, ((0, 0),) * (values.ndim - 2) + ((1, 1), (1, 1)), "edge")
+
+
+def _shade_pixels(
+    canvas: Canvas,
+    x: Float[Array, "h w"],
+    y: Float[Array, "h w"],
+    planes: Float[Array, "planes h w"],
+    surfaces: Surface,
+    light: Light,
+    variety: Float[Array, "instances 3"],
+) -> tuple[Float[Array, "3 h w"], Float[Array, "h w"]]:
     instance = canvas.owner // LEAVES
     row = (canvas.owner // IDS_PER_THING) * LEAVES + canvas.owner % LEAVES
-    surface = _look_up(surfaces, row)
+    surface = look_up(surfaces, row)
     material = surface.material
     x, y = x - surface.center[0], y - surface.center[1]
     u = surface.turn[0] * x + surface.turn[1] * y
@@ -154,49 +130,35 @@ def shade(
     # A receding surface shows its pattern smaller the farther it is.
     far = 1 / (1 + surface.tilt * u)
     colour = albedo(material, u * far, v * far, first, second)
-    colour = colour * _variety(instance, things, light, draws)
+    own = variety.at[instance].get(mode="promise_in_bounds")
     gradient = material.slope[0] * u + material.slope[1] * v
     colour = colour * jnp.exp(jnp.clip(gradient, -0.8, 0.8))[None]
-    diffuse, specular = _reflect(canvas, instance, material, first, light)
+    colour = colour * jnp.moveaxis(own, -1, 0)
+    diffuse, specular = _reflect(
+        canvas, instance, material, first, light, x.shape[1] - 2
+    )
     patches = jnp.exp(light.patches * planes[0])
     hard = jax.nn.sigmoid(6 * (planes[4] + 0.5 * planes[6] + 0.3 * planes[8]))
     direct = canvas.light * patches * (1 - light.dapple * hard)
     glow = light.ambient * (0.5 + 0.5 * canvas.light)
     crease = 1 - material.crease * jnp.exp(-canvas.crease / 0.006)
-    lit = (
-        glow[None]
-        + (1 - light.ambient) * (diffuse * direct)[None] * (light.tint[:, None, None])
-    )
-    out = colour * lit * crease[None] + (specular * direct)[None]
-    return out, surface.blur
+    sun = (1 - light.ambient) * light.tint[:, None, None] * (diffuse * direct)[None]
+    lit = (glow[None] + sun) * crease[None]
+    return colour * lit + (specular * direct)[None], surface.blur
 
 
-def _look_up(surfaces: Surface, row: Int[Array, "h w"]) -> Surface:
-    """Gathers each pixel's row, fields first."""
-    leaves, structure = jax.tree.flatten(surfaces)
-    widths = [leaf.reshape(leaf.shape[0], -1).shape[1] for leaf in leaves]
-    table = jnp.concatenate([leaf.reshape(leaf.shape[0], -1) for leaf in leaves], 1)
-    fields = jnp.moveaxis(table[row], -1, 0)
-    out, at = [], 0
-    for leaf, width in zip(leaves, widths, strict=True):
-        field = fields[at : at + width]
-        out.append(field if leaf.ndim > 1 else field[0])
-        at += width
-    return jax.tree.unflatten(structure, out)
-
-
-def _variety(instance, things, light, draws) -> Float[Array, "3 h w"]:
+def _sample_variety(
+    things: int, light: Light, draws: Draws
+) -> Float[Array, "instances 3"]:
     """A brightness and a tint for each instance, so that like things differ."""
     count = (things + 1) * IDS_PER_THING // LEAVES
-    table = jnp.exp(light.variety * draws.between(-1.0, 1.0, count, 1)) * jnp.exp(
-        0.35 * light.variety * draws.between(-1.0, 1.0, count, 3)
-    )
-    return jnp.moveaxis(table[instance], -1, 0)
+    brightness = draws.between(-1.0, 1.0, count, 1)
+    tint = 0.35 * draws.between(-1.0, 1.0, count, 3)
+    return jnp.exp(light.variety * (brightness + tint))
 
 
-def _reflect(canvas, instance, material, noise, light):
+def _reflect(canvas, instance, material, noise, light, size):
     """Diffuse light relative to a flat surface, and specular light."""
-    size = instance.shape[0]
     rim = jnp.clip(1 - canvas.depth / material.dome, 0, 1) * material.relief
     slopes = []
     for axis in (1, 0):

@@ -99,7 +99,11 @@ def _paint_thing(canvas, thing, number, x, y, planes, light) -> Canvas:
     u = thing.inverse[0, 0] * x + thing.inverse[0, 1] * y
     v = thing.inverse[1, 0] * x + thing.inverse[1, 1] * y
     u, v, cell = fold(thing.outline, u, v)
-    noise = jnp.tensordot(thing.outline.wobble_weights, planes, 1)
+    noise = jax.lax.cond(
+        thing.outline.wobble > 0,
+        lambda: jnp.tensordot(thing.outline.wobble_weights, planes, 1),
+        lambda: jnp.zeros_like(x),
+    )
     distance = outline_distance(thing.outline, u, v, noise)
     distance, leaf, depth, crease = divide(thing.parts, distance, u, v)
     distance = distance * thing.scale

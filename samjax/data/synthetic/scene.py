@@ -18,12 +18,13 @@ from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray
 from samjax.data.synthetic.camera import develop, photograph
 from samjax.data.synthetic.config import SceneConfig
 from samjax.data.synthetic.draws import Draws
-from samjax.data.synthetic.lighting import sample_light, shade, surface_table
+from samjax.data.synthetic.lighting import sample_light, shade
 from samjax.data.synthetic.masks import choose_masks
 from samjax.data.synthetic.materials import sample_palette
 from samjax.data.synthetic.noise import noise_planes
 from samjax.data.synthetic.objects import sample_ground, sample_things
 from samjax.data.synthetic.raster import paint
+from samjax.data.synthetic.surfaces import surface_table
 
 _DRAWS = 2048  # more than a scene's choices beside its things
 
