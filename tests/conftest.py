@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from samjax.models import PromptInputs, Sam, SamConfig
 
@@ -24,6 +25,10 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 hypothesis.settings.register_profile("samjax", deadline=None)
 hypothesis.settings.load_profile("samjax")
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
+
+# The same examples in every run, however busy the machine is.
+settings.register_profile("samjax", deadline=None, derandomize=True)
+settings.load_profile("samjax")
 
 HAS_TORCH = importlib.util.find_spec("torch") is not None
 WITHOUT_TORCH = (
