@@ -245,6 +245,7 @@ EVIDENCE = {
     "mask_in_chans": (
         ("prompt_encoder.mask_downscaling.3.bias", 0),
         ("prompt_encoder.mask_downscaling.4.weight", 0),
+        ("prompt_encoder.mask_downscaling.6.weight", 1),
     ),
     "decoder_mlp_dim": ((_LAYER + ".mlp.lin1.bias", 0),),
 }
