@@ -81,7 +81,8 @@ class ImageEncoder(nn.Module):
             nn.initializers.truncated_normal(0.02),
             (1, self.grid_size, self.grid_size, self.embed_dim),
         )
-        x = x + resize_position_table(table, x.shape[1:3]).astype(self.dtype)
+        grid = (x.shape[1], x.shape[2])
+        x = x + resize_position_table(table, grid).astype(self.dtype)
 
         block_class = nn.remat(Block, static_argnums=(2,)) if self.remat else Block
         for i in range(self.depth):
@@ -153,7 +154,7 @@ class Block(nn.Module):
     def __call__(
         self, x: Float[Array, "b h w c"], deterministic: bool
     ) -> Float[Array, "b h w c"]:
-        grid, channels = x.shape[1:3], x.shape[-1]
+        _, height, width, channels = x.shape
         # The norm comes before the padding: padded tokens are zeros after it, and
         # take part in their window as keys, unmasked, as in the release.
         y = layer_norm(ENCODER_EPSILON, self.dtype, "norm1")(x)
@@ -161,7 +162,7 @@ class Block(nn.Module):
             y = partition_windows(y, self.window_size)
         y = Attention(self.num_heads, self.table_size, self.dtype, name="attn")(y)
         if self.window_size:
-            y = merge_windows(y, self.window_size, grid)
+            y = merge_windows(y, self.window_size, (height, width))
         x = x + self._drop_path(y, deterministic)
 
         y = layer_norm(ENCODER_EPSILON, self.dtype, "norm2")(x)

@@ -149,7 +149,7 @@ class Sam(nn.Module):
         self, image_embeddings: Float[Array, "b gh gw c"], prompts: PromptInputs
     ) -> MaskPrediction:
         """Predicts all masks, single and multiple, of every prompt set."""
-        grid = image_embeddings.shape[1:3]
+        grid = (image_embeddings.shape[1], image_embeddings.shape[2])
         return self.mask_decoder(
             image_embeddings,
             self.prompt_encoder.encode_grid(grid),

@@ -1,6 +1,7 @@
 """Pictures of what a model in training predicts."""
 
 from functools import partial
+from typing import cast
 
 import jax
 import numpy as np
@@ -9,7 +10,7 @@ from jaxtyping import UInt8
 from samjax.data.batch import Batch
 from samjax.geometry.frame import normalize
 from samjax.models.prompt_encoder import PromptInputs
-from samjax.models.sam import Sam
+from samjax.models.sam import MaskPrediction, Sam
 from samjax.training.prompt_draws import draw_point_prompt
 from samjax.training.prompt_simulation import best_mask, three_masks
 from samjax.training.step import Params
@@ -53,7 +54,7 @@ def draw_predictions(
 
 @partial(jax.jit, static_argnums=0)
 def _predict(model: Sam, params: Params, batch: Batch):
-    size = batch.masks.shape[-2:]
+    size = (batch.masks.shape[-2], batch.masks.shape[-1])
     targets = make_targets(batch.masks, batch.valid, batch.sizes, "image", size)
     points, labels = draw_point_prompt(jax.random.key(0), targets)
     prediction = model.apply(
@@ -61,7 +62,7 @@ def _predict(model: Sam, params: Params, batch: Batch):
         normalize(batch.images, batch.sizes),
         PromptInputs(points, labels),
     )
-    best = best_mask(*three_masks(prediction))
+    best = best_mask(*three_masks(cast(MaskPrediction, prediction)))
     masks = resize_logits(best[:, :, None], size)[:, :, 0] > 0
     return points[:, :, 0], masks & targets.inside[:, None]
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -134,9 +134,10 @@ def batch_loss(
     )
 
     def decode(prompts: PromptInputs) -> MaskPrediction:
-        return model.apply(variables, embeddings, prompts, method="decode")
+        prediction = model.apply(variables, embeddings, prompts, method="decode")
+        return cast(MaskPrediction, prediction)
 
-    grid = embeddings.shape[1:3]
+    grid = cast(Array, embeddings).shape[1:3]
     targets = make_targets(
         batch.masks,
         batch.valid,

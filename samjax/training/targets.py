@@ -74,7 +74,7 @@ def make_targets(
 
 
 def resize_logits(
-    logits: Float[Array, "b k m i j"], size: tuple[int, int]
+    logits: Float[Array, "b k m i j"], size: tuple[int, ...]
 ) -> Float[Array, "b k m h w"]:
     """Resizes mask logits bilinearly with half-pixel centres, as at inference."""
     if logits.shape[-2:] == size:

@@ -15,7 +15,7 @@ import peers
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--size", default="vit_b", choices=("vit_b", "vit_l", "vit_h"))
     parser.add_argument("--repeats", type=int, default=30)
     parser.add_argument("--height", type=int, default=1200)

@@ -66,7 +66,7 @@ def time_in_turn(
         Per name: the seconds of the first call (compilation included), of every round,
         and their median.
     """
-    figures = {name: {"seconds": []} for name in calls}
+    figures: dict[str, dict] = {name: {"seconds": []} for name in calls}
     for round_number in range(repeats + 1):
         for name, call in calls.items():
             start = time.perf_counter()
