@@ -4,8 +4,8 @@ Focus, vignette, exposure, white balance, tone, sensor noise and JPEG compressio
 can be weak or absent, so that clean pictures occur too.
 """
 
+import functools
 import math
-from functools import lru_cache
 
 import jax
 import jax.numpy as jnp
@@ -77,10 +77,11 @@ def _spread(light, draws):
         pad = [(0, 0)] * 3
         pad[axis] = (_REACH, _REACH)
         padded = jnp.pad(light, pad, "edge")
-        light = sum(
+        shifted = [
             tap * jax.lax.slice_in_dim(padded, at, at + size, axis=axis)
             for at, tap in enumerate(taps)
-        )
+        ]
+        light = functools.reduce(jnp.add, shifted)
     return light
 
 
@@ -155,7 +156,7 @@ def _quantize(planes, step):
     return blocks.reshape(planes.shape)
 
 
-@lru_cache(maxsize=1)
+@functools.lru_cache(maxsize=1)
 def _cosines() -> Float[np.ndarray, "8 8"]:
     """The orthonormal discrete cosine transform of eight samples."""
     wave, at = np.arange(_BLOCK)[:, None], np.arange(_BLOCK)[None]

@@ -54,8 +54,8 @@ class SceneConfig:
             problems.append(f"num_objects={self.num_objects}: use at least 1")
         if not 0 <= self.max_parts <= 3:
             problems.append(f"max_parts={self.max_parts}: use 0 to 3")
-        if self.num_masks < 1:
-            problems.append(f"num_masks={self.num_masks}: use at least 1")
+        if not 1 <= self.num_masks <= 256:
+            problems.append(f"num_masks={self.num_masks}: use 1 to 256")
         if not 0 < self.min_scale < self.max_scale:
             problems.append(
                 f"min_scale={self.min_scale}, max_scale={self.max_scale}:"

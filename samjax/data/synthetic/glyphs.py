@@ -34,7 +34,7 @@ _STROKES = (
     "ma ac ci ig",  # P
     "bd dj jn nl lf fb ko",  # Q
     "ma ac ci ig ho",  # R
-    "ca ag gi io om",  # S
+    "ca ag gi io om",  # S, and 5 too
     "ac bn",  # T
     "aj jn nl lc",  # U
     "an nc",  # V
@@ -47,7 +47,6 @@ _STROKES = (
     "ac ci ig gm mo",  # 2
     "ac co om gi",  # 3
     "ag gi co",  # 4
-    "ca ag gi io om",  # 5
     "ca am mo oi ig",  # 6
     "ac cn",  # 7
     "ac co om ma gi",  # 8

@@ -86,10 +86,11 @@ def shade(
     padded = [_pad(x) for x in inputs]
 
     def shade_strip(top):
-        strip = [
-            jax.lax.dynamic_slice_in_dim(x, top, rows + 2, x.ndim - 2) for x in padded
+        *painted, x, y, noise = [
+            jax.lax.dynamic_slice_in_dim(each, top, rows + 2, each.ndim - 2)
+            for each in padded
         ]
-        shaded = _shade_pixels(Canvas(*strip[:4]), *strip[4:], surfaces, light, variety)
+        shaded = _shade_pixels(Canvas(*painted), x, y, noise, surfaces, light, variety)
         return [x[..., 1:-1, 1:-1] for x in shaded]
 
     colours, blur = jax.lax.map(shade_strip, jnp.arange(0, size, rows))

@@ -29,7 +29,6 @@ class Chosen(NamedTuple):
         valid: Whether the mask is there.
         level: 0 whole, 1 part, 2 part of a part.
         parent: Index among these masks of the smallest that holds this one, else -1.
-        start: First number of the mask's range of owners.
     """
 
     masks: Bool[Array, "k h w"]

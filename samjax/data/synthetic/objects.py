@@ -24,9 +24,10 @@ _DRAWS = 900  # more than one object's choices
 
 
 class Things(NamedTuple):
-    """The objects of a scene, far to near, along the first axis.
+    """The objects of a scene along the first axis.
 
     Attributes:
+        nearness: Objects of more nearness hide those of less.
         present: Whether the object is there.
         outline: Its outline.
         parts: Its parts.
@@ -43,6 +44,7 @@ class Things(NamedTuple):
         materials: Of each leaf, (things, parts, 2): the part's and its subpart's.
     """
 
+    nearness: Float[Array, " things"]
     present: Bool[Array, " things"]
     outline: Outline
     parts: Parts
@@ -84,18 +86,14 @@ class Ground(NamedTuple):
 
 
 def sample_things(key: PRNGKeyArray, palette: Palette, config: SceneConfig) -> Things:
-    """Draws all objects of a scene, far to near, large ones mostly behind."""
-    count_key, rows_key, order_key = jax.random.split(key, 3)
+    """Draws all objects of a scene, large ones mostly behind."""
+    count_key, rows_key = jax.random.split(key)
     rows = jax.random.uniform(rows_key, (config.num_objects, _DRAWS))
     things = jax.vmap(lambda row: _sample_thing(Draws(row), palette, config))(rows)
     count = jax.random.randint(
         count_key, (), config.min_objects, config.num_objects + 1
     )
-    present = jnp.arange(config.num_objects) < count
-    nearness = jax.random.uniform(order_key, (config.num_objects,))
-    order = jnp.argsort(1.2 * nearness - jnp.log(things.scale) * 0.35)
-    things = jax.tree.map(lambda x: x[order], things._replace(present=present))
-    return things._replace(present=present[order])
+    return things._replace(present=jnp.arange(config.num_objects) < count)
 
 
 def _sample_thing(draws: Draws, palette: Palette, config: SceneConfig) -> Things:
@@ -118,6 +116,7 @@ def _sample_thing(draws: Draws, palette: Palette, config: SceneConfig) -> Things
     skew = jnp.eye(2).at[0, 1].set(shear)
     lifted = draws.chance(0.3)
     return Things(
+        nearness=1.2 * draws.uniform() - 0.35 * jnp.log(scale),
         present=jnp.asarray(True),
         outline=outline,
         parts=parts,

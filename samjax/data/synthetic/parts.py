@@ -167,7 +167,7 @@ def _sample_part(draws: Draws) -> Parts:
         rim=jnp.where(kind == _RIM, draws.between(0.06, 0.25), 0.0),
         grid=grid,
         spacing=spacing,
-        has_sub=draws.chance(0.45) & (kind != _GRID) & (kind != _RIM),
+        has_sub=draws.chance(0.6) & (kind != _GRID) & (kind != _RIM),
         sub=sub,
     )
 

@@ -56,7 +56,7 @@ def paint(
     """Paints the ground and then each object over what lies below.
 
     Args:
-        things: The objects, far to near.
+        things: The objects.
         ground: The ground.
         planes: The noise planes.
         light: x, y of the way that shadows fall.
@@ -71,16 +71,17 @@ def paint(
         light=jnp.ones((size, size)),
     )
 
-    def step(canvas, numbered):
-        number, thing = numbered
+    def step(canvas, index):
+        thing = jax.tree.map(
+            lambda x: jax.lax.dynamic_index_in_dim(x, index, 0, False), things
+        )
         return jax.lax.cond(
             thing.present,
-            lambda: _paint_thing(canvas, thing, number, x, y, planes, light),
+            lambda: _paint_thing(canvas, thing, index + 1, x, y, planes, light),
             lambda: canvas,
         ), None
 
-    numbers = jnp.arange(1, things.present.shape[0] + 1)
-    return jax.lax.scan(step, canvas, (numbers, things))[0]
+    return jax.lax.scan(step, canvas, jnp.argsort(things.nearness))[0]
 
 
 def _regions(ground: Ground, x, y, planes) -> Int[Array, "h w"]:
