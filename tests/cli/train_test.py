@@ -1,5 +1,6 @@
 """`samjax train` from a config file to weights that load."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -41,18 +42,29 @@ def config(tmp_path) -> Path:
 
 
 @pytest.mark.slow
-def test_a_run_leaves_weights_and_can_be_gone_on_with(config, tmp_path, capfd):
+def test_a_run_leaves_weights_that_are_gone_on_with_and_evaluated(
+    config, tmp_path, capfd
+):
     out = tmp_path / "run"
     words = ["train", str(config), "--out", str(out), "--stages.0.steps", "2"]
     assert cli.main([*words, "--held-out-scenes", "1"]) == 0
-    assert str(out / "model.safetensors") in capfd.readouterr().out
-    model, params = samjax.load(out / "model.safetensors")
+    weights = out / "model.safetensors"
+    assert str(weights) in capfd.readouterr().out
+    model, params = samjax.load(weights)
     assert model.config.embed_dim == 32 and params["image_encoder"]
-    assert len((out / "metrics.jsonl").read_text().splitlines()) >= 2
+    lines = (out / "metrics.jsonl").read_text().splitlines()
+    logged = {name for line in lines for name in json.loads(line)}
+    assert "held_out/click_1" in logged
 
     assert cli.main(words) == 1
     assert "holds a run at step 2" in capfd.readouterr().err
-    assert cli.main([*words, "--resume"]) == 0
+    assert cli.main([*words, "--resume", "--held-out-scenes", "0"]) == 0
+
+    report = tmp_path / "reports" / "small.json"
+    asked = ["evaluate", str(weights), "--scenes", "1", "--out", str(report)]
+    assert cli.main(asked) == 0
+    assert "click_5_oracle" in capfd.readouterr().out
+    assert 0 <= json.loads(report.read_text())["scores"]["box"] <= 1
 
 
 def test_the_help_of_a_config_lists_its_fields_and_values(config, capfd):
