@@ -29,7 +29,7 @@ def fill_relative_tables(params: Any, config: SamConfig, image_size: int) -> Any
     length = 2 * (image_size // config.patch_size) - 1
     if length >= 2 * config.grid_size - 1:
         return params
-    flat = flatten_dict(params)
+    flat: dict[Any, Any] = dict(flatten_dict(params))
     for block in config.global_attention_blocks:
         for name in ("rel_pos_h", "rel_pos_w"):
             path = ("image_encoder", f"blocks_{block}", "attn", name)
