@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from training.discs import disc_batch
 
 from samjax.models import Sam
 from samjax.training.optimizer import OptimizerConfig, make_optimizer
@@ -16,7 +17,6 @@ from samjax.training.step import (
     init_state,
     train_step,
 )
-from tests.training.conftest import disc_batch
 
 # Compiling is nearly all of the time here: what tests can share, they share.
 PROMPTS = PromptSimulationConfig(
@@ -43,44 +43,59 @@ LOSS = jax.jit(batch_loss, static_argnums=(3, 4))
 
 
 def train_on_one_batch(model, params, config, steps):
+    """The states after all steps, the losses, and the last metrics."""
     optimizer = make_optimizer(OPTIMIZER, params, depth=2, total_steps=steps)
     step = jax.jit(
         functools.partial(train_step, model=model, optimizer=optimizer, config=config)
     )
-    state, losses = init_state(params, optimizer, config), []
+    states, losses = [init_state(params, optimizer, config)], []
     for i in range(steps):
-        state, metrics = step(state, disc_batch(0), jax.random.key(i))
+        state, metrics = step(states[-1], disc_batch(0), jax.random.key(i))
+        states.append(state)
         losses.append(float(metrics["loss"]))
-    return state, losses, metrics
+    return states, losses, metrics
 
 
-def test_the_loss_falls_and_masks_get_better_on_a_fixed_batch(mini_config, params):
-    state, losses, metrics = train_on_one_batch(Sam(mini_config), params, CONFIG, 80)
-    assert int(state.step) == 80
+@pytest.fixture(scope="module")
+def trained(mini_config, params):
+    config = dataclasses.replace(CONFIG, ema_decay=0.75)
+    return train_on_one_batch(Sam(mini_config), params, config, 80)
+
+
+def test_the_loss_falls_and_masks_get_better_on_a_fixed_batch(trained):
+    states, losses, metrics = trained
+    assert [int(state.step) for state in states] == list(range(81))
     assert np.mean(losses[-5:]) < 0.5 * np.mean(losses[:3])
     assert metrics["iou_last"] > 0.5
 
 
+def test_the_fourier_matrix_is_the_same_after_training(trained):
+    states, *_ = trained
+    first, last = (
+        state.params["prompt_encoder"]["pe_layer"] for state in (states[0], states[-1])
+    )
+    jax.tree.map(np.testing.assert_array_equal, first, last)
+
+
+def test_the_moving_average_follows_the_parameters(trained):
+    states, *_ = trained
+    jax.tree.map(np.testing.assert_array_equal, states[0].ema_params, states[0].params)
+    jax.tree.map(
+        lambda before, after, params: np.testing.assert_allclose(
+            after, 0.75 * before + 0.25 * params, atol=1e-6
+        ),
+        states[4].ema_params,
+        states[5].ema_params,
+        states[5].params,
+    )
+
+
 def test_bfloat16_learns_and_keeps_float32_parameters(mini_config, params):
     model = Sam(mini_config, dtype=jnp.bfloat16)
-    state, losses, _ = train_on_one_batch(model, params, CONFIG, 30)
+    states, losses, _ = train_on_one_batch(model, params, CONFIG, 30)
     assert np.mean(losses[-5:]) < 0.9 * np.mean(losses[:3])
-    for leaf in jax.tree.leaves(state.params):
+    for leaf in jax.tree.leaves(states[-1].params):
         assert leaf.dtype == jnp.float32
-
-
-def test_the_moving_average_follows_the_parameters(mini_config, params):
-    config = dataclasses.replace(CONFIG, ema_decay=0.75)
-    model = Sam(mini_config)
-    state, *_ = train_on_one_batch(model, params, config, 1)
-    jax.tree.map(
-        lambda ema, before, after: np.testing.assert_allclose(
-            ema, 0.75 * before + 0.25 * after, atol=1e-6
-        ),
-        state.ema_params,
-        params,
-        state.params,
-    )
 
 
 def loss_and_gradient(model, params, batch):

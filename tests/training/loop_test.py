@@ -1,0 +1,244 @@
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from training.discs import DiscSource, disc_batch, make_discs
+from training.small_run import STEPS, run_config
+
+from samjax import CheckpointError
+from samjax.models import Sam
+from samjax.training import loop
+from samjax.training.config import Stage
+from samjax.training.loop import TrainingDiverged, train
+from samjax.training.step import TrainState, init_params
+
+PROGRAM = Path(__file__).with_name("small_run.py")
+
+
+def records(out):
+    lines = (Path(out) / "metrics.jsonl").read_text().splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def losses(out):
+    """The losses of all steps, in order; exact, since JSON keeps every bit."""
+    found = [record for record in records(out) if "loss" in record]
+    assert [record["step"] for record in found] == list(range(1, len(found) + 1))
+    return [record["loss"] for record in found]
+
+
+@pytest.fixture(scope="module")
+def whole_run(tmp_path_factory):
+    """A run without interruption, in a process of its own."""
+    out = tmp_path_factory.mktemp("whole")
+    program(out).wait()
+    assert len(losses(out)) == STEPS
+    return out
+
+
+def program(out):
+    environment = os.environ | {
+        "PYTHONPATH": str(PROGRAM.parents[2]),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.1",
+    }
+    return subprocess.Popen(
+        [sys.executable, str(PROGRAM), str(out)],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+    )
+
+
+@pytest.mark.slow
+def test_a_run_that_is_killed_at_any_instant_gives_the_same_losses(whole_run, tmp_path):
+    rng = np.random.default_rng()
+    for _ in range(3):
+        process = program(tmp_path)
+        before = count_lines(tmp_path)
+        enough = before + int(rng.integers(1, 6))
+        while count_lines(tmp_path) < enough and process.poll() is None:
+            time.sleep(0.002)
+        # Somewhere in a step, in a write or in a checkpoint.
+        time.sleep(rng.uniform(0, 0.1))
+        process.kill()
+        process.wait()
+    assert program(tmp_path).wait() == 0
+    assert losses(tmp_path) == losses(whole_run)
+
+
+def count_lines(out):
+    path = out / "metrics.jsonl"
+    return path.read_text().count("\n") if path.exists() else 0
+
+
+def test_sigterm_saves_and_leaves_and_the_run_can_be_resumed(whole_run, tmp_path):
+    class Interrupting(DiscSource):
+        def batch(self, step):
+            if step == 6:
+                signal.raise_signal(signal.SIGTERM)
+            return super().batch(step)
+
+    handler = signal.getsignal(signal.SIGTERM)
+    first = train(
+        run_config(), out=tmp_path, make_source=lambda _, stage: Interrupting(stage)
+    )
+    assert (first.steps, first.finished) == (7, False)
+    assert signal.getsignal(signal.SIGTERM) is handler
+    second = train(run_config(), out=tmp_path, resume=True, make_source=make_discs)
+    assert (second.steps, second.finished) == (STEPS, True)
+    assert losses(tmp_path) == losses(whole_run)
+
+
+def fake_compile_step(model, optimizer, config, stage):
+    """A step that costs nothing: the loss is the brightness, the parameters count."""
+    del model, optimizer, config
+
+    @jax.jit
+    def step(state, batch, key):
+        del key
+        assert batch.images.shape[1] == stage.image_size
+        params = jax.tree.map(lambda x: x + 1.0, state.params)
+        ema_params = jax.tree.map(lambda x: x + 0.5, state.ema_params)
+        state = TrainState(state.step + 1, params, state.opt_state, ema_params)
+        return state, {"loss": jnp.mean(batch.images.astype(jnp.float32))}
+
+    return step
+
+
+@pytest.fixture
+def fake_step(monkeypatch):
+    monkeypatch.setattr(loop, "compile_step", fake_compile_step)
+
+
+def two_stages():
+    config = run_config()
+    (stage,) = config.stages
+    first = dataclasses.replace(stage, steps=STEPS - 6)
+    second = dataclasses.replace(stage, steps=6, image_size=48)
+    return dataclasses.replace(config, stages=(first, second))
+
+
+@pytest.fixture
+def finished_run(fake_step, tmp_path):
+    """A run in this process, with what its evaluator was given."""
+    seen = []
+
+    def evaluator(params):
+        seen.append(jax.tree.map(np.asarray, params))
+        return {"score": len(seen)}
+
+    result = train(
+        two_stages(),
+        out=tmp_path,
+        make_source=make_discs,
+        evaluators={"fake": evaluator},
+    )
+    return tmp_path, result, seen
+
+
+def test_a_run_goes_through_all_its_stages(finished_run):
+    out, result, _ = finished_run
+    assert result.finished and result.steps == STEPS
+    expected = [
+        disc_batch(step, size=32 if step < STEPS - 6 else 48).images.mean(dtype=float)
+        for step in range(STEPS)
+    ]
+    np.testing.assert_allclose(losses(out), expected, rtol=1e-4)
+
+
+def test_evaluators_get_the_averaged_parameters_now_and_then_and_at_the_end(
+    finished_run,
+):
+    out, result, seen = finished_run
+    scores = {r["step"]: r["fake/score"] for r in records(out) if "fake/score" in r}
+    assert scores == {5: 1, 10: 2, 15: 3, 16: 4}
+    jax.tree.map(np.testing.assert_array_equal, seen[-1], result.params)
+    # The average moves by a half a step where the parameters move by one.
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(b - a, 2.5, rtol=1e-5), *seen[:2]
+    )
+
+
+def test_only_the_newest_checkpoints_are_kept(finished_run):
+    out, *_ = finished_run
+    assert checkpoint_steps(out) == [14, 16]
+
+
+def checkpoint_steps(out):
+    return sorted(int(path.name) for path in (out / "checkpoints").glob("[0-9]*"))
+
+
+def test_a_finished_run_is_not_trained_again(finished_run):
+    out, result, _ = finished_run
+    before = records(out)
+    again = train(two_stages(), out=out, resume=True, make_source=make_discs)
+    assert again.finished and records(out) == before
+    jax.tree.map(np.testing.assert_array_equal, again.params, result.params)
+
+
+def test_a_folder_with_a_run_is_not_written_over(finished_run):
+    out, *_ = finished_run
+    before = records(out)
+    with pytest.raises(ValueError, match="holds a run at step 16"):
+        train(two_stages(), out=out, make_source=make_discs)
+    assert records(out) == before
+
+
+def test_a_run_is_not_resumed_with_another_config(finished_run):
+    out, *_ = finished_run
+    config = two_stages()
+    other = dataclasses.replace(
+        config,
+        seed=5,
+        optimizer=dataclasses.replace(config.optimizer, beta2=0.5),
+        log_every=7,
+    )
+    with pytest.raises(CheckpointError) as error:
+        train(other, out=out, resume=True, make_source=make_discs)
+    assert error.value.problems == (
+        "optimizer.beta2: checkpoint has 0.999, this run has 0.5",
+        "seed: checkpoint has 0, this run has 5",
+    )
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_and_is_never_saved(fake_step, tmp_path):
+    class Broken(DiscSource):
+        def batch(self, step):
+            batch = super().batch(step)
+            images = batch.images.astype(jnp.float32)
+            return batch._replace(images=images * (jnp.nan if step == 3 else 1.0))
+
+    with pytest.raises(TrainingDiverged, match="loss of step 4 is nan"):
+        train(two_stages(), out=tmp_path, make_source=lambda _, stage: Broken(stage))
+    assert checkpoint_steps(tmp_path) == [2]
+    assert len(losses(tmp_path)) == 3
+
+
+def test_a_run_may_start_from_given_parameters_and_leaves_them_alone(
+    fake_step, tmp_path
+):
+    config = dataclasses.replace(two_stages(), ema_decay=None)
+    params = init_params(jax.random.key(99), Sam(config.model))
+    result = train(config, out=tmp_path, initial_params=params, make_source=make_discs)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(b - a, STEPS, rtol=1e-5),
+        params,
+        result.params,
+    )
+
+
+def test_senseless_configs_are_refused_with_everything_that_is_wrong():
+    config = run_config()
+    bad = Stage(steps=0, image_size=33, batch_size=2, masks_per_image=1)
+    with pytest.raises(ValueError) as error:
+        dataclasses.replace(config, stages=(bad,), log_every=0)
+    for part in ("stages[0].steps", "image_size=33", "log_every=0"):
+        assert part in str(error.value)
