@@ -187,6 +187,17 @@ def test_a_camouflaged_thing_wears_the_ground(parts_of_a_scene):
     assert len(worn) > 6
 
 
+def test_a_camouflaged_thing_has_noise_of_its_own(parts_of_a_scene):
+    things, ground, _ = (at(part, 1) for part in parts_of_a_scene)
+    noise = np.asarray(_table(things, ground).material.noise).reshape(7, LEAVES, -1)
+    power = noise[..., 0::2] ** 2 + noise[..., 1::2] ** 2
+    for thing in range(1, 7):
+        # The same strength in every octave as some region, in another direction.
+        same = np.isclose(power[thing, 0], power[0], atol=1e-6).all(1)
+        assert same.any()
+        assert not np.isclose(noise[thing, 0], noise[0][same], atol=1e-3).all(1).any()
+
+
 def _paint(things, ground, light, seed: int, size: int) -> Canvas:
     return _painted(things, ground, light, jax.random.key(seed), size)
 
