@@ -322,10 +322,6 @@ def test_the_changelog_has_a_place_for_what_is_not_released():
     assert "\n## [Unreleased]\n" in text
 
 
-@pytest.mark.skipif(
-    not (PACKAGE / "assets" / "tiny.safetensors").is_file(),
-    reason="the bundled weights are not trained yet",
-)
 def test_the_python_of_the_readme_runs(monkeypatch):
     blocks = re.findall(
         r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL
