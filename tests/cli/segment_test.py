@@ -190,7 +190,10 @@ def test_an_interruption_leaves_whole_files_only(weights, photo, tmp_path):
         Image.fromarray(pixels).save(photo.with_name(f"{i:03}.png"))
     out = tmp_path / "out"
     words = ["--point", "5,5", "--model", weights, "--out", out]
+    # A child of a background job inherits that Ctrl-C is ignored; here it must not.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = command("segment", photo.parent, *words)
+    signal.signal(signal.SIGINT, before)
     deadline = time.monotonic() + 120
     while not list(out.glob("005.json")) and time.monotonic() < deadline:
         time.sleep(0.01)
