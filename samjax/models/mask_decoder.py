@@ -133,11 +133,12 @@ class MaskDecoder(nn.Module):
             )(mask_tokens[:, :, i])
             for i in range(mask_tokens.shape[2])
         ]
-        return jnp.einsum(
-            "bpmc,bpsijklc->bpmsijkl",
-            jnp.stack(classifiers, axis=2).astype(jnp.float32),
+        logits = jnp.einsum(
+            "bpsijklc,bpmc->bpsijklm",
             features.astype(jnp.float32),
+            jnp.stack(classifiers, axis=2).astype(jnp.float32),
         )
+        return jnp.moveaxis(logits, -1, 2)
 
 
 class SubpixelUpscale(nn.Module):

@@ -225,8 +225,9 @@ class TokenToImageAttention(_MultiHead):
 
     def _fold(self, q, image, positions):
         q = jnp.einsum("bptnd,cnd->bpntc", q, self._by_head(self.k_proj))
-        logits = _float32_product("bpntc,bpsc->bpnts", q, image + positions)
-        weights = jax.nn.softmax(logits).astype(self.dtype)
+        # Image first: what is put in another order afterwards is the few logits.
+        logits = _float32_product("bpsc,bpntc->bpsnt", image + positions, q)
+        weights = jax.nn.softmax(jnp.moveaxis(logits, 2, -1)).astype(self.dtype)
         gathered = jnp.einsum("bpnts,bpsc->bpntc", weights, image)
         attended = jnp.einsum("bpntc,cnd->bptnd", gathered, self._by_head(self.v_proj))
         bias = self._split(self.v_proj.bias.astype(self.dtype))
@@ -269,16 +270,18 @@ class ImageToTokenAttention(_MultiHead):
         k = self._scaled(k)
         bias = jnp.einsum("bptnd,nd->bpnt", k, self._split(self.q_proj.bias))
         k = jnp.einsum("bptnd,cnd->bpntc", k, self._by_head(self.q_proj))
-        if image.shape[1] == 1:
-            logits = _float32_product("bsc,bpntc->bpnts", image[:, 0], k)
+        if image.shape[1] == k.shape[1]:
+            logits = _float32_product("bpsc,bpntc->bpsnt", image, k)
         else:
-            logits = _float32_product("bpsc,bpntc->bpnts", image, k)
-        logits = logits + bias[..., None]
-        weights = self._softmax_over_tokens(logits, token_mask)
+            logits = _float32_product("bsc,bpntc->bpsnt", image[:, 0], k)
+        logits = jnp.where(
+            token_mask[:, :, None, None], logits + bias[:, :, None], -jnp.inf
+        )
+        weights = jax.nn.softmax(logits).astype(self.dtype)
         kernel = self.out_proj.kernel.astype(self.dtype)
         kernel = kernel.reshape(self.num_heads, -1, self.channels)
         v = jnp.einsum("bptnd,ndc->bpntc", v, kernel)
-        attended = jnp.einsum("bpnts,bpntc->bpsc", weights, v)
+        attended = jnp.einsum("bpsnt,bpntc->bpsc", weights, v)
         bias = self.out_proj.bias.astype(self.dtype)
         return attended + bias[None, None, None]
 
