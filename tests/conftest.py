@@ -11,7 +11,6 @@ ROOT = Path(__file__).parents[1]
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".pytest_cache" / "jax"))
 
-import hypothesis
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -21,12 +20,10 @@ from hypothesis import settings
 from samjax.models import PromptInputs, Sam, SamConfig
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
-# A first call compiles or imports, and other work shares the machine.
-hypothesis.settings.register_profile("samjax", deadline=None)
-hypothesis.settings.load_profile("samjax")
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
 
-# The same examples in every run, however busy the machine is.
+# The same examples in every run. No deadline: a first call compiles or imports, and
+# other work shares the machine.
 settings.register_profile("samjax", deadline=None, derandomize=True)
 settings.load_profile("samjax")
 

@@ -1,5 +1,6 @@
 """`samjax train CONFIG`: a run from a config file, with any field of it changed by name."""
 
+import dataclasses
 import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,9 @@ all with their values.
   --out PATH  folder of the run: checkpoints, metrics.jsonl, TensorBoard files, and at
               the end model.safetensors, which samjax.load reads
               (default: runs/NAME, with the name of the config)
+  --initial MODEL
+              weights to start from: a name, file or folder, as for samjax.load; of the
+              sizes of the config (default: random ones)
   --resume    go on from the newest checkpoint in that folder, if there is one
   --held-out-scenes INT
               scenes to evaluate on now and then; 0 for none (default: 50)
@@ -39,6 +43,9 @@ class Train:
 
     out: Path
     """Folder of the run: checkpoints, metrics, and at the end model.safetensors."""
+
+    initial: str | None = None
+    """Weights to start from, as for `samjax.load`; random ones without it."""
 
     resume: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Go on from the newest checkpoint in that folder, if there is one."""
@@ -110,6 +117,7 @@ def _train(wanted: Train) -> None:
             config,
             out=wanted.out,
             resume=wanted.resume,
+            initial_params=_initial_params(wanted),
             evaluators=_evaluators(config, wanted.held_out_scenes),
         )
     except TrainingDiverged as error:
@@ -120,6 +128,23 @@ def _train(wanted: Train) -> None:
     path = wanted.out / "model.safetensors"
     checkpoints.save(path, config.model, result.params)
     print(f"weights: {path}")
+
+
+def _initial_params(wanted: Train) -> Any:
+    """The weights that a run starts from, if it does not start from random ones."""
+    if wanted.initial is None:
+        return None
+    from samjax import checkpoints
+
+    model, params = checkpoints.load(wanted.initial)
+    training_only = {"drop_path_rate": 0.0, "remat": False}
+    sizes = dataclasses.replace(wanted.config.model, **training_only)
+    if dataclasses.replace(model.config, **training_only) != sizes:
+        raise UsageError(
+            f"--initial {wanted.initial} has other sizes than the config's model: got "
+            f"{model.config}, expected {sizes}"
+        )
+    return params
 
 
 def _evaluators(config: TrainConfig, num_scenes: int) -> dict[str, "Evaluator"]:

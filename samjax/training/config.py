@@ -27,6 +27,7 @@ class Stage:
         masks_per_image: Target masks per image.
         prompts: The rounds of prompts.
         resolution: Where predictions and targets are compared.
+        scenes: Drawn scenes of this stage; None for those of the run.
     """
 
     steps: int
@@ -35,6 +36,7 @@ class Stage:
     masks_per_image: int
     prompts: PromptSimulationConfig = field(default_factory=PromptSimulationConfig)
     resolution: Resolution = "image"
+    scenes: SceneConfig | None = None
 
     def describe(self) -> str:
         """Says on one line what the stage trains on."""
@@ -68,6 +70,8 @@ class TrainConfig:
         optimizer: The optimizer; its schedule spans all stages.
         dtype: Compute dtype; parameters are float32.
         ema_decay: Decay of the moving average of the parameters, or None for none.
+        initialization: Fresh parameters: `"random"`, or `"informed"` by the patches of
+            the first batch and by what cross-attention is for (`initialization`).
         seed: Of parameters, data and prompts.
         log_every: Steps between lines on the console and points in TensorBoard;
             `metrics.jsonl` has every step.
@@ -85,6 +89,7 @@ class TrainConfig:
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     dtype: Literal["float32", "bfloat16"] = "float32"
     ema_decay: float | None = None
+    initialization: Literal["random", "informed"] = "random"
     seed: int = 0
     log_every: int = 20
     checkpoint_every: int = 500
@@ -133,7 +138,9 @@ class TrainConfig:
     def stage_scenes(self, stage: Stage) -> SceneConfig:
         """The scenes of a stage."""
         return dataclasses.replace(
-            self.scenes, size=stage.image_size, num_masks=stage.masks_per_image
+            stage.scenes or self.scenes,
+            size=stage.image_size,
+            num_masks=stage.masks_per_image,
         )
 
     def stage_step(self, stage: Stage) -> StepConfig:

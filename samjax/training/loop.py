@@ -26,8 +26,10 @@ from rich.progress import (
 from samjax.checkpoints.store import TrainStore
 from samjax.data.batch import Batch, Source
 from samjax.data.synthetic.source import SyntheticSource
+from samjax.geometry.frame import normalize
 from samjax.models.sam import Sam
 from samjax.training.config import Stage, TrainConfig
+from samjax.training.initialization import align_cross_attention, whiten_patches
 from samjax.training.interruption import stop_on_signals
 from samjax.training.meter import Meter, TrainingDiverged, format_scalars
 from samjax.training.metrics_writer import MetricsWriter
@@ -153,7 +155,7 @@ class _Run:
         """Runs what is left of all stages."""
         config = self.config
         if initial_params is None:
-            params = init_params(jax.random.key(config.seed), self.model)
+            params = self._fresh_params(make_source)
         else:
             # Copies, since the steps reuse the state's memory.
             params = jax.tree.map(jnp.array, initial_params)
@@ -192,6 +194,15 @@ class _Run:
             steps=done,
             finished=done == config.total_steps,
         )
+
+    def _fresh_params(self, make_source: SourceFactory) -> Params:
+        config = self.config
+        params = init_params(jax.random.key(config.seed), self.model)
+        if config.initialization == "informed":
+            first = make_source(config, config.stages[0]).batch(0)
+            params = whiten_patches(params, normalize(first.images, first.sizes))
+            params = align_cross_attention(params)
+        return params
 
     def _run_stage(
         self,

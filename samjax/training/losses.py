@@ -5,10 +5,14 @@ several masks, the loss of the prompt is that of its best mask (minimum by mask 
 and only that mask gets a gradient. The IoU head learns, by mean squared error, the IoU
 that the thresholded mask has with the target.
 
+A model whose encoder starts from nothing, not from a masked autoencoder, can learn to
+group patches directly beside that: `grouping_loss`, an addition of samjax.
+
 The paper gives neither the focal parameters nor the dice smoothing; the defaults here
 are those of the training code that the same group released with SAM 2.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -31,6 +35,8 @@ class LossConfig:
         dice_smoothing: Added to both sides of the dice fraction.
         iou_supervision: Which masks teach the IoU head: `"chosen"`, the one with the
             least mask loss, or `"all"` of the prompt's masks. The paper does not say.
+        grouping_weight: Weight of the loss on the image embedding itself, added once a
+            step; SAM has none.
         rounds: Whether the losses of a sample's rounds of prompts are summed, as in
             the training code of SAM 2, or averaged. The paper does not say.
     """
@@ -41,6 +47,7 @@ class LossConfig:
     focal_alpha: float = 0.25
     focal_gamma: float = 2.0
     dice_smoothing: float = 1.0
+    grouping_weight: float = 0.0
     iou_supervision: Literal["chosen", "all"] = "chosen"
     rounds: Literal["sum", "mean"] = "sum"
 
@@ -153,6 +160,37 @@ def dice_loss(
     return 1.0 - (2.0 * both + smoothing) / (either + smoothing)
 
 
+def grouping_loss(
+    embeddings: Float[Array, "b gh gw c"],
+    targets: Bool[Array, "b p h w"],
+    inside: Bool[Array, "b h w"],
+) -> Float[Array, "b p"]:
+    """Returns how badly an image embedding tells each mask from the rest of its image.
+
+    The patches of a mask should point where their mean points, all other patches
+    elsewhere: the cross-entropy of a logit that is zero where the cosine with the mean
+    is one half. The mask's patches count as much as the others, however few they are,
+    and a patch that the mask covers in part counts for both in proportion.
+
+    Args:
+        embeddings: Of the images.
+        targets: The masks, at any whole multiple of the embedding's resolution.
+        inside: False in the padding of each image.
+    """
+    batch, *grid, channels = embeddings.shape
+    patches = _unit(embeddings.astype(jnp.float32).reshape(batch, -1, channels))
+    covered = _mean_by_patch(targets, grid)
+    others = _mean_by_patch(inside, grid)[:, None] - covered
+    mean = _unit(jnp.einsum("bps,bsc->bpc", covered, patches))
+    logits = 10.0 * (jnp.einsum("bsc,bpc->bps", patches, mean) - 0.5)
+
+    def average(values, weights):
+        return jnp.sum(values * weights, -1) / jnp.maximum(jnp.sum(weights, -1), 1e-6)
+
+    missed = average(jax.nn.softplus(-logits), covered)
+    return (missed + average(jax.nn.softplus(logits), others)) / 2
+
+
 def mask_iou(
     masks: Bool[Array, "*s h w"], targets: Bool[Array, "*#s h w"]
 ) -> Float[Array, "*s"]:
@@ -175,3 +213,18 @@ def _mean_inside(
 ) -> Float[Array, "*s"]:
     total = jnp.sum(jnp.where(inside, values, 0.0), axis=(-2, -1))
     return total / jnp.maximum(jnp.sum(inside, axis=(-2, -1)), 1)
+
+
+def _mean_by_patch(
+    masks: Bool[Array, "*s h w"], grid: Sequence[int]
+) -> Float[Array, "*s patches"]:
+    rows, columns = grid
+    *leading, height, width = masks.shape
+    blocks = masks.reshape(*leading, rows, height // rows, columns, width // columns)
+    shares = jnp.mean(blocks, axis=(-3, -1), dtype=jnp.float32)
+    return shares.reshape(*leading, rows * columns)
+
+
+def _unit(vectors: Float[Array, "*s c"]) -> Float[Array, "*s c"]:
+    square = jnp.sum(jnp.square(vectors), axis=-1, keepdims=True)
+    return vectors * jax.lax.rsqrt(square + 1e-6)

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import jax
 import optax
+import optax.contrib
 from optax import GradientTransformation, Schedule
 
 Params = Mapping[str, Any]
@@ -34,6 +35,11 @@ class OptimizerConfig:
         layer_decay: Learning rate of a layer of the image encoder over that of the
             layer after it.
         clip_norm: Largest norm of the whole gradient, or None. The paper does not say.
+        matrices: What the kernels of dense layers follow: `"adam"` as all else, or
+            `"muon"`, whose updates are momentum made orthogonal. It learns more from
+            a step than Adam, which is what counts in a run of few steps.
+        muon_rms: Root mean square of a Muon update before the learning rate. At 0.2
+            it is as large as one of Adam, so that both share rate and decay.
     """
 
     peak_learning_rate: float = 8e-4
@@ -51,6 +57,8 @@ class OptimizerConfig:
     )
     layer_decay: float = 0.8
     clip_norm: float | None = None
+    matrices: Literal["adam", "muon"] = "adam"
+    muon_rms: float = 0.2
 
 
 def make_optimizer(
@@ -78,7 +86,7 @@ def make_optimizer(
         # First, so that the frozen entry has no part in the gradient's norm.
         optax.masked(optax.set_to_zero(), frozen),
         optax.identity() if clip is None else optax.clip_by_global_norm(clip),
-        optax.scale_by_adam(b1=config.beta1, b2=config.beta2),
+        _direction(config),
         optax.add_decayed_weights(config.weight_decay, mask=decays),
         scale_by_tree(scales),
         optax.scale_by_learning_rate(learning_rate),
@@ -120,6 +128,36 @@ def layer_scale(path: str, depth: int, decay: float) -> float:
     elif path.startswith("image_encoder/blocks_"):
         layer = int(path.split("/")[1].removeprefix("blocks_")) + 1
     return decay ** (depth + 1 - layer)
+
+
+def _direction(config: OptimizerConfig) -> GradientTransformation:
+    """Builds what turns gradients into updates, before decay and learning rate."""
+    adam = optax.scale_by_adam(b1=config.beta1, b2=config.beta2)
+    if config.matrices == "adam":
+        return adam
+    muon = optax.chain(
+        optax.contrib.scale_by_muon(weight_dimension_numbers=_as_matrices),
+        optax.stateless(
+            lambda updates, _: jax.tree.map(
+                # An orthogonal matrix has this root mean square.
+                lambda u: u * (config.muon_rms * max(u.shape) ** 0.5),
+                updates,
+            )
+        ),
+    )
+
+    def label(path, leaf):
+        is_dense = path[-1].key == "kernel" and leaf.ndim == 2
+        return "muon" if is_dense else "adam"
+
+    return optax.partition(
+        {"muon": muon, "adam": adam},
+        lambda params: jax.tree_util.tree_map_with_path(label, params),
+    )
+
+
+def _as_matrices(updates: Any) -> Any:
+    return jax.tree.map(lambda _: optax.contrib.MuonDimensionNumbers(), updates)
 
 
 def scale_by_tree(scales: Any) -> GradientTransformation:

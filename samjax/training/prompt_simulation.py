@@ -62,6 +62,9 @@ class PromptSimulationConfig:
             point is (SAM), or by the single mask (SAM 2).
         multimask_corrections: Whether rounds after the first are answered by the three
             masks too. The paper trains the single mask there.
+        teach_all: Whether every round teaches the single mask and the three masks
+            alike, the mean of their losses, whichever of them answers. SAM teaches
+            those that answer, over far more rounds than a small run has.
         empty_error: What a correction does when the mask is already right: a point of
             the `"background"` (SAM 2), of the `"foreground"`, or `"none"`.
         stop_gradient: Whether the mask that is fed back is a constant. The paper does
@@ -77,6 +80,7 @@ class PromptSimulationConfig:
     box_noise: BoxNoise = field(default_factory=BoxNoise)
     multimask_box: bool = True
     multimask_corrections: bool = False
+    teach_all: bool = False
     empty_error: Literal["background", "foreground", "none"] = "background"
     stop_gradient: bool = True
     remat: bool = True
@@ -132,11 +136,16 @@ def simulate_prompts(
     """
 
     def round_of(choose: Choose):
+        taught = (single_mask, three_masks) if config.teach_all else (choose,)
+
         def answer(prompts: PromptInputs):
-            logits, scores, candidates = choose(decode(prompts))
-            full = resize_logits(logits, targets.masks.shape[-2:])
-            best = best_mask(logits, scores, candidates)
-            return judge(full, scores, candidates), best
+            prediction = decode(prompts)
+            verdicts = []
+            for candidates in (teach(prediction) for teach in taught):
+                full = resize_logits(candidates.logits, targets.masks.shape[-2:])
+                verdicts.append(judge(full, candidates.scores, candidates.allowed))
+            verdict = jax.tree.map(lambda *leaves: sum(leaves) / len(taught), *verdicts)
+            return verdict, best_mask(*choose(prediction))
 
         return jax.checkpoint(answer) if config.remat else answer
 

@@ -13,7 +13,12 @@ from samjax.data.batch import Batch
 from samjax.geometry.frame import normalize
 from samjax.models.prompt_encoder import PromptInputs
 from samjax.models.sam import MaskPrediction, Sam
-from samjax.training.losses import LossConfig, mean_over_valid, prompt_loss
+from samjax.training.losses import (
+    LossConfig,
+    grouping_loss,
+    mean_over_valid,
+    prompt_loss,
+)
 from samjax.training.prompt_simulation import PromptSimulationConfig, simulate_prompts
 from samjax.training.targets import Resolution, make_targets
 
@@ -125,19 +130,20 @@ def batch_loss(
     """
     drop_key, prompt_key = jax.random.split(key)
     variables = {"params": params}
-    embeddings = model.apply(
+    encoded = model.apply(
         variables,
         normalize(batch.images, batch.sizes),
         deterministic=model.config.drop_path_rate == 0.0,
         rngs={"drop_path": drop_key},
         method="encode_image",
     )
+    embeddings = cast(Array, encoded)
 
     def decode(prompts: PromptInputs) -> MaskPrediction:
         prediction = model.apply(variables, embeddings, prompts, method="decode")
         return cast(MaskPrediction, prediction)
 
-    grid = cast(Array, embeddings).shape[1:3]
+    grid = embeddings.shape[1:3]
     targets = make_targets(
         batch.masks,
         batch.valid,
@@ -164,4 +170,8 @@ def batch_loss(
         "iou_last": by_round.iou[-1],
         "masks": jnp.sum(targets.valid),
     }
-    return loss, metrics
+    if config.losses.grouping_weight:
+        grouping = grouping_loss(embeddings, targets.masks, targets.inside)
+        metrics["grouping"] = mean_over_valid(grouping, targets.valid)
+        metrics["loss"] += config.losses.grouping_weight * metrics["grouping"]
+    return metrics["loss"], metrics

@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import jax
+import numpy as np
 import pytest
 
 import samjax
@@ -60,6 +62,12 @@ def test_a_run_leaves_weights_that_are_gone_on_with_and_evaluated(
     assert "holds a run at step 2" in capfd.readouterr().err
     assert cli.main([*words, "--resume", "--held-out-scenes", "0"]) == 0
 
+    words = ["train", str(config), "--initial", str(weights), "--stages.0.steps", "1"]
+    words += ["--held-out-scenes", "0", "--optimizer.peak-learning-rate", "0"]
+    assert cli.main([*words, "--out", str(tmp_path / "more")]) == 0
+    _, later = samjax.load(tmp_path / "more" / "model.safetensors")
+    jax.tree.map(np.testing.assert_array_equal, later, params)
+
     report = tmp_path / "reports" / "small.json"
     asked = ["evaluate", str(weights), "--scenes", "1", "--out", str(report)]
     assert cli.main(asked) == 0
@@ -93,6 +101,13 @@ def test_a_config_that_is_none_is_one_line(tmp_path, capfd, content, said):
     assert cli.main(["train", str(path)]) == 1
     err = capfd.readouterr().err
     assert said in err and err.count("\n") == 1
+
+
+def test_initial_weights_of_other_sizes_are_one_line(config, tmp_path, capfd):
+    words = ["train", str(config), "--initial", "tiny", "--out", str(tmp_path / "run")]
+    assert cli.main(words) == 2
+    err = capfd.readouterr().err
+    assert "other sizes" in err and err.count("\n") == 1
 
 
 def test_a_wrong_value_of_a_field_is_one_line(config, tmp_path, capfd):

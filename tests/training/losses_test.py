@@ -9,6 +9,7 @@ from samjax.training.losses import (
     LossConfig,
     dice_loss,
     focal_loss,
+    grouping_loss,
     mask_iou,
     mean_over_valid,
     prompt_loss,
@@ -182,6 +183,57 @@ def test_padding_does_not_count():
     plain = prompt_loss(logits, scores, targets, inside, candidates, config)
     for ours, expected in zip(loss, plain, strict=True):
         np.testing.assert_allclose(ours, expected, rtol=1e-5)
+
+
+def halves(channels=8):
+    """Two images whose left and right halves point elsewhere, and masks of them."""
+    directions = jax.random.normal(jax.random.key(0), (2, 1, 2, channels))
+    embeddings = jnp.repeat(jnp.repeat(directions, 2, 2), 4, 1)
+    left = jnp.broadcast_to(jnp.arange(16) < 8, (2, 1, 16, 16))
+    return embeddings, left, jnp.ones((2, 16, 16), bool)
+
+
+def test_grouping_is_learnt_when_patches_of_a_mask_point_one_way_and_others_elsewhere():
+    embeddings, left, inside = halves()
+    opposite = embeddings.at[:, :, 2:].set(-embeddings[:, :, :2])
+    good = grouping_loss(opposite, left, inside)
+    alike = grouping_loss(jnp.ones_like(embeddings), left, inside)
+    assert good.shape == (2, 1) and (good < 0.01).all() and (alike > 1).all()
+    # Lengths do not matter, only directions.
+    longer = grouping_loss(3 * opposite, left, inside)
+    np.testing.assert_allclose(longer, good, rtol=1e-4)
+    nothing = grouping_loss(opposite, jnp.zeros_like(left), inside)
+    assert jnp.isfinite(nothing).all()
+
+
+def test_a_mask_of_one_patch_counts_as_much_as_all_the_rest():
+    embeddings, _, inside = halves()
+    one = jnp.zeros((2, 1, 16, 16), bool).at[:, :, :4, :4].set(True)
+    # Alike all over: the logit is 5 everywhere, right for one patch, wrong for 15.
+    loss = grouping_loss(jnp.ones_like(embeddings), one, inside)
+    expected = (np.log1p(np.exp(-5)) + np.log1p(np.exp(5))) / 2
+    np.testing.assert_allclose(loss, expected, rtol=1e-4)
+
+
+def test_grouping_ignores_the_padding_and_counts_half_covered_patches_by_half():
+    embeddings, left, inside = halves()
+    padded = inside.at[:, 8:].set(False)
+    noisy = embeddings.at[:, 2:].set(jax.random.normal(jax.random.key(1), (2, 2, 4, 8)))
+    np.testing.assert_allclose(
+        grouping_loss(noisy, left & padded[:, None], padded),
+        grouping_loss(embeddings, left & padded[:, None], padded),
+        rtol=1e-5,
+    )
+    half = jnp.broadcast_to(jnp.arange(16) < 2, (2, 1, 16, 16))
+    alike = grouping_loss(jnp.ones_like(embeddings), half, inside)
+    expected = (np.log1p(np.exp(-5)) + np.log1p(np.exp(5))) / 2
+    np.testing.assert_allclose(alike, expected, rtol=1e-4)
+
+
+def test_gradients_of_grouping_are_finite_where_nothing_is():
+    _, left, inside = halves()
+    slope = jax.grad(lambda e: grouping_loss(e, left, inside).sum())
+    assert jnp.isfinite(slope(jnp.zeros((2, 4, 4, 8)))).all()
 
 
 def test_iou_of_two_empty_masks_is_zero_and_not_nan():

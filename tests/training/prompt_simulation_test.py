@@ -261,6 +261,24 @@ def test_three_masks_answer_the_first_prompt_and_one_the_others(corrections, lat
     assert answers == [3, later] and verdicts.all()
 
 
+def test_everything_is_taught_and_the_same_masks_are_fed_back_if_asked():
+    targets = random_targets(number=3)
+    judged = []
+
+    def judge(logits, scores, allowed):
+        judged.append(logits.shape[2])
+        return jnp.where(allowed.all(), jnp.float32(logits.shape[2]), jnp.nan)
+
+    rounds = {"correction_points": 2, "refine_at_random": False, "remat": False}
+    plain, _ = record(PromptSimulationConfig(**rounds), targets)
+    config = PromptSimulationConfig(**rounds, teach_all=True)
+    recorder, verdicts = record(config, targets, judge)
+    # The first round and the scanned ones: each judges the one mask and the three.
+    assert judged == [1, 3, 1, 3]
+    np.testing.assert_array_equal(verdicts, np.full(4, (1 + 3) / 2))
+    jax.tree.map(np.testing.assert_array_equal, recorder.asked, plain.asked)
+
+
 def test_a_box_may_be_answered_by_the_single_mask():
     targets = random_targets(number=50)
     config = PromptSimulationConfig(

@@ -177,3 +177,15 @@ def test_losses_of_rounds_are_summed_or_averaged(mini_config, params):
         for config in (CONFIG, dataclasses.replace(CONFIG, losses=mean))
     )
     assert summed == pytest.approx(3 * averaged, rel=1e-5)
+
+
+def test_the_loss_on_the_embedding_is_added_with_its_weight(mini_config, params):
+    model, batch = Sam(mini_config), disc_batch(0)
+    losses = dataclasses.replace(CONFIG.losses, grouping_weight=2.0)
+    plain, both = (
+        LOSS(params, batch, jax.random.key(1), model, config)
+        for config in (CONFIG, dataclasses.replace(CONFIG, losses=losses))
+    )
+    grouping = float(both[1]["grouping"])
+    assert grouping > 0 and "grouping" not in plain[1]
+    assert float(both[0]) == pytest.approx(float(plain[0]) + 2 * grouping, rel=1e-5)
