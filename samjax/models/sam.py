@@ -167,14 +167,16 @@ VIT_H = SamConfig(
     embed_dim=1280, depth=32, num_heads=16, global_attention_blocks=(7, 15, 23, 31)
 )
 # The bundled model: the released models' grid of 64 x 64 and masks of 256 x 256, from
-# images of half their side. Windows of 8 tile every grid that its training uses.
+# images of half their side. A window is the whole of the smallest images that it is
+# trained on, so that what it learns there is of use on large ones.
 TINY = SamConfig(
     image_size=512,
     patch_size=8,
     embed_dim=192,
-    depth=12,
+    depth=8,
     num_heads=3,
-    global_attention_blocks=(2, 5, 8, 11),
-    window_size=8,
+    global_attention_blocks=(3, 7),
+    window_size=16,
+    decoder_mlp_dim=1024,
 )
 SIZES = {"vit_b": VIT_B, "vit_l": VIT_L, "vit_h": VIT_H, "tiny": TINY}

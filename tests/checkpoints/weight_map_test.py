@@ -16,9 +16,9 @@ PARAMETERS = {
     "vit_b": 93_735_728,
     "vit_l": 312_343_088,
     "vit_h": 641_090_864,
-    "tiny": 10_947_056,
+    "tiny": 8_092_912,
 }
-ENTRIES = {"vit_b": 314, "vit_l": 482, "vit_h": 594, "tiny": 314}
+ENTRIES = {"vit_b": 314, "vit_l": 482, "vit_h": 594, "tiny": 258}
 
 
 def model_shapes(config) -> dict[tuple[str, ...], tuple[int, ...]]:

@@ -1,0 +1,133 @@
+"""Writes a contact sheet of what a model makes of clicks and boxes on real photos.
+
+    python tools/photo_sheet.py --model tiny --out docs/images/tiny_photos.jpg
+
+The photos are the demo's and those of scikit-image's data folder (extra `test`) that
+are in the public domain or under CC0. For every prompt: the mask that the model ranks
+first, with its score; with `--all-masks` the other two of a click as well.
+"""
+
+import io
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import tyro
+from jaxtyping import UInt8
+from PIL import Image
+
+import samjax
+from samjax import visualize
+from samjax.inference.images import read_image
+
+
+class Question(NamedTuple):
+    """A prompt on a photo, in the photo's pixels."""
+
+    photo: str
+    what: str
+    prompt: samjax.Prompt
+
+
+def click(photo: str, what: str, x: int, y: int) -> Question:
+    """Asks with one click."""
+    return Question(photo, what, samjax.Prompt(points=[[x, y]], labels=[1]))
+
+
+def box(photo: str, what: str, *corners: int) -> Question:
+    """Asks with a box."""
+    return Question(photo, what, samjax.Prompt(box=list(corners)))
+
+
+QUESTIONS = (
+    click("coffee.png", "coffee", 300, 150),
+    click("coffee.png", "saucer", 130, 250),
+    box("coffee.png", "cup and saucer", 75, 65, 482, 392),
+    click("chelsea.png", "eye", 172, 106),
+    box("chelsea.png", "eye", 150, 85, 200, 130),
+    box("chelsea.png", "nose", 245, 215, 300, 265),
+    click("rocket.jpg", "rocket", 322, 200),
+    box("rocket.jpg", "rocket", 308, 85, 338, 340),
+    click("astronaut.png", "helmet", 420, 330),
+    box("astronaut.png", "face", 175, 60, 275, 200),
+    click("coins.png", "coin", 45, 42),
+    click("coins.png", "coin", 153, 129),
+    box("coins.png", "coin", 318, 146, 383, 214),
+    click("camera.png", "coat", 190, 300),
+    click("camera.png", "sky", 400, 60),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SheetConfig:
+    """What the sheet shows.
+
+    Attributes:
+        model: A name, file or folder, as for `samjax.load`.
+        out: JPEG or PNG file to write.
+        all_masks: Whether a click shows its three masks and not the best alone.
+        columns: Pictures in a row.
+        cell_size: Side of a picture in pixels.
+    """
+
+    model: str = "tiny"
+    out: Path = Path("photo_sheet.jpg")
+    all_masks: bool = False
+    columns: int = 5
+    cell_size: int = 280
+
+
+def main(config: SheetConfig) -> None:
+    """Asks everything and writes the sheet."""
+    predictor = samjax.Predictor(*samjax.load(config.model))
+    embeddings: dict[str, samjax.ImageEmbedding] = {}
+    pictures, captions = [], []
+    for photo, what, prompt in QUESTIONS:
+        image = read_image(find(photo))
+        if photo not in embeddings:
+            embeddings[photo] = predictor.embed(image)
+        masks = predictor.predict(embeddings[photo], prompt)
+        shown = range(len(masks)) if config.all_masks else [int(masks.scores.argmax())]
+        for index in shown:
+            pictures.append(draw(image, masks.masks[index], prompt))
+            kind = "box" if prompt.box is not None else "click"
+            captions.append(f"{what}, {kind}: {masks.scores[index]:.2f}")
+    sheet = visualize.contact_sheet(
+        pictures, captions, columns=config.columns, cell_size=config.cell_size
+    )
+    write(sheet, config.out)
+    print(f"{config.out}: {len(QUESTIONS)} prompts on {len(embeddings)} photos")
+
+
+def find(photo: str) -> Path:
+    """Where a photo of scikit-image lies."""
+    import skimage
+
+    return Path(skimage.__file__).parent / "data" / photo
+
+
+def draw(
+    image: UInt8[np.ndarray, "h w 3"], mask: np.ndarray, prompt: samjax.Prompt
+) -> UInt8[np.ndarray, "h w 3"]:
+    """Lays a mask and its prompt over the photo."""
+    drawn = visualize.draw_masks(image, mask[None])
+    if prompt.box is not None:
+        return visualize.draw_boxes(drawn, np.asarray(prompt.box)[None])
+    return visualize.draw_points(drawn, prompt.points, prompt.labels)
+
+
+def write(sheet: UInt8[np.ndarray, "h w 3"], path: Path) -> None:
+    """Writes the picture; the file is whole or not there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    data = io.BytesIO()
+    kind = "PNG" if path.suffix.lower() == ".png" else "JPEG"
+    Image.fromarray(sheet).save(data, format=kind, quality=85)
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_bytes(data.getvalue())
+    os.replace(temporary, path)
+
+
+if __name__ == "__main__":
+    main(tyro.cli(SheetConfig))
