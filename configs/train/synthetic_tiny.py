@@ -32,65 +32,61 @@ from samjax.training.losses import LossConfig
 from samjax.training.optimizer import OptimizerConfig
 from samjax.training.prompt_simulation import PromptSimulationConfig
 
+ONE_ROUND = PromptSimulationConfig(
+    correction_points=0,
+    refine_at_random=False,
+    refine_at_end=False,
+    teach_all=True,
+    remat=False,
+)
+TWO_ROUNDS = replace(ONE_ROUND, correction_points=1)
+FOUR_ROUNDS = replace(ONE_ROUND, correction_points=3, remat=True)
+
+PLAIN_SCENES = SceneConfig(
+    num_objects=5,
+    min_objects=2,
+    max_parts=1,
+    min_scale=0.12,
+    max_scale=0.6,
+    min_area=0.015,
+    camouflage=0.0,
+    repetition=0.0,
+    camera=False,
+)
+FEW_LARGE_THINGS = SceneConfig(
+    num_objects=8, min_objects=2, min_scale=0.06, max_scale=0.7, min_area=0.006
+)
+LARGE_THINGS = SceneConfig(min_scale=0.04, max_scale=0.6, min_area=0.002)
+
+
+def stage(
+    steps: int,
+    image_size: int,
+    batch_size: int,
+    prompts: PromptSimulationConfig,
+    scenes: SceneConfig | None = None,
+) -> Stage:
+    """A stretch of the run; what all of them share is here."""
+    return Stage(
+        steps=steps,
+        image_size=image_size,
+        batch_size=batch_size,
+        masks_per_image=8,
+        prompts=prompts,
+        resolution="logits",
+        scenes=scenes,
+    )
+
 
 def get_config() -> TrainConfig:
     """Returns the run."""
-    one_round = PromptSimulationConfig(
-        correction_points=0,
-        refine_at_random=False,
-        refine_at_end=False,
-        teach_all=True,
-        remat=False,
-    )
-    plain_scenes = SceneConfig(
-        num_objects=5,
-        min_objects=2,
-        max_parts=1,
-        min_scale=0.12,
-        max_scale=0.6,
-        min_area=0.015,
-        camouflage=0.0,
-        repetition=0.0,
-        camera=False,
-    )
-    large_things = SceneConfig(
-        num_objects=8, min_objects=2, min_scale=0.06, max_scale=0.7, min_area=0.006
-    )
-    small = Stage(
-        steps=800,
-        image_size=128,
-        batch_size=8,
-        masks_per_image=8,
-        prompts=one_round,
-        resolution="logits",
-        scenes=plain_scenes,
-    )
     return TrainConfig(
         model=TINY,
         stages=(
-            small,
-            replace(
-                small,
-                steps=4000,
-                prompts=replace(one_round, correction_points=1),
-                scenes=large_things,
-            ),
-            replace(
-                small,
-                steps=1000,
-                image_size=256,
-                batch_size=2,
-                prompts=replace(one_round, correction_points=3, remat=True),
-                scenes=SceneConfig(min_scale=0.04, max_scale=0.6, min_area=0.002),
-            ),
-            replace(
-                small,
-                steps=300,
-                image_size=512,
-                batch_size=1,
-                prompts=replace(one_round, correction_points=3, remat=True),
-                scenes=None,
-            ),
+            stage(800, 128, 8, ONE_ROUND, PLAIN_SCENES),
+            stage(4000, 128, 8, TWO_ROUNDS, FEW_LARGE_THINGS),
+            stage(1000, 256, 2, FOUR_ROUNDS, LARGE_THINGS),
+            stage(300, 512, 1, FOUR_ROUNDS),
         ),
         losses=LossConfig(rounds="mean", grouping_weight=1.0),
         optimizer=OptimizerConfig(

@@ -80,7 +80,7 @@ RELEASES: Mapping[str, Release] = {
         Release(
             name="tiny",
             file="tiny.safetensors",
-            parameters=10_947_056,
+            parameters=8_092_912,
             licence="Apache-2.0",
             source="samjax, trained from scratch on procedurally drawn scenes",
             bundled=True,
