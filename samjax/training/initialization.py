@@ -7,6 +7,7 @@ be given two things that it would otherwise spend its first hours on.
 from collections.abc import Mapping
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -73,7 +74,8 @@ def align_cross_attention(params: Any) -> Any:
             return tree
         tree = {key: align(value, key) for key, value in tree.items()}
         if name.endswith(("token_to_image", "image_to_token")):
-            tree["k_proj"] = dict(tree["q_proj"])
+            # Copies: a training step reuses the memory of each of its parameters.
+            tree["k_proj"] = jax.tree.map(jnp.copy, tree["q_proj"])
             values = tree["v_proj"]["kernel"]
             tree["out_proj"] = {**tree["out_proj"], "kernel": values.T}
         return tree

@@ -36,8 +36,8 @@ class OptimizerConfig:
             layer after it.
         clip_norm: Largest norm of the whole gradient, or None. The paper does not say.
         matrices: What the kernels of dense layers follow: `"adam"` as all else, or
-            `"muon"`, whose updates are momentum made orthogonal. It learns more from
-            a step than Adam, which is what counts in a run of few steps.
+            `"muon"`, whose updates are momentum made orthogonal (Jordan et al., 2024):
+            made for runs of few steps.
         muon_rms: Root mean square of a Muon update before the learning rate. At 0.2
             it is as large as one of Adam, so that both share rate and decay.
     """

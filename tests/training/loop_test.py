@@ -154,6 +154,31 @@ def test_a_run_goes_through_all_its_stages(finished_run):
     np.testing.assert_allclose(losses(out), expected, rtol=1e-4)
 
 
+@pytest.mark.parametrize("initialization", ["random", "informed"])
+def test_a_run_from_nothing_starts_informed_if_asked(
+    fake_step, tmp_path, initialization
+):
+    config = run_config()
+    (stage,) = config.stages
+    config = dataclasses.replace(
+        config,
+        stages=(dataclasses.replace(stage, steps=1),),
+        initialization=initialization,
+    )
+    params = train(config, out=tmp_path, make_source=make_discs).params
+    # The fake step adds one number to everything.
+    attention = params["mask_decoder"]["transformer"]["final_attn_token_to_image"]
+    queries, keys = (attention[name]["kernel"] for name in ("q_proj", "k_proj"))
+    assert np.array_equal(queries, keys) == (initialization == "informed")
+    fresh = init_params(jax.random.key(config.seed), Sam(config.model))
+    kernels = [
+        tree["image_encoder"]["patch_embed"]["proj"]["kernel"]
+        for tree in (params, fresh)
+    ]
+    is_fresh = np.allclose(kernels[0] - 0.5, kernels[1], atol=1e-5)
+    assert is_fresh == (initialization == "random")
+
+
 def test_evaluators_get_the_averaged_parameters_now_and_then_and_at_the_end(
     finished_run,
 ):

@@ -49,6 +49,7 @@ def run_config() -> TrainConfig:
         ),
         losses=LossConfig(rounds="mean"),
         ema_decay=0.9,
+        initialization="informed",
         log_every=2,
         checkpoint_every=2,
         evaluate_every=5,

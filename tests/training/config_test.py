@@ -1,0 +1,34 @@
+import dataclasses
+
+import pytest
+from training.small_run import run_config
+
+from samjax.data.synthetic import SceneConfig
+
+
+def test_a_stage_draws_the_scenes_of_the_run_or_its_own_at_its_own_size():
+    scenes = SceneConfig(num_objects=7, min_objects=2)
+    config = dataclasses.replace(run_config(), scenes=scenes)
+    (stage,) = config.stages
+    size = {"size": stage.image_size, "num_masks": stage.masks_per_image}
+    assert config.stage_scenes(stage) == dataclasses.replace(scenes, **size)
+    plain = SceneConfig(camouflage=0.0, camera=False)
+    own = dataclasses.replace(stage, scenes=plain)
+    assert config.stage_scenes(own) == dataclasses.replace(plain, **size)
+
+
+def test_a_stage_that_cannot_run_is_refused_with_all_its_faults():
+    config = run_config()
+    (stage,) = config.stages
+    wrong = dataclasses.replace(stage, steps=0, image_size=33)
+    with pytest.raises(ValueError, match=r"steps is below 1.*image_size=33"):
+        dataclasses.replace(config, stages=(wrong,))
+
+
+def test_what_is_reported_is_no_part_of_what_a_run_is():
+    config = run_config()
+    (stage,) = config.stages
+    quiet = dataclasses.replace(config, log_every=99, tensorboard=True)
+    assert quiet.identity() == config.identity()
+    other = dataclasses.replace(stage, scenes=SceneConfig(camouflage=0.0))
+    assert dataclasses.replace(config, stages=(other,)).identity() != config.identity()
