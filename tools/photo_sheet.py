@@ -89,11 +89,12 @@ def main(config: SheetConfig) -> None:
         if photo not in embeddings:
             embeddings[photo] = predictor.embed(image)
         masks = predictor.predict(embeddings[photo], prompt)
-        shown = range(len(masks)) if config.all_masks else [int(masks.scores.argmax())]
-        for index in shown:
-            pictures.append(draw(image, masks.masks[index], prompt))
+        if not config.all_masks:
+            masks = masks.best
+        for mask, score in zip(masks.masks, masks.scores, strict=True):
+            pictures.append(draw(image, mask, prompt))
             kind = "box" if prompt.box is not None else "click"
-            captions.append(f"{what}, {kind}: {masks.scores[index]:.2f}")
+            captions.append(f"{what}, {kind}: {score:.2f}")
     sheet = visualize.contact_sheet(
         pictures, captions, columns=config.columns, cell_size=config.cell_size
     )

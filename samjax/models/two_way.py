@@ -262,7 +262,8 @@ class ImageToTokenAttention(_MultiHead):
             logits = _float32_product("bsnd,bptnd->bpnts", q[:, 0], k)
         else:
             logits = _float32_product("bpsnd,bptnd->bpnts", q, k)
-        weights = self._softmax_over_tokens(logits, token_mask)
+        logits = jnp.where(token_mask[:, :, None, :, None], logits, -jnp.inf)
+        weights = jax.nn.softmax(logits, axis=-2).astype(self.dtype)
         attended = jnp.einsum("bpnts,bptnd->bpsnd", weights, v)
         return self.out_proj(self._join(attended))
 
@@ -284,10 +285,6 @@ class ImageToTokenAttention(_MultiHead):
         attended = jnp.einsum("bpsnt,bpntc->bpsc", weights, v)
         bias = self.out_proj.bias.astype(self.dtype)
         return attended + bias[None, None, None]
-
-    def _softmax_over_tokens(self, logits, token_mask):
-        logits = jnp.where(token_mask[:, :, None, :, None], logits, -jnp.inf)
-        return jax.nn.softmax(logits, axis=-2).astype(self.dtype)
 
 
 def _float32_product(equation: str, a: Array, b: Array) -> Array:

@@ -126,7 +126,7 @@ def batch_loss(
     """Computes what a step minimizes, and scalars about it.
 
     The loss is the mean over all valid target masks of the batch of the sum (or mean)
-    over their rounds of prompts.
+    over their rounds of prompts, and the loss on the embedding where it has a weight.
     """
     drop_key, prompt_key = jax.random.split(key)
     variables = {"params": params}
