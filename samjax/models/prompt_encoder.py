@@ -111,12 +111,25 @@ class PromptEncoder(nn.Module):
             dense=self._embed_masks(prompts.masks, prompts.has_mask),
         )
 
-    def encode_grid(self, grid: tuple[int, int]) -> Float[Array, "gh gw c"]:
-        """The positional encoding of the centres of the embedding's cells."""
-        height, width = grid
-        y = (jnp.arange(height, dtype=jnp.float32) + 0.5) / height
-        x = (jnp.arange(width, dtype=jnp.float32) + 0.5) / width
-        return self.pe_layer(jnp.stack(jnp.meshgrid(x, y), axis=-1))
+    def encode_grid(
+        self,
+        grid: tuple[int, int],
+        frame: tuple[int, int] | None = None,
+        origin: Int[Array, "2"] | None = None,
+    ) -> Float[Array, "gh gw c"]:
+        """The positional encoding of the centres of the embedding's cells.
+
+        Args:
+            grid: Height and width of the embedding.
+            frame: Height and width in cells of the frame that it is a crop of, if any.
+            origin: The (x, y) in that frame of its first cell.
+        """
+        height, width = frame or grid
+        y = jnp.arange(grid[0], dtype=jnp.float32) + 0.5
+        x = jnp.arange(grid[1], dtype=jnp.float32) + 0.5
+        if origin is not None:
+            x, y = x + origin[0], y + origin[1]
+        return self.pe_layer(jnp.stack(jnp.meshgrid(x / width, y / height), axis=-1))
 
     def _embed_points(
         self,

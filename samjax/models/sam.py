@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import flax.linen as nn
 import jax.numpy as jnp
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from samjax.models.image_encoder import ImageEncoder
 from samjax.models.mask_decoder import MaskDecoder, MaskPrediction
@@ -154,6 +154,30 @@ class Sam(nn.Module):
             image_embeddings,
             self.prompt_encoder.encode_grid(grid),
             self.encode_prompts(prompts, grid),
+        )
+
+    def decode_crop(
+        self,
+        image_embeddings: Float[Array, "b gh gw c"],
+        prompts: PromptInputs,
+        origin: Int[Array, "2"],
+    ) -> MaskPrediction:
+        """Predicts as `decode` does, for a part of an input of the model's own size.
+
+        Args:
+            image_embeddings: Of the part.
+            prompts: In pixels of the part.
+            origin: The (x, y) of the part's first patch, in patches of the whole.
+        """
+        grid = (image_embeddings.shape[1], image_embeddings.shape[2])
+        frame = (self.config.grid_size, self.config.grid_size)
+        corner = (origin * self.config.patch_size).reshape(1, 1, 1, 2)
+        return self.mask_decoder(
+            image_embeddings,
+            self.prompt_encoder.encode_grid(grid, frame, origin),
+            self.encode_prompts(
+                prompts._replace(points=prompts.points + corner), frame
+            ),
         )
 
 

@@ -27,6 +27,9 @@ class Stage:
         masks_per_image: Target masks per image.
         prompts: The rounds of prompts.
         resolution: Where predictions and targets are compared.
+        crops: Whether the images are parts of an input of the model's own size, each
+            batch at a random place of it; otherwise small images are coarse views of
+            whole ones, and position tables are resized.
         scenes: Drawn scenes of this stage; None for those of the run.
     """
 
@@ -36,12 +39,14 @@ class Stage:
     masks_per_image: int
     prompts: PromptSimulationConfig = field(default_factory=PromptSimulationConfig)
     resolution: Resolution = "image"
+    crops: bool = False
     scenes: SceneConfig | None = None
 
     def describe(self) -> str:
         """Says on one line what the stage trains on."""
         return (
-            f"{self.batch_size} images of {self.image_size},"
+            f"{self.batch_size} {'crops' if self.crops else 'images'} of"
+            f" {self.image_size},"
             f" {self.masks_per_image} masks each,"
             f" {self.prompts.num_rounds} rounds of prompts"
         )
@@ -71,7 +76,8 @@ class TrainConfig:
         dtype: Compute dtype; parameters are float32.
         ema_decay: Decay of the moving average of the parameters, or None for none.
         initialization: Fresh parameters: `"random"`, or `"informed"` by the patches of
-            the first batch and by what cross-attention is for (`initialization`).
+            the first batch, and by what cross-attention and positions are for
+            (`initialization`).
         seed: Of parameters, data and prompts.
         log_every: Steps between lines on the console and points in TensorBoard;
             `metrics.jsonl` has every step.
@@ -106,6 +112,11 @@ class TrainConfig:
             for name in ("steps", "image_size", "batch_size", "masks_per_image"):
                 if getattr(stage, name) < 1:
                     problems.append(f"stages[{i}].{name} is below 1")
+            if stage.crops and stage.image_size > self.model.image_size:
+                problems.append(
+                    f"stages[{i}] crops {stage.image_size} pixels of the model's"
+                    f" image_size={self.model.image_size}"
+                )
             if stage.image_size % self.model.patch_size:
                 problems.append(
                     f"stages[{i}].image_size={stage.image_size} is no multiple of the"
@@ -149,5 +160,6 @@ class TrainConfig:
             losses=self.losses,
             prompts=stage.prompts,
             resolution=stage.resolution,
+            crops=stage.crops,
             ema_decay=self.ema_decay,
         )

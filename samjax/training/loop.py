@@ -29,7 +29,11 @@ from samjax.data.synthetic.source import SyntheticSource
 from samjax.geometry.frame import normalize
 from samjax.models.sam import Sam
 from samjax.training.config import Stage, TrainConfig
-from samjax.training.initialization import align_cross_attention, whiten_patches
+from samjax.training.initialization import (
+    align_cross_attention,
+    spread_frequencies,
+    whiten_patches,
+)
 from samjax.training.interruption import stop_on_signals
 from samjax.training.meter import Meter, TrainingDiverged, format_scalars
 from samjax.training.metrics_writer import MetricsWriter
@@ -201,7 +205,7 @@ class _Run:
         if config.initialization == "informed":
             first = make_source(config, config.stages[0]).batch(0)
             params = whiten_patches(params, normalize(first.images, first.sizes))
-            params = align_cross_attention(params)
+            params = align_cross_attention(spread_frequencies(params))
         return params
 
     def _run_stage(
@@ -228,7 +232,7 @@ class _Run:
             is_end = done == config.total_steps
             if config.picture_every and done % config.picture_every == 0:
                 params = self._params_to_use(state, stage)
-                picture = draw_predictions(self.model, params, batch)
+                picture = draw_predictions(self.model, params, batch, crops=stage.crops)
                 self.writer.picture(done, "predictions", picture)
             if done % config.evaluate_every == 0 or is_end:
                 self.meter.flush()
@@ -255,6 +259,8 @@ class _Run:
         return self._filled(params, stage)
 
     def _filled(self, params: Params, stage: Stage) -> Params:
+        if stage.crops:
+            return params
         return fill_relative_tables(params, self.config.model, stage.image_size)
 
     def _evaluate(self, step: int, params: Params) -> None:

@@ -1,7 +1,6 @@
 """Pictures of what a model in training predicts."""
 
 from functools import partial
-from typing import cast
 
 import jax
 import numpy as np
@@ -10,7 +9,8 @@ from jaxtyping import UInt8
 from samjax.data.batch import Batch
 from samjax.geometry.frame import normalize
 from samjax.models.prompt_encoder import PromptInputs
-from samjax.models.sam import MaskPrediction, Sam
+from samjax.models.sam import Sam
+from samjax.training.crops import draw_origin, embed
 from samjax.training.prompt_draws import draw_point_prompt
 from samjax.training.prompt_simulation import best_mask, three_masks
 from samjax.training.step import Params
@@ -23,19 +23,25 @@ GAP = 4
 
 
 def draw_predictions(
-    model: Sam, params: Params, batch: Batch, *, rows: int = 4, columns: int = 3
+    model: Sam,
+    params: Params,
+    batch: Batch,
+    *,
+    crops: bool = False,
+    rows: int = 4,
+    columns: int = 3,
 ) -> UInt8[np.ndarray, "h w 3"]:
     """Draws the masks that single clicks give, beside the masks that were meant.
 
     One row per image of the batch; in it, for each of some target masks, the image
     with the target and the image with the model's highest ranked mask, both with the
-    click.
+    click. `crops` says that the images are parts of an input of the model's own size.
     """
     batch = jax.tree.map(lambda x: x[:rows], batch)
     batch = batch._replace(
         masks=batch.masks[:, :columns], valid=batch.valid[:, :columns]
     )
-    points, predicted = jax.device_get(_predict(model, params, batch))
+    points, predicted = jax.device_get(_predict(model, crops, params, batch))
     batch = jax.device_get(batch)
     lines = []
     for image, masks, ours, at in zip(
@@ -52,17 +58,14 @@ def draw_predictions(
     return np.concatenate(lines, axis=0)
 
 
-@partial(jax.jit, static_argnums=0)
-def _predict(model: Sam, params: Params, batch: Batch):
+@partial(jax.jit, static_argnums=(0, 1))
+def _predict(model: Sam, crops: bool, params: Params, batch: Batch):
     size = (batch.masks.shape[-2], batch.masks.shape[-1])
     targets = make_targets(batch.masks, batch.valid, batch.sizes, "image", size)
     points, labels = draw_point_prompt(jax.random.key(0), targets)
-    prediction = model.apply(
-        {"params": params},
-        normalize(batch.images, batch.sizes),
-        PromptInputs(points, labels),
-    )
-    best = best_mask(*three_masks(cast(MaskPrediction, prediction)))
+    origin = draw_origin(jax.random.key(0), model.config, size[0]) if crops else None
+    _, decode = embed(model, params, normalize(batch.images, batch.sizes), origin)
+    best = best_mask(*three_masks(decode(PromptInputs(points, labels))))
     masks = resize_logits(best[:, :, None], size)[:, :, 0] > 0
     return points[:, :, 0], masks & targets.inside[:, None]
 

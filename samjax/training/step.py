@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +12,8 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from samjax.data.batch import Batch
 from samjax.geometry.frame import normalize
 from samjax.models.prompt_encoder import PromptInputs
-from samjax.models.sam import MaskPrediction, Sam
+from samjax.models.sam import Sam
+from samjax.training.crops import draw_origin, embed
 from samjax.training.losses import (
     LossConfig,
     grouping_loss,
@@ -34,12 +35,14 @@ class StepConfig:
         losses: Weights and constants of the losses.
         prompts: The rounds of prompts.
         resolution: Where predictions and targets are compared.
+        crops: Whether the images are parts of an input of the model's own size.
         ema_decay: Decay of the moving average of the parameters, or None for none.
     """
 
     losses: LossConfig = field(default_factory=LossConfig)
     prompts: PromptSimulationConfig = field(default_factory=PromptSimulationConfig)
     resolution: Resolution = "image"
+    crops: bool = False
     ema_decay: float | None = None
 
 
@@ -128,21 +131,18 @@ def batch_loss(
     The loss is the mean over all valid target masks of the batch of the sum (or mean)
     over their rounds of prompts, and the loss on the embedding where it has a weight.
     """
-    drop_key, prompt_key = jax.random.split(key)
-    variables = {"params": params}
-    encoded = model.apply(
-        variables,
+    drop_key, prompt_key, origin_key = jax.random.split(key, 3)
+    origin = None
+    if config.crops:
+        origin = draw_origin(origin_key, model.config, batch.images.shape[1])
+    embeddings, decode = embed(
+        model,
+        params,
         normalize(batch.images, batch.sizes),
+        origin,
         deterministic=model.config.drop_path_rate == 0.0,
         rngs={"drop_path": drop_key},
-        method="encode_image",
     )
-    embeddings = cast(Array, encoded)
-
-    def decode(prompts: PromptInputs) -> MaskPrediction:
-        prediction = model.apply(variables, embeddings, prompts, method="decode")
-        return cast(MaskPrediction, prediction)
-
     grid = embeddings.shape[1:3]
     targets = make_targets(
         batch.masks,

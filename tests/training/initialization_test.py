@@ -1,3 +1,5 @@
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -6,6 +8,7 @@ import pytest
 from samjax.models import Sam
 from samjax.training.initialization import (
     align_cross_attention,
+    spread_frequencies,
     whiten_patches,
 )
 from samjax.training.step import init_params
@@ -70,6 +73,30 @@ def test_channels_beyond_the_values_of_a_patch_stay_as_they_were():
     after = kernel_of(whiten_patches(params, smooth_images()))
     np.testing.assert_array_equal(after[..., 12:], kernel[..., 12:])
     assert not np.isclose(after[..., :12], kernel[..., :12]).any()
+
+
+def test_neighbouring_patches_are_told_apart_and_distant_ones_still_related(
+    mini_config,
+):
+    model = Sam(dataclasses.replace(mini_config, prompt_embed_dim=256))
+    params = init_params(jax.random.key(0), model)
+
+    def likeness(params, cells):
+        """Cosine of two places that lie so many cells of a grid of 64 apart."""
+        grid = model.apply(
+            {"params": params},
+            (64, 64),
+            method=lambda sam, grid: sam.prompt_encoder.encode_grid(grid),
+        )
+        row = np.asarray(grid)[20]
+        return np.mean(np.sum(row[cells:] * row[: 64 - cells], -1)) / 128
+
+    fine = spread_frequencies(params)
+    assert likeness(params, 1) > 0.95
+    assert likeness(fine, 1) < 0.9
+    assert likeness(fine, 5) > 0.45 * likeness(params, 5) > 0.2
+    rest = {**fine, "prompt_encoder": params["prompt_encoder"]}
+    jax.tree.map(np.testing.assert_array_equal, rest, params)
 
 
 def cross_attentions(params):

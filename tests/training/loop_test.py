@@ -177,6 +177,14 @@ def test_a_run_from_nothing_starts_informed_if_asked(
     ]
     is_fresh = np.allclose(kernels[0] - 0.5, kernels[1], atol=1e-5)
     assert is_fresh == (initialization == "random")
+    frequencies = (
+        tree["prompt_encoder"]["pe_layer"]["positional_encoding_gaussian_matrix"]
+        for tree in (params, fresh)
+    )
+    ratio = np.mean((next(frequencies) - 0.5) / next(frequencies))
+    np.testing.assert_allclose(
+        ratio, 2.5 if initialization == "informed" else 1.0, 0.01
+    )
 
 
 def test_evaluators_get_the_averaged_parameters_now_and_then_and_at_the_end(
