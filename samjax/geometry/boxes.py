@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, Float, Int, Real
+from jaxtyping import Array, Bool, Float, Int, Real
 
 
 def box_area(boxes: Real[np.ndarray, "*batch 4"]) -> Float[np.ndarray, "*batch"]:
@@ -52,3 +56,61 @@ def boxes_from_masks(masks: Bool[np.ndarray, "k h w"]) -> Int[np.ndarray, "k 4"]
         axis=1,
     )
     return np.where(np.any(columns, axis=1, keepdims=True), boxes, 0)
+
+
+class Kept(NamedTuple):
+    """What non-maximal suppression kept.
+
+    Attributes:
+        order: Int "n", all boxes by descending score, the invalid ones last.
+        keep: Bool "n", in that order, whether a box was kept.
+    """
+
+    order: Array
+    keep: Array
+
+
+@jax.jit
+def nms(
+    boxes: Float[Array, "n 4"],
+    scores: Float[Array, " n"],
+    valid: Bool[Array, " n"],
+    threshold: Float[Array, ""],
+) -> Kept:
+    """Suppresses boxes that overlap one of a higher score, in a static shape.
+
+    Greedy, as torchvision's: of all boxes from the highest score down, one is kept
+    unless its IoU with a box kept before is strictly above the threshold. Of equal
+    scores the first comes first. IoUs are float32. Boxes without area overlap nothing.
+
+    Args:
+        boxes: XYXY.
+        scores: of the boxes.
+        valid: False for padding, which is not kept and suppresses nothing.
+        threshold: from `nms_threshold`.
+    """
+    order = jnp.argsort(jnp.where(valid, -scores, jnp.inf), stable=True)
+    left, top, right, bottom = boxes[order].T
+    areas = (right - left) * (bottom - top)
+    number = jnp.arange(len(boxes))
+
+    def visit(i, keep):
+        width = jnp.minimum(right, right[i]) - jnp.maximum(left, left[i])
+        height = jnp.minimum(bottom, bottom[i]) - jnp.maximum(top, top[i])
+        shared = jnp.maximum(width, 0.0) * jnp.maximum(height, 0.0)
+        overlaps = shared / (areas[i] + areas - shared) > threshold
+        return keep & ~(keep[i] & overlaps & (number > i))
+
+    return Kept(order, jax.lax.fori_loop(0, len(boxes), visit, valid[order]))
+
+
+def nms_threshold(threshold: float) -> np.float32:
+    """Returns the float32 that a float32 exceeds just where it exceeds `threshold`.
+
+    torchvision compares float32 overlaps with the double; rounding that up would let a
+    box stay whose overlap lies between the two.
+    """
+    rounded = np.float32(threshold)
+    if float(rounded) > threshold:
+        rounded = np.nextafter(rounded, np.float32(-np.inf))
+    return rounded

@@ -6,7 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from samjax.geometry.boxes import box_area, box_iou, boxes_from_masks
+from samjax.geometry.boxes import (
+    box_area,
+    box_iou,
+    boxes_from_masks,
+    nms,
+    nms_threshold,
+)
 
 some_masks = hnp.arrays(bool, hnp.array_shapes(min_dims=3, max_dims=3, max_side=9))
 
@@ -65,3 +71,45 @@ def test_mask_boxes_equal_the_reference(masks):
 
     expected = batched_mask_to_box(torch.from_numpy(masks)).numpy()
     np.testing.assert_array_equal(boxes_from_masks(masks), expected)
+
+
+def crowded_boxes(seed, count=40):
+    """Boxes with many overlaps, equal scores, doubles, and some without area."""
+    rng = np.random.default_rng(seed)
+    corners = rng.integers(0, 12, (count, 2))
+    boxes = np.concatenate([corners, corners + rng.integers(0, 9, (count, 2))], axis=1)
+    boxes[count // 2 : count // 2 + 5] = boxes[:5]
+    return boxes.astype(np.float32), rng.integers(0, 6, count).astype(np.float32) / 5
+
+
+def kept_indices(boxes, scores, threshold, valid=None):
+    valid = np.ones(len(boxes), bool) if valid is None else valid
+    order, keep = nms(boxes, scores, valid, nms_threshold(threshold))
+    return np.asarray(order)[np.asarray(keep)].tolist()
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_suppression_is_greedy_strict_and_stable(seed):
+    boxes, scores = crowded_boxes(seed)
+    iou = box_iou(boxes, boxes)
+    expected = []
+    for i in sorted(range(len(boxes)), key=lambda i: -scores[i]):
+        # A threshold that some pairs of whole boxes meet exactly.
+        if not any(iou[i, j] > 0.5 for j in expected):
+            expected.append(i)
+    assert kept_indices(boxes, scores, 0.5) == expected
+    assert 0 < len(expected) < len(boxes)
+
+
+def test_padding_is_not_kept_and_suppresses_nothing():
+    boxes, scores = crowded_boxes(3)
+    padded = np.concatenate([boxes, boxes]), np.concatenate([scores, scores + 1])
+    valid = np.arange(80) < 40
+    assert kept_indices(*padded, 0.5, valid) == kept_indices(boxes, scores, 0.5)
+
+
+def test_a_threshold_means_what_it_means_in_double_precision():
+    for threshold in np.linspace(0.01, 0.99, 99).tolist():
+        rounded = nms_threshold(threshold)
+        above = np.nextafter(rounded, np.float32(1))
+        assert float(rounded) <= threshold < float(above)
