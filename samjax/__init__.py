@@ -4,6 +4,7 @@
     predictor = samjax.Predictor(model, params)
     embedding = predictor.embed(image)
     masks = predictor.predict(embedding, samjax.Prompt(points=[[500, 375]], labels=[1]))
+    records = samjax.generate_masks(predictor, image)
 
 The names of `__all__` are the public face; everything else is a module path. They are
 imported when first used, so that `import samjax` costs nothing.
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from samjax.checkpoints import CheckpointError, load
-    from samjax.inference import ImageEmbedding, Predictor, Prompt
+    from samjax.inference import ImageEmbedding, Predictor, Prompt, generate_masks
 
 __version__ = "0.1.0"
 
@@ -24,6 +25,7 @@ __all__ = [
     "Predictor",
     "Prompt",
     "__version__",
+    "generate_masks",
     "load",
 ]
 
@@ -32,6 +34,7 @@ _HOMES = {
     "ImageEmbedding": "samjax.inference",
     "Predictor": "samjax.inference",
     "Prompt": "samjax.inference",
+    "generate_masks": "samjax.inference",
     "load": "samjax.checkpoints",
 }
 

@@ -16,6 +16,7 @@ read is taken, CPU tensors among them); JAX chooses the device; a wrong argument
 new code: it keeps no hidden state and answers in batches.
 """
 
+from samjax.compat.automatic import SamAutomaticMaskGenerator
 from samjax.compat.model import (
     Sam,
     build_sam,
@@ -30,6 +31,7 @@ from samjax.compat.transforms import ResizeLongestSide
 __all__ = [
     "ResizeLongestSide",
     "Sam",
+    "SamAutomaticMaskGenerator",
     "SamPredictor",
     "build_sam",
     "build_sam_vit_b",

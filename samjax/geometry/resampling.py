@@ -20,8 +20,10 @@ import functools
 from collections.abc import Iterator
 from typing import NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Array, Bool, Float
 
 from samjax.geometry.frame import Frame
 
@@ -192,6 +194,88 @@ def _bilinear_taps(source_size: int, target_size: int) -> tuple[np.ndarray, np.n
     far = np.minimum(near + 1, source_size - 1)
     share = (positions - near).astype(np.float64)
     return np.stack([near, far], axis=1), np.stack([1.0 - share, share], axis=1)
+
+
+class Blocks(NamedTuple):
+    """The way from low-res to original pixels along one axis, for compiled code.
+
+    Block b writes original pixels `b * size` to `(b + 1) * size` from low-res pixels
+    `starts[b]` to `starts[b] + width`; `upscale_in_blocks` applies it.
+
+    Attributes:
+        starts: Int "blocks", first low-res pixel that each block reads.
+        weights: Float "blocks size width".
+    """
+
+    starts: np.ndarray | Array
+    weights: np.ndarray | Array
+
+
+# A multiple of the lanes of a vector register, and of the bits of a byte.
+_BLOCK_SIZE = 16
+
+
+def upscaling_blocks(sizes: tuple[int, int, int, int], padded_size: int) -> Blocks:
+    """Arranges the two bilinear steps along one axis in blocks of one shape.
+
+    Shapes depend on `padded_size` and little else, so that images of about one size
+    share compiled code.
+
+    Args:
+        sizes: of the low-res, model, resized (cropped) and original frame.
+        padded_size: original pixels with padding, which is given zeros; a multiple
+            of 16.
+
+    Raises:
+        ValueError: `padded_size` is not.
+    """
+    low_size, original_size = sizes[0], sizes[-1]
+    if padded_size < original_size or padded_size % _BLOCK_SIZE:
+        raise ValueError(
+            f"got {padded_size=} for {original_size} pixels, expected a multiple of "
+            f"{_BLOCK_SIZE} that is no smaller"
+        )
+    bands = _upscaling_bands(sizes, _BLOCK_SIZE)
+    widest = max(band.weights.shape[1] for band in bands)
+    width = min(-(-widest // 4) * 4, low_size)
+    blocks = padded_size // _BLOCK_SIZE
+    starts = np.zeros(blocks, np.int32)
+    weights = np.zeros((blocks, _BLOCK_SIZE, width), np.float32)
+    for index, band in enumerate(bands):
+        start = min(band.source.start, low_size - width)
+        first = band.source.start - start
+        rows, columns = band.weights.shape
+        starts[index] = start
+        weights[index, :rows, first : first + columns] = band.weights
+    return Blocks(starts, weights)
+
+
+def upscale_in_blocks(
+    logits: Float[Array, "m lh lw"], down: Blocks, across: Blocks
+) -> Float[Array, "m h w"]:
+    """Brings low-res mask logits to the padded original size, within compiled code.
+
+    The same numbers as `upscale_logits`, and zeros in the padding.
+
+    Args:
+        logits: mask logits of the decoder.
+        down: from `upscaling_blocks`, for rows.
+        across: the same for columns.
+    """
+
+    def apply(blocks, lines):
+        width = blocks.weights.shape[-1]
+        read = blocks.starts[:, None] + jnp.arange(width)[None]
+        # High: a matrix unit's short passes would move the outline.
+        return jnp.einsum(
+            "brk,mbkc->mbrc",
+            blocks.weights,
+            lines[:, read],
+            precision=jax.lax.Precision.HIGHEST,
+        ).reshape(len(lines), -1, lines.shape[-1])
+
+    wide = jnp.swapaxes(apply(across, jnp.swapaxes(logits, 1, 2)), 1, 2)
+    return apply(down, wide)
 
 
 @functools.lru_cache(maxsize=64)

@@ -1,0 +1,298 @@
+"""Everything in an image: masks from a grid of points (SAM, appendix B).
+
+The flow is the released generator's, crop by crop: points in chunks through the
+compiled `candidates`, suppression of doubles within the crop and then between crops,
+clean-up of small regions, records. Results equal the release's, in the same order,
+but for what lies within rounding of a threshold.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jaxtyping import Float, Int, UInt8
+
+from samjax.data.schema import Annotation
+from samjax.geometry.boxes import box_area, boxes_from_masks, nms, nms_threshold
+from samjax.geometry.frame import Frame
+from samjax.geometry.grids import crop_boxes
+from samjax.geometry.masks import counts_to_mask, counts_to_text, mask_to_counts
+from samjax.geometry.regions import fill_small_holes, remove_small_islands
+from samjax.geometry.resampling import Blocks, upscaling_blocks
+from samjax.inference.automatic_config import AutomaticConfig, Number
+from samjax.inference.candidates import Candidates, Filters, find_candidates
+from samjax.inference.images import ImageSource, read_image
+from samjax.inference.predictor import Predictor
+
+
+class Proposal(NamedTuple):
+    """A mask on its way to a record.
+
+    Attributes:
+        counts: run lengths in the image, column by column, zeros first.
+        box: inclusive XYXY in the image.
+        point: (x, y) in the image of the point that asked for it.
+        predicted_iou: the model's estimate of its quality.
+        stability: its stability score.
+        crop_box: XYXY of the crop that it was made in.
+    """
+
+    counts: Int[np.ndarray, " r"]
+    box: tuple[int, int, int, int]
+    point: tuple[float, float]
+    predicted_iou: float
+    stability: float
+    crop_box: tuple[int, int, int, int]
+
+    @property
+    def area(self) -> int:
+        """Number of its pixels."""
+        return int(self.counts[1::2].sum())
+
+
+def generate_masks(
+    predictor: Predictor, image: ImageSource, config: AutomaticConfig | None = None
+) -> list[Annotation]:
+    """Segments everything in an image.
+
+    Args:
+        predictor: the model.
+        image: RGB uint8 (h, w, 3), or anything that `Predictor.embed` takes.
+        config: options; by default the release's.
+
+    Returns:
+        A record for every mask, with the fields of SA-1B.
+
+    Raises:
+        ValueError: the image cannot be used.
+        ImportError: small regions are to be cleaned up, and OpenCV is missing.
+    """
+    config = config or AutomaticConfig()
+    image = read_image(image)
+    proposals = propose(predictor, image, config)
+    size = image.shape[:2]
+    return [
+        _annotation(number, proposal, size, config.output_mode)
+        for number, proposal in enumerate(proposals)
+    ]
+
+
+def propose(
+    predictor: Predictor, image: UInt8[np.ndarray, "h w 3"], config: AutomaticConfig
+) -> list[Proposal]:
+    """Finds the masks of an image, in the release's order."""
+    size = (image.shape[0], image.shape[1])
+    boxes, layers = crop_boxes(size, config.crop_n_layers, config.crop_overlap_ratio)
+    grids = config.grids()
+    proposals: list[Proposal] = []
+    for box, layer in zip(boxes.tolist(), layers, strict=True):
+        in_crop = _propose_in_crop(predictor, image, tuple(box), grids[layer], config)
+        scores = [proposal.predicted_iou for proposal in in_crop]
+        proposals += suppress(in_crop, scores, config.box_nms_thresh)
+    if len(boxes) > 1:
+        # Small crops first: they see more of what is small.
+        crops = np.array([proposal.crop_box for proposal in proposals]).reshape(-1, 4)
+        scores = (1.0 / box_area(crops)).tolist()
+        proposals = suppress(proposals, scores, config.crop_nms_thresh)
+    if config.min_mask_region_area > 0:
+        proposals = _clean(proposals, size, config)
+    return proposals
+
+
+def suppress(
+    proposals: Sequence[Proposal], scores: Sequence[float], threshold: Number
+) -> list[Proposal]:
+    """Keeps, of proposals whose boxes overlap by more than the threshold, the best.
+
+    Returns:
+        What is kept, by falling score.
+    """
+    if not proposals:
+        return []
+    # A power of two, so that few lengths are compiled.
+    room = 1 << (len(proposals) - 1).bit_length()
+    boxes = np.zeros((room, 4), np.float32)
+    boxes[: len(proposals)] = [proposal.box for proposal in proposals]
+    padded = np.zeros(room, np.float32)
+    padded[: len(proposals)] = scores
+    valid = np.arange(room) < len(proposals)
+    order, keep = jax.device_get(
+        nms(boxes, padded, valid, nms_threshold(float(threshold)))
+    )
+    return [proposals[i] for i in order[keep]]
+
+
+def _propose_in_crop(
+    predictor: Predictor,
+    image: UInt8[np.ndarray, "h w 3"],
+    crop_box: tuple[int, int, int, int],
+    grid: Float[np.ndarray, "n 2"],
+    config: AutomaticConfig,
+) -> list[Proposal]:
+    left, top, right, bottom = crop_box
+    size = (image.shape[0], image.shape[1])
+    embedding = predictor.embed(image[top:bottom, left:right])
+    points = grid * np.array([right - left, bottom - top])
+    asker = _Asker(predictor, embedding.features, embedding.frame, crop_box, size)
+    area_limit = np.inf
+    if config.max_mask_area_fraction is not None:
+        area_limit = config.max_mask_area_fraction * size[0] * size[1]
+    corner, proposals = [left, top, left, top], []
+    for first, found in asker.ask(points, config):
+        for row in range(int(found.count)):
+            x, y = points[first + int(found.source[row]) // 3]
+            proposal = Proposal(
+                counts=_counts_in_image(np.asarray(found.bits[row]), crop_box, size),
+                box=tuple((np.asarray(found.boxes[row]) + corner).tolist()),
+                point=(float(x + left), float(y + top)),
+                predicted_iou=float(found.predicted_iou[row]),
+                stability=float(found.stability[row]),
+                crop_box=crop_box,
+            )
+            if proposal.area < area_limit:
+                proposals.append(proposal)
+    return proposals
+
+
+@dataclasses.dataclass
+class _Asker:
+    """Asks one crop about points, chunk by chunk."""
+
+    predictor: Predictor
+    features: Any
+    frame: Frame
+    crop_box: tuple[int, int, int, int]
+    size: tuple[int, int]
+
+    def ask(
+        self, points: Float[np.ndarray, "n 2"], config: AutomaticConfig
+    ) -> Iterator[tuple[int, Candidates]]:
+        """Yields, chunk by chunk, the number of its first point and what passed."""
+        height, width = self.size
+        filters = Filters(
+            predicted_iou=np.float32(config.pred_iou_thresh),
+            stability=np.float32(config.stability_score_thresh),
+            stability_offset=np.float32(config.stability_score_offset),
+            size=np.array(self.frame.original_size, np.int32),
+            crop_box=np.array(self.crop_box, np.float32),
+            image_box=np.array([0, 0, width, height], np.float32),
+        )
+        down, across = self._blocks(0), self._blocks(1)
+        chunk = config.points_per_batch
+        in_model = self.frame.points_to_model(points)
+
+        def start(first: int, capacity: int) -> Candidates:
+            of_chunk = np.zeros((chunk, 2), np.float32)
+            number = len(in_model[first : first + chunk])
+            of_chunk[:number] = in_model[first : first + chunk]
+            return find_candidates(
+                self.predictor.params,
+                self.features,
+                of_chunk,
+                np.arange(chunk) < number,
+                down,
+                across,
+                filters,
+                model=self.predictor.model,
+                capacity=capacity,
+                group=1 if jax.default_backend() == "cpu" else 16,
+            )
+
+        # The device works on the next chunk while the host reads the last.
+        capacity = chunk
+        running = start(0, capacity)
+        for first in range(0, len(points), chunk):
+            found = running
+            if first + chunk < len(points):
+                running = start(first + chunk, capacity)
+            while int(found.count) > len(found.source):
+                capacity = min(2 * len(found.source), 3 * chunk)
+                found = start(first, capacity)
+            yield first, jax.device_get(found)
+
+    def _blocks(self, axis: int) -> Blocks:
+        frame = self.frame
+        original = frame.original_size[axis]
+        sizes = (
+            self.predictor.low_res_size,
+            frame.model_size,
+            frame.resized_size[axis],
+            original,
+        )
+        return upscaling_blocks(sizes, size_class(original))
+
+
+def size_class(side: int) -> int:
+    """Rounds a side up to one of few sizes, by at most an eighth above 128 pixels."""
+    step = max(16, 1 << (max(side - 1, 1).bit_length() - 4))
+    return -(-side // step) * step
+
+
+def _counts_in_image(
+    bits: UInt8[np.ndarray, "w8 h8"],
+    crop_box: tuple[int, int, int, int],
+    size: tuple[int, int],
+) -> Int[np.ndarray, " r"]:
+    left, top, right, bottom = crop_box
+    columns = np.unpackbits(bits[: right - left], axis=1, count=bottom - top)
+    mask = columns.view(bool).T
+    if mask.shape != size:
+        whole = np.zeros((size[1], size[0]), bool)
+        whole[left:right, top:bottom] = mask.T
+        mask = whole.T
+    return mask_to_counts(mask)
+
+
+def _clean(
+    proposals: Sequence[Proposal], size: tuple[int, int], config: AutomaticConfig
+) -> list[Proposal]:
+    """Fills small holes, removes small islands, and suppresses what became alike."""
+    cleaned, untouched = [], []
+    for proposal in proposals:
+        before = counts_to_mask(proposal.counts, size)
+        mask = fill_small_holes(before, config.min_mask_region_area)
+        mask = remove_small_islands(
+            mask, config.min_mask_region_area, keep_largest=not config.drop_small_masks
+        )
+        if config.drop_small_masks and not mask.any():
+            continue
+        is_same = mask is before
+        if not is_same:
+            box = tuple(boxes_from_masks(mask[None])[0].tolist())
+            proposal = proposal._replace(counts=mask_to_counts(mask), box=box)
+        cleaned.append(proposal)
+        untouched.append(float(is_same))
+    threshold = max(config.box_nms_thresh, config.crop_nms_thresh)
+    return suppress(cleaned, untouched, threshold)
+
+
+def _annotation(
+    number: int, proposal: Proposal, size: tuple[int, int], output_mode: str
+) -> Annotation:
+    return Annotation(
+        bbox=[float(value) for value in _to_xywh(proposal.box)],
+        area=proposal.area,
+        segmentation=_segmentation(proposal.counts, size, output_mode),
+        predicted_iou=proposal.predicted_iou,
+        point_coords=[list(proposal.point)],
+        crop_box=[float(value) for value in _to_xywh(proposal.crop_box)],
+        id=number,
+        stability_score=proposal.stability,
+    )
+
+
+def _segmentation(counts: np.ndarray, size: tuple[int, int], output_mode: str) -> Any:
+    if output_mode == "binary_mask":
+        return counts_to_mask(counts, size)
+    if output_mode == "uncompressed_rle":
+        return {"size": list(size), "counts": counts.tolist()}
+    return {"size": list(size), "counts": counts_to_text(counts)}
+
+
+def _to_xywh(box: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
+    left, top, right, bottom = box
+    return left, top, right - left, bottom - top
