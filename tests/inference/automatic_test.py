@@ -147,6 +147,7 @@ def photo():
 
 
 @pytest.mark.parity
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OPTIONS)
 def test_records_equal_the_reference_one_by_one(name, both, photo):
     from segment_anything import SamAutomaticMaskGenerator
