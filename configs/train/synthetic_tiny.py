@@ -6,14 +6,14 @@ Some hours on two cores, most of it on crops with few rounds of prompts, where a
 is cheapest: first plain scenes, where a mask is what has one colour, then scenes as
 they are, and at the end the model's own size of 512 pixels. Crops, not small images: a
 model that has seen whole scenes at 128 pixels has learned what positions mean at that
-size, and finds small things at 512 no better than by chance. What is drawn on a crop is
-larger in it, so that a patch shows on average what it shows at full size.
+size, and at 512 reaches an IoU of 0.11 by a click on the smallest things; crops, with
+finer frequencies, brought 0.35. What is drawn on a crop is larger in it, so that a patch
+shows on average what it shows at full size.
 
 What a short run from nothing needs beside SAM's recipe: an informed start, a loss on
 the image embedding itself, Muon for matrices, and rounds that teach every mask token.
-Its learning rate matters more than anything else: at five times this one the noise of
-batches of 8 images holds the IoU of plain scenes at 0.30, where this one gets to 0.44
-within 50 steps. Even so the parameters of a step are noisier than their moving average,
+Its learning rate matters more than anything else: at 1.5e-3 the noise of batches of 8
+images held the IoU of plain scenes at 0.30, where 3e-4 got to 0.44 within 50 steps. Even so the parameters of a step are noisier than their moving average,
 which is some 0.05 better; judge a run by its end, or by its evaluations, which use the
 average.
 

@@ -137,7 +137,7 @@ def find_candidates(
             predicted_iou=write(found.predicted_iou, scores[source]),
             stability=write(found.stability, stability),
             boxes=write(found.boxes, boxes),
-            bits=write(found.bits, pack_columns(mask)),
+            bits=write(found.bits, jnp.packbits(jnp.swapaxes(mask, 1, 2), axis=-1)),
         )
 
     return jax.lax.fori_loop(0, -(-total // group), look_at_group, found)
@@ -198,15 +198,3 @@ def _is_cut_by_crop(boxes: Array, filters: Filters) -> Bool[Array, " m"]:
 
     is_cut = is_near(filters.crop_box) & ~is_near(filters.image_box)
     return jnp.any(is_cut, axis=1)
-
-
-def pack_columns(mask: Bool[Array, "m h w"]) -> Array:
-    """Packs masks into bits, column by column: "m w h/8"."""
-    count, height, width = mask.shape
-    bits = jnp.swapaxes(mask, 1, 2).reshape(count, width, height // 8, 8)
-    values = jnp.left_shift(jnp.uint8(1), jnp.arange(7, -1, -1, dtype=jnp.uint8))
-    return jnp.sum(
-        jnp.where(bits, values.reshape(1, 1, 1, 8), jnp.uint8(0)),
-        axis=-1,
-        dtype=jnp.uint8,
-    )
