@@ -146,38 +146,28 @@ class Sam(nn.Module):
         )
 
     def decode(
-        self, image_embeddings: Float[Array, "b gh gw c"], prompts: PromptInputs
-    ) -> MaskPrediction:
-        """Predicts all masks, single and multiple, of every prompt set."""
-        grid = (image_embeddings.shape[1], image_embeddings.shape[2])
-        return self.mask_decoder(
-            image_embeddings,
-            self.prompt_encoder.encode_grid(grid),
-            self.encode_prompts(prompts, grid),
-        )
-
-    def decode_crop(
         self,
         image_embeddings: Float[Array, "b gh gw c"],
         prompts: PromptInputs,
-        origin: Int[Array, "2"],
+        origin: Int[Array, "2"] | None = None,
     ) -> MaskPrediction:
-        """Predicts as `decode` does, for a part of an input of the model's own size.
+        """Predicts all masks, single and multiple, of every prompt set.
 
         Args:
-            image_embeddings: Of the part.
-            prompts: In pixels of the part.
-            origin: The (x, y) of the part's first patch, in patches of the whole.
+            image_embeddings: Of whole inputs, or of parts of inputs of the model's size.
+            prompts: In pixels of what was embedded.
+            origin: The (x, y) of a part's first patch, in patches of the whole; None
+                where nothing else is there.
         """
-        grid = (image_embeddings.shape[1], image_embeddings.shape[2])
-        frame = (self.config.grid_size, self.config.grid_size)
-        corner = (origin * self.config.patch_size).reshape(1, 1, 1, 2)
+        grid = frame = (image_embeddings.shape[1], image_embeddings.shape[2])
+        if origin is not None:
+            frame = (self.config.grid_size, self.config.grid_size)
+            corner = (origin * self.config.patch_size).reshape(1, 1, 1, 2)
+            prompts = prompts._replace(points=prompts.points + corner)
         return self.mask_decoder(
             image_embeddings,
             self.prompt_encoder.encode_grid(grid, frame, origin),
-            self.encode_prompts(
-                prompts._replace(points=prompts.points + corner), frame
-            ),
+            self.encode_prompts(prompts, frame),
         )
 
 

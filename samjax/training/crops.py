@@ -58,10 +58,8 @@ def embed(
     )
 
     def decode(prompts: PromptInputs) -> MaskPrediction:
-        where = () if origin is None else (origin,)
-        method = "decode" if origin is None else "decode_crop"
         prediction = model.apply(
-            {"params": params}, embeddings, prompts, *where, method=method
+            {"params": params}, embeddings, prompts, origin, method="decode"
         )
         return cast(MaskPrediction, prediction)
 

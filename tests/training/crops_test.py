@@ -104,7 +104,7 @@ def test_places_and_prompts_of_a_crop_are_encoded_as_within_the_whole(model, par
         embeddings,
         PromptInputs(points, labels),
         jnp.zeros(2, int),
-        method="decode_crop",
+        method="decode",
     )
     expected = model.apply(
         variables, embeddings, PromptInputs(points, labels), method="decode"
@@ -126,7 +126,7 @@ def test_places_and_prompts_of_a_crop_are_encoded_as_within_the_whole(model, par
         method=lambda sam, *given: sam.mask_decoder(*given),
     )
     decoded = model.apply(
-        variables, part, PromptInputs(points, labels), ORIGIN, method="decode_crop"
+        variables, part, PromptInputs(points, labels), ORIGIN, method="decode"
     )
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4), decoded, by_hand
