@@ -47,7 +47,7 @@ DECODER_PATCHES = {
     "grid positions are cell centres": (
         prompts_module.PromptEncoder,
         "encode_grid",
-        lambda self, grid: self.pe_layer(
+        lambda self, grid, *rest: self.pe_layer(
             jnp.stack(jnp.meshgrid(*(jnp.linspace(0, 1, n) for n in grid)), -1)
         ),
     ),
