@@ -21,17 +21,18 @@ PACKAGE = ROOT / "samjax"
 # What each part of samjax may import beside itself. Downward only: a line names
 # parts of lower layers, and the order of the lines is the order of the layers.
 MAY_IMPORT = {
+    "files": set(),
     "geometry": set(),
     "models": set(),
     "sharding": set(),
-    "data": {"geometry"},
+    "data": {"geometry", "files"},
     "visualize": {"geometry"},
     "checkpoints": {"models", "sharding"},
-    "inference": {"models", "geometry", "sharding", "data"},
+    "inference": {"models", "geometry", "sharding", "data", "files"},
     "compat": {"inference", "checkpoints", "models", "geometry"},
-    "training": {"models", "data", "geometry", "checkpoints", "sharding"},
+    "training": {"models", "data", "geometry", "checkpoints", "sharding", "files"},
     # A suite sees a Predictor, never params.
-    "evaluation": {"inference", "data", "geometry"},
+    "evaluation": {"inference", "data", "geometry", "files"},
     "export": {"models", "checkpoints"},
     "engine": {"inference", "data", "geometry"},
     "web": {"engine", "inference", "export", "visualize"},

@@ -8,7 +8,6 @@ first, with its score; with `--all-masks` the other two of a click as well.
 """
 
 import io
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -20,6 +19,7 @@ from PIL import Image
 
 import samjax
 from samjax import visualize
+from samjax.files import replacing
 from samjax.inference.images import read_image
 
 
@@ -125,9 +125,8 @@ def write(sheet: UInt8[np.ndarray, "h w 3"], path: Path) -> None:
     data = io.BytesIO()
     kind = "PNG" if path.suffix.lower() == ".png" else "JPEG"
     Image.fromarray(sheet).save(data, format=kind, quality=85)
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_bytes(data.getvalue())
-    os.replace(temporary, path)
+    with replacing(path) as hidden:
+        hidden.write_bytes(data.getvalue())
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 python tools/scene_sheet.py --out /tmp/sheet.png --size 256 --count 12
 """
 
-import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from jaxtyping import Bool, Float
 from PIL import Image
 
 from samjax.data.synthetic import Scene, SceneConfig, draw_scene
+from samjax.files import replacing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,9 +56,8 @@ def main(config: SheetConfig) -> None:
         for at in range(0, len(tiles), config.columns)
     ]
     sheet = Image.fromarray(np.concatenate(rows).astype(np.uint8))
-    temporary = config.out.with_name(f".{config.out.name}.tmp")
-    sheet.save(temporary, format="PNG")
-    os.replace(temporary, config.out)
+    with replacing(config.out) as hidden:
+        sheet.save(hidden, format="PNG")
     print(f"{config.out}: {config.count} scenes of {config.size} pixels")
 
 

@@ -1,13 +1,15 @@
 """Files that the command leaves: whole or not at all."""
 
 import json
-import os
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
+
+from samjax.files import replacing
 
 
 def make_folder(folder: Path) -> None:
@@ -17,34 +19,19 @@ def make_folder(folder: Path) -> None:
         OSError: It cannot be made, is a file, or takes no files.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    probe = _temporary(folder / "probe")
-    probe.touch()
-    probe.unlink()
+    tempfile.TemporaryFile(dir=folder).close()
 
 
 def write_image(path: Path, pixels: np.ndarray) -> None:
     """Writes uint8 (h, w, 3), or boolean (h, w) as black and white, to a PNG."""
-    temporary = _temporary(path)
-    try:
-        Image.fromarray(pixels).save(temporary, format="PNG")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path) as hidden:
+        Image.fromarray(pixels).save(hidden, format="PNG")
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Writes a JSON object, one line per entry of its lists."""
-    temporary = _temporary(path)
-    try:
-        temporary.write_text(_lines(content))
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _temporary(path: Path) -> Path:
-    # In the same folder, since only a rename within a file system is atomic.
-    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with replacing(path) as hidden:
+        hidden.write_text(_lines(content))
 
 
 def _lines(content: Mapping[str, Any]) -> str:

@@ -1,11 +1,12 @@
 """What an evaluation found: scores, and the numbers behind them."""
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+from samjax.files import replacing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,9 +29,8 @@ class Report:
         """Writes the report as JSON; the file is whole or not there."""
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(path.name + ".tmp")
-        temporary.write_text(json.dumps(asdict(self), indent=1) + "\n", "utf-8")
-        os.replace(temporary, path)
+        with replacing(path) as hidden:
+            hidden.write_text(json.dumps(asdict(self), indent=1) + "\n", "utf-8")
 
     @classmethod
     def load(cls, path: str | Path) -> "Report":

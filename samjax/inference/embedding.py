@@ -11,7 +11,6 @@ import dataclasses
 import hashlib
 import json
 import os
-import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ import safetensors
 import safetensors.numpy
 from jaxtyping import Array, Float
 
+from samjax.files import replacing
 from samjax.geometry.frame import Frame
 from samjax.models.sam import SamConfig
 
@@ -62,13 +62,8 @@ class ImageEmbedding:
             {"features": np.ascontiguousarray(self.features, np.float32)},
             {"samjax": json.dumps(header)},
         )
-        path = Path(path)
-        partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
-        try:
-            partial.write_bytes(content)
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
+        with replacing(path) as hidden:
+            hidden.write_bytes(content)
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> ImageEmbedding:

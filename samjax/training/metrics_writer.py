@@ -1,12 +1,13 @@
 """Scalars and pictures of a run: `metrics.jsonl`, and TensorBoard files beside it."""
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
+
+from samjax.files import replacing
 
 
 class MetricsWriter:
@@ -75,6 +76,5 @@ def _drop_later_records(path: Path, done: int) -> None:
             continue  # The half line of a run that was killed while writing it.
         if step <= done:
             kept.append(line + "\n")
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text("".join(kept), encoding="utf-8")
-    os.replace(temporary, path)
+    with replacing(path) as hidden:
+        hidden.write_text("".join(kept), encoding="utf-8")
