@@ -58,6 +58,25 @@ def boxes_from_masks(masks: Bool[np.ndarray, "k h w"]) -> Int[np.ndarray, "k 4"]
     return np.where(np.any(columns, axis=1, keepdims=True), boxes, 0)
 
 
+def box_of_occupied(
+    columns: Bool[Array, "*batch w"], rows: Bool[Array, "*batch h"]
+) -> Int[Array, "*batch 4"]:
+    """Returns boxes of the same form within compiled code.
+
+    Args:
+        columns: which columns have a pixel of the mask.
+        rows: which rows have.
+    """
+
+    def extent(occupied):
+        last = occupied.shape[-1] - 1
+        return jnp.argmax(occupied, -1), last - jnp.argmax(occupied[..., ::-1], -1)
+
+    (left, right), (top, bottom) = extent(columns), extent(rows)
+    boxes = jnp.stack([left, top, right, bottom], axis=-1).astype(jnp.int32)
+    return jnp.where(jnp.any(columns, axis=-1, keepdims=True), boxes, 0)
+
+
 class Kept(NamedTuple):
     """What non-maximal suppression kept.
 

@@ -42,12 +42,24 @@ def decode_rle(rle: Rle | Mapping[str, Any]) -> Bool[np.ndarray, "h w"]:
         ValueError: the counts are malformed or do not add up to the size.
     """
     height, width = (int(side) for side in rle["size"])
-    return counts_to_mask(_run_lengths(rle), (height, width))
+    return counts_to_mask(run_lengths(rle), (height, width))
 
 
 def rle_area(rle: Rle | Mapping[str, Any]) -> int:
     """Returns the number of pixels in a coded mask, without decoding its pixels."""
-    return int(_run_lengths(rle)[1::2].sum())
+    return int(run_lengths(rle)[1::2].sum())
+
+
+def run_lengths(rle: Rle | Mapping[str, Any]) -> Int[np.ndarray, " r"]:
+    """Returns the lengths of the runs of a coded mask, column by column, zeros first.
+
+    Raises:
+        ValueError: the counts are malformed.
+    """
+    counts = rle["counts"]
+    if isinstance(counts, (str, bytes)):
+        return text_to_counts(counts)
+    return np.asarray(counts, np.int64)
 
 
 def mask_to_counts(mask: Bool[np.ndarray, "h w"]) -> Int[np.ndarray, " r"]:
@@ -76,6 +88,44 @@ def counts_to_mask(
         )
     pixels = np.repeat(np.arange(len(counts)) % 2 == 1, counts)
     return np.ascontiguousarray(pixels.reshape(width, height).T)
+
+
+def counts_in_larger(
+    counts: Int[np.ndarray, " r"],
+    size: tuple[int, int],
+    corner: tuple[int, int],
+    larger: tuple[int, int],
+) -> Int[np.ndarray, " q"]:
+    """Puts a mask in an empty image, without looking at pixels.
+
+    Args:
+        counts: run lengths of the mask.
+        size: (h, w) of the mask.
+        corner: (top, left) of the mask in the image.
+        larger: (h, w) of the image, which holds all of the mask.
+
+    Returns:
+        Run lengths in the image.
+    """
+    (height, _), (top, left), (rows, columns) = size, corner, larger
+    ends = np.cumsum(counts)
+    first, last = (ends - counts)[1::2], ends[1::2]
+    first, last = first[first < last], last[first < last]
+    # A run that goes on in the next column is parted, since columns are longer now.
+    parts = (last - 1) // height - first // height + 1
+    run = np.repeat(np.arange(len(first)), parts)
+    part = np.arange(len(run)) - np.repeat(np.cumsum(parts) - parts, parts)
+    column = first[run] // height + part
+    begin = np.maximum(first[run], column * height)
+    length = np.minimum(last[run], (column + 1) * height) - begin
+    begin += (left + column) * rows + top - column * height
+    end = begin + length
+    # Unless they are not.
+    is_new = np.append(True, begin[1:] != end[:-1])[: len(begin)]
+    begin, end = begin[is_new], end[np.roll(is_new, -1)]
+    edges = np.stack([begin, end], axis=1).ravel()
+    inside = np.diff(np.concatenate([[0], edges, [rows * columns]]))
+    return inside[:-1] if len(edges) and end[-1] == rows * columns else inside
 
 
 def counts_to_text(counts: Int[np.ndarray, " r"]) -> str:
@@ -153,10 +203,3 @@ def mask_iou(
         )
     union = left.sum(axis=1)[:, None] + right.sum(axis=1)[None, :] - intersection
     return intersection / np.where(union > 0, union, 1.0)
-
-
-def _run_lengths(rle: Rle | Mapping[str, Any]) -> np.ndarray:
-    counts = rle["counts"]
-    if isinstance(counts, (str, bytes)):
-        return text_to_counts(counts)
-    return np.asarray(counts, np.int64)

@@ -7,7 +7,8 @@ two steps compose into one matrix per axis with at most four entries in a row, a
 model-sized image between them never exists. Rounding differs from the reference by
 about 1e-6 of the logits' range.
 
-This runs on the host, on purpose. Compiled code needs fixed shapes, and the shape here
+This runs on the host, on purpose (`stripes` is the form for compiled code, which
+everything mode needs). Compiled code needs fixed shapes, and the shape here
 is that of every new image; moving low-res logits off a device is also far cheaper than
 moving masks. The matrices are applied in small blocks of output rows that touch only
 the few input rows they depend on: about 3 ms for three masks of 1800 x 1200 on one
@@ -20,10 +21,8 @@ import functools
 from collections.abc import Iterator
 from typing import NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Bool, Float
 
 from samjax.geometry.frame import Frame
 
@@ -119,7 +118,7 @@ def mask_to_prompt(
     return (logit * (2.0 * covered - 1.0)).astype(np.float32)
 
 
-class _Band(NamedTuple):
+class Band(NamedTuple):
     """Some consecutive rows of a matrix, and the columns that are not zero."""
 
     target: slice
@@ -141,10 +140,10 @@ def _upscaled_stripes(
     _, low_height, low_width = logits.shape
     height, width = frame.original_size
     resized_height, resized_width = frame.resized_size
-    across = _upscaling_bands(
+    across = upscaling_bands(
         (low_width, frame.model_size, resized_width, width), _BLOCK
     )
-    down = _upscaling_bands(
+    down = upscaling_bands(
         (low_height, frame.model_size, resized_height, height),
         max(2, min(_BLOCK, _WIDE // width)),
     )
@@ -157,7 +156,7 @@ def _upscaled_stripes(
 
 
 @functools.lru_cache(maxsize=64)
-def _upscaling_bands(sizes: tuple[int, int, int, int], block: int) -> tuple[_Band, ...]:
+def upscaling_bands(sizes: tuple[int, int, int, int], block: int) -> tuple[Band, ...]:
     """The two bilinear steps along one axis as one banded matrix.
 
     Args:
@@ -196,92 +195,10 @@ def _bilinear_taps(source_size: int, target_size: int) -> tuple[np.ndarray, np.n
     return np.stack([near, far], axis=1), np.stack([1.0 - share, share], axis=1)
 
 
-class Blocks(NamedTuple):
-    """The way from low-res to original pixels along one axis, for compiled code.
-
-    Block b writes original pixels `b * size` to `(b + 1) * size` from low-res pixels
-    `starts[b]` to `starts[b] + width`; `upscale_in_blocks` applies it.
-
-    Attributes:
-        starts: Int "blocks", first low-res pixel that each block reads.
-        weights: Float "blocks size width".
-    """
-
-    starts: np.ndarray | Array
-    weights: np.ndarray | Array
-
-
-# A multiple of the lanes of a vector register, and of the bits of a byte.
-_BLOCK_SIZE = 16
-
-
-def upscaling_blocks(sizes: tuple[int, int, int, int], padded_size: int) -> Blocks:
-    """Arranges the two bilinear steps along one axis in blocks of one shape.
-
-    Shapes depend on `padded_size` and little else, so that images of about one size
-    share compiled code.
-
-    Args:
-        sizes: of the low-res, model, resized (cropped) and original frame.
-        padded_size: original pixels with padding, which is given zeros; a multiple
-            of 16.
-
-    Raises:
-        ValueError: `padded_size` is not.
-    """
-    low_size, original_size = sizes[0], sizes[-1]
-    if padded_size < original_size or padded_size % _BLOCK_SIZE:
-        raise ValueError(
-            f"got {padded_size=} for {original_size} pixels, expected a multiple of "
-            f"{_BLOCK_SIZE} that is no smaller"
-        )
-    bands = _upscaling_bands(sizes, _BLOCK_SIZE)
-    widest = max(band.weights.shape[1] for band in bands)
-    width = min(-(-widest // 4) * 4, low_size)
-    blocks = padded_size // _BLOCK_SIZE
-    starts = np.zeros(blocks, np.int32)
-    weights = np.zeros((blocks, _BLOCK_SIZE, width), np.float32)
-    for index, band in enumerate(bands):
-        start = min(band.source.start, low_size - width)
-        first = band.source.start - start
-        rows, columns = band.weights.shape
-        starts[index] = start
-        weights[index, :rows, first : first + columns] = band.weights
-    return Blocks(starts, weights)
-
-
-def upscale_in_blocks(
-    logits: Float[Array, "m lh lw"], down: Blocks, across: Blocks
-) -> Float[Array, "m h w"]:
-    """Brings low-res mask logits to the padded original size, within compiled code.
-
-    The same numbers as `upscale_logits`, and zeros in the padding.
-
-    Args:
-        logits: mask logits of the decoder.
-        down: from `upscaling_blocks`, for rows.
-        across: the same for columns.
-    """
-
-    def apply(blocks, lines):
-        width = blocks.weights.shape[-1]
-        read = blocks.starts[:, None] + jnp.arange(width)[None]
-        # High: a matrix unit's short passes would move the outline.
-        return jnp.einsum(
-            "brk,mbkc->mbrc",
-            blocks.weights,
-            lines[:, read],
-            precision=jax.lax.Precision.HIGHEST,
-        ).reshape(len(lines), -1, lines.shape[-1])
-
-    wide = jnp.swapaxes(apply(across, jnp.swapaxes(logits, 1, 2)), 1, 2)
-    return apply(down, wide)
-
-
 @functools.lru_cache(maxsize=64)
 def _coverage_bands(
     original_size: int, resized_size: int, model_size: int, low_size: int
-) -> tuple[_Band, ...]:
+) -> tuple[Band, ...]:
     """Row i holds the share of low-res pixel i that each original pixel covers."""
     pixels_per_cell = (model_size / low_size) * (original_size / resized_size)
     starts = np.arange(low_size) * pixels_per_cell
@@ -298,12 +215,12 @@ def _coverage_bands(
 
 def _bands(
     matrix: np.ndarray, first: np.ndarray, last: np.ndarray, block: int
-) -> tuple[_Band, ...]:
+) -> tuple[Band, ...]:
     """Cuts a matrix, zero outside columns first..last of each row, into bands."""
     bands = []
     for start in range(0, len(matrix), block):
         target = slice(start, min(start + block, len(matrix)))
         source = slice(int(first[target].min()), int(last[target].max()) + 1)
         weights = np.ascontiguousarray(matrix[target, source], np.float32)
-        bands.append(_Band(target, source, weights))
+        bands.append(Band(target, source, weights))
     return tuple(bands)

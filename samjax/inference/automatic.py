@@ -8,7 +8,6 @@ but for what lies within rounding of a threshold.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -20,11 +19,18 @@ from samjax.data.schema import Annotation
 from samjax.geometry.boxes import box_area, boxes_from_masks, nms, nms_threshold
 from samjax.geometry.frame import Frame
 from samjax.geometry.grids import crop_boxes
-from samjax.geometry.masks import counts_to_mask, counts_to_text, mask_to_counts
+from samjax.geometry.masks import (
+    counts_in_larger,
+    counts_to_mask,
+    counts_to_text,
+    mask_to_counts,
+)
+from samjax.geometry.overlaps import intersections, suppress_doubles
 from samjax.geometry.regions import fill_small_holes, remove_small_islands
-from samjax.geometry.resampling import Blocks, upscaling_blocks
+from samjax.geometry.stripes import Blocks, upscaling_blocks
 from samjax.inference.automatic_config import AutomaticConfig, Number
-from samjax.inference.candidates import Candidates, Filters, find_candidates
+from samjax.inference.candidates import Candidates, Filters, Pace, find_candidates
+from samjax.inference.embedding import ImageEmbedding
 from samjax.inference.images import ImageSource, read_image
 from samjax.inference.predictor import Predictor
 
@@ -100,6 +106,8 @@ def propose(
         proposals = suppress(proposals, scores, config.crop_nms_thresh)
     if config.min_mask_region_area > 0:
         proposals = _clean(proposals, size, config)
+    if config.mask_nms_thresh is not None:
+        proposals = _suppress_doubles(proposals, size, config.mask_nms_thresh)
     return proposals
 
 
@@ -137,17 +145,17 @@ def _propose_in_crop(
     size = (image.shape[0], image.shape[1])
     embedding = predictor.embed(image[top:bottom, left:right])
     points = grid * np.array([right - left, bottom - top])
-    asker = _Asker(predictor, embedding.features, embedding.frame, crop_box, size)
     area_limit = np.inf
     if config.max_mask_area_fraction is not None:
         area_limit = config.max_mask_area_fraction * size[0] * size[1]
     corner, proposals = [left, top, left, top], []
-    for first, found in asker.ask(points, config):
+    for first, found in _ask(predictor, embedding, points, crop_box, size, config):
         for row in range(int(found.count)):
             x, y = points[first + int(found.source[row]) // 3]
+            box, bits = np.asarray(found.boxes[row]), np.asarray(found.bits[row])
             proposal = Proposal(
-                counts=_counts_in_image(np.asarray(found.bits[row]), crop_box, size),
-                box=tuple((np.asarray(found.boxes[row]) + corner).tolist()),
+                counts=_counts_in_image(bits, box, crop_box, size),
+                box=tuple((box + corner).tolist()),
                 point=(float(x + left), float(y + top)),
                 predicted_iou=float(found.predicted_iou[row]),
                 stability=float(found.stability[row]),
@@ -158,93 +166,100 @@ def _propose_in_crop(
     return proposals
 
 
-@dataclasses.dataclass
-class _Asker:
-    """Asks one crop about points, chunk by chunk."""
+def _ask(
+    predictor: Predictor,
+    embedding: ImageEmbedding,
+    points: Float[np.ndarray, "n 2"],
+    crop_box: tuple[int, int, int, int],
+    size: tuple[int, int],
+    config: AutomaticConfig,
+) -> Iterator[tuple[int, Candidates]]:
+    """Asks about the points of a crop, chunk by chunk.
 
-    predictor: Predictor
-    features: Any
-    frame: Frame
-    crop_box: tuple[int, int, int, int]
-    size: tuple[int, int]
+    Yields:
+        The number of the chunk's first point, and what passed.
+    """
+    frame = embedding.frame
+    filters = Filters(
+        predicted_iou=np.float32(config.pred_iou_thresh),
+        stability=np.float32(config.stability_score_thresh),
+        stability_offset=np.float32(config.stability_score_offset),
+        size=np.array(frame.original_size, np.int32),
+        crop_box=np.array(crop_box, np.float32),
+        image_box=np.array([0, 0, size[1], size[0]], np.float32),
+    )
+    chunk = config.points_per_batch
+    on_cpu = jax.default_backend() == "cpu"
+    pace = CPU_PACE if on_cpu else Pace(points=chunk, drawn=chunk, masks=16)
+    down = _blocks(predictor, frame, 0, STRIPE if on_cpu else 8 * STRIPE)
+    across = _blocks(predictor, frame, 1, 16)
+    in_model = frame.points_to_model(points)
 
-    def ask(
-        self, points: Float[np.ndarray, "n 2"], config: AutomaticConfig
-    ) -> Iterator[tuple[int, Candidates]]:
-        """Yields, chunk by chunk, the number of its first point and what passed."""
-        height, width = self.size
-        filters = Filters(
-            predicted_iou=np.float32(config.pred_iou_thresh),
-            stability=np.float32(config.stability_score_thresh),
-            stability_offset=np.float32(config.stability_score_offset),
-            size=np.array(self.frame.original_size, np.int32),
-            crop_box=np.array(self.crop_box, np.float32),
-            image_box=np.array([0, 0, width, height], np.float32),
+    def start(first: int, capacity: int) -> Candidates:
+        of_chunk = np.zeros((chunk, 2), np.float32)
+        number = len(in_model[first : first + chunk])
+        of_chunk[:number] = in_model[first : first + chunk]
+        return find_candidates(
+            predictor.params,
+            embedding.features,
+            of_chunk,
+            np.arange(chunk) < number,
+            down,
+            across,
+            filters,
+            model=predictor.model,
+            capacity=capacity,
+            pace=pace,
         )
-        down, across = self._blocks(0), self._blocks(1)
-        chunk = config.points_per_batch
-        in_model = self.frame.points_to_model(points)
 
-        def start(first: int, capacity: int) -> Candidates:
-            of_chunk = np.zeros((chunk, 2), np.float32)
-            number = len(in_model[first : first + chunk])
-            of_chunk[:number] = in_model[first : first + chunk]
-            return find_candidates(
-                self.predictor.params,
-                self.features,
-                of_chunk,
-                np.arange(chunk) < number,
-                down,
-                across,
-                filters,
-                model=self.predictor.model,
-                capacity=capacity,
-                group=1 if jax.default_backend() == "cpu" else 16,
-            )
+    # The device works on the next chunk while the host reads the last.
+    capacity = chunk
+    running = start(0, capacity)
+    for first in range(0, len(points), chunk):
+        found = running
+        if first + chunk < len(points):
+            running = start(first + chunk, capacity)
+        while int(found.count) > len(found.source):
+            capacity = min(2 * len(found.source), 3 * chunk)
+            found = start(first, capacity)
+        yield first, jax.device_get(found)
 
-        # The device works on the next chunk while the host reads the last.
-        capacity = chunk
-        running = start(0, capacity)
-        for first in range(0, len(points), chunk):
-            found = running
-            if first + chunk < len(points):
-                running = start(first + chunk, capacity)
-            while int(found.count) > len(found.source):
-                capacity = min(2 * len(found.source), 3 * chunk)
-                found = start(first, capacity)
-            yield first, jax.device_get(found)
 
-    def _blocks(self, axis: int) -> Blocks:
-        frame = self.frame
-        original = frame.original_size[axis]
-        sizes = (
-            self.predictor.low_res_size,
-            frame.model_size,
-            frame.resized_size[axis],
-            original,
-        )
-        return upscaling_blocks(sizes, size_class(original))
+# What keeps two cores busy and their work in their caches.
+CPU_PACE = Pace(points=4, drawn=1, masks=1)
+STRIPE = 64
+
+
+def _blocks(predictor: Predictor, frame: Frame, axis: int, block_size: int) -> Blocks:
+    original = frame.original_size[axis]
+    sizes = (
+        predictor.low_res_size,
+        frame.model_size,
+        frame.resized_size[axis],
+        original,
+    )
+    padded = -(-size_class(original) // block_size) * block_size
+    return upscaling_blocks(sizes, padded, block_size)
 
 
 def size_class(side: int) -> int:
-    """Rounds a side up to one of few sizes, by at most an eighth above 128 pixels."""
-    step = max(16, 1 << (max(side - 1, 1).bit_length() - 4))
+    """Rounds a side up to one of few sizes, by at most an eighth above 512 pixels."""
+    step = max(64, 1 << (max(side - 1, 1).bit_length() - 4))
     return -(-side // step) * step
 
 
 def _counts_in_image(
-    bits: UInt8[np.ndarray, "w8 h8"],
+    bits: UInt8[np.ndarray, "h8 w"],
+    box: Int[np.ndarray, " 4"],
     crop_box: tuple[int, int, int, int],
     size: tuple[int, int],
 ) -> Int[np.ndarray, " r"]:
-    left, top, right, bottom = crop_box
-    columns = np.unpackbits(bits[: right - left], axis=1, count=bottom - top)
-    mask = columns.view(bool).T
-    if mask.shape != size:
-        whole = np.zeros((size[1], size[0]), bool)
-        whole[left:right, top:bottom] = mask.T
-        mask = whole.T
-    return mask_to_counts(mask)
+    """Run lengths in the image of a mask of a crop, looking at its box only."""
+    left, top, right, bottom = box.tolist()
+    of_box = np.unpackbits(bits[top // 8 : bottom // 8 + 1, left : right + 1], axis=0)
+    mask = of_box[top % 8 : top % 8 + bottom + 1 - top].view(bool)
+    corner = (crop_box[1] + top, crop_box[0] + left)
+    return counts_in_larger(mask_to_counts(mask), mask.shape, corner, size)
 
 
 def _clean(
@@ -268,6 +283,14 @@ def _clean(
         untouched.append(float(is_same))
     threshold = max(config.box_nms_thresh, config.crop_nms_thresh)
     return suppress(cleaned, untouched, threshold)
+
+
+def _suppress_doubles(
+    proposals: Sequence[Proposal], size: tuple[int, int], threshold: Number
+) -> list[Proposal]:
+    shared = intersections([proposal.counts for proposal in proposals], size)
+    scores = np.array([proposal.predicted_iou for proposal in proposals])
+    return [proposals[i] for i in suppress_doubles(shared, scores, threshold)]
 
 
 def _annotation(

@@ -46,6 +46,8 @@ class AutomaticConfig:
             SA-1B; `"uncompressed_rle"`, as numbers; `"binary_mask"`, bool (h, w).
         max_mask_area_fraction: a mask must cover less of the image than this; the
             paper's 0.95 drops masks of all there is.
+        mask_nms_thresh: of two masks that overlap more than this, in IoU of the masks
+            themselves, the one with the higher predicted IoU stays; None keeps both.
         drop_small_masks: whether a mask whose largest island is smaller than
             `min_mask_region_area` is dropped, as in the paper, or is that island, as in
             the release.
@@ -65,6 +67,7 @@ class AutomaticConfig:
     min_mask_region_area: int = 0
     output_mode: str = "coco_rle"
     max_mask_area_fraction: Number | None = None
+    mask_nms_thresh: Number | None = None
     drop_small_masks: bool = False
 
     def __post_init__(self):

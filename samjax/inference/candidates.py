@@ -2,9 +2,9 @@
 
 The inner step of automatic mask generation (SAM, appendix B). Every point is answered
 by three masks. Those that the model itself thinks little of are dropped before anything
-is brought to the image's size; the others are, a few at a time, to count how stable they
-are and where they end; what passes leaves the device as bits. So memory is that of one
-chunk of points, however many there are.
+is drawn or brought to the image's size; the others are, stripe by stripe, to count how
+stable they are and where they end; what passes leaves the device as bits. So memory is
+that of one chunk of points, however many there are.
 """
 
 from __future__ import annotations
@@ -15,11 +15,13 @@ from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int, UInt8
 
-from samjax.geometry.resampling import Blocks, upscale_in_blocks
+from samjax.geometry.boxes import box_of_occupied
+from samjax.geometry.stripes import Blocks, may_exceed, upscale_stripe
+from samjax.models.mask_decoder import Attended
 from samjax.models.prompt_encoder import FOREGROUND, NOT_A_POINT, PromptInputs
-from samjax.models.sam import MaskPrediction, Sam
+from samjax.models.sam import Sam
 
 
 class Filters(NamedTuple):
@@ -54,7 +56,7 @@ class Candidates(NamedTuple):
         predicted_iou: Float "n".
         stability: Float "n".
         boxes: Int "n 4", inclusive XYXY in the frame of the crop.
-        bits: Uint8 "n w h/8", masks column by column, first pixel in the highest bit.
+        bits: Uint8 "n h/8 w", eight rows to a byte, the uppermost in the highest bit.
     """
 
     count: Array
@@ -69,7 +71,21 @@ class Candidates(NamedTuple):
 EDGE_TOLERANCE = 20.0
 
 
-@functools.partial(jax.jit, static_argnames=("model", "capacity", "group"))
+class Pace(NamedTuple):
+    """How much is worked on at a time; static, and without influence on results.
+
+    Attributes:
+        points: that go through the transformer together.
+        drawn: of these, that are drawn together, or not at all where none is wanted.
+        masks: that are brought to the crop's size together.
+    """
+
+    points: int
+    drawn: int
+    masks: int
+
+
+@functools.partial(jax.jit, static_argnames=("model", "capacity", "pace"))
 def find_candidates(
     params: Mapping[str, Any],
     features: Float[Array, "gh gw c"],
@@ -81,7 +97,7 @@ def find_candidates(
     *,
     model: Sam,
     capacity: int,
-    group: int,
+    pace: Pace,
 ) -> Candidates:
     """Asks for the three masks of every point and keeps those that pass.
 
@@ -90,21 +106,20 @@ def find_candidates(
         features: embedding of the crop.
         points: in the model's frame.
         valid: False for points that only fill the chunk.
-        down: from `upscaling_blocks`, for rows of the crop.
+        down: from `upscaling_blocks`, for rows of the crop; a block is a stripe.
         across: the same for columns.
         filters: what must be passed.
         model: the model.
         capacity: rows of the answer.
-        group: masks that are brought to the crop's size at a time.
+        pace: how much at a time.
     """
-    logits, scores = _three_masks(params, features, points, model)
-    passes = jnp.repeat(valid, 3) & (
-        (scores > filters.predicted_iou) | (filters.predicted_iou <= 0)
+    logits, scores, passes = _three_masks(
+        params, features, points, valid, filters, model, pace
     )
     waiting = jnp.argsort(~passes, stable=True).astype(jnp.int32)
     total = jnp.sum(passes)
     # Room for a last group that is only partly filled.
-    waiting = jnp.concatenate([waiting, jnp.zeros(group, jnp.int32)])
+    waiting = jnp.concatenate([waiting, jnp.zeros(pace.masks, jnp.int32)])
     height = down.weights.shape[0] * down.weights.shape[1]
     width = across.weights.shape[0] * across.weights.shape[1]
     found = Candidates(
@@ -113,15 +128,14 @@ def find_candidates(
         predicted_iou=jnp.zeros(capacity),
         stability=jnp.zeros(capacity),
         boxes=jnp.zeros((capacity, 4), jnp.int32),
-        bits=jnp.zeros((capacity, width, height // 8), jnp.uint8),
+        bits=jnp.zeros((capacity, height // 8, width), jnp.uint8),
     )
 
     def look_at_group(i, found):
-        first = i * group
-        source = jax.lax.dynamic_slice(waiting, (first,), (group,))
-        full = upscale_in_blocks(logits[source], down, across)
-        stability, boxes, mask = _measure(full, filters)
-        keep = first + jnp.arange(group) < total
+        first = i * pace.masks
+        source = jax.lax.dynamic_slice(waiting, (first,), (pace.masks,))
+        stability, boxes, bits = _measure(logits[source], down, across, filters)
+        keep = first + jnp.arange(pace.masks) < total
         keep &= (stability >= filters.stability) | (filters.stability <= 0)
         keep &= ~_is_cut_by_crop(boxes, filters)
         # Rows that are dropped are written beyond the end, that is, nowhere.
@@ -137,55 +151,116 @@ def find_candidates(
             predicted_iou=write(found.predicted_iou, scores[source]),
             stability=write(found.stability, stability),
             boxes=write(found.boxes, boxes),
-            bits=write(found.bits, jnp.packbits(jnp.swapaxes(mask, 1, 2), axis=-1)),
+            bits=write(found.bits, bits),
         )
 
-    return jax.lax.fori_loop(0, -(-total // group), look_at_group, found)
+    return jax.lax.fori_loop(0, -(-total // pace.masks), look_at_group, found)
 
 
 def _three_masks(
-    params: Mapping[str, Any], features: Array, points: Array, model: Sam
-) -> tuple[Float[Array, "m lh lw"], Float[Array, " m"]]:
-    """Low-res logits and scores of the three masks of every point, in one list."""
-    number = len(points)
-    tokens = jnp.stack([points, jnp.zeros_like(points)], axis=1)
-    labels = jnp.broadcast_to(jnp.array([FOREGROUND, NOT_A_POINT]), (number, 2))
-    prediction = model.apply(
-        {"params": params},
-        features[None],
-        PromptInputs(tokens[None], labels[None]),
-        method="decode",
+    params: Mapping[str, Any],
+    features: Array,
+    points: Array,
+    valid: Array,
+    filters: Filters,
+    model: Sam,
+    pace: Pace,
+) -> tuple[Float[Array, "m lh lw"], Float[Array, " m"], Bool[Array, " m"]]:
+    """Low-res logits, scores, and which scores pass, of all points in one list.
+
+    Where no mask of a point passes, its logits are zeros.
+    """
+    variables = {"params": params}
+    side = 4 * features.shape[0], 4 * features.shape[1]
+
+    def draw(state):
+        logits = model.apply(variables, state, method="draw")
+        return cast(Array, logits)[0, :, 1:]
+
+    def skip(state):
+        return jnp.zeros((state.image.shape[1], 3, *side))
+
+    def answer(group):
+        points, valid = group
+        tokens = jnp.stack([points, jnp.zeros_like(points)], axis=1)
+        labels = jnp.broadcast_to(
+            jnp.array([FOREGROUND, NOT_A_POINT]), (len(points), 2)
+        )
+        prompts = PromptInputs(tokens[None], labels[None])
+        state = model.apply(variables, features[None], prompts, method="attend")
+        state = cast(Attended, state)
+        scores = state.iou_predictions[0, :, 1:]
+        passes = (scores > filters.predicted_iou) | (filters.predicted_iou <= 0)
+        passes &= valid[:, None]
+        # The axis of prompt sets is the second.
+        parts = jax.tree.map(
+            lambda array: array.reshape(-1, 1, pace.drawn, *array.shape[2:]), state
+        )
+        wanted = jnp.any(passes.reshape(-1, pace.drawn * 3), axis=1)
+        logits = jax.lax.map(
+            lambda x: jax.lax.cond(x[0], draw, skip, x[1]), (wanted, parts)
+        )
+        return logits.reshape(-1, 3, *side), scores, passes
+
+    # Points that fill the last group.
+    missing = -len(points) % pace.points
+    points = jnp.pad(points, ((0, missing), (0, 0))).reshape(-1, pace.points, 2)
+    valid = jnp.pad(valid, (0, missing)).reshape(-1, pace.points)
+    logits, scores, passes = jax.lax.map(answer, (points, valid))
+    return logits.reshape(-1, *side), scores.ravel(), passes.ravel()
+
+
+def _measure(
+    logits: Float[Array, "m lh lw"], down: Blocks, across: Blocks, filters: Filters
+) -> tuple[Float[Array, " m"], Int[Array, "m 4"], UInt8[Array, "m h8 w"]]:
+    """Stability scores, boxes and bits of masks at the crop's padded size.
+
+    Only stripes in which a logit may exceed the lowest threshold are looked at.
+    """
+    stripes, rows, _ = down.weights.shape
+    width = across.weights.shape[0] * across.weights.shape[1]
+    number = len(logits)
+    offset = filters.stability_offset
+    lowest = jnp.minimum(-jnp.abs(offset), 0.0)
+    is_needed = may_exceed(logits, down, lowest)
+    in_width = jnp.arange(width) < filters.size[1]
+
+    def look_at_stripe(index, seen):
+        higher, lower, columns, in_rows, bits = seen
+        top = index * rows
+        in_height = top + jnp.arange(rows) < filters.size[0]
+        stripe = upscale_stripe(logits, down, across, index)
+        inside = in_height[:, None] & in_width[None]
+        stripe = jnp.where(inside[None], stripe, -jnp.inf)
+        mask = stripe > 0.0
+        return (
+            higher + jnp.sum(stripe > offset, axis=(1, 2), dtype=jnp.int32),
+            lower + jnp.sum(stripe > -offset, axis=(1, 2), dtype=jnp.int32),
+            columns | jnp.any(mask, axis=1),
+            jax.lax.dynamic_update_slice(in_rows, jnp.any(mask, axis=2), (0, top)),
+            jax.lax.dynamic_update_slice(
+                bits, jnp.packbits(mask, axis=1), (0, top // 8, 0)
+            ),
+        )
+
+    def look_if_needed(index, seen):
+        return jax.lax.cond(
+            is_needed[index], lambda s: look_at_stripe(index, s), lambda s: s, seen
+        )
+
+    nothing = (
+        jnp.zeros(number, jnp.int32),
+        jnp.zeros(number, jnp.int32),
+        jnp.zeros((number, width), bool),
+        jnp.zeros((number, stripes * rows), bool),
+        jnp.zeros((number, stripes * rows // 8, width), jnp.uint8),
     )
-    logits, scores = cast(MaskPrediction, prediction)
-    return logits[0, :, 1:].reshape(-1, *logits.shape[-2:]), scores[0, :, 1:].ravel()
-
-
-def _measure(full: Float[Array, "m h w"], filters: Filters):
-    """Stability scores, boxes and masks of logits of the crop's padded size."""
-    _, height, width = full.shape
-    rows, columns = jnp.arange(height), jnp.arange(width)
-    inside = (rows[:, None] < filters.size[0]) & (columns[None] < filters.size[1])
-    full = jnp.where(inside[None], full, -jnp.inf)
-
-    def area(threshold):
-        return jnp.sum(full > threshold, axis=(1, 2), dtype=jnp.int32)
-
-    higher, lower = area(filters.stability_offset), area(-filters.stability_offset)
+    higher, lower, columns, in_rows, bits = jax.lax.fori_loop(
+        0, stripes, look_if_needed, nothing
+    )
     # 0 / 0 is NaN, as in the release, and passes no threshold.
     stability = higher.astype(jnp.float32) / lower.astype(jnp.float32)
-    mask = full > 0.0
-    in_row, in_column = jnp.any(mask, axis=2), jnp.any(mask, axis=1)
-    boxes = jnp.stack(
-        [
-            jnp.argmax(in_column, axis=1),
-            jnp.argmax(in_row, axis=1),
-            width - 1 - jnp.argmax(in_column[:, ::-1], axis=1),
-            height - 1 - jnp.argmax(in_row[:, ::-1], axis=1),
-        ],
-        axis=1,
-    )
-    boxes = jnp.where(jnp.any(in_row, axis=1, keepdims=True), boxes, 0)
-    return stability, boxes.astype(jnp.int32), mask
+    return stability, box_of_occupied(columns, in_rows), bits
 
 
 def _is_cut_by_crop(boxes: Array, filters: Filters) -> Bool[Array, " m"]:

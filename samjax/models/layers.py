@@ -14,7 +14,9 @@ ENCODER_EPSILON = 1e-6
 DECODER_EPSILON = 1e-5
 
 
-def layer_norm(epsilon: float, dtype: DTypeLike, name: str) -> nn.LayerNorm:
+def layer_norm(
+    epsilon: float, dtype: DTypeLike, name: str | None = None
+) -> nn.LayerNorm:
     """Layer normalization over channels, with its statistics in float32.
 
     In NHWC the release's `LayerNorm2d` is this same layer. The variance is taken in

@@ -6,6 +6,8 @@ one. Every mask token becomes, through its own small MLP (a hypernetwork), a lin
 classifier over the upscaled image side.
 """
 
+from __future__ import annotations
+
 from typing import NamedTuple
 
 import flax.linen as nn
@@ -36,8 +38,25 @@ class MaskPrediction(NamedTuple):
     iou_predictions: Array
 
 
+class Attended(NamedTuple):
+    """Prompts that have met the image: the scores are known, the masks not drawn yet.
+
+    Attributes:
+        mask_tokens: Float "b p m c", the output token of each mask.
+        image: Float "b p gh gw c", the image side of every prompt set.
+        iou_predictions: Float32 "b p m", as in `MaskPrediction`.
+    """
+
+    mask_tokens: Array
+    image: Array
+    iou_predictions: Array
+
+
 class MaskDecoder(nn.Module):
-    """Decodes masks from an image embedding and embedded prompts.
+    """Decodes masks from an image embedding and embedded prompts, in two steps.
+
+    `attend` is the transformer, `draw` the upscaling, which costs as much: whoever
+    wants masks of good scores only draws those.
 
     Attributes:
         channels: Channels of the image embedding and the tokens.
@@ -55,20 +74,36 @@ class MaskDecoder(nn.Module):
     mlp_dim: int
     dtype: DTypeLike = jnp.float32
 
-    @nn.compact
-    def __call__(
+    def setup(self):
+        channels, num_masks = self.channels, self.num_multimask_outputs + 1
+        normal = nn.initializers.normal(1.0)
+        self.iou_token = nn.Embed(1, channels, embedding_init=normal)
+        self.mask_tokens = nn.Embed(num_masks, channels, embedding_init=normal)
+        self.transformer = TwoWayTransformer(
+            self.depth, self.num_heads, self.mlp_dim, self.dtype
+        )
+        self.iou_prediction_head = HeadMLP((channels, channels, num_masks), jnp.float32)
+        self.output_upscaling_0 = SubpixelUpscale(channels // 4, self.dtype)
+        self.output_upscaling_1 = layer_norm(ENCODER_EPSILON, self.dtype)
+        self.output_upscaling_3 = SubpixelUpscale(channels // 8, self.dtype)
+        self.output_hypernetworks_mlps = [
+            HeadMLP((channels, channels, channels // 8), self.dtype)
+            for _ in range(num_masks)
+        ]
+
+    def attend(
         self,
         image_embeddings: Float[Array, "b gh gw c"],
         image_positions: Float[Array, "gh gw c"],
         prompts: PromptEmbeddings,
-    ) -> MaskPrediction:
-        """Predicts the masks of every prompt set of every image."""
-        batch, height, width, channels = image_embeddings.shape
+    ) -> Attended:
+        """Lets prompts and image attend to each other, and predicts the scores."""
+        batch, _, _, channels = image_embeddings.shape
         sparse, token_mask, dense = prompts
         sets, num_masks = sparse.shape[1], self.num_multimask_outputs + 1
 
         output_tokens = jnp.concatenate(
-            [self._tokens("iou_token", 1), self._tokens("mask_tokens", num_masks)]
+            [self.iou_token.embedding, self.mask_tokens.embedding]
         )
         outputs = jnp.broadcast_to(
             output_tokens[None, None], (batch, sets, num_masks + 1, channels)
@@ -78,67 +113,46 @@ class MaskDecoder(nn.Module):
         token_mask = jnp.concatenate([always, token_mask], axis=2)
 
         image = image_embeddings[:, None].astype(jnp.float32) + dense
-        tokens, image = TwoWayTransformer(
-            self.depth, self.num_heads, self.mlp_dim, self.dtype, name="transformer"
-        )(
+        tokens, attended = self.transformer(
             tokens,
             token_mask,
             image.reshape(*image.shape[:2], -1, channels),
             image_positions.reshape(-1, channels),
         )
-
-        low_res_logits = self._masks(image, tokens[:, :, 1 : 1 + num_masks])
-        iou_head = HeadMLP(
-            (channels, channels, num_masks), jnp.float32, name="iou_prediction_head"
-        )
-        return MaskPrediction(
-            low_res_logits=arrange_pixels(low_res_logits, height, width),
-            iou_predictions=iou_head(tokens[:, :, 0].astype(jnp.float32)),
+        return Attended(
+            mask_tokens=tokens[:, :, 1 : 1 + num_masks],
+            image=attended.reshape(batch, sets, *image.shape[2:]),
+            iou_predictions=self.iou_prediction_head(
+                tokens[:, :, 0].astype(jnp.float32)
+            ),
         )
 
-    def _tokens(self, name: str, number: int) -> Float[Array, "t c"]:
-        return nn.Embed(
-            number,
-            self.channels,
-            embedding_init=nn.initializers.normal(1.0),
-            name=name,
-        ).embedding
-
-    def _masks(
-        self, image: Float[Array, "b p s c"], mask_tokens: Float[Array, "b p m c"]
-    ) -> Float[Array, "b p m s i j k l"]:
-        """Upscales twice by two and classifies, pixels still grouped by position.
+    def draw(self, attended: Attended) -> Float[Array, "b p m h w"]:
+        """Upscales the image side twice by two and classifies every pixel.
 
         A transposed convolution whose stride is its kernel is a matrix product from a
         position to its 2 x 2 pixels; norms and activations act on each pixel alone, so
         pixels are put in order once, at the end, when they are few numbers.
+
+        Returns:
+            Low-res logits of all masks.
         """
-        channels = self.channels
-        features = SubpixelUpscale(
-            channels // 4, dtype=self.dtype, name="output_upscaling_0"
-        )(image)
-        features = gelu(
-            layer_norm(ENCODER_EPSILON, self.dtype, "output_upscaling_1")(features)
+        *leading, height, width, channels = attended.image.shape
+        features = self.output_upscaling_0(
+            attended.image.reshape(*leading, -1, channels)
         )
-        features = gelu(
-            SubpixelUpscale(channels // 8, dtype=self.dtype, name="output_upscaling_3")(
-                features
-            )
-        )
+        features = gelu(self.output_upscaling_1(features))
+        features = gelu(self.output_upscaling_3(features))
         classifiers = [
-            HeadMLP(
-                (channels, channels, channels // 8),
-                self.dtype,
-                name=f"output_hypernetworks_mlps_{i}",
-            )(mask_tokens[:, :, i])
-            for i in range(mask_tokens.shape[2])
+            mlp(attended.mask_tokens[:, :, i])
+            for i, mlp in enumerate(self.output_hypernetworks_mlps)
         ]
         logits = jnp.einsum(
             "bpsijklc,bpmc->bpsijklm",
             features.astype(jnp.float32),
             jnp.stack(classifiers, axis=2).astype(jnp.float32),
         )
-        return jnp.moveaxis(logits, -1, 2)
+        return arrange_pixels(jnp.moveaxis(logits, -1, 2), height, width)
 
 
 class SubpixelUpscale(nn.Module):

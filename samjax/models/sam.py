@@ -8,7 +8,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
 from samjax.models.image_encoder import ImageEncoder
-from samjax.models.mask_decoder import MaskDecoder, MaskPrediction
+from samjax.models.mask_decoder import Attended, MaskDecoder, MaskPrediction
 from samjax.models.prompt_encoder import PromptEmbeddings, PromptEncoder, PromptInputs
 
 __all__ = ["SIZES", "TINY", "VIT_B", "VIT_H", "VIT_L", "MaskPrediction", "Sam"]
@@ -159,16 +159,30 @@ class Sam(nn.Module):
             origin: The (x, y) of a part's first patch, in patches of the whole; None
                 where nothing else is there.
         """
+        attended = self.attend(image_embeddings, prompts, origin)
+        return MaskPrediction(self.draw(attended), attended.iou_predictions)
+
+    def attend(
+        self,
+        image_embeddings: Float[Array, "b gh gw c"],
+        prompts: PromptInputs,
+        origin: Int[Array, "2"] | None = None,
+    ) -> Attended:
+        """The first half of `decode`: all that the scores need."""
         grid = frame = (image_embeddings.shape[1], image_embeddings.shape[2])
         if origin is not None:
             frame = (self.config.grid_size, self.config.grid_size)
             corner = (origin * self.config.patch_size).reshape(1, 1, 1, 2)
             prompts = prompts._replace(points=prompts.points + corner)
-        return self.mask_decoder(
+        return self.mask_decoder.attend(
             image_embeddings,
             self.prompt_encoder.encode_grid(grid, frame, origin),
             self.encode_prompts(prompts, frame),
         )
+
+    def draw(self, attended: Attended) -> Float[Array, "b p m h w"]:
+        """The second half of `decode`: low-res logits of all masks."""
+        return self.mask_decoder.draw(attended)
 
 
 VIT_B = SamConfig(

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
+from samjax.geometry.boxes import box_of_occupied
 from samjax.models.prompt_encoder import (
     ABSENT,
     BACKGROUND,
@@ -125,15 +126,9 @@ def tight_box(
     masks: Bool[Array, "b k h w"],
 ) -> tuple[Int[Array, "b k 2"], Int[Array, "b k 2"], Bool[Array, "b k"]]:
     """Returns each mask's first and last pixel (x, y), and whether it has any."""
-
-    def extent(occupied):
-        last = occupied.shape[-1] - 1
-        return jnp.argmax(occupied, -1), last - jnp.argmax(occupied[..., ::-1], -1)
-
     columns, rows = jnp.any(masks, axis=-2), jnp.any(masks, axis=-1)
-    (left, right), (top, bottom) = extent(columns), extent(rows)
-    low, high = jnp.stack([left, top], -1), jnp.stack([right, bottom], -1)
-    return low, high, jnp.any(rows, axis=-1)
+    boxes = box_of_occupied(columns, rows)
+    return boxes[..., :2], boxes[..., 2:], jnp.any(rows, axis=-1)
 
 
 def _to_input(

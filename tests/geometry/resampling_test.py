@@ -1,6 +1,5 @@
 """Masks between frames: PyTorch's two steps exactly, and prompts from outside."""
 
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,10 +9,8 @@ from samjax.geometry.frame import Frame
 from samjax.geometry.masks import mask_iou
 from samjax.geometry.resampling import (
     mask_to_prompt,
-    upscale_in_blocks,
     upscale_logits,
     upscale_masks,
-    upscaling_blocks,
 )
 
 
@@ -149,29 +146,3 @@ def test_masks_of_another_size_are_refused():
     frame = Frame.fit((20, 30), 64)
     with pytest.raises(ValueError, match=r"mask of \(30, 20\).*of \(20, 30\)"):
         mask_to_prompt(np.zeros((30, 20), bool), frame, 16)
-
-
-@pytest.mark.parametrize("size", [(1, 1), (3, 700), (40, 64), (333, 217), (2250, 1500)])
-def test_blocks_for_compiled_code_give_the_same_logits(size, rng):
-    frame = Frame.fit(size, 256)
-    logits = rng.standard_normal((2, 64, 64)).astype(np.float32)
-    padded = [-(-side // 48) * 48 for side in size]
-    down, across = (
-        upscaling_blocks((64, 256, frame.resized_size[axis], size[axis]), padded[axis])
-        for axis in (0, 1)
-    )
-    full = np.asarray(upscale_in_blocks(jnp.asarray(logits), down, across))
-    height, width = size
-    np.testing.assert_allclose(
-        full[:, :height, :width], upscale_logits(logits, frame), atol=1e-5
-    )
-    assert full.shape[1:] == tuple(padded)
-    assert not full[:, height:].any() and not full[:, :, width:].any()
-    # Large images read few low-res pixels a block.
-    assert down.weights.shape[-1] <= 8 or size[0] < 500
-
-
-def test_blocks_of_an_unfit_size_are_refused():
-    for padded_size in (90, 100):
-        with pytest.raises(ValueError, match="multiple of 16"):
-            upscaling_blocks((64, 256, 256, 100), padded_size)
