@@ -27,6 +27,7 @@ MAY_IMPORT = {
     "sharding": set(),
     "data": {"geometry", "files"},
     "visualize": {"geometry"},
+    "report": {"data"},
     "checkpoints": {"models", "sharding"},
     "inference": {"models", "geometry", "sharding", "data", "files"},
     "compat": {"inference", "checkpoints", "models", "geometry"},

@@ -1,0 +1,241 @@
+"""A page about a run over a folder of images: a single HTML file that needs nothing else.
+
+Pictures are in it as JPEG, histograms as SVG, the style as a style sheet. There are no
+scripts, and the page forbids them and the network, whatever a file is called.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+from collections.abc import Iterable, Mapping
+from urllib.parse import quote
+
+import numpy as np
+from PIL import Image
+
+from samjax.report.histograms import Tally, histogram, how_many
+from samjax.report.style import STYLE
+from samjax.report.summary import ImageSummary
+
+PICTURE_SIDE = 480
+MASKS, IMAGES = ("mask", "masks"), ("image", "images")
+DEPTHS = (
+    ("whole", "wholes"),
+    ("part", "parts"),
+    ("subpart", "subparts"),
+    ("deeper", "deeper"),
+)
+
+
+def render_report(
+    title: str,
+    facts: Mapping[str, str],
+    images: Iterable[ImageSummary],
+    skipped: Mapping[str, str],
+    *,
+    max_pictures: int = 60,
+) -> str:
+    """Renders the page.
+
+    Images are taken one at a time and let go, so that memory holds no more than one of
+    them and the page. `facts` and `skipped` are read after the last image: what makes
+    the images may fill them on its way. The same input gives the same page.
+
+    Args:
+        title: heading of the page.
+        facts: what was run and how it went, text by label.
+        images: a summary of each image.
+        skipped: why an image could not be used, by its name.
+        max_pictures: how many images are shown; the others count in the histograms,
+            and the page says how many there are. Pictures of those are not needed.
+
+    Returns:
+        HTML, to be written as UTF-8.
+
+    Raises:
+        ValueError: `max_pictures` is negative.
+    """
+    if max_pictures < 0:
+        raise ValueError(f"got {max_pictures=}, expected 0 or more")
+    totals, cards = _Totals(), []
+    for image in images:
+        totals.add(image)
+        if len(cards) < max_pictures:
+            cards.append(_card(image))
+        # Or the loop's variable would hold the picture while the next one is made.
+        del image
+    body = [
+        f"<header><h1>{_text(title)}</h1>{_facts(facts)}</header>",
+        _histograms(totals),
+        _skipped(skipped),
+        _contact_sheet(cards, totals.per_image.total),
+    ]
+    return (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        '<meta name="color-scheme" content="light dark">\n'
+        '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; '
+        "img-src data:; style-src 'unsafe-inline'\">\n"
+        f"<title>{_text(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
+        + "\n".join(part for part in body if part)
+        + "\n</body>\n</html>\n"
+    )
+
+
+class _Totals:
+    """What is counted over all images."""
+
+    def __init__(self):
+        self.relative_size, self.predicted_iou = Tally(), Tally()
+        self.stability, self.per_image = Tally(), Tally(whole_numbers=True)
+        self.depths = np.zeros(len(DEPTHS), np.int64)
+
+    def add(self, image: ImageSummary) -> None:
+        pixels = image.size[0] * image.size[1]
+        self.relative_size.add(np.sqrt(image.areas / pixels))
+        self.predicted_iou.add(image.predicted_iou)
+        self.stability.add(image.stability)
+        self.per_image.add(np.array([len(image.areas)]))
+        if image.depths is not None:
+            depths = np.minimum(image.depths, len(DEPTHS) - 1)
+            self.depths += np.bincount(depths, minlength=len(DEPTHS))
+
+
+def _facts(facts: Mapping[str, str]) -> str:
+    pairs = []
+    for label, text in facts.items():
+        # A line of its own for what does not fit a column.
+        kind = "long" if len(text) > 24 else "short"
+        pairs.append(
+            f'<div class="{kind}"><dt>{_text(label)}</dt><dd>{_text(text)}</dd></div>'
+        )
+    return f"<dl>{''.join(pairs)}</dl>" if pairs else ""
+
+
+def _histograms(totals: _Totals) -> str:
+    masks, images = totals.relative_size.total, totals.per_image.total
+    per_mask = [
+        ("Relative mask size", "√(mask area / image area)", totals.relative_size),
+        ("Predicted IoU", "IoU, the model's estimate", totals.predicted_iou),
+        ("Stability score", "IoU between a low and a high threshold", totals.stability),
+    ]
+    figures = [
+        _figure(
+            heading,
+            f"median {tally.median:.2f}" if masks else "",
+            histogram(tally, label=label, counted=MASKS),
+        )
+        for heading, label, tally in per_mask
+    ]
+    counts = totals.per_image
+    figures.append(
+        _figure(
+            "Masks per image",
+            f"median {counts.median:,.0f}" if images else "",
+            histogram(counts, label="masks", counted=IMAGES),
+        )
+    )
+    return (
+        f"<section><h2>Masks</h2><p>{how_many(masks, MASKS)} in "
+        f"{how_many(images, IMAGES)}{_depths(totals)}</p>"
+        f'<div class="figures">{"".join(figures)}</div></section>'
+    )
+
+
+def _depths(totals: _Totals) -> str:
+    known = int(totals.depths.sum())
+    if not known:
+        return ""
+    counts = ", ".join(
+        how_many(count, names)
+        for count, names in zip(totals.depths.tolist(), DEPTHS, strict=True)
+        if count or names[0] != "deeper"
+    )
+    only = "" if known == totals.relative_size.total else f"of {known:,} of them, "
+    return f"; {only}{counts}"
+
+
+def _figure(heading: str, note: str, chart: str) -> str:
+    return (
+        f"<figure><figcaption><b>{heading}</b> <span>{note}</span></figcaption>"
+        f"{chart}</figure>"
+    )
+
+
+def _skipped(skipped: Mapping[str, str]) -> str:
+    if not skipped:
+        return ""
+    rows = "".join(
+        f'<tr><th scope="row">{_text(name)}</th><td>{_text(reason)}</td></tr>'
+        for name, reason in skipped.items()
+    )
+    # A long list would stand between the histograms and the pictures.
+    unfolded = " open" if len(skipped) <= 12 else ""
+    return (
+        f"<section><h2>Skipped</h2><details{unfolded}><summary>"
+        f"{how_many(len(skipped), IMAGES)}</summary><table>{rows}</table></details>"
+        "</section>"
+    )
+
+
+def _contact_sheet(cards: list[str], images: int) -> str:
+    if not cards:
+        return ""
+    left_out = images - len(cards)
+    note = (
+        f"the first {len(cards):,} of {images:,}; {left_out:,} more not shown"
+        if left_out
+        else how_many(images, IMAGES)
+    )
+    return (
+        f'<section><h2>Images</h2><p>{note}</p><ul class="sheet">\n'
+        + "\n".join(cards)
+        + "\n</ul></section>"
+    )
+
+
+def _card(image: ImageSummary) -> str:
+    height, width = image.size
+    masks = how_many(len(image.areas), MASKS).replace(" ", "&nbsp;")
+    lines = [f"{width:,}&nbsp;×&nbsp;{height:,} · {masks}"]
+    if image.links:
+        links = (
+            f'<a href="{_address(path)}">{_text(label)}</a>'
+            for label, path in image.links.items()
+        )
+        lines.append(" · ".join(links))
+    return (
+        f'<li><div class="picture">{_picture(image)}</div><h3>{_text(image.name)}</h3>'
+        f"<p>{'<br>'.join(lines)}</p></li>"
+    )
+
+
+def _picture(image: ImageSummary) -> str:
+    if image.thumbnail is None:
+        return "no picture"
+    picture = Image.fromarray(image.thumbnail)
+    picture.thumbnail((PICTURE_SIDE, PICTURE_SIDE), Image.Resampling.LANCZOS)
+    data = io.BytesIO()
+    picture.save(data, format="JPEG", quality=85)
+    return (
+        f'<img src="data:image/jpeg;base64,{base64.b64encode(data.getvalue()).decode()}"'
+        f' width="{picture.width}" height="{picture.height}" '
+        f'alt="{_text(image.name)}">'
+    )
+
+
+def _text(text: str) -> str:
+    """Text as HTML. Bytes of a file's name that are no text show as escapes."""
+    return html.escape(text.encode("utf-8", "backslashreplace").decode())
+
+
+def _address(path: str) -> str:
+    """A relative path as a URL that no browser takes for anything else."""
+    try:
+        # As the operating system has the bytes of a name that are no text.
+        data = path.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        data = path.encode("utf-8", "replace")
+    return html.escape("./" + quote(data))
