@@ -8,10 +8,7 @@ import numpy as np
 from jaxtyping import Bool
 from PIL import Image, ImageOps
 
-SUFFIXES = frozenset(
-    {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
-)
-"""What counts as a photo in a folder; a file that is named itself may have any suffix."""
+from samjax.data.images import SUFFIXES
 
 
 def find_photos(paths: Sequence[Path]) -> list[Path]:

@@ -11,7 +11,7 @@ class labels.
 import json
 import math
 from collections.abc import Mapping
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 from samjax.geometry.masks import Rle
 
@@ -28,6 +28,8 @@ class Annotation(TypedDict):
         crop_box: x, y, width, height of the crop that the mask was made in.
         id: Number of the mask, unique in its dataset.
         stability_score: IoU of the mask with itself at a lower and a higher threshold.
+        parent: Not in SA-1B: id of the smallest mask that contains it, None for none.
+        depth: Not in SA-1B: 0 for a whole, 1 for a part of it, 2 for a subpart.
     """
 
     bbox: list[float]
@@ -38,6 +40,8 @@ class Annotation(TypedDict):
     crop_box: list[float]
     id: int
     stability_score: float
+    parent: NotRequired[int | None]
+    depth: NotRequired[int]
 
 
 class ImageInfo(TypedDict):

@@ -17,15 +17,16 @@ are in the pixels of the upright image.
 
 from __future__ import annotations
 
+import io
 import os
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
-ImageSource = np.ndarray | Image.Image | str | os.PathLike
-"""An image in memory, or the path of a file."""
+ImageSource = np.ndarray | Image.Image | bytes | str | os.PathLike
+"""An image in memory, the bytes of a file, or its path."""
 
 
 def read_image(source: ImageSource) -> UInt8[np.ndarray, "h w 3"]:
@@ -36,7 +37,8 @@ def read_image(source: ImageSource) -> UInt8[np.ndarray, "h w 3"]:
     checked before anything is decoded.
 
     Args:
-        source: an array, a Pillow image, or the path of a file that Pillow reads.
+        source: an array, a Pillow image, or the bytes or the path of a file that Pillow
+            reads.
 
     Raises:
         ValueError: the image has a shape, type or size that cannot be used.
@@ -44,35 +46,43 @@ def read_image(source: ImageSource) -> UInt8[np.ndarray, "h w 3"]:
     """
     if isinstance(source, Image.Image):
         return _from_pillow(source)
+    if isinstance(source, bytes):
+        return _from_file(io.BytesIO(source), "the bytes of a file")
     if isinstance(source, str | os.PathLike):
-        return _from_file(Path(source))
+        return _from_file(Path(source), str(source))
     return _from_array(np.asarray(source))
 
 
-def _from_file(path: Path) -> np.ndarray:
+def _from_file(file: Path | io.BytesIO, name: str) -> np.ndarray:
     try:
-        with Image.open(path) as image:
-            _check_pixels(image, path)
+        with Image.open(file) as image:
+            _check_pixels(image, name)
             return _from_pillow(image)
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         raise ValueError(
-            f"got {path}: {error} Set PIL.Image.MAX_IMAGE_PIXELS to allow it"
+            f"got {name}: {error} Set PIL.Image.MAX_IMAGE_PIXELS to allow it"
         ) from error
     except FileNotFoundError:
         raise
+    except UnidentifiedImageError as error:
+        # Its own words name the object in memory.
+        raise ValueError(
+            f"got {name}, which is no image that Pillow knows: expected a JPEG, PNG, "
+            "TIFF or another format that it reads"
+        ) from error
     except (OSError, SyntaxError) as error:
         # Pillow's own words for a damaged file: OSError, or SyntaxError for PNG.
         raise ValueError(
-            f"got {path}, which cannot be read as an image ({error}): "
+            f"got {name}, which cannot be read as an image ({error}): "
             "expected a whole JPEG, PNG, TIFF or another format that Pillow reads"
         ) from error
 
 
-def _check_pixels(image: Image.Image, path: Path) -> None:
+def _check_pixels(image: Image.Image, name: str) -> None:
     bound = Image.MAX_IMAGE_PIXELS
     if bound is not None and image.width * image.height > bound:
         raise ValueError(
-            f"got {path} of {image.width} x {image.height} pixels, expected at most "
+            f"got {name} of {image.width} x {image.height} pixels, expected at most "
             f"{bound} pixels in all: set PIL.Image.MAX_IMAGE_PIXELS to allow it"
         )
 

@@ -1,0 +1,328 @@
+"""COCO's JSON: one file for many images, masks as run lengths or polygons.
+
+Two conventions differ from a record's. COCO's boxes count pixels: a mask of one pixel
+has width 1, where SA-1B has 0. Annotations are numbered through the whole file, from 1
+on, because pycocotools takes a match with number 0 for none.
+
+SA-1B's own fields (`predicted_iou`, `stability_score`, `point_coords`, `crop_box`), and
+`parent` and `depth` where a record has them, stay as extra keys, which other readers
+pass over.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal, TextIO
+
+from samjax.data.formats.annotations import (
+    bare_annotation,
+    box_of_counts,
+    columns_of_counts,
+    counts_of,
+)
+from samjax.data.formats.coco_masks import are_numbers, is_number, read_mask
+from samjax.data.formats.guards import (
+    Problems,
+    check_file_name,
+    check_size,
+    raise_problem,
+)
+from samjax.data.schema import Annotation, ImageInfo, Record
+from samjax.files import replacing
+from samjax.geometry.polygons import mask_to_polygons
+
+
+def write_coco(
+    path: str | os.PathLike,
+    records: Iterable[Record],
+    *,
+    segmentation: Literal["rle", "polygons"] = "rle",
+    tolerance: float = 0.0,
+    category: str = "object",
+    info: Mapping[str, Any] | None = None,
+) -> None:
+    """Writes records to one COCO file, image by image; it is whole or not there.
+
+    Memory holds one record, and a line for each image. Annotations get new numbers.
+
+    Args:
+        path: of the JSON file.
+        records: the images and their masks, in the order they are to have.
+        segmentation: run lengths, or polygons, which need OpenCV. Polygons have no form
+            for an empty mask, which stays run lengths.
+        tolerance: of polygons, in pixels, as `geometry.polygons.mask_to_polygons` has
+            it; 0 is exact.
+        category: name of the one category, which has number 1.
+        info: COCO's `info`.
+
+    Raises:
+        ValueError: two images have one number, an image's name leads out of its folder,
+            a mask is damaged, a parent is of another image, or a number is not finite.
+        ImportError: polygons are asked for, and OpenCV is missing.
+        OSError: the file cannot be written.
+    """
+    if segmentation not in ("rle", "polygons"):
+        raise ValueError(f"got {segmentation=}, expected 'rle' or 'polygons'")
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    kind = {"id": 1, "name": category, "supercategory": category}
+    with (
+        replacing(path) as hidden,
+        hidden.open("w", encoding="utf-8", newline="\n") as file,
+    ):
+        file.write(f'{{"info":{_json(info or {})},\n"licenses":[],\n')
+        file.write(f'"categories":[{_json(kind)}],\n"annotations":[')
+        used = tolerance if segmentation == "polygons" else None
+        images = _write_annotations(file, records, used)
+        file.write('\n],\n"images":[\n' + ",\n".join(images) + "\n]}\n")
+
+
+def read_coco(
+    path: str | os.PathLike, *, crowds: bool = False, problems: Problems = raise_problem
+) -> Iterator[Record]:
+    """Reads a COCO file, of this module or of others, image by image in its order.
+
+    Masks may be polygons, run lengths or their text. Polygons are filled as pycocotools
+    fills them. Box and area are the mask's own, so that they are SA-1B's whatever the
+    file has; fields of SA-1B that the file lacks are those of
+    `annotations.bare_annotation`. Categories are not kept: records have none. The file
+    is one JSON value, so memory holds its text and content, but no masks.
+
+    Args:
+        path: of the JSON file.
+        crowds: whether masks that cover many objects at once (`iscrowd`) are wanted.
+        problems: is called with the error of every image and annotation that is left
+            out; the default raises it.
+
+    Yields:
+        A record for every image, also for those without annotations. `file_name` may
+        have a folder, if the file has; it never leads upwards. Where it is missing (as
+        in LVIS) it is the last part of `coco_url`.
+
+    Raises:
+        ValueError: the file is not COCO's, or as for `problems`.
+        OSError: the file cannot be read.
+    """
+    content = _content(Path(path))
+    images = {}
+    for entry in content["images"]:
+        try:
+            image = _image(entry, path)
+            if image["image_id"] in images:
+                raise ValueError(
+                    f"{path}: image {image['image_id']} comes a second time, expected "
+                    "a number of its own"
+                )
+        except ValueError as error:
+            problems(error)
+        else:
+            images[image["image_id"]] = image
+    of_image: dict[int, list[Any]] = {number: [] for number in images}
+    for entry in content.pop("annotations", []):
+        number = entry.get("image_id") if isinstance(entry, Mapping) else None
+        if type(number) is not int or number not in of_image:
+            problems(
+                ValueError(
+                    f"{path}: got an annotation of image {ascii(number)[:40]}, "
+                    "expected the number of one of the images"
+                )
+            )
+        elif crowds or not entry.get("iscrowd"):
+            of_image[number].append(entry)
+    numbers: set[int] = set()
+    for number, image in images.items():
+        annotations = []
+        # Taken out, so that what was read makes room.
+        for entry in of_image.pop(number):
+            try:
+                annotation = _annotation(entry, image, path)
+                if annotation["id"] in numbers:
+                    raise ValueError(
+                        f"{path}: annotation {annotation['id']} of image {number} has "
+                        "the id of another, expected one of its own"
+                    )
+            except ValueError as error:
+                problems(error)
+                continue
+            numbers.add(annotation["id"])
+            annotations.append(annotation)
+        yield Record(image=image, annotations=annotations)
+
+
+def _write_annotations(
+    file: TextIO, records: Iterable[Record], tolerance: float | None
+) -> list[str]:
+    """Writes the annotations of all records, and returns the lines of their images."""
+    images: list[str] = []
+    image_ids: set[int] = set()
+    number = 0
+    for record in records:
+        image = record["image"]
+        if image["image_id"] in image_ids:
+            raise ValueError(
+                f"got a second image with image_id {image['image_id']}, expected a "
+                "number of its own for each image: number them anew"
+            )
+        image_ids.add(image["image_id"])
+        _check_path(image["file_name"], f"image {image['image_id']}")
+        images.append(
+            _json(
+                {
+                    "id": image["image_id"],
+                    "width": image["width"],
+                    "height": image["height"],
+                    "file_name": image["file_name"],
+                }
+            )
+        )
+        own = record["annotations"]
+        numbers = {one["id"]: number + i for i, one in enumerate(own, start=1)}
+        for annotation in own:
+            number += 1
+            entry = _entry(annotation, image, number, tolerance)
+            entry |= _place_in_tree(annotation, numbers)
+            file.write((",\n" if number > 1 else "\n") + _json(entry))
+    return images
+
+
+def _entry(
+    annotation: Annotation, image: ImageInfo, number: int, tolerance: float | None
+) -> dict[str, Any]:
+    counts = counts_of(annotation, image)
+    area = int(counts[1::2].sum())
+    x, y, width, height = box_of_counts(counts, image["height"])
+    if area:
+        width, height = width + 1, height + 1
+    coded: Any = annotation["segmentation"]
+    if tolerance is not None and area:
+        left, columns = columns_of_counts(counts, image["height"])
+        polygons = mask_to_polygons(columns.T, tolerance=tolerance)
+        # Corners of pixels are whole numbers, and shorter as such.
+        coded = [
+            (polygon.astype(int) + [left, 0]).reshape(-1).tolist()
+            for polygon in polygons
+        ]
+    return {
+        "id": number,
+        "image_id": image["image_id"],
+        "category_id": 1,
+        "iscrowd": 0,
+        "area": area,
+        "bbox": [x, y, width, height],
+        "segmentation": coded,
+        "predicted_iou": annotation["predicted_iou"],
+        "stability_score": annotation["stability_score"],
+        "point_coords": annotation["point_coords"],
+        "crop_box": annotation["crop_box"],
+    }
+
+
+def _place_in_tree(
+    annotation: Annotation, numbers: Mapping[int, int]
+) -> dict[str, int | None]:
+    """The fields `parent` and `depth`, if there, with the parent's new number."""
+    place: dict[str, int | None] = {}
+    if "parent" in annotation:
+        parent = annotation["parent"]
+        if parent is not None and parent not in numbers:
+            raise ValueError(
+                f"annotation {annotation['id']}: got the parent {parent}, expected an "
+                "annotation of the same image, or None: the parent was left out"
+            )
+        place["parent"] = None if parent is None else numbers[parent]
+    if "depth" in annotation:
+        place["depth"] = annotation["depth"]
+    return place
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, allow_nan=False, separators=(",", ":"))
+
+
+def _content(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: not JSON: {error}") from error
+    is_coco = (
+        isinstance(content, dict)
+        and isinstance(content.get("images"), list)
+        and isinstance(content.get("annotations", []), list)
+    )
+    if not is_coco:
+        raise ValueError(
+            f"{path}: got JSON of another kind, expected an object with the lists "
+            "images and annotations, as COCO's instances_*.json: files of results have "
+            "no images"
+        )
+    return content
+
+
+def _image(entry: Any, path: str | os.PathLike) -> ImageInfo:
+    number = entry.get("id") if isinstance(entry, Mapping) else None
+    if type(number) is not int:
+        raise ValueError(
+            f"{path}: got an image with the id {ascii(number)[:40]}, expected an "
+            "integer"
+        )
+    place = f"{path}: image {number}"
+    height, width = check_size(entry.get("height"), entry.get("width"), place)
+    name = entry.get("file_name")
+    if name is None and isinstance(entry.get("coco_url"), str):
+        name = entry["coco_url"].rpartition("/")[2]
+    return ImageInfo(
+        image_id=number,
+        width=width,
+        height=height,
+        file_name=_check_path(name, place),
+    )
+
+
+def _check_path(name: Any, place: str) -> str:
+    """Returns a name, perhaps with folders, that does not lead out of its folder."""
+    parts = name.split("/") if isinstance(name, str) else [name]
+    for part in parts:
+        check_file_name(part, place)
+    return name
+
+
+def _annotation(
+    entry: Mapping[str, Any], image: ImageInfo, path: str | os.PathLike
+) -> Annotation:
+    number = entry.get("id")
+    if type(number) is not int:
+        raise ValueError(
+            f"{path}: got an annotation of image {image['image_id']} with the id "
+            f"{ascii(number)[:40]}, expected an integer"
+        )
+    place = f"{path}: annotation {number} of image {image['image_id']}"
+    size = image["height"], image["width"]
+    counts, text = read_mask(entry.get("segmentation"), size, place)
+    annotation = bare_annotation(counts, size, number)
+    if text is not None:
+        annotation["segmentation"]["counts"] = text
+    extras = {
+        "predicted_iou": ("a finite number", is_number),
+        "stability_score": ("a finite number", is_number),
+        "crop_box": ("four numbers", lambda value: are_numbers(value, 4)),
+        "point_coords": ("a list of points", _are_points),
+        "parent": ("the number of an annotation", lambda value: type(value) is int),
+        "depth": ("an integer", lambda value: type(value) is int),
+    }
+    if "parent" in entry:
+        annotation["parent"] = None
+    for name, (expected, holds) in extras.items():
+        if entry.get(name) is None:
+            continue
+        if not holds(entry[name]):
+            got = ascii(entry[name])[:40]
+            raise ValueError(f"{place}: got {name} {got}, expected {expected}")
+        annotation[name] = entry[name]
+    return annotation
+
+
+def _are_points(value: Any) -> bool:
+    return isinstance(value, list) and all(are_numbers(point, 2) for point in value)

@@ -1,0 +1,103 @@
+"""Guards against what foreign files hold, and where readers report it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
+
+from samjax.data.schema import Record
+
+Problems = Callable[[ValueError], None]
+"""Is called with what a reader had to leave out; may raise it."""
+
+# COCO counts pixels in 32 bits; more than this is a damaged header.
+_MOST_PIXELS = 1 << 31
+
+# File systems allow 255; endings and the temporary name of a file take their share.
+_LONGEST_NAME = 220
+
+
+def raise_problem(problem: ValueError) -> None:
+    """Raises what it is given: readers stop at the first problem unless told."""
+    raise problem
+
+
+def check_file_name(name: Any, place: str) -> str:
+    """Returns a file's name if it stays in whatever folder it is put in.
+
+    Args:
+        name: what a file or a caller says that another file is called.
+        place: whose name it is, for the error.
+
+    Raises:
+        ValueError: it is no plain name: it has a folder, is hidden, or no file can be
+            called so.
+    """
+    if isinstance(name, str) and _is_plain(name):
+        return name
+    raise ValueError(
+        f"{place}: got the file name {_shown(name)}, expected a plain one: no folder, "
+        f"no leading dot, no control characters, at most {_LONGEST_NAME} bytes of "
+        "UTF-8. Rename the file, and its entry"
+    )
+
+
+def record_stem(record: Record) -> str:
+    """Returns the name of a record's image without its ending, safe in a path.
+
+    Raises:
+        ValueError: the image's name is not plain.
+    """
+    image = record["image"]
+    place = f"image {image['image_id']}"
+    return PurePosixPath(check_file_name(image["file_name"], place)).stem
+
+
+def check_size(height: Any, width: Any, place: str) -> tuple[int, int]:
+    """Returns the size (h, w) of an image if there can be such an image.
+
+    Raises:
+        ValueError: the sides are not positive integers, or too large.
+    """
+    sides = (height, width)
+    if all(type(side) is int and side > 0 for side in sides) and (
+        height * width < _MOST_PIXELS
+    ):
+        return height, width
+    raise ValueError(
+        f"{place}: got height {_shown(height)} and width {_shown(width)}, expected "
+        "positive integers of fewer than 2**31 pixels together"
+    )
+
+
+def read_bounded(path: Path, limit: int) -> bytes:
+    """Reads a file that has at most `limit` bytes.
+
+    Raises:
+        ValueError: it has more.
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        content = file.read(limit + 1)
+    if len(content) > limit:
+        raise ValueError(
+            f"{path}: got more than {limit} bytes, expected at most that many: this is "
+            "no such file, or it is damaged"
+        )
+    return content
+
+
+def _is_plain(name: str) -> bool:
+    # Windows' rules for what a folder is include those of all other systems.
+    if PureWindowsPath(name).name != name or name.startswith("."):
+        return False
+    try:
+        length = len(name.encode())
+    except UnicodeEncodeError:
+        return False
+    return 0 < length <= _LONGEST_NAME and min(name) >= " "
+
+
+def _shown(value: Any) -> str:
+    return ascii(value)[:80]

@@ -1,0 +1,280 @@
+"""SA-1B's files: a JSON file per image, and tar shards of images and their JSON.
+
+A shard is a plain tar, not compressed, with the members `./sa_1.jpg` and `./sa_1.json`
+of every image. Headers carry no time and no owner, so that equal records give equal
+shards.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import tarfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO
+
+from samjax.data.formats.guards import (
+    Problems,
+    check_file_name,
+    raise_problem,
+    read_bounded,
+    record_stem,
+)
+from samjax.data.images import SUFFIXES
+from samjax.data.schema import Record, record_from_json, record_to_json
+from samjax.files import replacing
+
+# Far above what SA-1B has (1 MB of JSON, 10 MB of image): a bound on what one damaged
+# length can make a reader load.
+_LONGEST_JSON = 1 << 26
+_LONGEST_IMAGE = 1 << 28
+
+
+def write_record(folder: str | os.PathLike, record: Record) -> Path:
+    """Writes a record to `folder` under the name of its image, ending in `.json`.
+
+    Returns:
+        The file's path.
+
+    Raises:
+        ValueError: the image's name is not plain, or a number is not finite.
+        OSError: the file cannot be written.
+    """
+    path = Path(folder) / f"{record_stem(record)}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as hidden:
+        hidden.write_bytes(record_to_json(record).encode())
+    return path
+
+
+def read_folder(
+    folder: str | os.PathLike, *, problems: Problems = raise_problem
+) -> Iterator[tuple[Path | None, Record]]:
+    """Reads the records of a folder, sorted by the names of their files.
+
+    Args:
+        folder: with one JSON file per image. Hidden files and folders in it are passed
+            over.
+        problems: is called with the error of every record that is left out; the
+            default raises it.
+
+    Yields:
+        The path of the record's image, None if it is not in the folder, and the record.
+
+    Raises:
+        ValueError: a file is not a record, or its image's name leads out of the folder.
+        OSError: the folder or a file in it cannot be read.
+    """
+    folder = Path(folder)
+    for name in sorted(os.listdir(folder)):
+        if name.startswith(".") or not name.endswith(".json"):
+            continue
+        path = folder / name
+        if path.is_dir():
+            continue
+        try:
+            record = _parsed(read_bounded(path, _LONGEST_JSON), str(path))
+        except ValueError as error:
+            problems(error)
+            continue
+        image = folder / record["image"]["file_name"]
+        yield (image if image.is_file() else None), record
+
+
+def write_shard(
+    path: str | os.PathLike, items: Iterable[tuple[str, bytes, Record]]
+) -> None:
+    """Writes a shard, image by image in the order given; it is whole or not there.
+
+    Args:
+        path: of the tar.
+        items: name of the image (the record's `file_name`), the bytes of its file, and
+            its record.
+
+    Raises:
+        ValueError: a name is not plain, is not the record's, has not the ending of an
+            image or comes twice; or a file is larger than readers take.
+        OSError: the tar cannot be written.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    written: set[str] = set()
+    # GNU's form has plain headers for names in UTF-8, as SA-1B's own shards.
+    with (
+        replacing(path) as hidden,
+        tarfile.open(
+            hidden, "w", format=tarfile.GNU_FORMAT, encoding="utf-8", errors="strict"
+        ) as tar,
+    ):
+        for name, image, record in items:
+            stem = _checked_stem(name, record)
+            if stem in written:
+                raise ValueError(
+                    f"got a second image named {stem} for {path}, expected every name "
+                    "once: rename one of the two"
+                )
+            written.add(stem)
+            text = record_to_json(record).encode()
+            _add(tar, name, image, _LONGEST_IMAGE)
+            _add(tar, f"{stem}.json", text, _LONGEST_JSON)
+
+
+def read_shard(
+    path: str | os.PathLike, *, problems: Problems = raise_problem
+) -> Iterator[tuple[str, bytes, Record]]:
+    """Reads a shard, image by image in the order of the tar.
+
+    Image and JSON belong together by their name, wherever in the tar they stand; a
+    leading `./` is passed over, as are folders, hidden members, and those that are
+    neither. Headers are read first, so that memory holds one image at a time.
+
+    Args:
+        path: of a tar that is not compressed.
+        problems: is called with the error of everything that is left out: members that
+            are damaged, without their other half, too large or oddly named, and the end
+            of a tar that is cut off. The default raises it.
+
+    Yields:
+        The image's name, the bytes of its file, and its record.
+
+    Raises:
+        ValueError: as for `problems`.
+        OSError: the file cannot be read.
+    """
+    with Path(path).open("rb") as file:
+        pairs = _pairs(file, str(path), problems)
+        for stem, (image, json) in pairs.items():
+            if image is None or json is None:
+                missing, there = ("image", json) if json else ("JSON", image)
+                name = there.name if there else stem
+                problems(
+                    ValueError(
+                        f"{path}: member {name!a} has no {missing} beside it, "
+                        "expected one of the same name: the shard is incomplete"
+                    )
+                )
+                continue
+            try:
+                place = f"{path}: member {json.name!a}"
+                record = _parsed(_content(file, json), place)
+                if PurePosixPath(record["image"]["file_name"]).stem != stem:
+                    raise ValueError(
+                        f"{place} is the record of "
+                        f"{record['image']['file_name']!a}, expected that of the "
+                        "image of its own name: members are mixed up"
+                    )
+            except ValueError as error:
+                problems(error)
+                continue
+            yield image.name.removeprefix("./"), _content(file, image), record
+
+
+def _parsed(text: bytes, place: str) -> Record:
+    try:
+        record = record_from_json(text)
+    except ValueError as error:
+        raise ValueError(f"{place}: {error}") from error
+    check_file_name(record["image"]["file_name"], place)
+    return record
+
+
+def _checked_stem(name: str, record: Record) -> str:
+    stem = record_stem(record)
+    if name != record["image"]["file_name"]:
+        raise ValueError(
+            f"got the image {name!a} with the record of "
+            f"{record['image']['file_name']!a}, expected the same name in both"
+        )
+    if PurePosixPath(name).suffix.lower() not in SUFFIXES:
+        raise ValueError(
+            f"got an image named {name!a}, expected an ending among "
+            f"{sorted(SUFFIXES)}, by which readers know images"
+        )
+    return stem
+
+
+def _add(tar: tarfile.TarFile, name: str, content: bytes, limit: int) -> None:
+    if len(content) > limit:
+        raise ValueError(
+            f"got {len(content)} bytes for {name!a}, expected at most {limit}"
+        )
+    member = tarfile.TarInfo(f"./{name}")
+    member.size = len(content)
+    member.mode = 0o644
+    tar.addfile(member, io.BytesIO(content))
+
+
+def _pairs(
+    file: BinaryIO, path: str, problems: Problems
+) -> dict[str, list[tarfile.TarInfo | None]]:
+    """Finds the image and the JSON of every name, in the order of their first."""
+    members, damage = _headers(file)
+    pairs: dict[str, list[tarfile.TarInfo | None]] = {}
+    for member in members:
+        place = f"{path}: member {member.name!a}"
+        base = PurePosixPath(member.name)
+        suffix = base.suffix.lower()
+        is_other = suffix not in SUFFIXES | {".json"}
+        if member.isdir() or is_other or base.name.startswith("."):
+            continue
+        try:
+            name = check_file_name(member.name.removeprefix("./"), place)
+            _check_member(member, place, suffix)
+        except ValueError as error:
+            problems(error)
+            continue
+        pair = pairs.setdefault(PurePosixPath(name).stem, [None, None])
+        kind = int(suffix == ".json")
+        if pair[kind] is not None:
+            problems(ValueError(f"{place} comes a second time; the first one is used"))
+            continue
+        pair[kind] = member
+    if damage:
+        problems(ValueError(f"{path}: {damage}; what stands before that is whole"))
+    return pairs
+
+
+def _headers(file: BinaryIO) -> tuple[list[tarfile.TarInfo], str]:
+    """Reads all headers, up to damage, which is described."""
+    length = os.fstat(file.fileno()).st_size
+    members: list[tarfile.TarInfo] = []
+    end = 0
+    try:
+        with tarfile.open(
+            fileobj=file, mode="r:", encoding="utf-8", errors="surrogateescape"
+        ) as tar:
+            for member in tar:
+                if member.size < 0 or member.offset < end:
+                    return members, f"member {member.name!a} has a damaged header"
+                end = member.offset_data + -(-member.size // 512) * 512
+                if member.offset_data + member.size > length:
+                    return members, f"it is cut off in member {member.name!a}"
+                members.append(member)
+    # Chains of extended headers make the library recurse, and odd numbers overflow.
+    except (tarfile.TarError, ValueError, OverflowError, RecursionError) as error:
+        if not members:
+            return [], f"it is not an uncompressed tar ({error})"
+        return members, f"it is damaged after {members[-1].name!a} ({error})"
+    # A tar ends with empty blocks. Where others stand, or none, the library is silent.
+    file.seek(end)
+    if file.read(512) != bytes(512):
+        last = f"after {members[-1].name!a}" if members else "at its beginning"
+        return members, f"it is cut off or damaged {last}"
+    return members, ""
+
+
+def _check_member(member: tarfile.TarInfo, place: str, suffix: str) -> None:
+    if not member.isreg() or member.issparse():
+        raise ValueError(f"{place} is a link or special, expected a regular file")
+    limit = _LONGEST_JSON if suffix == ".json" else _LONGEST_IMAGE
+    if member.size > limit:
+        raise ValueError(
+            f"{place} has {member.size} bytes, expected at most {limit}: its header is "
+            "damaged, or it is something else"
+        )
+
+
+def _content(file: BinaryIO, member: tarfile.TarInfo) -> bytes:
+    file.seek(member.offset_data)
+    return file.read(member.size)

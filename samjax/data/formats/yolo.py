@@ -1,0 +1,256 @@
+"""YOLO's folders of polygons: a text file per image, a line per mask.
+
+    images/<name>.jpg
+    labels/<name>.txt      0 0.25 0.5 0.75 0.5 0.5 0.875
+    data.yaml
+
+A line is the number of a class and the corners of one polygon, x and y in turn, in
+parts of the image's width and height. One mask has one polygon, so regions and holes
+are joined by bridges without area (`geometry.polygons`). Six decimals give the corners
+of pixels back exactly in images of up to 100,000 pixels a side.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from jaxtyping import Int
+from PIL import Image
+
+from samjax.data.formats.annotations import (
+    bare_annotation,
+    columns_of_counts,
+    counts_of,
+)
+from samjax.data.formats.guards import (
+    Problems,
+    check_file_name,
+    check_size,
+    raise_problem,
+    read_bounded,
+    record_stem,
+)
+from samjax.data.images import SUFFIXES
+from samjax.data.schema import Annotation, ImageInfo, Record
+from samjax.files import replacing
+from samjax.geometry.polygons import (
+    join_polygons,
+    mask_to_polygons,
+    polygons_to_counts,
+)
+
+# Far above what thousands of masks need: a bound on what a reader loads.
+_LONGEST_LABELS = 1 << 28
+
+_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
+
+# EXIF's numbers for images that stand on their side.
+_ORIENTATION, _ON_SIDE = 0x0112, (5, 6, 7, 8)
+
+
+def write_yolo(
+    folder: str | os.PathLike,
+    records: Iterable[Record],
+    *,
+    tolerance: float = 0.0,
+    category: str = "object",
+) -> None:
+    """Writes records to `folder/labels`, image by image, and `data.yaml` at the end.
+
+    Empty masks have no polygon and are left out; an image without masks has an empty
+    file. Images are not copied: they belong to `folder/images`. Other files stay.
+
+    Args:
+        folder: of the data set; it is made if need be.
+        records: the images and their masks.
+        tolerance: in pixels, as `geometry.polygons.mask_to_polygons` has it; 0 is exact.
+        category: name of class 0, the only one.
+
+    Raises:
+        ValueError: an image's name is not plain, two have one name but for the ending,
+            or a mask is damaged.
+        ImportError: OpenCV is missing.
+        OSError: a file cannot be written.
+    """
+    folder = Path(folder)
+    labels = folder / "labels"
+    labels.mkdir(parents=True, exist_ok=True)
+    written: set[str] = set()
+    for record in records:
+        stem = record_stem(record)
+        if stem in written:
+            raise ValueError(
+                f"got a second image named {stem}, expected every name once, whatever "
+                "its ending: both would have the same labels"
+            )
+        written.add(stem)
+        lines = [
+            _line(annotation, record["image"], tolerance)
+            for annotation in record["annotations"]
+        ]
+        with replacing(labels / f"{stem}.txt") as hidden:
+            hidden.write_bytes("".join(lines).encode("ascii"))
+    # JSON's text is YAML's too. Both splits are all images: the user divides them.
+    names = f"names:\n  0: {json.dumps(category, ensure_ascii=False)}\n"
+    with replacing(folder / "data.yaml") as hidden:
+        hidden.write_bytes(f"train: images\nval: images\n{names}".encode())
+
+
+def read_yolo(
+    folder: str | os.PathLike,
+    images: str | os.PathLike | Mapping[str, tuple[int, int]],
+    *,
+    problems: Problems = raise_problem,
+) -> Iterator[Record]:
+    """Reads `folder/labels`, image by image, sorted by the images' names.
+
+    Images are numbered from 1 on in this order, and masks through all images. Classes
+    are not kept: records have none. What the format lacks has the values of
+    `annotations.bare_annotation`.
+
+    Args:
+        folder: of the data set.
+        images: folder of the images, of which sizes are read, upright by their EXIF
+            orientation; or the sizes (h, w) by file names.
+        problems: is called with the error of every image and line that is left out; the
+            default raises it.
+
+    Yields:
+        A record for every image; one without labels has no masks.
+
+    Raises:
+        ValueError: labels have no image, a size cannot be found, or a line is not a
+            polygon.
+        OSError: a folder or file cannot be read.
+    """
+    labels = Path(folder) / "labels"
+    there = {
+        name
+        for name in os.listdir(labels)
+        if name.endswith(".txt") and not name.startswith(".")
+    }
+    names = _names(images, problems)
+    for name in sorted(there - {f"{stem}.txt" for stem in names}):
+        problems(
+            ValueError(
+                f"{labels / name}: got labels without an image, expected one of the "
+                "same name, by which the size is known"
+            )
+        )
+    number = 0
+    for image_id, (stem, name) in enumerate(names.items(), start=1):
+        try:
+            height, width = _size(images, name)
+            text = b""
+            if f"{stem}.txt" in there:
+                text = read_bounded(labels / f"{stem}.txt", _LONGEST_LABELS)
+        except ValueError as error:
+            problems(error)
+            continue
+        image = ImageInfo(image_id=image_id, width=width, height=height, file_name=name)
+        annotations = []
+        for row, line in enumerate(text.splitlines(), start=1):
+            if not line.strip():
+                continue
+            try:
+                place = f"{labels / f'{stem}.txt'}, line {row}"
+                counts = _counts(line, (height, width), place)
+            except ValueError as error:
+                problems(error)
+                continue
+            number += 1
+            annotations.append(bare_annotation(counts, (height, width), number))
+        yield Record(image=image, annotations=annotations)
+
+
+def _line(annotation: Annotation, image: ImageInfo, tolerance: float) -> str:
+    counts = counts_of(annotation, image)
+    left, columns = columns_of_counts(counts, image["height"])
+    polygons = mask_to_polygons(columns.T, tolerance=tolerance)
+    if not polygons:
+        return ""
+    corners = join_polygons(polygons) + [left, 0]
+    parts = corners / [image["width"], image["height"]]
+    return f"0 {' '.join(f'{part:.6f}' for part in parts.reshape(-1).tolist())}\n"
+
+
+def _names(
+    images: str | os.PathLike | Mapping[str, tuple[int, int]], problems: Problems
+) -> dict[str, str]:
+    """The images' names by what they are without their ending, in order."""
+    if isinstance(images, Mapping):
+        listed = sorted(images)
+    else:
+        listed = sorted(
+            name
+            for name in os.listdir(images)
+            if PurePosixPath(name).suffix.lower() in SUFFIXES
+            and not name.startswith(".")
+        )
+    names: dict[str, str] = {}
+    for name in listed:
+        try:
+            stem = PurePosixPath(check_file_name(name, "images")).stem
+            if stem in names:
+                raise ValueError(
+                    f"got the images {names[stem]!a} and {name!a}, expected "
+                    "names that differ before the ending: they share their labels"
+                )
+        except ValueError as error:
+            problems(error)
+        else:
+            names[stem] = name
+    return names
+
+
+def _size(
+    images: str | os.PathLike | Mapping[str, tuple[int, int]], name: str
+) -> tuple[int, int]:
+    if isinstance(images, Mapping):
+        return check_size(*images[name], ascii(name))
+    path = Path(images) / name
+    try:
+        with warnings.catch_warnings():
+            # Only the header is read.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(path, formats=_FORMATS) as image:
+                width, height = image.size
+                if image.getexif().get(_ORIENTATION) in _ON_SIDE:
+                    width, height = height, width
+    except Image.DecompressionBombError as error:
+        raise ValueError(
+            f"{path}: {error} Set PIL.Image.MAX_IMAGE_PIXELS to allow it"
+        ) from error
+    except (OSError, SyntaxError) as error:
+        raise ValueError(
+            f"{path}: its size cannot be read ({error}), expected an image"
+        ) from error
+    return check_size(height, width, str(path))
+
+
+def _counts(line: bytes, size: tuple[int, int], place: str) -> Int[np.ndarray, " r"]:
+    height, width = size
+    try:
+        label, *numbers = line.split()
+        sound = int(label) >= 0
+        parts = np.array([float(number) for number in numbers])
+    except ValueError:
+        sound, parts = False, np.zeros(0)
+    if not sound or len(parts) < 6 or len(parts) % 2:
+        kind = " (this is a box, without a mask)" if len(parts) == 4 else ""
+        raise ValueError(
+            f"{place}: got {line[:40]!a}, expected the number of a class and at "
+            f"least three corners x y in parts of the image{kind}"
+        )
+    # Pixels instead of parts are the usual mistake; a little beyond is rounding.
+    if not (np.abs(parts - 0.5) < 1.0).all():
+        raise ValueError(
+            f"{place}: got corners in {parts.min()}..{parts.max()}, expected parts of "
+            "the image, 0..1: divide pixels by width and height"
+        )
+    return polygons_to_counts([parts.reshape(-1, 2) * [width, height]], size)

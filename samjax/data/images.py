@@ -1,0 +1,183 @@
+"""Where many images come from: files, folders, tars, datasets; one list of `Item`s.
+
+Every source is a sequence with random access, so that processes share it by index and a
+run resumes anywhere. Nothing of an image is read before its turn.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tarfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+SUFFIXES = frozenset(
+    {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
+)
+"""What counts as an image in a folder or a tar, in lower case; a file that is named
+itself may have any suffix."""
+
+
+@runtime_checkable
+class RandomAccess(Protocol):
+    """What sequences, sources of grain and datasets of TFDS have in common."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Any: ...
+
+
+class Item(NamedTuple):
+    """An image of a source.
+
+    Attributes:
+        name: Its file name, without a folder; unlike all others of its source but for
+            the suffix.
+        read: Returns the bytes of its file, or the image as an array or of Pillow's.
+            Raises OSError or ValueError where that fails.
+    """
+
+    name: str
+    read: Callable[[], Any]
+
+    @property
+    def stem(self) -> str:
+        """The name without its suffix."""
+        return Path(self.name).stem
+
+
+def find_images(
+    places: Sequence[str | os.PathLike | RandomAccess],
+) -> list[Item]:
+    """Finds the images that places name, in a lasting order.
+
+    Args:
+        places: each a file; a folder, of which the images are taken in order of their
+            names, but not its folders; an uncompressed tar, its images in order of their
+            names; `tfds:NAME/SPLIT` or `tfds:FOLDER:SPLIT`, a dataset of TFDS with a
+            feature `image`; or a sequence of arrays, of the bytes of files, or of
+            mappings with these at `image`, such as a source of grain. Elements of
+            datasets and sequences are named by their place.
+
+    Raises:
+        ValueError: there are no images, or two would have results of the same name.
+        OSError: a place is not there or cannot be read.
+        ImportError: a dataset of TFDS is named, and TFDS is missing.
+    """
+    items = [item for place in places for item in _expand(place)]
+    if not items:
+        raise ValueError(
+            "no image is there: give images, folders or tars with "
+            + ", ".join(sorted(SUFFIXES))
+        )
+    owners: dict[str, str] = {}
+    for item in items:
+        if item.stem in owners:
+            raise ValueError(
+                f"the results of {item.name} and {owners[item.stem]} would have the "
+                "same name: give them in two runs, with folders of their own"
+            )
+        owners[item.stem] = item.name
+    return items
+
+
+def _expand(place: Any) -> list[Item]:
+    if not isinstance(place, str | os.PathLike):
+        return _of_sequence(place)
+    if str(place).startswith("tfds:"):
+        return _of_sequence(_tfds_source(str(place).removeprefix("tfds:")))
+    path = Path(place)
+    if path.is_dir():
+        return [
+            _of_file(file)
+            for file in sorted(path.iterdir())
+            if file.suffix.lower() in SUFFIXES and not file.name.startswith(".")
+        ]
+    if path.suffix.lower() == ".tar":
+        return _of_tar(path)
+    if not path.exists():
+        raise FileNotFoundError(2, "no such file or folder", str(path))
+    return [_of_file(path)]
+
+
+def _of_file(path: Path) -> Item:
+    return Item(path.name, path.read_bytes)
+
+
+def _of_tar(path: Path) -> list[Item]:
+    """The images of a tar, read in place by where their bytes lie."""
+    items = []
+    try:
+        with tarfile.open(path, "r:") as tar:
+            for member in tar:
+                name = Path(member.name).name
+                if member.isfile() and Path(name).suffix.lower() in SUFFIXES:
+                    items.append(
+                        Item(name, _Slice(path, member.offset_data, member.size))
+                    )
+    except tarfile.ReadError as error:
+        raise ValueError(
+            f"{path} cannot be read as an uncompressed tar ({error}): "
+            "unpack a compressed one first"
+        ) from error
+    return sorted(items, key=lambda item: item.name)
+
+
+class _Slice(NamedTuple):
+    """Reads a stretch of a file."""
+
+    path: Path
+    offset: int
+    size: int
+
+    def __call__(self) -> bytes:
+        with open(self.path, "rb") as file:
+            file.seek(self.offset)
+            content = file.read(self.size)
+        if len(content) < self.size:
+            raise ValueError(f"{self.path} ends within this image")
+        return content
+
+
+def _of_sequence(source: RandomAccess) -> list[Item]:
+    digits = max(6, len(str(len(source))))
+    return [
+        Item(f"{index:0{digits}d}.png", _Element(source, index))
+        for index in range(len(source))
+    ]
+
+
+class _Element(NamedTuple):
+    """Reads an element of a sequence."""
+
+    source: RandomAccess
+    index: int
+
+    def __call__(self) -> Any:
+        element = self.source[self.index]
+        # TFDS's own form of SA-1B has the bytes one level further down.
+        for key in ("image", "content"):
+            if isinstance(element, Mapping):
+                element = element[key]
+        return element
+
+
+def _tfds_source(name: str) -> RandomAccess:
+    try:
+        import tensorflow_datasets as tfds  # pyright: ignore[reportMissingImports]
+    except ImportError as error:
+        raise ImportError(
+            "a dataset of TFDS needs its package: run pip install 'samjax[tfds]'",
+            name="tensorflow_datasets",
+        ) from error
+    folder = re.fullmatch(r"([^:]+):(.+)", name)
+    if folder:
+        builder, split = tfds.builder_from_directory(folder[1]), folder[2]
+    else:
+        dataset, _, split = name.rpartition("/")
+        builder = tfds.builder(dataset or name)
+    # Decoding is left to us, who are strict and do not turn what is not to be turned.
+    skip = {"image": tfds.decode.SkipDecoding()}
+    return builder.as_data_source(split=split, decoders=skip)  # pyright: ignore

@@ -1,0 +1,266 @@
+"""Masks as polygons and back, pixel for pixel.
+
+A polygon is one closed line of corners (x, y) in the frame of COCO's and YOLO's files:
+pixel (x, y) covers the square from (x, y) to (x + 1, y + 1), so the frame's origin is
+the corner of the first pixel, half a pixel up and left of the origin of points. The
+last corner is joined to the first and is not repeated.
+
+`mask_to_polygons` follows the edges of pixels, and not their centres as OpenCV's own
+contours do: a line through centres loses half a pixel all round, and a thin object all
+of its area. All corners are whole numbers, and the areas of the polygons add up to the
+number of pixels. pycocotools' rasteriser and the one here give the mask back exactly.
+
+These files have no holes; their readers unite the polygons of a mask. So a hole is
+joined to the line above it by a vertical bridge, which the polygon runs along twice,
+once each way: it encloses nothing. A polygon is filled rightly by the even-odd and by
+the non-zero rule. Geometry libraries that ask for lines which do not touch themselves
+(shapely) call such a polygon invalid, as well as one whose parts touch at a corner;
+their repair (`make_valid`) gives the hole back. Tools that draw outlines as pixels draw
+the bridges too.
+
+Tracing needs OpenCV (the extra `eval` or `train`); filling needs nothing.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Bool, Float, Int, Real
+
+from samjax.geometry.masks import mask_to_counts
+from samjax.geometry.outlines import trace_outlines
+
+# Corners beyond this are of no image, and would overflow when counted in fifths.
+_FARTHEST = float(2**26)
+
+# Edges that are followed at once, times columns: bounds the memory of the rasteriser.
+_CROSSINGS = 1 << 19
+
+# Corners among which the end of a bridge is sought: bounds the time of joining.
+_CORNERS_SEARCHED = 1 << 13
+
+
+def mask_to_polygons(
+    mask: Bool[np.ndarray, "h w"], *, tolerance: float = 0.0
+) -> list[Float[np.ndarray, "_ 2"]]:
+    """Traces the outlines of a mask: a polygon for each of its 8-connected regions.
+
+    Args:
+        mask: true on the object; an empty one has no polygons.
+        tolerance: how far, in pixels, the line may leave the outline to have fewer
+            corners (by Douglas and Peucker); 0 keeps every corner. Holes that vanish
+            at this tolerance are filled; regions that would vanish stay exact. A
+            simplified line may cross itself.
+
+    Returns:
+        Closed lines (n, 2) of whole numbers, in the frame of this module, each from its
+        topmost, there leftmost corner, clockwise as seen on a screen; sorted by that
+        corner.
+
+    Raises:
+        ValueError: the tolerance is negative or not a number.
+        ImportError: OpenCV is missing.
+    """
+    if not 0 <= tolerance < np.inf:
+        raise ValueError(f"got {tolerance=}, expected pixels from 0 up")
+    columns = np.flatnonzero(mask.any(axis=0))
+    if not columns.size:
+        return []
+    rows = np.flatnonzero(mask.any(axis=1))
+    region = mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    origin = np.array([columns[0], rows[0]])
+    return [
+        (line + origin).astype(np.float64) for line in trace_outlines(region, tolerance)
+    ]
+
+
+def polygons_to_mask(
+    polygons: Sequence[Real[np.ndarray, "_ 2"]], size: tuple[int, int]
+) -> Bool[np.ndarray, "h w"]:
+    """Fills polygons by pycocotools' rule, to the same pixels.
+
+    Corners are rounded to fifths of a pixel; a pixel is inside where a line down the
+    middle of its column has crossed the outline an odd number of times above it, edges
+    again being rounded to fifths. So outlines along the edges of pixels are exact, and
+    others are true to a fifth of a pixel. Of several polygons the union is taken.
+
+    Args:
+        polygons: closed lines, in the frame of this module; what lies outside the image
+            is cut off.
+        size: (h, w) of the image.
+
+    Raises:
+        ValueError: a polygon has fewer than three corners, or one that is not finite or
+            millions of pixels away.
+    """
+    height, width = size
+    left, columns = _filled_columns(polygons, height, width)
+    mask = np.zeros((height, width), bool)
+    mask[:, left : left + len(columns)] = columns.T
+    return mask
+
+
+def polygons_to_counts(
+    polygons: Sequence[Real[np.ndarray, "_ 2"]], size: tuple[int, int]
+) -> Int[np.ndarray, " r"]:
+    """Returns the run lengths of what `polygons_to_mask` returns.
+
+    Only the columns that the polygons reach are ever pixels.
+
+    Raises:
+        ValueError: as `polygons_to_mask`.
+    """
+    height, width = size
+    left, columns = _filled_columns(polygons, height, width)
+    counts = mask_to_counts(columns.T)
+    counts[0] += left * height
+    rest = (width - left - len(columns)) * height
+    if len(counts) % 2:
+        counts[-1] += rest
+        return counts
+    return np.append(counts, rest) if rest else counts
+
+
+def join_polygons(
+    polygons: Sequence[Real[np.ndarray, "_ 2"]],
+) -> Float[np.ndarray, "n 2"]:
+    """Joins the polygons of a mask to one closed line, for formats that have only one.
+
+    Each polygon is joined by a straight bridge from its first corner to the nearest
+    corner of what is joined already (of the latest thousands, if there are more).
+    Filled by the even-odd rule, the line gives what the polygons give one by one, if
+    they do not overlap.
+
+    Raises:
+        ValueError: there are no polygons.
+    """
+    if not polygons:
+        raise ValueError("got no polygons to join, expected at least one")
+    corners = np.concatenate(polygons).astype(np.float64)
+    ends = np.cumsum([len(polygon) for polygon in polygons]).tolist()
+    # A linked list, since there may be thousands: after `places[i]`, place
+    # `following[i]` of the list is next.
+    places = list(range(len(corners)))
+    following = list(range(1, len(corners) + 1))
+    following[ends[0] - 1] = -1
+    for start, end in itertools.pairwise(ends):
+        first = max(0, start - _CORNERS_SEARCHED)
+        distances = np.square(corners[first:start] - corners[start]).sum(axis=1)
+        near = first + int(distances.argmin())
+        # Over the bridge, round the polygon, to its first corner again, and back.
+        following[end - 1] = len(places)
+        following += [len(places) + 1, following[near]]
+        places += [start, near]
+        following[near] = start
+    line, at = [], 0
+    while at >= 0:
+        line.append(places[at])
+        at = following[at]
+    return corners[line]
+
+
+def _filled_columns(
+    polygons: Sequence[np.ndarray], height: int, width: int
+) -> tuple[int, Bool[np.ndarray, "c h"]]:
+    """The first column that polygons reach, and all columns from it to the last."""
+    for polygon in polygons:
+        _check(polygon)
+    # pycocotools' rounding, which is towards zero.
+    rings = [
+        (5 * polygon.astype(np.float64) + 0.5).astype(np.int64) for polygon in polygons
+    ]
+    limits = (width, height)
+    lows = [np.clip((ring.min(axis=0) + 2) // 5, 0, limits).tolist() for ring in rings]
+    highs = [np.clip((ring.max(axis=0) + 2) // 5, 0, limits).tolist() for ring in rings]
+    first = min((low[0] for low in lows), default=0)
+    last = max((high[0] for high in highs), default=0)
+    filled = np.zeros((last - first, height), bool)
+    for ring, (left, top), (right, bottom) in zip(rings, lows, highs, strict=True):
+        # One row more than there are, for edges at the bottom.
+        parity = np.zeros((right - left, bottom - top + 1), np.uint8)
+        ends = np.roll(ring, -1, axis=0)
+        step = max(1, _CROSSINGS // max(1, right - left))
+        for start in range(0, len(ring), step):
+            part = slice(start, start + step)
+            columns, rows = _crossings(ring[part], ends[part], left, right)
+            rows = np.clip(rows, 0, height)
+            np.bitwise_xor.at(parity, (columns - left, rows - top), 1)
+        inside = np.bitwise_xor.accumulate(parity, axis=1)[:, :-1]
+        filled[left - first : right - first, top:bottom] |= inside.view(bool)
+    return first, filled
+
+
+def _crossings(
+    starts: Int[np.ndarray, "n 2"], ends: Int[np.ndarray, "n 2"], left: int, right: int
+) -> tuple[Int[np.ndarray, " m"], Int[np.ndarray, " m"]]:
+    """Finds where edges cross the middles of the columns from `left` to before `right`.
+
+    pycocotools walks along an edge in fifths of a pixel, step by step along its longer
+    side, the other side rounded; between the fifths 5 c + 2 and 5 c + 3 it crosses
+    column c, at the smaller y of the two steps. Here only these steps are made.
+
+    Args:
+        starts: (x, y) in fifths of a pixel.
+        ends: of the same edges.
+
+    Returns:
+        The column of every crossing, and the first row below it.
+    """
+    sides = np.abs(ends - starts)
+    is_flat = sides[:, 0] >= sides[:, 1]
+    longer = np.where(is_flat, 0, 1)
+    number = np.arange(len(starts))
+    turned = (starts[number, longer] > ends[number, longer])[:, None]
+    starts, ends = np.where(turned, ends, starts), np.where(turned, starts, ends)
+    first = np.clip((np.minimum(starts, ends)[:, 0] + 2) // 5, left, right)
+    stop = np.clip((np.maximum(starts, ends)[:, 0] + 2) // 5, first, right)
+    count = stop - first
+    edge = np.repeat(number, count)
+    column = np.arange(len(edge)) + np.repeat(first - np.cumsum(count) + count, count)
+    x, y = starts[edge].T
+    across, down = (ends - starts)[edge].T.astype(np.float64)
+    row = np.empty(len(edge), np.int64)
+    flat = is_flat[edge]
+    row[flat] = _y_of_flat(
+        (5 * column + 2 - x)[flat], y[flat], down[flat] / across[flat]
+    )
+    steep = ~flat
+    row[steep] = y[steep] + _step_of_steep(
+        5 * column[steep] + 2, x[steep], across[steep] / down[steep]
+    )
+    return column, (row + 2) // 5
+
+
+def _y_of_flat(step: np.ndarray, y: np.ndarray, slope: np.ndarray) -> np.ndarray:
+    """The smaller y at a step along x and the next."""
+    here, there = y + slope * step + 0.5, y + slope * (step + 1) + 0.5
+    return np.minimum(here, there).astype(np.int64)
+
+
+def _step_of_steep(fifth: np.ndarray, x: np.ndarray, slope: np.ndarray) -> np.ndarray:
+    """The last step down at which x is on the near side of `fifth` and the next."""
+
+    def has_crossed(step: np.ndarray) -> np.ndarray:
+        return ((x + slope * step + 0.5).astype(np.int64) > fifth) == (slope > 0)
+
+    step = np.ceil((fifth + 0.5 - x) / slope)
+    # The quotient may be off by its rounding.
+    step -= has_crossed(step - 1)
+    step += ~has_crossed(step)
+    return step.astype(np.int64) - 1
+
+
+def _check(polygon: np.ndarray) -> None:
+    if len(polygon) < 3:
+        raise ValueError(
+            f"got a polygon of {len(polygon)} corners, expected at least three"
+        )
+    # Written so that NaN fails it.
+    if not (np.abs(polygon) < _FARTHEST).all():
+        raise ValueError(
+            f"got a polygon with the corner {polygon[np.abs(polygon).argmax() // 2]}, "
+            "expected finite pixels in or near the image: the file is damaged, or its "
+            "coordinates are of another unit"
+        )
