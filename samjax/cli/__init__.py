@@ -13,6 +13,7 @@ import sys
 
 COMMANDS = {
     "segment": "find the masks of photos from points, boxes and masks",
+    "everything": "find the masks of all that is in photos, folders and datasets",
     "convert": "turn a checkpoint into another format",
     "train": "train a model from a config",
     "evaluate": "measure a model on held-out scenes",

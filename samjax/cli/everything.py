@@ -1,0 +1,219 @@
+"""`samjax everything PHOTO...`: masks of all that is in photos, folders, datasets."""
+
+import dataclasses
+import re
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, get_type_hints
+
+import tyro
+
+from samjax.cli import UsageError
+from samjax.cli.arguments import parse
+from samjax.cli.compilation import keep_compiled_programs
+from samjax.cli.everything_progress import Tally, show_progress
+from samjax.cli.outputs import make_folder
+from samjax.inference.automatic_config import PRESETS, AutomaticConfig
+
+if TYPE_CHECKING:
+    from samjax.inference import Predictor
+    from samjax.inference.run import Share
+
+Format = Literal["coco", "coco-polygons", "yolo", "label-map"]
+
+
+# Arrays do not fit a command line, and files have one form of masks.
+_ONLY_IN_PYTHON = {"point_grids", "output_mode"}
+
+
+def _options_of_the_command() -> type:
+    types = get_type_hints(AutomaticConfig)
+    fields = [
+        (field.name, types[field.name], dataclasses.field(default=field.default))
+        for field in dataclasses.fields(AutomaticConfig)
+        if field.name not in _ONLY_IN_PYTHON
+    ]
+    options = dataclasses.make_dataclass("Options", fields, frozen=True, kw_only=True)
+    options.__doc__ = AutomaticConfig.__doc__
+    return options
+
+
+Options = _options_of_the_command()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Everything:
+    """Finds the masks of everything in photos, folders of photos, tars and datasets.
+
+    For PHOTO.jpg the folder gets PHOTO.json, the masks in SA-1B's form, and
+    overlays/PHOTO.jpg; at the end report.html, which shows the run. A run that was
+    stopped goes on where it was when the same command is given again.
+    """
+
+    images: Annotated[
+        tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="IMAGES...")
+    ]
+    """Photos, folders, uncompressed tars, tfds:NAME/SPLIT or tfds:FOLDER:SPLIT."""
+
+    preset: Literal["reference", "paper", "fast", "dense"] = "reference"
+    """The options to start from: the released generator's defaults, what the paper made
+    SA-1B with, a quarter of the points, or many points for small things."""
+
+    options: Annotated[
+        Options,  # pyright: ignore[reportInvalidTypeForm]
+        tyro.conf.arg(name=""),
+    ] = dataclasses.field(default_factory=Options)
+    """Single options, over those of the preset."""
+
+    model: str = "tiny"
+    """tiny, vit_b, vit_l, vit_h, or a file or folder of weights."""
+
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """What to compute in."""
+
+    out: Path = Path("samjax_out")
+    """Folder for the results; made if need be."""
+
+    hierarchy: bool = False
+    """Adds to every mask the one that it is part of, and how deep it lies."""
+
+    also: tyro.conf.UseAppendAction[tuple[Format, ...]] = ()
+    """Another format to write at the end, beside SA-1B's; may be given again."""
+
+    shards: int | None = None
+    """Writes tars of so many images and their records, as SA-1B has them, and no
+    pictures, instead of a file for each image."""
+
+    pictures: bool = True
+    """Overlays and the report."""
+
+    in_flight: int = 2
+    """Images under way at a time on each device."""
+
+    share: str = "0/1"
+    """INDEX/COUNT: this process's part of the run, where several share it by hand."""
+
+    distributed: bool = False
+    """Several processes that find each other through jax.distributed share the run."""
+
+
+def run(arguments: list[str]) -> None:
+    """Segments all images and says what it wrote."""
+    wanted = _parse(arguments)
+    config = AutomaticConfig(**dataclasses.asdict(wanted.options))
+    share = _share(wanted)
+    keep_compiled_programs()
+    from samjax.cli.everything_outputs import Pictures, write_formats
+    from samjax.data.images import find_images
+    from samjax.inference.run import generate_to_folder
+
+    items = find_images(wanted.images)
+    make_folder(wanted.out)
+    predictor = _load(wanted)
+    pictures = Pictures(wanted.out) if wanted.pictures and not wanted.shards else None
+    done = generate_to_folder(
+        predictor,
+        items,
+        wanted.out,
+        config,
+        hierarchy=wanted.hierarchy,
+        shard_size=wanted.shards,
+        share=share,
+        in_flight=wanted.in_flight,
+        before_record=pictures and pictures.write_overlay,
+    )
+    tally = Tally()
+    with show_progress(-(-len(items) // share.count)) as show:
+        for one in done:
+            tally.add(one)
+            show(one, tally)
+    print(f"{tally.in_words()}: {wanted.out}")
+    _note_nothing(tally)
+    if share.count > 1:
+        print(
+            "when all shares are done, the same command without them writes the report"
+            " and other formats"
+        )
+        return
+    for path in write_formats(wanted.out, items, wanted.also):
+        print(f"  {path}")
+    if pictures is not None:
+        facts = _facts(wanted, config, tally)
+        print(f"  {pictures.write_report(items, tally, facts)}")
+
+
+def _parse(arguments: list[str]) -> Everything:
+    """Parses twice, since the preset gives the other options their defaults."""
+    wanted = parse(Everything, "samjax everything", arguments)
+    preset = PRESETS[wanted.preset]
+    fields = (field.name for field in dataclasses.fields(Options))
+    start = dataclasses.replace(
+        wanted, options=Options(**{name: getattr(preset, name) for name in fields})
+    )
+    wanted = parse(Everything, "samjax everything", arguments, default=start)
+    if wanted.shards and wanted.also:
+        raise UsageError(
+            "--shards and --also: give other formats in a run of their own"
+        )
+    for name in ("shards", "in_flight"):
+        value = getattr(wanted, name)
+        if value is not None and value < 1:
+            raise UsageError(f"--{name.replace('_', '-')} {value}: use at least 1")
+    return wanted
+
+
+def _share(wanted: Everything) -> "Share":
+    from samjax.inference.run import Share
+
+    if wanted.distributed:
+        import jax
+
+        jax.distributed.initialize()
+        return Share(jax.process_index(), jax.process_count())
+    found = re.fullmatch(r"(\d{1,9})/(\d{1,9})", wanted.share)
+    if not found or not int(found[1]) < int(found[2]):
+        raise UsageError(
+            f"--share {wanted.share}: expected INDEX/COUNT, such as 0/4, with an index "
+            "below the count"
+        )
+    return Share(int(found[1]), int(found[2]))
+
+
+def _load(wanted: Everything) -> "Predictor":
+    import samjax
+
+    start = time.perf_counter()
+    model, params = samjax.load(wanted.model, dtype=wanted.dtype)
+    predictor = samjax.Predictor(model, params)
+    print(f"{wanted.model} loaded in {time.perf_counter() - start:.2f} s")
+    return predictor
+
+
+def _note_nothing(tally: Tally) -> None:
+    if tally.made and not tally.masks:
+        print(
+            "samjax: note: no mask passed the filters: lower --pred-iou-thresh and "
+            "--stability-score-thresh",
+            file=sys.stderr,
+        )
+
+
+def _facts(wanted: Everything, config: AutomaticConfig, tally: Tally) -> dict[str, str]:
+    """What stands at the head of the report."""
+    import samjax
+
+    usual = AutomaticConfig()
+    changed = [
+        f"{field.name} {getattr(config, field.name)}"
+        for field in dataclasses.fields(config)
+        if getattr(config, field.name) != getattr(usual, field.name)
+    ]
+    return {
+        "model": wanted.model,
+        "preset": wanted.preset,
+        "options": ", ".join(changed) or "the release's defaults",
+        "this run": tally.in_words(),
+        "samjax": samjax.__version__,
+    }

@@ -1,0 +1,96 @@
+"""How far a run of everything mode is: images, masks, rates, time left."""
+
+import contextlib
+import dataclasses
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from samjax.inference.run import Done
+
+
+@dataclasses.dataclass
+class Tally:
+    """What a run has done so far.
+
+    Attributes:
+        found: images that were finished before.
+        made: images that were segmented now.
+        masks: masks of these.
+        problems: what could not be read, by the image's name.
+    """
+
+    found: int = 0
+    made: int = 0
+    masks: int = 0
+    problems: dict[str, str] = dataclasses.field(default_factory=dict)
+    _start: float = dataclasses.field(default_factory=time.perf_counter)
+
+    def add(self, done: "Done") -> None:
+        """Counts one more image."""
+        if done.outcome is None:
+            self.found += 1
+        elif done.outcome.problem is not None:
+            self.problems[done.item.name] = done.outcome.problem
+        elif done.record is not None:
+            self.made += 1
+            self.masks += len(done.record["annotations"])
+
+    def in_words(self) -> str:
+        """One line of what was done."""
+        seconds = time.perf_counter() - self._start
+        per_image = self.masks / max(self.made, 1)
+        what = f"{self.made} images, {self.masks} masks ({per_image:.1f} an image)"
+        parts = [f"{what} in {seconds:.1f} s ({self.made / seconds:.2f} images/s)"]
+        if self.found:
+            parts.append(f"{self.found} done before")
+        if self.problems:
+            parts.append(f"{len(self.problems)} skipped")
+        return ", ".join(parts)
+
+
+@contextlib.contextmanager
+def show_progress(number: int) -> Iterator[Callable[["Done", Tally], None]]:
+    """Shows a bar on a terminal, and what is skipped anywhere.
+
+    Args:
+        number: of all images.
+
+    Yields:
+        What is to be called after every image.
+    """
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    console = Console(stderr=True)
+    progress = Progress(
+        TextColumn("everything"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rates]}"),
+        TimeRemainingColumn(),
+        console=console,
+        disable=not console.is_terminal,
+        transient=True,
+    )
+    with progress:
+        task = progress.add_task("", total=number, rates="")
+
+        def show(done: "Done", tally: Tally) -> None:
+            if done.outcome is not None and done.outcome.problem is not None:
+                console.print(
+                    f"samjax: skipped {done.item.name}: {done.outcome.problem}",
+                    markup=False,
+                    highlight=False,
+                    soft_wrap=True,
+                )
+            progress.update(task, advance=1, rates=tally.in_words())
+
+        yield show
