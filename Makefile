@@ -71,7 +71,7 @@ constraints:
 	rm -rf $(VENV)-constraints
 	$(PYTHON) -m venv $(VENV)-constraints
 	$(VENV)-constraints/bin/python -m pip install --quiet --disable-pip-version-check \
-	  -e '.[train,tfds,eval,web,export,hub,test,dev]' segment-anything==1.0 transformers \
+	  -e '.[train,tfds,eval,large,web,export,hub,test,dev]' segment-anything==1.0 transformers \
 	  $(if $(filter yes,$(PARITY)),torch==$(TORCH))
 	{ echo '# Python $(if $(filter 3.11,$(VERSION)),3.11,3.12 and newer), chosen by `make constraints`.'; \
 	  { $(VENV)-constraints/bin/python -m pip freeze --exclude-editable --all \
