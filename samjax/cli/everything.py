@@ -82,6 +82,10 @@ class Everything:
     also: tyro.conf.UseAppendAction[tuple[Format, ...]] = ()
     """Another format to write at the end, beside SA-1B's; may be given again."""
 
+    tiles: int | None = None
+    """For very large images: goes over them in tiles of so many pixels a side, draws no
+    overlays, and reads TIFF files window by window."""
+
     shards: int | None = None
     """Writes tars of so many images and their records, as SA-1B has them, and no
     pictures, instead of a file for each image."""
@@ -119,6 +123,7 @@ def run(arguments: list[str]) -> None:
         wanted.out,
         config,
         hierarchy=wanted.hierarchy,
+        tile_size=wanted.tiles,
         shard_size=wanted.shards,
         share=share,
         in_flight=wanted.in_flight,
@@ -157,7 +162,7 @@ def _parse(arguments: list[str]) -> Everything:
         raise UsageError(
             "--shards and --also: give other formats in a run of their own"
         )
-    for name in ("shards", "in_flight"):
+    for name in ("shards", "in_flight", "tiles"):
         value = getattr(wanted, name)
         if value is not None and value < 1:
             raise UsageError(f"--{name.replace('_', '-')} {value}: use at least 1")

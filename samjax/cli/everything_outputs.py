@@ -40,8 +40,9 @@ class Pictures:
         self.overlays.mkdir(exist_ok=True)
 
     def write_overlay(self, outcome: "Outcome", record: Record) -> None:
-        """Draws all masks over an image, and writes that as a JPEG."""
-        assert outcome.image is not None
+        """Draws all masks over an image, if it is held, and writes that as a JPEG."""
+        if outcome.image is None:
+            return
         drawn = draw_everything(outcome.image, record)
         with replacing(self.path(outcome.item)) as hidden:
             Image.fromarray(drawn).save(hidden, format="JPEG", quality=88)

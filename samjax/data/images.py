@@ -37,10 +37,12 @@ class Item(NamedTuple):
             the suffix.
         read: Returns the bytes of its file, or the image as an array or of Pillow's.
             Raises OSError or ValueError where that fails.
+        path: Where the file is, if it is one of its own.
     """
 
     name: str
     read: Callable[[], Any]
+    path: Path | None = None
 
     @property
     def stem(self) -> str:
@@ -103,7 +105,7 @@ def _expand(place: Any) -> list[Item]:
 
 
 def _of_file(path: Path) -> Item:
-    return Item(path.name, path.read_bytes)
+    return Item(path.name, path.read_bytes, path)
 
 
 def _of_tar(path: Path) -> list[Item]:

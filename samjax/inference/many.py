@@ -12,18 +12,19 @@ import collections
 import dataclasses
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
 
 import jax
 import numpy as np
 from jaxtyping import UInt8
 
 from samjax.data.images import Item
+from samjax.data.large_images import ArrayImage, open_large_image
 from samjax.data.schema import Annotation
 from samjax.inference.automatic import generate_masks
 from samjax.inference.automatic_config import AutomaticConfig
 from samjax.inference.images import read_image
 from samjax.inference.predictor import Predictor
+from samjax.inference.tiles import generate_masks_in_tiles
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
@@ -32,14 +33,14 @@ class Outcome:
 
     Attributes:
         item: the image.
-        source: what `item.read` gave: the bytes of its file, or an image in memory.
-        image: its pixels, RGB, upright.
+        size: (h, w) of the image; (0, 0) where it could not be read.
+        image: its pixels, RGB, upright; None where they are not held.
         annotations: its masks.
         problem: why there are none, where it could not be read; else None.
     """
 
     item: Item
-    source: Any = None
+    size: tuple[int, int] = (0, 0)
     image: UInt8[np.ndarray, "h w 3"] | None = None
     annotations: tuple[Annotation, ...] = ()
     problem: str | None = None
@@ -51,6 +52,7 @@ def generate_for_many(
     config: AutomaticConfig | None = None,
     *,
     in_flight: int = 2,
+    tile_size: int | None = None,
 ) -> Iterator[Outcome]:
     """Segments everything in many images.
 
@@ -59,6 +61,8 @@ def generate_for_many(
         items: images, from `samjax.data.images.find_images`.
         config: options; by default the release's.
         in_flight: images under way at a time on each device. Memory grows with it.
+        tile_size: takes images to be very large, and goes over them in tiles of so many
+            pixels; None takes each as a whole.
 
     Yields:
         The outcome of every image, in their order. An image that cannot be read is an
@@ -72,7 +76,9 @@ def generate_for_many(
         try:
             for number, item in enumerate(items):
                 on_device = predictors[number % len(predictors)]
-                waiting.append(pool.submit(_generate, on_device, item, config))
+                waiting.append(
+                    pool.submit(_generate, on_device, item, config, tile_size)
+                )
                 if len(waiting) > threads:
                     yield waiting.popleft().result()
             while waiting:
@@ -92,13 +98,37 @@ def _one_per_device(predictor: Predictor) -> list[Predictor]:
     ]
 
 
-def _generate(predictor: Predictor, item: Item, config: AutomaticConfig) -> Outcome:
+def _generate(
+    predictor: Predictor, item: Item, config: AutomaticConfig, tile_size: int | None
+) -> Outcome:
+    if tile_size is not None:
+        return _generate_in_tiles(predictor, item, config, tile_size)
     try:
-        source = item.read()
-        image = read_image(source)
+        image = read_image(item.read())
     except (ValueError, OSError) as error:
-        return Outcome(item=item, problem=" ".join(str(error).split()))
+        return _problem(item, error)
     annotations = generate_masks(predictor, image, config)
     return Outcome(
-        item=item, source=source, image=image, annotations=tuple(annotations)
+        item=item, size=image.shape[:2], image=image, annotations=tuple(annotations)
     )
+
+
+def _generate_in_tiles(
+    predictor: Predictor, item: Item, config: AutomaticConfig, tile_size: int
+) -> Outcome:
+    try:
+        if item.path is None:
+            image = ArrayImage(read_image(item.read()))
+        else:
+            image = open_large_image(item.path)
+        # Windows are read on the way, and may turn out to be damaged.
+        annotations = tuple(
+            generate_masks_in_tiles(predictor, image, config, tile_size=tile_size)
+        )
+    except (ValueError, OSError) as error:
+        return _problem(item, error)
+    return Outcome(item=item, size=image.size, annotations=annotations)
+
+
+def _problem(item: Item, error: Exception) -> Outcome:
+    return Outcome(item=item, problem=" ".join(str(error).split()))

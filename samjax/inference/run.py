@@ -74,6 +74,7 @@ def generate_to_folder(
     config: AutomaticConfig | None = None,
     *,
     hierarchy: bool = False,
+    tile_size: int | None = None,
     shard_size: int | None = None,
     share: Share = ALL,
     in_flight: int = 2,
@@ -87,6 +88,7 @@ def generate_to_folder(
         out: the folder; made if need be.
         config: options; by default the release's.
         hierarchy: adds to each mask its `parent` and `depth`.
+        tile_size: side of the tiles of very large images; None takes images as a whole.
         shard_size: images of a tar shard; None writes a JSON file for each image.
         share: this process's part.
         in_flight: images under way at a time on each device.
@@ -102,9 +104,15 @@ def generate_to_folder(
     config = dataclasses.replace(config or AutomaticConfig(), output_mode="coco_rle")
     about = out / "run"
     about.mkdir(parents=True, exist_ok=True)
-    settings = _settings(predictor, config, hierarchy, shard_size)
+    settings = {
+        "weights": predictor.fingerprint,
+        "hierarchy": hierarchy,
+        "tile_size": tile_size,
+        "shard_size": shard_size,
+        **_options(config),
+    }
     _check_settings(about / "settings.json", settings)
-    run = _Run(predictor, config, hierarchy, in_flight, before_record)
+    run = _Run(predictor, config, hierarchy, tile_size, in_flight, before_record)
     numbers = image_numbers(items)
     mine = list(enumerate(items))
     suffix = "" if share.count == 1 else f"-{share.index}-of-{share.count}"
@@ -133,6 +141,7 @@ class _Run:
     predictor: Predictor
     config: AutomaticConfig
     hierarchy: bool
+    tile_size: int | None
     in_flight: int
     before_record: Callable[[Outcome, Record], None] | None
 
@@ -147,7 +156,11 @@ class _Run:
         problems: dict[str, str] = {}
         missing = [item for _, item in items if not _path(folder, item).exists()]
         outcomes = generate_for_many(
-            self.predictor, missing, self.config, in_flight=self.in_flight
+            self.predictor,
+            missing,
+            self.config,
+            in_flight=self.in_flight,
+            tile_size=self.tile_size,
         )
         to_do = {item.stem for item in missing}
         for place, item in items:
@@ -190,8 +203,7 @@ class _Run:
         shutil.rmtree(folder)
 
     def _record(self, outcome: Outcome, place: int, number: int) -> Record:
-        assert outcome.image is not None
-        height, width, _ = outcome.image.shape
+        height, width = outcome.size
         annotations = list(outcome.annotations)
         if self.hierarchy:
             annotations = with_hierarchy(annotations)
@@ -235,24 +247,12 @@ def _write_problems(path: Path, problems: Mapping[str, str]) -> None:
         path.unlink(missing_ok=True)
 
 
-def _settings(
-    predictor: Predictor,
-    config: AutomaticConfig,
-    hierarchy: bool,
-    shard_size: int | None,
-) -> dict[str, Any]:
-    """All that results depend on."""
-    options = {
+def _options(config: AutomaticConfig) -> dict[str, Any]:
+    return {
         field.name: _plain(getattr(config, field.name))
         for field in dataclasses.fields(config)
         # It changes nothing but memory and time.
         if field.name != "points_per_batch"
-    }
-    return {
-        "weights": predictor.fingerprint,
-        "hierarchy": hierarchy,
-        "shard_size": shard_size,
-        **options,
     }
 
 

@@ -14,12 +14,15 @@ from PIL import Image
 
 from samjax.data.formats import read_folder, read_shard
 from samjax.data.images import find_images
+from samjax.data.large_images import ArrayImage
 from samjax.geometry.masks import encode_rle
 from samjax.inference import Predictor, many
 from samjax.inference.automatic import generate_masks
 from samjax.inference.automatic_config import AutomaticConfig
+from samjax.inference.images import read_image
 from samjax.inference.many import generate_for_many
 from samjax.inference.run import Share, generate_to_folder, image_numbers
+from samjax.inference.tiles import generate_masks_in_tiles
 
 ROOT = Path(__file__).parents[2]
 OPEN = AutomaticConfig(
@@ -208,6 +211,20 @@ def test_an_empty_mask_has_a_stability_that_json_can_hold(
     for one in run_all(predictor, photos, tmp_path):
         if one.record:
             assert one.record["annotations"][0]["stability_score"] == 0
+
+
+def test_in_tiles_records_are_those_of_the_tiles(predictor, photos, tmp_path):
+    done = run_all(predictor, photos, tmp_path, tile_size=40)
+    assert [one.item.stem for one in done if one.record is None] == ["sa_5x"]
+    for one in done:
+        if one.record is None:
+            continue
+        image = ArrayImage(read_image(photos / one.item.name))
+        expected = list(generate_masks_in_tiles(predictor, image, OPEN, tile_size=40))
+        masks = [a["segmentation"] for a in one.record["annotations"]]
+        assert masks == [a["segmentation"] for a in expected]
+        info = one.record["image"]
+        assert (info["height"], info["width"]) == image.size
 
 
 def test_images_named_as_in_sa_1b_keep_their_numbers(tmp_path):
