@@ -38,6 +38,8 @@ INSTALL      = $(VENV)/bin/python -m pip install --quiet --disable-pip-version-c
 demo: $(VENV)/.core
 	$(VENV)/bin/samjax segment samjax/assets/coffee.jpg \
 	  --point 300,150 --box 75,65,482,392 --out demo_output
+	$(VENV)/bin/samjax everything samjax/assets/coffee.jpg \
+	  --pred-iou-thresh 0.5 --stability-score-thresh 0.6 --out demo_output/everything
 
 test: $(VENV)/.test-$(PARITY)
 	JAX_COMPILATION_CACHE_DIR="$(CURDIR)/$(VENV)/jax_cache" \

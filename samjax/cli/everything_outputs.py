@@ -6,7 +6,7 @@ was resumed ends like one that was not.
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
@@ -91,7 +91,7 @@ class Pictures:
         )
 
 
-def draw_everything(image: np.ndarray, record: Record) -> np.ndarray:
+def draw_everything(image: np.ndarray, record: Mapping[str, Any]) -> np.ndarray:
     """Draws the masks of a record over its image, the largest first."""
     annotations = record["annotations"]
     order = np.argsort([-a["area"] for a in annotations], kind="stable")

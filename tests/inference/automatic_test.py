@@ -96,13 +96,13 @@ def test_presets_ask_for_what_they_are_named_after():
 
 
 OPTIONS = {
-    "default": {"points_per_side": 12},
-    "crops": {
+    "default": {"points_per_side": 14},
+    "two layers of crops": {
         "points_per_side": 8,
-        "crop_n_layers": 1,
+        "crop_n_layers": 2,
         "crop_n_points_downscale_factor": 2,
     },
-    "clean-up": {"points_per_side": 8, "min_mask_region_area": 60},
+    "clean-up": {"points_per_side": 10, "min_mask_region_area": 60},
     "own points": {
         "points_per_side": None,
         "point_grids": [np.random.default_rng(3).uniform(0, 1, (37, 2))],
@@ -140,42 +140,56 @@ def both():
     return Predictor(model, params), sam
 
 
-@pytest.fixture(scope="module")
-def photo():
+def coffee() -> np.ndarray:
     with Image.open(ROOT / "samjax/assets/coffee.jpg") as image:
         return np.array(image.resize((300, 200)))
 
 
+def cat() -> np.ndarray:
+    import skimage.data
+
+    return np.array(Image.fromarray(skimage.data.chelsea()).resize((225, 150)))
+
+
 @pytest.mark.parity
 @pytest.mark.slow
-@pytest.mark.parametrize("name", OPTIONS)
-def test_records_equal_the_reference_one_by_one(name, both, photo):
+@pytest.mark.parametrize("photo", [coffee, cat])
+def test_records_equal_the_reference_one_by_one(photo, both):
+    """Where one does not, a logit is zero within rounding, in few records of all."""
+    predictor, sam = both
+    image, number, noisy = photo(), 0, 0
+    for name, options in OPTIONS.items():
+        ours, theirs = generate_with_both(predictor, sam, image, LOW | options)
+        assert len(ours) == len(theirs) > 10, name
+        number += len(ours)
+        for one, other in zip(ours, theirs, strict=True):
+            assert one["crop_box"] == other["crop_box"]
+            np.testing.assert_allclose(one["point_coords"], other["point_coords"])
+            for score in ("predicted_iou", "stability_score"):
+                assert one[score] == pytest.approx(other[score], abs=1e-5)
+            if one["segmentation"] == other["segmentation"]:
+                assert one["bbox"] == other["bbox"]
+                assert one["area"] == other["area"]
+            else:
+                noisy += 1
+                print(f"{photo.__name__}, {name}: ", end="")
+                assert_within_noise(predictor, image, one, other)
+    print(f"{photo.__name__}: {noisy} of {number} records within noise")
+    assert number > 300
+    assert noisy <= 0.005 * number
+
+
+def generate_with_both(predictor, sam, image, options):
+    """Records of samjax and of the release, masks as numbers."""
     from segment_anything import SamAutomaticMaskGenerator
 
-    predictor, sam = both
-    options = LOW | OPTIONS[name]
-    expected = SamAutomaticMaskGenerator(
+    theirs = SamAutomaticMaskGenerator(
         sam, **options, output_mode="uncompressed_rle"
-    ).generate(photo)
+    ).generate(image)
     if "point_grids" in options:
-        options["point_grids"] = tuple(options["point_grids"])
-    records = generate_masks(
-        predictor, photo, AutomaticConfig(**options, output_mode="uncompressed_rle")
-    )
-    assert len(records) == len(expected) > 10
-    noisy = 0
-    for ours, theirs in zip(records, expected, strict=True):
-        assert ours["crop_box"] == theirs["crop_box"]
-        np.testing.assert_allclose(ours["point_coords"], theirs["point_coords"])
-        for score in ("predicted_iou", "stability_score"):
-            assert ours[score] == pytest.approx(theirs[score], abs=1e-5)
-        if ours["segmentation"] == theirs["segmentation"]:
-            assert ours["bbox"] == theirs["bbox"]
-            assert ours["area"] == theirs["area"]
-        else:
-            noisy += 1
-            assert_within_noise(predictor, photo, ours, theirs)
-    assert noisy <= 0.02 * len(records)
+        options = {**options, "point_grids": tuple(options["point_grids"])}
+    config = AutomaticConfig(**options, output_mode="uncompressed_rle")
+    return generate_masks(predictor, image, config), theirs
 
 
 def assert_within_noise(predictor, photo, ours, theirs):

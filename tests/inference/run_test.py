@@ -115,7 +115,7 @@ def test_an_image_that_cannot_be_read_is_skipped_told_and_tried_again(
     out = tmp_path / "out"
     done = run_all(predictor, copy, out)
     [bad] = [one for one in done if one.record is None]
-    assert bad.item.name == "sa_5x.png" and "no image" in bad.outcome.problem
+    assert bad.item.name == "sa_5x.png" and "no image" in str(bad.outcome.problem)
     problems = json.loads((out / "run/problems.json").read_text())
     assert problems == {"sa_5x.png": bad.outcome.problem}
     (copy / "sa_5x.png").write_bytes((copy / "sa_3.png").read_bytes())
@@ -195,7 +195,7 @@ def test_hierarchy_is_written_with_ids_of_the_run(
     monkeypatch.setattr(many, "generate_masks", two_masks)
     done = run_all(predictor, photos, tmp_path, hierarchy=True)
     for record in (one.record for one in done if one.record):
-        part, whole = record["annotations"]
+        part, whole = map(dict, record["annotations"])
         assert part["parent"] == whole["id"] and part["depth"] == 1
         assert whole["parent"] is None and whole["depth"] == 0
 
