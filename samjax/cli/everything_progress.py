@@ -41,7 +41,8 @@ class Tally:
         """One line of what was done."""
         seconds = time.perf_counter() - self._start
         per_image = self.masks / max(self.made, 1)
-        what = f"{self.made} images, {self.masks} masks ({per_image:.1f} an image)"
+        images = "1 image" if self.made == 1 else f"{self.made} images"
+        what = f"{images}, {self.masks} masks ({per_image:.1f} an image)"
         parts = [f"{what} in {seconds:.1f} s ({self.made / seconds:.2f} images/s)"]
         if self.found:
             parts.append(f"{self.found} done before")
