@@ -165,8 +165,14 @@ def test_records_equal_the_reference_one_by_one(photo, both):
         for one, other in zip(ours, theirs, strict=True):
             assert one["crop_box"] == other["crop_box"]
             np.testing.assert_allclose(one["point_coords"], other["point_coords"])
-            for score in ("predicted_iou", "stability_score"):
-                assert one[score] == pytest.approx(other[score], abs=1e-5)
+            iou = one["predicted_iou"]
+            assert iou == pytest.approx(other["predicted_iou"], abs=1e-5)
+            # A pixel whose logit is the offset within rounding counts in one of them.
+            difference = abs(one["stability_score"] - other["stability_score"])
+            assert difference <= 1e-5 + 2 / max(one["area"], 1)
+            if difference > 1e-5:
+                noisy += 1
+                print(f"{photo.__name__}, {name}: stability differs by {difference}")
             if one["segmentation"] == other["segmentation"]:
                 assert one["bbox"] == other["bbox"]
                 assert one["area"] == other["area"]
