@@ -170,17 +170,15 @@ def test_records_equal_the_reference_one_by_one(photo, both):
             # A pixel whose logit is the offset within rounding counts in one of them.
             difference = abs(one["stability_score"] - other["stability_score"])
             assert difference <= 1e-5 + 2 / max(one["area"], 1)
-            is_noisy = difference > 1e-5
-            if is_noisy:
+            if difference > 1e-5:
                 print(f"{photo.__name__}, {name}: stability differs by {difference}")
             if one["segmentation"] == other["segmentation"]:
                 assert one["bbox"] == other["bbox"]
                 assert one["area"] == other["area"]
             else:
-                is_noisy = True
+                noisy += 1
                 print(f"{photo.__name__}, {name}: ", end="")
                 assert_within_noise(predictor, image, one, other)
-            noisy += is_noisy
     print(f"{photo.__name__}: {noisy} of {number} records within noise")
     assert number > 300
     assert noisy <= 0.005 * number
