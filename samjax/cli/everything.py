@@ -3,7 +3,6 @@
 import dataclasses
 import re
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, get_type_hints
@@ -12,13 +11,12 @@ import tyro
 
 from samjax.cli import UsageError
 from samjax.cli.arguments import parse
-from samjax.cli.compilation import keep_compiled_programs
 from samjax.cli.everything_progress import Tally, show_progress
+from samjax.cli.loading import load_predictor
 from samjax.cli.outputs import make_folder
 from samjax.inference.automatic_config import PRESETS, AutomaticConfig
 
 if TYPE_CHECKING:
-    from samjax.inference import Predictor
     from samjax.inference.run import Share
 
 Format = Literal["coco", "coco-polygons", "yolo", "label-map"]
@@ -108,14 +106,13 @@ def run(arguments: list[str]) -> None:
     wanted = _parse(arguments)
     config = AutomaticConfig(**dataclasses.asdict(wanted.options))
     share = _share(wanted)
-    keep_compiled_programs()
     from samjax.cli.everything_outputs import Pictures, write_formats
     from samjax.data.images import find_images
     from samjax.inference.run import generate_to_folder
 
     items = find_images(wanted.images)
     make_folder(wanted.out)
-    predictor = _load(wanted)
+    predictor = load_predictor(wanted.model, wanted.dtype)
     pictures = Pictures(wanted.out) if wanted.pictures and not wanted.shards else None
     done = generate_to_folder(
         predictor,
@@ -184,16 +181,6 @@ def _share(wanted: Everything) -> "Share":
             "below the count"
         )
     return Share(int(found[1]), int(found[2]))
-
-
-def _load(wanted: Everything) -> "Predictor":
-    import samjax
-
-    start = time.perf_counter()
-    model, params = samjax.load(wanted.model, dtype=wanted.dtype)
-    predictor = samjax.Predictor(model, params)
-    print(f"{wanted.model} loaded in {time.perf_counter() - start:.2f} s")
-    return predictor
 
 
 def _note_nothing(tally: Tally) -> None:

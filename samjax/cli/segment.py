@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from samjax.cli.arguments import parse
-from samjax.cli.compilation import keep_compiled_programs
+from samjax.cli.loading import load_predictor
 from samjax.cli.outputs import make_folder
 from samjax.cli.photos import check_photo, find_photos, read_mask
 from samjax.cli.requests import Grouping, Request, read_requests
@@ -79,7 +79,7 @@ def run(arguments: list[str]) -> None:
     for file in wanted.mask:
         check_photo(file)
     make_folder(wanted.out)
-    predictor = _load(wanted)
+    predictor = load_predictor(wanted.model, wanted.dtype)
     for photo in _progress(photos):
         _segment(predictor, photo, requests, wanted)
 
@@ -97,18 +97,6 @@ def _progress(photos: list[Path]) -> Iterable[Path]:
         disable=not console.is_terminal,
         transient=True,
     )
-
-
-def _load(wanted: Segment) -> "Predictor":
-    keep_compiled_programs()
-
-    import samjax
-
-    start = time.perf_counter()
-    model, params = samjax.load(wanted.model, dtype=wanted.dtype)
-    predictor = samjax.Predictor(model, params)
-    print(f"{wanted.model} loaded in {time.perf_counter() - start:.2f} s")
-    return predictor
 
 
 def _segment(

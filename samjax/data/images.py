@@ -93,15 +93,17 @@ def _expand(place: Any) -> list[Item]:
     path = Path(place)
     if path.is_dir():
         return [
-            _of_file(file)
-            for file in sorted(path.iterdir())
-            if file.suffix.lower() in SUFFIXES and not file.name.startswith(".")
+            _of_file(file) for file in sorted(path.iterdir()) if _is_image(file.name)
         ]
     if path.suffix.lower() == ".tar":
         return _of_tar(path)
     if not path.exists():
         raise FileNotFoundError(2, "no such file or folder", str(path))
     return [_of_file(path)]
+
+
+def _is_image(name: str) -> bool:
+    return Path(name).suffix.lower() in SUFFIXES and not name.startswith(".")
 
 
 def _of_file(path: Path) -> Item:
@@ -115,7 +117,7 @@ def _of_tar(path: Path) -> list[Item]:
         with tarfile.open(path, "r:") as tar:
             for member in tar:
                 name = Path(member.name).name
-                if member.isfile() and Path(name).suffix.lower() in SUFFIXES:
+                if member.isfile() and _is_image(name):
                     items.append(
                         Item(name, _Slice(path, member.offset_data, member.size))
                     )

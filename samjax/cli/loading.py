@@ -1,0 +1,21 @@
+"""The model that a command asks."""
+
+import time
+from typing import TYPE_CHECKING
+
+from samjax.cli.compilation import keep_compiled_programs
+
+if TYPE_CHECKING:
+    from samjax.inference import Predictor
+
+
+def load_predictor(model: str, dtype: str) -> "Predictor":
+    """Loads weights by name or path, and says how long that took."""
+    keep_compiled_programs()
+
+    import samjax
+
+    start = time.perf_counter()
+    predictor = samjax.Predictor(*samjax.load(model, dtype=dtype))
+    print(f"{model} loaded in {time.perf_counter() - start:.2f} s")
+    return predictor
