@@ -27,6 +27,8 @@ import numpy as np
 from jaxtyping import Shaped, UInt8
 from PIL import Image, ImageOps
 
+from samjax.data.pixels import to_eight_bits
+
 CACHE_BYTES = 256 << 20
 
 
@@ -132,23 +134,8 @@ def _to_rgb(pixels: Shaped[np.ndarray, "h w *c"]) -> UInt8[np.ndarray, "h w 3"]:
     """Pixels of grey, RGB or RGBA as RGB uint8, in an array of their own."""
     if pixels.ndim == 2:
         pixels = pixels[:, :, None]
-    pixels = _to_eight_bits(pixels[:, :, :3])
+    pixels = to_eight_bits(pixels[:, :, :3])
     return np.array(np.broadcast_to(pixels, (*pixels.shape[:2], 3)), order="C")
-
-
-def _to_eight_bits(pixels: np.ndarray) -> np.ndarray:
-    if pixels.dtype == np.uint8:
-        return pixels
-    if pixels.dtype == np.bool_:
-        return pixels.astype(np.uint8) * np.uint8(255)
-    if pixels.dtype.kind == "u" and pixels.dtype.itemsize == 2:
-        return ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
-    low, high = pixels.min(), pixels.max()
-    if low < 0 or high > 255:
-        raise ValueError(
-            f"got pixels of {pixels.dtype} in {low}..{high}, expected 0..255: scale them"
-        )
-    return pixels.astype(np.uint8)
 
 
 def _read_with_pillow(path: Path) -> np.ndarray:
@@ -324,7 +311,7 @@ class _TiffImage:
         if self.photometric == _MIN_IS_WHITE:
             rgb = 255 - rgb
         if self.is_premultiplied:
-            alpha = _to_eight_bits(pixels[:, :, colors : colors + 1])
+            alpha = to_eight_bits(pixels[:, :, colors : colors + 1])
             size, rgba = rgb.shape[1::-1], np.concatenate([rgb, alpha], axis=2)
             image = Image.frombytes("RGBa", size, rgba.tobytes()).convert("RGBA")
             rgb = np.array(image.convert("RGB"))

@@ -25,6 +25,8 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from samjax.data.pixels import to_eight_bits
+
 ImageSource = np.ndarray | Image.Image | bytes | str | os.PathLike
 """An image in memory, the bytes of a file, or its path."""
 
@@ -112,7 +114,7 @@ def _from_array(image: np.ndarray) -> np.ndarray:
     if image.ndim == 2:
         image = image[:, :, None]
     _check_shape(image)
-    image = _eight_bits(image)[:, :, :3]
+    image = to_eight_bits(image)[:, :, :3]
     return np.ascontiguousarray(np.broadcast_to(image, (*image.shape[:2], 3)))
 
 
@@ -131,32 +133,3 @@ def _check_shape(image: np.ndarray) -> None:
     else:
         remedy = "choose three of the channels, or one"
     raise ValueError(f"got an image of shape {image.shape}, {expected}: {remedy}")
-
-
-def _eight_bits(image: np.ndarray) -> np.ndarray:
-    if image.dtype == np.uint8:
-        return image
-    if image.dtype == np.bool_:
-        return image.astype(np.uint8) * np.uint8(255)
-    if image.dtype.kind == "u" and image.dtype.itemsize == 2:
-        return ((image.astype(np.uint32) + 128) // 257).astype(np.uint8)
-    if not np.issubdtype(image.dtype, np.number) or np.iscomplexobj(image):
-        raise ValueError(f"got an image of {image.dtype}, expected uint8 in 0..255")
-    low, high = image.min(), image.max()
-    if np.issubdtype(image.dtype, np.integer):
-        if low < 0 or high > 255:
-            raise ValueError(
-                f"got an image of {image.dtype} with values in {low}..{high}, expected "
-                "0..255: scale it, and pass image.astype(np.uint8)"
-            )
-        return image.astype(np.uint8)
-    if not (np.isfinite(low) and np.isfinite(high)):
-        raise ValueError(
-            f"got an image of {image.dtype} with NaN or infinite values, expected "
-            "uint8 in 0..255: replace them first, for example with np.nan_to_num"
-        )
-    remedy = "(image * 255)" if high <= 1 else "image"
-    raise ValueError(
-        f"got an image of {image.dtype} with values in {low:g}..{high:g}, expected "
-        f"uint8 in 0..255: pass {remedy}.round().clip(0, 255).astype(np.uint8)"
-    )
