@@ -90,44 +90,6 @@ def counts_to_mask(
     return np.ascontiguousarray(pixels.reshape(width, height).T)
 
 
-def counts_in_larger(
-    counts: Int[np.ndarray, " r"],
-    size: tuple[int, int],
-    corner: tuple[int, int],
-    larger: tuple[int, int],
-) -> Int[np.ndarray, " q"]:
-    """Puts a mask in an empty image, without looking at pixels.
-
-    Args:
-        counts: run lengths of the mask.
-        size: (h, w) of the mask.
-        corner: (top, left) of the mask in the image.
-        larger: (h, w) of the image, which holds all of the mask.
-
-    Returns:
-        Run lengths in the image.
-    """
-    (height, _), (top, left), (rows, columns) = size, corner, larger
-    ends = np.cumsum(counts)
-    first, last = (ends - counts)[1::2], ends[1::2]
-    first, last = first[first < last], last[first < last]
-    # A run that goes on in the next column is parted, since columns are longer now.
-    parts = (last - 1) // height - first // height + 1
-    run = np.repeat(np.arange(len(first)), parts)
-    part = np.arange(len(run)) - np.repeat(np.cumsum(parts) - parts, parts)
-    column = first[run] // height + part
-    begin = np.maximum(first[run], column * height)
-    length = np.minimum(last[run], (column + 1) * height) - begin
-    begin += (left + column) * rows + top - column * height
-    end = begin + length
-    # Unless they are not.
-    is_new = np.append(True, begin[1:] != end[:-1])[: len(begin)]
-    begin, end = begin[is_new], end[np.roll(is_new, -1)]
-    edges = np.stack([begin, end], axis=1).ravel()
-    inside = np.diff(np.concatenate([[0], edges, [rows * columns]]))
-    return inside[:-1] if len(edges) and end[-1] == rows * columns else inside
-
-
 def counts_to_text(counts: Int[np.ndarray, " r"]) -> str:
     """Writes run lengths as COCO's text."""
     values = counts.astype(np.int64)
@@ -192,7 +154,8 @@ def mask_iou(
 
     Two empty masks have 0, never NaN.
     """
-    left, right = masks.reshape(len(masks), -1), others.reshape(len(others), -1)
+    # Not -1: of no masks, numpy cannot tell how many pixels they have.
+    left, right = (m.reshape(len(m), m.shape[1] * m.shape[2]) for m in (masks, others))
     intersection = np.zeros((len(left), len(right)))
     # Float32 products are exact up to 2**24 pixels, and are much faster than boolean
     # ones.

@@ -19,14 +19,10 @@ from samjax.data.schema import Annotation
 from samjax.geometry.boxes import box_area, boxes_from_masks, nms, nms_threshold
 from samjax.geometry.frame import Frame
 from samjax.geometry.grids import crop_boxes
-from samjax.geometry.masks import (
-    counts_in_larger,
-    counts_to_mask,
-    counts_to_text,
-    mask_to_counts,
-)
+from samjax.geometry.masks import counts_to_mask, counts_to_text, mask_to_counts
 from samjax.geometry.overlaps import intersections, suppress_doubles
 from samjax.geometry.regions import fill_small_holes, remove_small_islands
+from samjax.geometry.run_lengths import counts_of_packed
 from samjax.geometry.stripes import Blocks, upscaling_blocks
 from samjax.inference.automatic_config import AutomaticConfig, Number
 from samjax.inference.candidates import Candidates, Filters, Pace, find_candidates
@@ -256,10 +252,9 @@ def _counts_in_image(
 ) -> Int[np.ndarray, " r"]:
     """Run lengths in the image of a mask of a crop, looking at its box only."""
     left, top, right, bottom = box.tolist()
-    of_box = np.unpackbits(bits[top // 8 : bottom // 8 + 1, left : right + 1], axis=0)
-    mask = of_box[top % 8 : top % 8 + bottom + 1 - top].view(bool)
-    corner = (crop_box[1] + top, crop_box[0] + left)
-    return counts_in_larger(mask_to_counts(mask), mask.shape, corner, size)
+    of_box = bits[top // 8 : bottom // 8 + 1, left : right + 1]
+    corner = crop_box[1] + top // 8 * 8, crop_box[0] + left
+    return counts_of_packed(of_box, corner, size)
 
 
 def _clean(

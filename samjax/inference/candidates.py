@@ -10,6 +10,7 @@ that of one chunk of points, however many there are.
 from __future__ import annotations
 
 import functools
+import operator
 from collections.abc import Mapping
 from typing import Any, NamedTuple, cast
 
@@ -122,13 +123,14 @@ def find_candidates(
     waiting = jnp.concatenate([waiting, jnp.zeros(pace.masks, jnp.int32)])
     height = down.weights.shape[0] * down.weights.shape[1]
     width = across.weights.shape[0] * across.weights.shape[1]
+    # The last row takes what is dropped.
     found = Candidates(
         count=jnp.int32(0),
-        source=jnp.zeros(capacity, jnp.int32),
-        predicted_iou=jnp.zeros(capacity),
-        stability=jnp.zeros(capacity),
-        boxes=jnp.zeros((capacity, 4), jnp.int32),
-        bits=jnp.zeros((capacity, height // 8, width), jnp.uint8),
+        source=jnp.zeros(capacity + 1, jnp.int32),
+        predicted_iou=jnp.zeros(capacity + 1),
+        stability=jnp.zeros(capacity + 1),
+        boxes=jnp.zeros((capacity + 1, 4), jnp.int32),
+        bits=jnp.zeros((capacity + 1, height // 8, width), jnp.uint8),
     )
 
     def look_at_group(i, found):
@@ -138,23 +140,19 @@ def find_candidates(
         keep = first + jnp.arange(pace.masks) < total
         keep &= (stability >= filters.stability) | (filters.stability <= 0)
         keep &= ~_is_cut_by_crop(boxes, filters)
-        # Rows that are dropped are written beyond the end, that is, nowhere.
-        row = found.count + jnp.cumsum(keep) - 1
-        row = jnp.where(keep, row, capacity)
+        measured = (source, scores[source], stability, boxes, bits)
+        for mask in range(pace.masks):
+            row = jnp.where(keep[mask], jnp.minimum(found.count, capacity), capacity)
+            # Slices are written in place; a scatter goes over them number by number.
+            written = (
+                jax.lax.dynamic_update_slice_in_dim(rows, values[mask][None], row, 0)
+                for rows, values in zip(found[1:], measured, strict=True)
+            )
+            found = Candidates(found.count + keep[mask], *written)
+        return found
 
-        def write(rows, values):
-            return rows.at[row].set(values, mode="drop")
-
-        return Candidates(
-            count=found.count + jnp.sum(keep),
-            source=write(found.source, source),
-            predicted_iou=write(found.predicted_iou, scores[source]),
-            stability=write(found.stability, stability),
-            boxes=write(found.boxes, boxes),
-            bits=write(found.bits, bits),
-        )
-
-    return jax.lax.fori_loop(0, -(-total // pace.masks), look_at_group, found)
+    found = jax.lax.fori_loop(0, -(-total // pace.masks), look_at_group, found)
+    return Candidates(found.count, *(rows[:capacity] for rows in found[1:]))
 
 
 def _three_masks(
@@ -230,17 +228,21 @@ def _measure(
         top = index * rows
         in_height = top + jnp.arange(rows) < filters.size[0]
         stripe = upscale_stripe(logits, down, across, index)
-        inside = in_height[:, None] & in_width[None]
-        stripe = jnp.where(inside[None], stripe, -jnp.inf)
-        mask = stripe > 0.0
+        inside = _pack_rows(in_height[None, :, None] & in_width[None, None])
+
+        def above(threshold):
+            # Packed first: what is left to count or join is a bit a pixel.
+            return _pack_rows(stripe > threshold) & inside
+
+        mask = above(0.0)
         return (
-            higher + jnp.sum(stripe > offset, axis=(1, 2), dtype=jnp.int32),
-            lower + jnp.sum(stripe > -offset, axis=(1, 2), dtype=jnp.int32),
-            columns | jnp.any(mask, axis=1),
-            jax.lax.dynamic_update_slice(in_rows, jnp.any(mask, axis=2), (0, top)),
+            higher + _number_of_bits(above(offset)),
+            lower + _number_of_bits(above(-offset)),
+            columns | jax.lax.reduce_or(mask, axes=(1,)),
             jax.lax.dynamic_update_slice(
-                bits, jnp.packbits(mask, axis=1), (0, top // 8, 0)
+                in_rows, jax.lax.reduce_or(mask, axes=(2,)), (0, top // 8)
             ),
+            jax.lax.dynamic_update_slice(bits, mask, (0, top // 8, 0)),
         )
 
     def look_if_needed(index, seen):
@@ -251,16 +253,31 @@ def _measure(
     nothing = (
         jnp.zeros(number, jnp.int32),
         jnp.zeros(number, jnp.int32),
-        jnp.zeros((number, width), bool),
-        jnp.zeros((number, stripes * rows), bool),
+        jnp.zeros((number, width), jnp.uint8),
+        jnp.zeros((number, stripes * rows // 8), jnp.uint8),
         jnp.zeros((number, stripes * rows // 8, width), jnp.uint8),
     )
     higher, lower, columns, in_rows, bits = jax.lax.fori_loop(
         0, stripes, look_if_needed, nothing
     )
+    in_rows = jnp.unpackbits(in_rows, axis=1).view(bool)
     # 0 / 0 is NaN, as in the release, and passes no threshold.
     stability = higher.astype(jnp.float32) / lower.astype(jnp.float32)
-    return stability, box_of_occupied(columns, in_rows), bits
+    return stability, box_of_occupied(columns > 0, in_rows), bits
+
+
+def _pack_rows(mask: Bool[Array, "m h w"]) -> UInt8[Array, "m h8 w"]:
+    """What `jnp.packbits` does along rows, in one pass over the pixels."""
+    number, height, width = mask.shape
+    rows = mask.astype(jnp.uint8).reshape(number, height // 8, 8, width)
+    return functools.reduce(
+        operator.or_, [rows[:, :, place] << (7 - place) for place in range(8)]
+    )
+
+
+def _number_of_bits(packed: UInt8[Array, "m h8 w"]) -> Int[Array, " m"]:
+    counts = jax.lax.population_count(packed)
+    return jnp.sum(counts, axis=(1, 2), dtype=jnp.int32)
 
 
 def _is_cut_by_crop(boxes: Array, filters: Filters) -> Bool[Array, " m"]:

@@ -34,8 +34,9 @@ from jaxtyping import Int, UInt8
 
 from samjax.data.large_images import LargeImage
 from samjax.data.schema import Annotation
-from samjax.geometry.masks import counts_in_larger, counts_to_text
+from samjax.geometry.masks import counts_to_text
 from samjax.geometry.overlaps import intersections
+from samjax.geometry.run_lengths import box_of_runs, counts_in_larger, where_more
 from samjax.inference.automatic import Proposal, propose
 from samjax.inference.automatic_config import AutomaticConfig, Number
 from samjax.inference.predictor import Predictor
@@ -325,8 +326,8 @@ class _Joiner:
         for piece in group:
             others = [other.tile.core for other in group if other is not piece]
             cores = [self._rectangle(box) for box in others if piece.touches(box)]
-            parts.append(_where_more([piece.proposal.counts], cores))
-        counts = _where_more(parts, [])
+            parts.append(where_more([piece.proposal.counts], cores))
+        counts = where_more(parts, [])
         if counts[0] == counts.sum():
             return None
         proposals = [piece.proposal for piece in group]
@@ -336,7 +337,7 @@ class _Joiner:
         lefts, tops, rights, bottoms = zip(*crops, strict=True)
         return proposals[0]._replace(
             counts=counts,
-            box=_box_of(counts, self.size[0]),
+            box=box_of_runs(counts, self.size[0]),
             predicted_iou=predicted_iou,
             stability=stability,
             crop_box=(min(lefts), min(tops), max(rights), max(bottoms)),
@@ -364,35 +365,6 @@ def _overlap(box: Box, other: Box) -> Box | None:
     left, top = max(box[0], other[0]), max(box[1], other[1])
     right, bottom = min(box[2], other[2]), min(box[3], other[3])
     return (left, top, right, bottom) if left < right and top < bottom else None
-
-
-def _where_more(
-    masks: Sequence[Int[np.ndarray, " _"]], others: Sequence[Int[np.ndarray, " _"]]
-) -> Int[np.ndarray, " r"]:
-    """Runs of the pixels that are in more of the masks than of the others."""
-    edges = [np.cumsum(counts)[:-1] for counts in (*masks, *others)]
-    steps = [np.resize([1, -1], len(own)) for own in edges[: len(masks)]]
-    steps += [np.resize([-1, 1], len(own)) for own in edges[len(masks) :]]
-    position = np.concatenate(edges)
-    order = np.argsort(position, kind="stable")
-    position, level = position[order], np.cumsum(np.concatenate(steps)[order])
-    # What holds at a position is known after all steps there.
-    is_last = np.diff(position, append=-1) != 0
-    position, inside = position[is_last], level[is_last] > 0
-    changes = position[np.diff(inside, prepend=False)]
-    total = masks[0].sum()
-    return np.diff(np.concatenate([[0], changes, [total]]))
-
-
-def _box_of(counts: Int[np.ndarray, " r"], height: int) -> Box:
-    """The box of a mask that is not empty, its last pixels included."""
-    ends = np.cumsum(counts)
-    first, last = ends[: len(ends) // 2 * 2].reshape(-1, 2).T - [[0], [1]]
-    left, right = int(first[0]) // height, int(last[-1]) // height
-    if (first // height != last // height).any():
-        # A run goes from the bottom of a column to the top of the next.
-        return left, 0, right, height - 1
-    return left, int((first % height).min()), right, int((last % height).max())
 
 
 def _to_xywh(box: Box) -> list[float]:

@@ -21,9 +21,7 @@ from inference.scenes import (
 
 from samjax.data.large_images import ArrayImage
 from samjax.data.schema import record_from_json, record_to_json
-from samjax.geometry.masks import (
-    counts_in_larger,
-)
+from samjax.geometry.run_lengths import counts_in_larger
 from samjax.inference.automatic import Proposal, generate_masks
 from samjax.inference.automatic_config import AutomaticConfig
 from samjax.inference.predictor import Predictor
