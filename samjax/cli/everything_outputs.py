@@ -16,6 +16,7 @@ from samjax.data.images import Item
 from samjax.data.schema import Record, record_from_json
 from samjax.files import replacing
 from samjax.geometry.masks import decode_rle
+from samjax.inference.run import record_path
 from samjax.report import ImageSummary, render_report
 from samjax.visualize import draw_masks, mask_color
 
@@ -52,17 +53,13 @@ class Pictures:
     ) -> Path:
         """Writes the page of the run."""
         path = self.folder / "report.html"
+        there = [i for i in items if record_path(self.folder, i).exists()]
+        shown = {there[i].stem for i in evenly_chosen(len(there), MAX_PICTURES)}
         summaries = (
-            self._summary(item, record, pictured=place < MAX_PICTURES)
-            for place, (item, record) in enumerate(read_records(self.folder, items))
+            self._summary(item, record, shown=item.stem in shown)
+            for item, record in read_records(self.folder, there)
         )
-        page = render_report(
-            "Everything",
-            facts,
-            summaries,
-            tally.problems,
-            max_pictures=MAX_PICTURES,
-        )
+        page = render_report("Everything", facts, summaries, tally.problems)
         with replacing(path) as hidden:
             hidden.write_text(page, encoding="utf-8")
         return path
@@ -71,13 +68,13 @@ class Pictures:
         """Where the overlay of an image is."""
         return self.overlays / f"{item.stem}.jpg"
 
-    def _summary(self, item: Item, record: Record, pictured: bool) -> ImageSummary:
+    def _summary(self, item: Item, record: Record, shown: bool) -> ImageSummary:
         overlay = self.path(item)
-        links = {"masks": f"{item.stem}.json"}
+        links = {"masks": record_path(self.folder, item).name}
         thumbnail = None
         if overlay.exists():
             links["overlay"] = f"overlays/{overlay.name}"
-            if pictured:
+            if shown:
                 with Image.open(overlay) as image:
                     image.thumbnail((THUMBNAIL, THUMBNAIL))
                     thumbnail = np.array(image.convert("RGB"))
@@ -88,6 +85,7 @@ class Pictures:
             depths=np.array(known, int) if len(known) == len(levels) else None,
             thumbnail=thumbnail,
             links=links,
+            shown=shown,
         )
 
 
@@ -105,10 +103,16 @@ def draw_everything(image: np.ndarray, record: Mapping[str, Any]) -> np.ndarray:
     return image
 
 
+def evenly_chosen(number: int, wanted: int) -> Iterator[int]:
+    """Places in a sequence, at most so many, spread over all of it."""
+    wanted = min(number, wanted)
+    return (place * number // wanted for place in range(wanted))
+
+
 def read_records(folder: Path, items: Sequence[Item]) -> Iterator[tuple[Item, Record]]:
     """The records of a run, in the order of its images."""
     for item in items:
-        path = folder / f"{item.stem}.json"
+        path = record_path(folder, item)
         if path.exists():
             yield item, record_from_json(path.read_bytes())
 

@@ -136,6 +136,11 @@ def image_numbers(items: Sequence[Item]) -> list[int]:
     return list(range(len(items)))
 
 
+def record_path(folder: Path, item: Item) -> Path:
+    """Where the record of an image is in the folder of a run."""
+    return folder / f"{item.stem}.json"
+
+
 @dataclasses.dataclass(frozen=True)
 class _Run:
     predictor: Predictor
@@ -154,7 +159,7 @@ class _Run:
     ) -> Iterator[Done]:
         """Makes the records that are not there, and yields all."""
         problems: dict[str, str] = {}
-        missing = [item for _, item in items if not _path(folder, item).exists()]
+        missing = [item for _, item in items if not record_path(folder, item).exists()]
         outcomes = generate_for_many(
             self.predictor,
             missing,
@@ -165,7 +170,7 @@ class _Run:
         to_do = {item.stem for item in missing}
         for place, item in items:
             if item.stem not in to_do:
-                text = _path(folder, item).read_bytes()
+                text = record_path(folder, item).read_bytes()
                 yield Done(item, record_from_json(text), None)
                 continue
             outcome = next(outcomes)
@@ -184,18 +189,20 @@ class _Run:
         self, items: Sequence[tuple[int, Item]], numbers: Sequence[int], shard: Path
     ) -> Iterator[Done]:
         """Makes a shard that is not there, record by record, and packs it."""
+        folder = shard.with_name(f".{shard.stem}")
         if shard.exists():
+            # Of a run that was killed after it had packed the shard.
+            shutil.rmtree(folder, ignore_errors=True)
             for _, item in items:
                 yield Done(item, None, None)
             return
-        folder = shard.with_name(f".{shard.stem}")
         folder.mkdir(exist_ok=True)
         problem_file = shard.parent / "run" / f"{shard.stem}.problems.json"
         yield from self.to_folder(items, numbers, folder, problem_file)
 
         def members() -> Iterator[tuple[str, bytes, Record]]:
             for _, item in items:
-                if (path := _path(folder, item)).exists():
+                if (path := record_path(folder, item)).exists():
                     record = record_from_json(path.read_bytes())
                     yield record["image"]["file_name"], _file_bytes(item), record
 
@@ -223,10 +230,6 @@ class _Run:
             },
             "annotations": annotations,
         }
-
-
-def _path(folder: Path, item: Item) -> Path:
-    return folder / f"{item.stem}.json"
 
 
 def _file_bytes(item: Item) -> bytes:

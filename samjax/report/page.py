@@ -34,8 +34,6 @@ def render_report(
     facts: Mapping[str, str],
     images: Iterable[ImageSummary],
     skipped: Mapping[str, str],
-    *,
-    max_pictures: int = 60,
 ) -> str:
     """Renders the page.
 
@@ -46,23 +44,17 @@ def render_report(
     Args:
         title: heading of the page.
         facts: what was run and how it went, text by label.
-        images: a summary of each image.
+        images: a summary of each image. All count in the histograms; of those that
+            are not to be `shown` the page says how many there are.
         skipped: why an image could not be used, by its name.
-        max_pictures: how many images are shown; the others count in the histograms,
-            and the page says how many there are. Pictures of those are not needed.
 
     Returns:
         HTML, to be written as UTF-8.
-
-    Raises:
-        ValueError: `max_pictures` is negative.
     """
-    if max_pictures < 0:
-        raise ValueError(f"got {max_pictures=}, expected 0 or more")
     totals, cards = _Totals(), []
     for image in images:
         totals.add(image)
-        if len(cards) < max_pictures:
+        if image.shown:
             cards.append(_card(image))
         # Or the loop's variable would hold the picture while the next one is made.
         del image
@@ -185,7 +177,7 @@ def _contact_sheet(cards: list[str], images: int) -> str:
         return ""
     left_out = images - len(cards)
     note = (
-        f"the first {len(cards):,} of {images:,}; {left_out:,} more not shown"
+        f"{len(cards):,} of {how_many(images, IMAGES)}; {left_out:,} more not shown"
         if left_out
         else how_many(images, IMAGES)
     )

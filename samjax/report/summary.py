@@ -27,6 +27,7 @@ class ImageSummary:
         thumbnail: the picture to show, RGB of any size; it is scaled down.
         links: paths of files about the image by what to call them, as {"JSON":
             "photos/1.json"}; with slashes, relative to the page's folder and in it.
+        shown: whether the page has a card of it, or only counts it.
 
     Raises:
         ValueError: a size, array, picture or link is not so.
@@ -40,6 +41,7 @@ class ImageSummary:
     depths: Int[np.ndarray, " depths"] | None = None
     thumbnail: UInt8[np.ndarray, "h w 3"] | None = None
     links: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    shown: bool = True
 
     @classmethod
     def of_record(
@@ -50,6 +52,7 @@ class ImageSummary:
         depths: Int[np.ndarray, " depths"] | None = None,
         thumbnail: UInt8[np.ndarray, "h w 3"] | None = None,
         links: Mapping[str, str] | None = None,
+        shown: bool = True,
     ) -> ImageSummary:
         """Summarizes a record; the image is called `file_name` unless a name is given.
 
@@ -75,6 +78,7 @@ class ImageSummary:
             depths=depths,
             thumbnail=thumbnail,
             links=links or {},
+            shown=shown,
         )
 
     def __post_init__(self):

@@ -16,7 +16,7 @@ from pycocotools.coco import COCO
 
 from samjax import cli
 from samjax.checkpoints import save
-from samjax.cli.everything_outputs import draw_everything
+from samjax.cli.everything_outputs import draw_everything, evenly_chosen
 from samjax.data.formats import read_folder, read_label_map, read_shard, read_yolo
 from samjax.data.images import find_images
 from samjax.geometry.masks import decode_rle, encode_rle
@@ -196,6 +196,14 @@ def test_many_masks_are_drawn_as_if_at_once(rng):
     ]
     drawn = draw_everything(image, {"annotations": annotations})
     np.testing.assert_array_equal(drawn, draw_masks(image, masks))
+
+
+@pytest.mark.parametrize("number", [0, 1, 5, 60, 61, 1000])
+def test_pictures_of_a_page_are_spread_over_the_run(number):
+    places = list(evenly_chosen(number, 60))
+    assert len(places) == len(set(places)) == min(number, 60)
+    gaps = np.diff([*places, number])
+    assert not len(gaps) or gaps.max() - gaps.min() <= 1
 
 
 @pytest.mark.slow

@@ -140,6 +140,19 @@ def test_shards_hold_images_and_records_as_sa_1b_has_them(predictor, photos, tmp
     assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == ["run"]
 
 
+def test_a_run_killed_just_after_a_shard_was_packed_leaves_nothing_else(
+    predictor, photos, tmp_path
+):
+    run_all(predictor, photos, tmp_path, shard_size=4)
+    expected = files_of(tmp_path)
+    left = tmp_path / ".sa_000000"
+    left.mkdir()
+    (left / "sa_3.json").write_text("{}")
+    run_all(predictor, photos, tmp_path, shard_size=4)
+    assert files_of(tmp_path) == expected
+    assert not left.exists()
+
+
 def test_images_in_memory_go_into_shards_as_png(predictor, tmp_path, rng):
     pixels = rng.integers(0, 256, (2, 30, 40, 3), np.uint8)
     items = find_images([list(pixels)])
