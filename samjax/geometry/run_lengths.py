@@ -73,7 +73,8 @@ def counts_of_packed(
     # A bit differs from the one above it where a run starts or ends; below the last
     # row all ends.
     padded = np.pad(packed, ((1, 1), (0, 0)))
-    differs = padded[1:] ^ ((padded[1:] >> 1) | (padded[:-1] << 7))
+    above = (padded[1:] >> np.uint8(1)) | (padded[:-1] << np.uint8(7))
+    differs = padded[1:] ^ above
     column, byte = np.nonzero(differs.T)
     bits = np.unpackbits(differs[byte, column][:, None], axis=1)
     found, bit = np.nonzero(bits)
