@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 Format = Literal["coco", "coco-polygons", "yolo", "label-map"]
 
 
+_MONTH = 30 * 24 * 3600
+
 # Arrays do not fit a command line, and files have one form of masks.
 _ONLY_IN_PYTHON = {"point_grids", "output_mode"}
 
@@ -97,8 +99,10 @@ class Everything:
     share: str = "0/1"
     """INDEX/COUNT: this process's part of the run, where several share it by hand."""
 
-    distributed: bool = False
-    """Several processes that find each other through jax.distributed share the run."""
+    distributed: str | None = None
+    """Several processes share the run and find each other: tpu (the hosts of a pod),
+    slurm, HOST:PORT,RANK,COUNT (number RANK of COUNT, of which number 0 is reached at
+    HOST:PORT), or auto, which looks which it is."""
 
 
 def run(arguments: list[str]) -> None:
@@ -169,10 +173,13 @@ def _parse(arguments: list[str]) -> Everything:
 def _share(wanted: Everything) -> "Share":
     from samjax.inference.run import Share
 
-    if wanted.distributed:
+    if wanted.distributed is not None:
         import jax
 
-        jax.distributed.initialize()
+        from samjax.training.distributed import Bounds, start
+
+        # Shares take as long as they take: who is done first waits for the others.
+        start(wanted.distributed, Bounds(leave=_MONTH))
         return Share(jax.process_index(), jax.process_count())
     found = re.fullmatch(r"(\d{1,9})/(\d{1,9})", wanted.share)
     if not found or not int(found[1]) < int(found[2]):

@@ -131,10 +131,12 @@ _NOT_ENCODER = ("decoder_", "mask_in_chans", "num_multimask_outputs")
 
 
 def _on_host(leaf: Any) -> np.ndarray:
-    if isinstance(leaf, jax.Array) and leaf.devices() != set(jax.devices("cpu")):
+    # Local ones: among many processes the first device of all is of another process.
+    cpus = jax.local_devices(backend="cpu")
+    if isinstance(leaf, jax.Array) and not leaf.devices() <= set(cpus):
         # Through a CPU array: numpy's own way leaves a second copy on the host for as
         # long as the device array lives.
-        leaf = jax.device_put(leaf, jax.devices("cpu")[0])
+        leaf = jax.device_put(leaf, cpus[0])
     return np.asarray(leaf)
 
 

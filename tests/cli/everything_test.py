@@ -4,6 +4,7 @@ import io
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -204,6 +205,32 @@ def test_pictures_of_a_page_are_spread_over_the_run(number):
     assert len(places) == len(set(places)) == min(number, 60)
     gaps = np.diff([*places, number])
     assert not len(gaps) or gaps.max() - gaps.min() <= 1
+
+
+@pytest.mark.slow
+def test_processes_that_find_each_other_share_a_run(weights, photos, tmp_path):
+    command = [sys.executable, "-m", "samjax", "everything", photos, *OPEN]
+    command += ["--model", weights, "--no-pictures"]
+    subprocess.run([*command, "--out", tmp_path / "alone"], check=True, cwd=ROOT)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    processes = [
+        subprocess.Popen(
+            [*command, "--out", tmp_path / "shared"]
+            + ["--distributed", f"{address},{rank},2"],
+            cwd=ROOT,
+            env={**os.environ, "JAX_PLATFORMS": "cpu"},
+        )
+        for rank in range(2)
+    ]
+    assert [process.wait(timeout=240) for process in processes] == [0, 0]
+
+    def records(out):
+        return {path.name: path.read_bytes() for path in out.glob("*.json")}
+
+    assert len(records(tmp_path / "alone")) == 2
+    assert records(tmp_path / "shared") == records(tmp_path / "alone")
 
 
 @pytest.mark.slow
