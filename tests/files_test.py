@@ -1,8 +1,10 @@
-"""A file is whole or what it was before."""
+"""A file is whole or what it was before, and the cache is where it should be."""
+
+from pathlib import Path
 
 import pytest
 
-from samjax.files import replacing
+from samjax.files import cache_folder, replacing
 
 
 def test_a_file_takes_its_name_when_it_is_whole(tmp_path):
@@ -38,3 +40,17 @@ def test_two_writers_of_one_file_do_not_meet(tmp_path):
 def test_a_body_that_wrote_nothing_is_an_error(tmp_path):
     with pytest.raises(FileNotFoundError), replacing(tmp_path / "a"):
         pass
+
+
+def test_the_cache_follows_samjax_then_xdg_then_home(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("SAMJAX_CACHE", "~/mine")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere/cache")
+    assert cache_folder() == tmp_path / "mine"
+    monkeypatch.delenv("SAMJAX_CACHE")
+    assert cache_folder() == Path("/somewhere/cache/samjax")
+    # The specification has relative paths ignored.
+    monkeypatch.setenv("XDG_CACHE_HOME", "relative")
+    assert cache_folder() == tmp_path / ".cache" / "samjax"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    assert cache_folder() == tmp_path / ".cache" / "samjax"

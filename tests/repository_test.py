@@ -28,7 +28,7 @@ MAY_IMPORT = {
     "data": {"geometry", "files"},
     "visualize": {"geometry"},
     "report": {"data"},
-    "checkpoints": {"models", "sharding"},
+    "checkpoints": {"models", "sharding", "files"},
     "inference": {"models", "geometry", "sharding", "data", "files"},
     "compat": {"inference", "checkpoints", "models", "geometry"},
     "training": {"models", "data", "geometry", "checkpoints", "sharding", "files"},

@@ -8,7 +8,7 @@ one table of names and layouts, `weight_map`.
 from samjax.checkpoints.convert import convert
 from samjax.checkpoints.errors import CheckpointError
 from samjax.checkpoints.loading import load
-from samjax.checkpoints.releases import RELEASES, Release, cache_folder
+from samjax.checkpoints.releases import RELEASES, Release
 from samjax.checkpoints.sizes import config_from_shapes
 from samjax.checkpoints.writer import save
 
@@ -16,7 +16,6 @@ __all__ = [
     "RELEASES",
     "CheckpointError",
     "Release",
-    "cache_folder",
     "config_from_shapes",
     "convert",
     "load",

@@ -13,8 +13,9 @@ from samjax.checkpoints.download import download, locked
 from samjax.checkpoints.errors import CheckpointError
 from samjax.checkpoints.mapped import fill
 from samjax.checkpoints.reader import Checkpoint, open_checkpoint
-from samjax.checkpoints.releases import RELEASES, Release, cache_folder
+from samjax.checkpoints.releases import RELEASES, Release
 from samjax.checkpoints.writer import write_checkpoint
+from samjax.files import cache_folder
 from samjax.models import Sam
 
 

@@ -5,6 +5,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from samjax.files import cache_folder
 from samjax.models import SIZES, SamConfig
 
 
@@ -56,19 +57,6 @@ class Release:
         # The hash in the name: a release that changes never finds the old file.
         sha = (self.sha256 or "")[:12]
         return cache_folder() / "weights" / f"{self.name}-{sha}.safetensors"
-
-
-def cache_folder() -> Path:
-    """The folder that samjax keeps downloads and other remakeable things in.
-
-    `SAMJAX_CACHE` if set; else `samjax` in `XDG_CACHE_HOME`, if that is an absolute
-    path as its specification demands; else `~/.cache/samjax`. It may not exist.
-    """
-    if own := os.environ.get("SAMJAX_CACHE"):
-        return Path(own).expanduser().absolute()
-    shared = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    base = shared if shared.is_absolute() else Path.home() / ".cache"
-    return base / "samjax"
 
 
 RELEASES_URL = "https://dl.fbaipublicfiles.com/segment_anything"

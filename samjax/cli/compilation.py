@@ -11,7 +11,7 @@ def keep_compiled_programs() -> None:
     """
     import jax
 
-    from samjax.checkpoints import cache_folder
+    from samjax.files import cache_folder
 
     if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
         jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "compiled"))

@@ -71,7 +71,7 @@ def _models() -> str:
 
 
 def _cache() -> str:
-    from samjax.checkpoints import cache_folder
+    from samjax.files import cache_folder
 
     folder = cache_folder()
     rows = [("cache", str(folder))]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from samjax.checkpoints import RELEASES, cache_folder
+from samjax.checkpoints import RELEASES
 from samjax.checkpoints.weight_map import entries
 from samjax.models import SIZES
 
@@ -47,21 +47,6 @@ def test_a_mirror_replaces_the_address_but_not_the_hash(monkeypatch):
     monkeypatch.setenv("SAMJAX_RELEASES_URL", "https://mirror.example/sam/")
     assert before.url == "https://mirror.example/sam/sam_vit_b_01ec64.pth"
     assert RELEASES["tiny"].url is None
-
-
-def test_the_cache_follows_samjax_then_xdg_then_home(monkeypatch, tmp_path):
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("SAMJAX_CACHE", "~/mine")
-    monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere/cache")
-    assert cache_folder() == tmp_path / "mine"
-    assert RELEASES["vit_b"].path.is_relative_to(tmp_path / "mine")
-    monkeypatch.delenv("SAMJAX_CACHE")
-    assert cache_folder() == Path("/somewhere/cache/samjax")
-    # The specification has relative paths ignored.
-    monkeypatch.setenv("XDG_CACHE_HOME", "relative")
-    assert cache_folder() == tmp_path / ".cache" / "samjax"
-    monkeypatch.delenv("XDG_CACHE_HOME")
-    assert cache_folder() == tmp_path / ".cache" / "samjax"
 
 
 def test_the_bundled_weights_are_in_the_package_and_not_in_the_cache():
