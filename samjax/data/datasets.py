@@ -1,0 +1,319 @@
+"""Datasets as training batches: any order of any epoch, from the step alone.
+
+Grain shuffles by index, reads ahead in threads or worker processes, and shares each batch
+among the processes of a run. What it has seen is one number, the index of the next
+example, so a run goes on exactly with another number of workers or processes: the rows
+of a step are a function of seed, step and batch size, in one order, of which process p
+of n has the p-th of n equal parts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from samjax.data.batch import RunBatch
+from samjax.data.examples import ExampleSource
+from samjax.data.prepare import Example, PrepareConfig, prepare
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetConfig:
+    """A dataset to train on, and how it is read.
+
+    Attributes:
+        path: Where it is. For `"sa1b"` a folder of tars or of extracted files, a tar, a
+            pattern, or several of these; otherwise a folder, or the JSON file of COCO.
+        format: `"sa1b"`: SA-1B as published; `"tfds"`: a folder that `samjax data build`
+            or TFDS wrote; `"coco"`, `"folder"`, `"npz"`: as `samjax.data.finetune` has
+            them.
+        workers: Processes that prepare examples; 0 prepares them in threads of this
+            one. Neither changes what is read.
+        prefetch: Batches that each worker has ready, or that are ready in all without
+            workers.
+        flip: Whether half of the images are mirrored.
+        jitter: Bounds of the scale of large-scale jitter, or None for none.
+        largest_mask: Share of the image above which a mask is left out, or None.
+        boundaries_per_mask: Run boundaries kept of each mask.
+        max_bad_fraction: Share of damaged examples above which a run stops.
+    """
+
+    path: str | tuple[str, ...]
+    format: Literal["sa1b", "tfds", "coco", "folder", "npz"] = "sa1b"
+    workers: int = 0
+    prefetch: int = 2
+    flip: bool = False
+    jitter: tuple[float, float] | None = None
+    largest_mask: float | None = None
+    boundaries_per_mask: int = 2048
+    max_bad_fraction: float = 0.001
+
+    def __post_init__(self):
+        problems = []
+        if not self.path:
+            problems.append("path is empty: name the dataset")
+        if self.format != "sa1b" and not isinstance(self.path, str):
+            problems.append(f"path={self.path}: {self.format} takes one path")
+        if self.workers < 0 or self.prefetch < 1:
+            problems.append(
+                f"workers={self.workers}, prefetch={self.prefetch}: use at least 0 and 1"
+            )
+        if not 0 <= self.max_bad_fraction <= 1:
+            problems.append(f"max_bad_fraction={self.max_bad_fraction}: use 0 to 1")
+        if problems:
+            raise ValueError("DatasetConfig: " + "; ".join(problems))
+        self.preparation(image_size=1, masks_per_image=1)
+
+    def preparation(self, *, image_size: int, masks_per_image: int) -> PrepareConfig:
+        """Returns what becomes of each example, for these shapes of a batch.
+
+        Raises:
+            ValueError: an option or a shape is out of bounds.
+        """
+        return PrepareConfig(
+            image_size=image_size,
+            masks_per_image=masks_per_image,
+            boundaries_per_mask=self.boundaries_per_mask,
+            largest_mask=self.largest_mask,
+            flip=self.flip,
+            jitter=self.jitter,
+        )
+
+
+def open_source(
+    config: DatasetConfig,
+    *,
+    image_size: int,
+    masks_per_image: int,
+    batch_size: int,
+    seed: int,
+    process_index: int = 0,
+    process_count: int = 1,
+) -> DatasetSource:
+    """Opens a dataset as the source of one process's part of each batch.
+
+    Args:
+        config: The dataset.
+        image_size: Side of the training frame in pixels.
+        masks_per_image: Slots for masks of each image.
+        batch_size: Images of a batch, over all processes.
+        seed: Of order, masks, flips and jitter.
+        process_index: Which part of each batch.
+        process_count: Of how many equal parts.
+
+    Raises:
+        ValueError: there is no such dataset, or the batch has no such parts.
+        OSError: it cannot be read.
+        ImportError: a package for its format is missing.
+    """
+    return DatasetSource(
+        open_examples(config),
+        config.preparation(image_size=image_size, masks_per_image=masks_per_image),
+        batch_size=batch_size,
+        seed=seed,
+        workers=config.workers,
+        prefetch=config.prefetch,
+        process_index=process_index,
+        process_count=process_count,
+    )
+
+
+def open_examples(config: DatasetConfig) -> ExampleSource:
+    """Opens a dataset as raw examples.
+
+    Raises:
+        ValueError: there is no such dataset.
+        OSError: it cannot be read.
+        ImportError: a package for its format is missing.
+    """
+    # Each format has packages of its own, which the others do without.
+    if config.format == "sa1b":
+        from samjax.data.sa1b.source import open_sa1b
+
+        return open_sa1b(config.path)
+    # One path: the config holds that.
+    path = str(config.path)
+    if config.format == "tfds":
+        from samjax.data.tfds.source import TfdsSource
+
+        return TfdsSource(path)
+    from samjax.data import finetune
+
+    sources = {
+        "coco": finetune.CocoSource,
+        "folder": finetune.FolderSource,
+        "npz": finetune.NpzSource,
+    }
+    return sources[config.format](path)
+
+
+class DatasetSource:
+    """The batches of a dataset, shuffled anew in each epoch, without end.
+
+    `batch(step)` depends on seed and step alone. Steps in order are read ahead; another
+    step than the next starts reading there. With workers, the program must have the
+    `if __name__ == "__main__":` guard that starting processes takes.
+
+    Args:
+        examples: The dataset.
+        config: What becomes of each example.
+        batch_size: Images of a batch, over all processes.
+        seed: Of order and preparation.
+        workers: Processes that prepare examples; 0 for threads.
+        prefetch: Batches ready ahead, for each worker.
+        process_index: Which part of each batch.
+        process_count: Of how many equal parts.
+
+    Raises:
+        ValueError: the batch has no such parts, or there are no examples.
+    """
+
+    def __init__(
+        self,
+        examples: ExampleSource,
+        config: PrepareConfig,
+        *,
+        batch_size: int,
+        seed: int,
+        workers: int = 0,
+        prefetch: int = 2,
+        process_index: int = 0,
+        process_count: int = 1,
+    ):
+        if not 0 <= process_index < process_count or batch_size % process_count:
+            raise ValueError(
+                f"got {batch_size=} for process {process_index} of {process_count}, "
+                "expected a number that the processes can share equally"
+            )
+        if not len(examples):
+            raise ValueError("the dataset has no examples")
+        self.examples = examples
+        self._batch_size = batch_size
+        self._next_step = 0
+        self._iterator = _elastic_iterator(
+            _pipeline(examples, config, seed, batch_size, process_count),
+            batch_size,
+            (process_index, process_count),
+            workers,
+            prefetch,
+        )
+
+    def batch(self, step: int) -> RunBatch:
+        """Returns this process's part of the batch of one step, as NumPy arrays.
+
+        Raises:
+            RuntimeError: a worker was lost.
+        """
+        if step != self._next_step:
+            self._iterator.set_state({"global_next_index": step * self._batch_size})
+            self._next_step = step
+        try:
+            example = next(self._iterator)
+        except StopIteration as error:
+            raise RuntimeError(
+                f"the dataset ended at step {step}, which only happens when a worker is "
+                "lost: see what it printed, and whether memory or /dev/shm is full"
+            ) from error
+        self._next_step += 1
+        return RunBatch(*example)
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What was wrong with the dataset when it was opened, one line each."""
+        return tuple(getattr(self.examples, "problems", ()))
+
+    @property
+    def position(self) -> dict[str, int]:
+        """What a checkpoint keeps: the index of the next example, over all epochs."""
+        return {"global_next_index": self._next_step * self._batch_size}
+
+    def close(self) -> None:
+        """Ends threads and workers."""
+        self._iterator.close()
+
+
+class _Prepare:
+    """Reads and prepares the example of an index; goes to the workers."""
+
+    def __init__(self, examples: ExampleSource, config: PrepareConfig):
+        self._examples, self._config = examples, config
+
+    def __call__(self, index: int, rng: np.random.Generator) -> Example:
+        return prepare(self._examples[index], self._config, rng, index)
+
+
+class _InParts:
+    """A dataset in the order in which every n-th example is of one process.
+
+    That is how `ElasticIterator` shares out a batch; the rows of each process are to be
+    neighbours in the batch, wherever the borders between processes are.
+    """
+
+    def __init__(self, examples: Any, batch_size: int, process_count: int):
+        self._examples, self._batch_size = examples, batch_size
+        self._process_count = process_count
+
+    def __len__(self) -> int:
+        return len(self._examples)
+
+    def __getitem__(self, index: int) -> Example:
+        start, row = divmod(index, self._batch_size)
+        place, process = divmod(row, self._process_count)
+        row = process * (self._batch_size // self._process_count) + place
+        return self._examples[start * self._batch_size + row]
+
+
+def _pipeline(
+    examples: ExampleSource,
+    config: PrepareConfig,
+    seed: int,
+    batch_size: int,
+    process_count: int,
+) -> Any:
+    import grain
+
+    indices = grain.MapDataset.range(len(examples)).seed(seed).shuffle().repeat()
+    prepared = indices.random_map(_Prepare(examples, config))
+    return grain.MapDataset.source(_InParts(prepared, batch_size, process_count))
+
+
+def _elastic_iterator(
+    dataset: Any,
+    batch_size: int,
+    part: tuple[int, int],
+    workers: int,
+    prefetch: int,
+) -> Any:
+    """The only place that knows grain's elastic iterator, which is experimental."""
+    import grain
+    from grain.experimental import ElasticIterator
+
+    # Grain's defaults would hold 500 batches ready.
+    threads = 1 if workers else prefetch
+    processes = None
+    if workers:
+        _mark_flags_as_parsed()
+        processes = grain.MultiprocessingOptions(
+            num_workers=workers, per_worker_buffer_size=prefetch
+        )
+    return iter(
+        ElasticIterator(
+            dataset,
+            batch_size,
+            grain.sharding.ShardOptions(*part),
+            read_options=grain.ReadOptions(
+                num_threads=threads, prefetch_buffer_size=threads
+            ),
+            multiprocessing_options=processes,
+        )
+    )
+
+
+def _mark_flags_as_parsed() -> None:
+    from absl import flags
+
+    # Grain's workers read absl's flags, which fails in programs that have none.
+    if not flags.FLAGS.is_parsed():
+        flags.FLAGS.mark_as_parsed()

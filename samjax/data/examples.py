@@ -1,0 +1,42 @@
+"""Examples as a dataset stores them: the bytes of an image, and the record of its masks.
+
+All formats meet here: a source gives raw examples by index, `samjax.data.prepare` makes
+training examples of them.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+
+class RawExample(NamedTuple):
+    """An image and its masks, not looked at yet; either may be missing or damaged.
+
+    Attributes:
+        name: What to call it in a report; unique in its dataset.
+        image: The bytes of an image file, or None where it is missing.
+        record: The bytes of a JSON file in SA-1B's form, the same parsed
+            (`samjax.data.schema.Record`), or None where it is missing. Its image's
+            size is the frame of its masks; the image file may be a smaller copy.
+    """
+
+    name: str
+    image: bytes | None
+    record: bytes | Mapping[str, Any] | None
+
+
+@runtime_checkable
+class ExampleSource(Protocol):
+    """A dataset of raw examples with random access.
+
+    It can be pickled and read by many threads and processes at once. What is wrong with
+    the data is never raised: a part that cannot be read is None, or whatever bytes are
+    there, and whoever prepares the example finds out.
+    """
+
+    def __len__(self) -> int:
+        """Returns the number of examples."""
+        ...
+
+    def __getitem__(self, index: int, /) -> RawExample:
+        """Returns one example, `0 <= index < len(self)`."""
+        ...

@@ -1,0 +1,325 @@
+"""From the bytes of an example to arrays of fixed shapes in the training frame.
+
+The training frame is the model's input: the image resized so that its longest side is
+`image_size` (sizes as `samjax.geometry.Frame` has them), padded with zeros at the bottom
+and right. Masks lie in the same square, resized to what is nearest.
+
+Nothing here raises and nothing is left out: an example that is damaged comes out with a
+status and without masks, since a process that skipped it would fall behind the others
+and leave them waiting for ever.
+"""
+
+import enum
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from samjax.data.decode import BadImage, ImageFile
+from samjax.data.examples import RawExample
+from samjax.data.runs import (
+    Boundaries,
+    Window,
+    drop_short_runs,
+    mask_areas,
+    move_boundaries,
+    nearest,
+    pack_boundaries,
+    read_boundaries,
+)
+from samjax.geometry.frame import Frame
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrepareConfig:
+    """What becomes of an example.
+
+    Attributes:
+        image_size: Side of the training frame in pixels.
+        masks_per_image: Masks of an example; of more, some are drawn at random.
+        boundaries_per_mask: Run boundaries kept of each mask. Of a mask with more, the
+            longest runs are kept; if they are less than 99 % of it, it counts as bad.
+        largest_mask: Share of the image above which a mask is left out, as it is of
+            nothing in particular; None keeps all.
+        flip: Whether half of the images are mirrored left to right.
+        jitter: Bounds of the scale by which an image is resized beyond its fitting
+            into the frame, drawn uniformly for each; of what becomes larger than the
+            frame a part is taken at random (large-scale jitter, Ghiasi et al. 2021).
+            None resizes to fit.
+    """
+
+    image_size: int
+    masks_per_image: int
+    boundaries_per_mask: int = 2048
+    largest_mask: float | None = None
+    flip: bool = False
+    jitter: tuple[float, float] | None = None
+
+    def __post_init__(self):
+        problems = []
+        if not 1 <= self.image_size <= 16384:
+            problems.append(f"image_size={self.image_size}: use 1 to 16384")
+        if self.masks_per_image < 1:
+            problems.append(f"masks_per_image={self.masks_per_image}: use at least 1")
+        if self.boundaries_per_mask < 2 or self.boundaries_per_mask % 2:
+            problems.append(
+                f"boundaries_per_mask={self.boundaries_per_mask}: use an even number"
+            )
+        if self.largest_mask is not None and not 0 < self.largest_mask <= 1:
+            problems.append(f"largest_mask={self.largest_mask}: use a share, 0 to 1")
+        if self.jitter is not None and not 0 < self.jitter[0] <= self.jitter[1] <= 8:
+            problems.append(f"jitter={self.jitter}: use 0 < low <= high <= 8")
+        if problems:
+            raise ValueError("PrepareConfig: " + "; ".join(problems))
+
+
+class Status(enum.IntEnum):
+    """What became of an example: above 0 it is damaged, below 0 there is no mask in it."""
+
+    NO_MASK = -1
+    """Sound, but no mask is left: there are none, or they vanish in the frame."""
+    FINE = 0
+    MISSING_IMAGE = 1
+    MISSING_RECORD = 2
+    BAD_IMAGE = 3
+    """The image is cut off, corrupt, too large, or of no known format."""
+    BAD_RECORD = 4
+    """The record is not JSON, or not in SA-1B's form."""
+    SIZE_MISMATCH = 5
+    """The image is not of the size, or at least the shape, that its record says."""
+    BAD_MASKS = 6
+    """No mask is left, and some of them were damaged."""
+
+
+class Example(NamedTuple):
+    """An example as a step takes it.
+
+    Attributes:
+        image: UInt8 "s s 3", RGB, zero in the padding at the bottom and right.
+        size: Int32 "2", h, w of what is not padding; all of it where it is damaged.
+        runs: Int32 "k l", boundaries of the masks in the frame (`samjax.data.runs`).
+        valid: Bool "k", which of them are masks.
+        status: Int32 "", a `Status`.
+        bad_masks: Int32 "", masks that were looked at and found damaged.
+        index: Int64 "", place of the example in its dataset.
+    """
+
+    image: np.ndarray
+    size: np.ndarray
+    runs: np.ndarray
+    valid: np.ndarray
+    status: np.ndarray
+    bad_masks: np.ndarray
+    index: np.ndarray
+
+
+def prepare(
+    raw: RawExample,
+    config: PrepareConfig,
+    rng: np.random.Generator,
+    index: int = -1,
+) -> Example:
+    """Makes an example of a raw one, whatever that is.
+
+    Args:
+        raw: Of an `ExampleSource`.
+        config: What becomes of it.
+        rng: Decides flip, scale, part and masks. The same state, the same example.
+        index: Its place in the dataset.
+    """
+    status, side = Status.FINE, config.image_size
+    image = np.zeros((side, side, 3), np.uint8)
+    shape = (config.masks_per_image, config.boundaries_per_mask)
+    runs = np.full(shape, side * side, np.int32)
+    visible, masks, bad_masks = (side, side), 0, 0
+    try:
+        visible, masks, bad_masks = _prepare(raw, config, rng, image, runs)
+        if not masks:
+            status = Status.BAD_MASKS if bad_masks else Status.NO_MASK
+    except _Damaged as damage:
+        # Whatever was written before that was found.
+        status, image = damage.status, np.zeros_like(image)
+    return Example(
+        image=image,
+        size=np.array(visible, np.int32),
+        runs=runs,
+        valid=np.arange(config.masks_per_image) < masks,
+        status=np.array(status, np.int32),
+        bad_masks=np.array(bad_masks, np.int32),
+        index=np.array(index, np.int64),
+    )
+
+
+class _Damaged(Exception):
+    """An example cannot be used."""
+
+    def __init__(self, status: Status):
+        super().__init__(status.name)
+        self.status = status
+
+
+def _prepare(
+    raw: RawExample,
+    config: PrepareConfig,
+    rng: np.random.Generator,
+    frame: np.ndarray,
+    runs: np.ndarray,
+) -> tuple[tuple[int, int], int, int]:
+    """Fills image and boundaries in.
+
+    Returns:
+        The visible size, the number of masks and that of damaged ones.
+    """
+    if raw.image is None:
+        raise _Damaged(Status.MISSING_IMAGE)
+    if raw.record is None:
+        raise _Damaged(Status.MISSING_RECORD)
+    size, texts, bad_masks = _read_record(raw.record)
+    try:
+        file = ImageFile(raw.image)
+        # A smaller copy of the image has its masks at the original's size.
+        fitting = Frame.fit(size, max(file.size)).resized_size
+        if fitting != file.size or max(file.size) > max(size):
+            raise _Damaged(Status.SIZE_MISMATCH)
+        view = _draw_view(size, config, rng)
+        _fill(frame, file, view)
+    except BadImage as error:
+        raise _Damaged(Status.BAD_IMAGE) from error
+    masks, more_bad = _choose_masks(texts, view.window(size), config, rng, runs)
+    return view.visible, masks, bad_masks + more_bad
+
+
+def _fill(frame: np.ndarray, file: ImageFile, view: "_View") -> None:
+    (top, left), (height, width) = view.corner, view.visible
+    if view.visible == view.resized and not view.flip:
+        file.read_into(frame[:height, :width])
+        return
+    part = file.read(view.resized)[top : top + height, left : left + width]
+    frame[:height, :width] = part[:, ::-1] if view.flip else part
+
+
+class _View(NamedTuple):
+    """How an image comes into the frame: resized, cut, then mirrored."""
+
+    resized: tuple[int, int]
+    corner: tuple[int, int]
+    visible: tuple[int, int]
+    flip: bool
+
+    def window(self, size: tuple[int, int]) -> Window:
+        rows, columns = (
+            nearest(length, resized, start, start + visible)
+            for length, resized, start, visible in zip(
+                size, self.resized, self.corner, self.visible, strict=True
+            )
+        )
+        return Window(size, rows, columns[::-1] if self.flip else columns)
+
+
+def _draw_view(
+    size: tuple[int, int], config: PrepareConfig, rng: np.random.Generator
+) -> _View:
+    side = config.image_size
+    resized_side = side
+    if config.jitter is not None:
+        resized_side = max(1, round(side * rng.uniform(*config.jitter)))
+    resized = Frame.fit(size, resized_side).resized_size
+    visible = min(resized[0], side), min(resized[1], side)
+    corner = tuple(
+        int(rng.integers(whole - part + 1)) if whole > part else 0
+        for whole, part in zip(resized, visible, strict=True)
+    )
+    flip = bool(config.flip and rng.random() < 0.5)
+    return _View(resized, (corner[0], corner[1]), visible, flip)
+
+
+def _read_record(
+    record: bytes | Mapping[str, Any],
+) -> tuple[tuple[int, int], list[bytes], int]:
+    """Returns the image's size, the texts of its masks, and how many had none.
+
+    Only what training needs is looked at, and a mask in a wrong form costs itself.
+    """
+    try:
+        content = json.loads(record) if isinstance(record, bytes) else record
+        image, annotations = content["image"], content["annotations"]
+        size = (image["height"], image["width"])
+    except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
+        raise _Damaged(Status.BAD_RECORD) from error
+    # Integers of NumPy come from datasets of TFDS.
+    if not isinstance(annotations, list | tuple) or not all(
+        isinstance(side, int | np.integer) and not isinstance(side, bool) and side > 0
+        for side in size
+    ):
+        raise _Damaged(Status.BAD_RECORD)
+    size = (int(size[0]), int(size[1]))
+    if size[0] * size[1] >= _MOST_PIXELS:
+        raise _Damaged(Status.BAD_RECORD)
+    texts = [_text(annotation, size) for annotation in annotations]
+    found = [text for text in texts if text is not None]
+    return size, found, len(texts) - len(found)
+
+
+# COCO counts pixels in 32 bits, and so do boundaries here.
+_MOST_PIXELS = 1 << 31
+
+
+def _text(annotation: Any, size: tuple[int, int]) -> bytes | None:
+    try:
+        mask = annotation["segmentation"]
+        height, width = mask["size"]
+        text = mask["counts"]
+        if (height, width) != size:
+            return None
+        text = text.encode("ascii") if isinstance(text, str) else text
+        return text if isinstance(text, bytes) else None
+    except (KeyError, TypeError, ValueError, IndexError):
+        return None
+
+
+def _choose_masks(
+    texts: list[bytes],
+    window: Window,
+    config: PrepareConfig,
+    rng: np.random.Generator,
+    runs: np.ndarray,
+) -> tuple[int, int]:
+    """Draws up to K masks that can be used, and fills their boundaries in.
+
+    In place of those that cannot, others are drawn for as long as there are any.
+
+    Returns:
+        How many there are, and how many were damaged.
+    """
+    order = rng.permutation(len(texts))
+    masks, bad_masks, start = 0, 0, 0
+    while masks < len(runs) and start < len(order):
+        drawn = order[start : start + len(runs) - masks]
+        start += len(drawn)
+        boundaries, usable, bad = _read_masks([texts[i] for i in drawn], window, config)
+        pack_boundaries(boundaries, usable, runs[masks : masks + len(usable)])
+        masks += len(usable)
+        bad_masks += bad
+    return masks, bad_masks
+
+
+def _read_masks(
+    texts: list[bytes], window: Window, config: PrepareConfig
+) -> tuple[Boundaries, np.ndarray, int]:
+    """Returns boundaries in the frame, which masks to use, and how many were damaged."""
+    side = config.image_size
+    visible = (len(window.rows), len(window.columns))
+    read = read_boundaries(texts, window.size)
+    boundaries = move_boundaries(read, window, side)
+    areas = mask_areas(boundaries, visible, side)
+    boundaries, lost = drop_short_runs(
+        boundaries, config.boundaries_per_mask, visible, side
+    )
+    too_coarse = lost > 0.01 * areas
+    usable = (areas > 0) & ~too_coarse
+    if config.largest_mask is not None:
+        usable &= areas <= config.largest_mask * visible[0] * visible[1]
+    bad = int(np.sum(~boundaries.good) + np.sum(too_coarse))
+    return boundaries, np.flatnonzero(usable), bad

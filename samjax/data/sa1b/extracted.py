@@ -1,0 +1,68 @@
+"""A folder of extracted images and JSON files as a dataset with random access."""
+
+import os
+from pathlib import Path
+
+from samjax.data.examples import RawExample
+from samjax.data.images import SUFFIXES
+
+
+class ExtractedSource:
+    """Images and JSON files that lie side by side, `sa_1.jpg` and `sa_1.json`.
+
+    Sub-folders are looked into too. An image without JSON or a JSON without image is
+    an example with None where something is missing, so that it is counted.
+
+    Args:
+        folder: of the files.
+
+    Raises:
+        ValueError: there are none.
+        OSError: the folder cannot be read.
+    """
+
+    def __init__(self, folder: str | os.PathLike):
+        self.folder = Path(folder)
+        pairs: dict[str, dict[bool, str]] = {}
+        for place, folders, files in os.walk(self.folder, onerror=_raise):
+            folders.sort()
+            for name in files:
+                stem, suffix = os.path.splitext(name)
+                is_record = suffix.lower() == ".json"
+                if stem.startswith(".") or not (
+                    is_record or suffix.lower() in SUFFIXES
+                ):
+                    continue
+                path = os.path.relpath(os.path.join(place, stem), self.folder)
+                pairs.setdefault(path, {})[is_record] = suffix
+        # Strings in flat lists: a dataset can have millions of files.
+        self._stems = sorted(pairs)
+        self._suffixes = [
+            (pairs[stem].get(False), pairs[stem].get(True)) for stem in self._stems
+        ]
+        if not self._stems:
+            raise ValueError(
+                f"{self.folder} has no images and JSON files: expected the extracted "
+                "files of SA-1B, or its tars"
+            )
+
+    def __len__(self) -> int:
+        return len(self._stems)
+
+    def __getitem__(self, index: int, /) -> RawExample:
+        """Reads one example; what cannot be read of it is None."""
+        stem = self._stems[index]
+        image, record = self._suffixes[index]
+        return RawExample(stem, self._read(stem, image), self._read(stem, record))
+
+    def _read(self, stem: str, suffix: str | None) -> bytes | None:
+        if suffix is None:
+            return None
+        try:
+            return (self.folder / (stem + suffix)).read_bytes()
+        except OSError:
+            return None
+
+
+def _raise(error: OSError) -> None:
+    raise error
