@@ -247,7 +247,7 @@ def _own_file(path: Path) -> Path:
 
 def _own_metadata(config: SamConfig, more: Mapping[str, str]) -> dict[str, str]:
     # Drop path and rematerialization belong to a training run, not to the weights.
-    config = dataclasses.replace(config, drop_path_rate=0.0, remat=False)
+    config = dataclasses.replace(config, drop_path_rate=0.0, remat=False, scan=False)
     return {
         **more,
         "format": "samjax",

@@ -110,7 +110,7 @@ def fingerprint(config: SamConfig, params: Mapping[str, Any]) -> str:
     encoder = params["image_encoder"]
     digest = hashlib.sha256()
     sizes = dataclasses.asdict(config)
-    for name in ("drop_path_rate", "remat"):
+    for name in ("drop_path_rate", "remat", "scan"):
         del sizes[name]
     encoder_sizes = {
         name: size for name, size in sizes.items() if not name.startswith(_NOT_ENCODER)

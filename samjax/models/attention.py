@@ -8,12 +8,19 @@ where `scale` is head_dim ** -0.5 and the relative terms use the *unscaled* quer
 (MViTv2, as in the release). Over the 64 x 64 grid of a global block the logits of all
 heads are 4096 x 4096 each: they are never built as a whole. Blocks of queries go one
 after another, so that one block's logits stay in a CPU's cache, or in a small part of
-an accelerator's memory; the backward pass computes them anew.
+a GPU's memory; the backward pass computes them anew. On a TPU a kernel keeps them in
+the chip's own fast memory (`samjax.models.splash`).
 """
+
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
+
+from samjax.models.splash import attend_by_splash
+
+AttentionKind = Literal["auto", "blocks", "splash"]
 
 # Up to this many tokens all logits are built at once: a window, or a small image.
 _WHOLE_LIMIT = 1024
@@ -31,8 +38,12 @@ def attend_with_relative_positions(
     value: Float[Array, "b n s d"],
     rows: Float[Array, "h h d"],
     columns: Float[Array, "w w d"],
+    kind: AttentionKind = "auto",
 ) -> Float[Array, "b n s d"]:
     """Attends over a grid of s = h * w tokens, in row-major order.
+
+    A TPU's kernel has to know about meshes: under `jax.jit` of arrays on many devices,
+    set the mesh (`jax.set_mesh`).
 
     Args:
         query: Unscaled queries of `b` grids and `n` heads.
@@ -40,6 +51,10 @@ def attend_with_relative_positions(
         value: Values.
         rows: Relative embedding of every (query row, key row), shared by the heads.
         columns: The same for columns.
+        kind: How large grids are computed; small ones, windows among them, are alike
+            everywhere. `"blocks"` takes blocks of queries in turn, `"splash"` prepares
+            for TPUs too and uses their kernel where it runs on one, `"auto"` does so
+            if what it is traced for is a TPU: the mesh's devices, or JAX's default.
 
     Returns:
         The attended values in the dtype of `value`; softmax is taken in float32.
@@ -60,9 +75,17 @@ def attend_with_relative_positions(
         return jax.lax.platform_dependent(
             *operands, cpu=_attend_by_group, default=_attend
         )
-    return jax.lax.platform_dependent(
-        *operands, cpu=_attend_by_head_and_block, default=_attend_by_block
-    )
+    ways = {"cpu": _attend_by_head_and_block, "default": _attend_by_block}
+    # What is traced for a CPU is spared the tracing of a kernel that it cannot use.
+    if kind == "splash" or (kind == "auto" and _is_for_tpu()):
+        ways["tpu"] = attend_by_splash
+    return jax.lax.platform_dependent(*operands, **ways)
+
+
+def _is_for_tpu() -> bool:
+    """Whether the devices of the mesh, or else JAX's default ones, are TPUs."""
+    device = jax.sharding.get_abstract_mesh().abstract_device
+    return (device.platform if device else jax.default_backend()) == "tpu"
 
 
 def _attend(query, key, value, row_term, column_term):

@@ -7,13 +7,15 @@ global attention, and a neck of two convolutions down to 256 channels.
 Submodules carry the released names, so that parameters of the release map one to one.
 """
 
+from typing import Any
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from samjax.models.attention import attend_with_relative_positions
+from samjax.models.attention import AttentionKind, attend_with_relative_positions
 from samjax.models.layers import (
     ENCODER_EPSILON,
     MLP,
@@ -21,6 +23,8 @@ from samjax.models.layers import (
     gelu,
     layer_norm,
 )
+from samjax.models.placement import split_images
+from samjax.models.scanned_blocks import RECOMPUTED, blocks_per_stage, run_in_stages
 
 
 class ImageEncoder(nn.Module):
@@ -40,6 +44,9 @@ class ImageEncoder(nn.Module):
         out_channels: Channels of the embedding.
         drop_path_rate: Rate of the last block; the first has 0, in between linear.
         remat: Recompute each block in the backward pass instead of keeping it.
+        scan: Compile one stage of blocks and loop over stages. The results are the
+            same but for rounding; drop path draws other numbers.
+        attention: How the attention of global blocks is computed.
         dtype: Compute dtype; parameters are float32.
     """
 
@@ -54,6 +61,8 @@ class ImageEncoder(nn.Module):
     out_channels: int
     drop_path_rate: float = 0.0
     remat: bool = False
+    scan: bool = False
+    attention: AttentionKind = "auto"
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
@@ -82,21 +91,52 @@ class ImageEncoder(nn.Module):
             (1, self.grid_size, self.grid_size, self.embed_dim),
         )
         grid = (x.shape[1], x.shape[2])
-        x = x + resize_position_table(table, grid).astype(self.dtype)
+        x = split_images(x + resize_position_table(table, grid).astype(self.dtype))
 
-        block_class = nn.remat(Block, static_argnums=(2,)) if self.remat else Block
+        # Parameters are made block by block, also those that a loop will stack.
+        if self.scan and not self.is_initializing():
+            return self._neck(self._run_stages(x, deterministic))
+        block_class = Block
+        if self.remat:
+            block_class = nn.remat(Block, static_argnums=(2,), policy=RECOMPUTED)
         for i in range(self.depth):
-            is_global = i in self.global_attention_blocks
-            x = block_class(
-                num_heads=self.num_heads,
-                window_size=0 if is_global else self.window_size,
-                table_size=self.grid_size if is_global else self.window_size,
-                mlp_ratio=self.mlp_ratio,
-                drop_path_rate=self.drop_path_rate * i / max(self.depth - 1, 1),
-                dtype=self.dtype,
-                name=f"blocks_{i}",
-            )(x, deterministic)
+            x = block_class(**self._sizes_of_block(i), name=f"blocks_{i}")(
+                x, deterministic
+            )
         return self._neck(x)
+
+    def _sizes_of_block(self, i: int) -> dict[str, Any]:
+        is_global = i in self.global_attention_blocks
+        return {
+            "num_heads": self.num_heads,
+            "window_size": 0 if is_global else self.window_size,
+            "table_size": self.grid_size if is_global else self.window_size,
+            "mlp_ratio": self.mlp_ratio,
+            "drop_path_rate": self._drop_path_rate(i),
+            "attention": self.attention,
+            "dtype": self.dtype,
+        }
+
+    def _drop_path_rate(self, i: int) -> float:
+        return self.drop_path_rate * i / max(self.depth - 1, 1)
+
+    def _run_stages(
+        self, x: Float[Array, "b gh gw e"], deterministic: bool
+    ) -> Float[Array, "b gh gw e"]:
+        length = blocks_per_stage(self.depth, self.global_attention_blocks)
+        rates = [self._drop_path_rate(i) for i in range(self.depth)]
+        drops = not deterministic and self.drop_path_rate > 0
+        params = self.variables["params"]
+        return run_in_stages(
+            x,
+            [params[f"blocks_{i}"] for i in range(self.depth)],
+            Block(**self._sizes_of_block(0), parent=None),
+            Block(**self._sizes_of_block(length - 1), parent=None),
+            drop_path_rates=rates,
+            key=self.make_rng("drop_path") if drops else None,
+            length=length,
+            remat=self.remat,
+        )
 
     def _neck(self, x: Float[Array, "b gh gw e"]) -> Float[Array, "b gh gw c"]:
         x = PatchProjection(
@@ -141,14 +181,16 @@ class Block(nn.Module):
     Attributes:
         window_size: Side of the windows; 0 attends over the whole grid.
         table_size: Grid side for which the relative tables are stored.
+        drop_path_rate: Rate of this block; an array where a loop goes over blocks.
     """
 
     num_heads: int
     window_size: int
     table_size: int
     mlp_ratio: float
-    drop_path_rate: float
+    drop_path_rate: float | Float[Array, ""]
     dtype: DTypeLike
+    attention: AttentionKind = "auto"
 
     @nn.compact
     def __call__(
@@ -160,22 +202,25 @@ class Block(nn.Module):
         y = layer_norm(ENCODER_EPSILON, self.dtype, "norm1")(x)
         if self.window_size:
             y = partition_windows(y, self.window_size)
-        y = Attention(self.num_heads, self.table_size, self.dtype, name="attn")(y)
+        y = Attention(
+            self.num_heads, self.table_size, self.dtype, self.attention, name="attn"
+        )(y)
         if self.window_size:
             y = merge_windows(y, self.window_size, (height, width))
         x = x + self._drop_path(y, deterministic)
 
         y = layer_norm(ENCODER_EPSILON, self.dtype, "norm2")(x)
         y = MLP(int(channels * self.mlp_ratio), gelu, self.dtype, name="mlp")(y)
-        return x + self._drop_path(y, deterministic)
+        return split_images(x + self._drop_path(y, deterministic))
 
     def _drop_path(
         self, branch: Float[Array, "b h w c"], deterministic: bool
     ) -> Float[Array, "b h w c"]:
         """Drops the branch for whole images, and scales up what is kept."""
-        if deterministic or self.drop_path_rate == 0.0:
+        rate = self.drop_path_rate
+        if deterministic or (isinstance(rate, float) and rate == 0.0):
             return branch
-        keep = 1.0 - self.drop_path_rate
+        keep = 1.0 - rate
         kept = jax.random.bernoulli(
             self.make_rng("drop_path"), keep, (branch.shape[0], 1, 1, 1)
         )
@@ -188,6 +233,7 @@ class Attention(nn.Module):
     num_heads: int
     table_size: int
     dtype: DTypeLike
+    attention: AttentionKind = "auto"
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
@@ -208,7 +254,9 @@ class Attention(nn.Module):
             ).astype(self.dtype)
             for name, size in (("rel_pos_h", height), ("rel_pos_w", width))
         )
-        y = attend_with_relative_positions(query, key, value, rows, columns)
+        y = attend_with_relative_positions(
+            query, key, value, rows, columns, self.attention
+        )
         y = jnp.moveaxis(y, 1, 2).reshape(batch, height, width, channels)
         return nn.Dense(channels, dtype=self.dtype, name="proj")(y)
 

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
+from samjax.models.attention import AttentionKind
 from samjax.models.image_encoder import ImageEncoder
 from samjax.models.mask_decoder import Attended, MaskDecoder, MaskPrediction
 from samjax.models.prompt_encoder import PromptEmbeddings, PromptEncoder, PromptInputs
@@ -36,6 +37,8 @@ class SamConfig:
         num_multimask_outputs: Masks for an ambiguous prompt, beside the single one.
         drop_path_rate: Drop path of the last encoder block, in training.
         remat: Recompute encoder blocks in the backward pass, in training.
+        scan: Compile one stage of encoder blocks and loop over stages, where compiling
+            takes long; the global blocks have to lie in equal distances.
     """
 
     image_size: int = 1024
@@ -54,6 +57,7 @@ class SamConfig:
     num_multimask_outputs: int = 3
     drop_path_rate: float = 0.0
     remat: bool = False
+    scan: bool = False
 
     @property
     def grid_size(self) -> int:
@@ -72,10 +76,12 @@ class Sam(nn.Module):
     Attributes:
         config: The sizes.
         dtype: Compute dtype, float32 or bfloat16; parameters are float32.
+        attention: How large grids attend; see `attend_with_relative_positions`.
     """
 
     config: SamConfig
     dtype: DTypeLike = jnp.float32
+    attention: AttentionKind = "auto"
 
     def setup(self):
         config = self.config
@@ -96,6 +102,8 @@ class Sam(nn.Module):
             out_channels=config.prompt_embed_dim,
             drop_path_rate=config.drop_path_rate,
             remat=config.remat,
+            scan=config.scan,
+            attention=self.attention,
             dtype=self.dtype,
         )
         self.prompt_encoder = PromptEncoder(

@@ -25,8 +25,8 @@ def attend_otherwise(change):
     """Springs a trap in the arguments of the encoder's attention."""
     original = image_encoder.attend_with_relative_positions
 
-    def attend(query, key, value, rows, columns):
-        return original(query, key, value, *change(query, rows, columns))
+    def attend(query, key, value, rows, columns, kind):
+        return original(query, key, value, *change(query, rows, columns), kind)
 
     return image_encoder, "attend_with_relative_positions", attend
 
