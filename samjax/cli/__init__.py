@@ -17,6 +17,7 @@ COMMANDS = {
     "convert": "turn a checkpoint into another format",
     "train": "train a model from a config",
     "evaluate": "measure a model on held-out scenes",
+    "data": "index tars of SA-1B, build a TFDS dataset of them, verify and count it",
     "info": "show devices, versions, models and the cache",
 }
 

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import re
+import types
 from typing import TypeVar
 
 import tyro
@@ -13,14 +14,18 @@ T = TypeVar("T")
 
 
 def parse(
-    kind: type[T], command: str, arguments: list[str], default: T | None = None
+    kind: type[T] | types.UnionType,
+    command: str,
+    arguments: list[str],
+    default: T | None = None,
 ) -> T:
     """Returns an instance of a dataclass, filled from command-line words.
 
     Prints the help and exits where the words ask for it.
 
     Args:
-        kind: Its docstring and its fields' docstrings are the help.
+        kind: Its docstring and its fields' docstrings are the help. Of a union of
+            several the first word says which it is.
         command: What stands before the words, for the help: `samjax segment`.
         arguments: The words.
         default: The instance that words override; None takes the fields' defaults.
@@ -32,8 +37,8 @@ def parse(
     try:
         with contextlib.redirect_stderr(shown):
             if default is None:
-                return tyro.cli(kind, prog=command, args=arguments)
-            return tyro.cli(kind, prog=command, args=arguments, default=default)
+                return tyro.cli(kind, prog=command, args=arguments)  # pyright: ignore
+            return tyro.cli(kind, prog=command, args=arguments, default=default)  # pyright: ignore
     except SystemExit as exit:
         if not exit.code:
             raise

@@ -4,7 +4,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 from jaxtyping import Array
 
-from samjax.data.runs import decode_runs
+from samjax.data.drawing import decode_runs
 
 
 class Batch(NamedTuple):

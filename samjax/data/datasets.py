@@ -37,6 +37,10 @@ class DatasetConfig:
         jitter: Bounds of the scale of large-scale jitter, or None for none.
         largest_mask: Share of the image above which a mask is left out, or None.
         boundaries_per_mask: Run boundaries kept of each mask.
+        validation_fraction: Part of the images that is held out, chosen by the hash of
+            their names. This and the next two are for `coco`, `folder` and `npz`.
+        limit: Most examples to train on, or None for all; what is held out stays.
+        separate: Whether each connected region of a label map is an object by itself.
         max_bad_fraction: Share of damaged examples above which a run stops.
     """
 
@@ -48,6 +52,9 @@ class DatasetConfig:
     jitter: tuple[float, float] | None = None
     largest_mask: float | None = None
     boundaries_per_mask: int = 2048
+    validation_fraction: float = 0.0
+    limit: int | None = None
+    separate: bool = False
     max_bad_fraction: float = 0.001
 
     def __post_init__(self):
@@ -59,6 +66,12 @@ class DatasetConfig:
         if self.workers < 0 or self.prefetch < 1:
             problems.append(
                 f"workers={self.workers}, prefetch={self.prefetch}: use at least 0 and 1"
+            )
+        is_users = self.format in ("coco", "folder", "npz")
+        if not is_users and (self.validation_fraction or self.limit or self.separate):
+            problems.append(
+                "validation_fraction, limit and separate are for coco, folder and npz, "
+                f"not for {self.format}"
             )
         if not 0 <= self.max_bad_fraction <= 1:
             problems.append(f"max_bad_fraction={self.max_bad_fraction}: use 0 to 1")
@@ -120,8 +133,14 @@ def open_source(
     )
 
 
-def open_examples(config: DatasetConfig) -> ExampleSource:
+def open_examples(
+    config: DatasetConfig, part: Literal["train", "validation"] = "train"
+) -> ExampleSource:
     """Opens a dataset as raw examples.
+
+    Args:
+        config: The dataset.
+        part: What is trained on, or what is held out of it.
 
     Raises:
         ValueError: there is no such dataset.
@@ -141,12 +160,11 @@ def open_examples(config: DatasetConfig) -> ExampleSource:
         return TfdsSource(path)
     from samjax.data import finetune
 
-    sources = {
-        "coco": finetune.CocoSource,
-        "folder": finetune.FolderSource,
-        "npz": finetune.NpzSource,
-    }
-    return sources[config.format](path)
+    source = finetune.open_examples(path, config.format, separate=config.separate)
+    trained, held_out = finetune.split_examples(
+        source, config.validation_fraction, limit=config.limit
+    )
+    return trained if part == "train" else held_out
 
 
 class DatasetSource:

@@ -15,7 +15,7 @@ from types import ModuleType
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from samjax.data.pixels import to_eight_bits
 
@@ -97,6 +97,9 @@ class ImageFile:
         try:
             with Image.open(io.BytesIO(self._data)) as image:
                 return image.height, image.width
+        except UnidentifiedImageError as error:
+            # Pillow names the address in memory, which differs from run to run.
+            raise BadImage("not an image of a known format") from error
         except Exception as error:
             # Pillow's readers raise what their formats make them.
             raise BadImage(str(error)) from error

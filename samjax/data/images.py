@@ -183,5 +183,14 @@ def _tfds_source(name: str) -> RandomAccess:
         dataset, _, split = name.rpartition("/")
         builder = tfds.builder(dataset or name)
     # Decoding is left to us, who are strict and do not turn what is not to be turned.
-    skip = {"image": tfds.decode.SkipDecoding()}
-    return builder.as_data_source(split=split, decoders=skip)  # pyright: ignore
+    skip: Any = tfds.decode.SkipDecoding()
+    if hasattr(builder.info.features["image"], "keys"):  # pyright: ignore
+        # TFDS's own form of SA-1B has the bytes one level further down.
+        skip = {"content": skip}
+    try:
+        return builder.as_data_source(split=split, decoders={"image": skip})  # pyright: ignore
+    except NotImplementedError as error:
+        raise ValueError(
+            f"tfds:{name} is not stored as array_record, which alone can be read at any "
+            "place: prepare it with file_format='array_record'"
+        ) from error

@@ -1,10 +1,10 @@
 """Masks as the places where they change: from COCO's text to the training frame.
 
 A mask of SA-1B is a kilobyte of text and its pixels are megabytes, so nothing here draws
-pixels but the last function, on the device. The text of all masks of an image is read at
+pixels: the device does (`samjax.data.drawing`). The text of all masks of an image is read at
 once to run boundaries, positions in the column by column order of COCO at which a mask
 changes; each boundary moves to the training frame by two tables, which is exactly
-nearest-neighbour resizing of the mask; `decode_runs` counts boundaries up to each pixel.
+nearest-neighbour resizing of the mask.
 
 In the training frame, a square of `side` pixels, position `column * side + row` is a
 pixel. A boundary is never in the padding: one at the foot of a column stands at the head
@@ -14,10 +14,8 @@ of the next. Rows of boundaries end with copies of `side * side`.
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Int, Int32
+from jaxtyping import Int, Int32
 
 
 class Boundaries(NamedTuple):
@@ -212,33 +210,6 @@ def pack_boundaries(
     row = row_of[boundaries.mask]
     wanted = row >= 0
     rows[row[wanted], place[wanted]] = boundaries.position[wanted]
-
-
-def decode_runs(
-    runs: Int32[Array, "*batch k l"], sizes: Int32[Array, "*batch 2"], side: int
-) -> Bool[Array, "*batch k {side} {side}"]:
-    """Draws masks from their boundaries, on the device.
-
-    Args:
-        runs: rows of `pack_boundaries`.
-        sizes: h, w of the part of each image that is not padding; masks are False in
-            the padding.
-        side: of the frame, in pixels.
-    """
-    pixel = jnp.arange(side)
-
-    def draw(places, size):
-        # Parity is all that counts, and wrapping around keeps it.
-        changes = jnp.zeros(side * side, jnp.int8).at[places].add(1, mode="drop")
-        within = jnp.cumsum(changes.reshape(side, side), axis=1, dtype=jnp.int8)
-        before = jnp.cumsum(within[:, -1], dtype=jnp.int8) - within[:, -1]
-        inside = (pixel[:, None] < size[1]) & (pixel[None, :] < size[0])
-        return ((((within + before[:, None]) & 1) == 1) & inside).T
-
-    draw_all = jax.vmap(draw, in_axes=(0, None))
-    for _ in runs.shape[:-2]:
-        draw_all = jax.vmap(draw_all)
-    return draw_all(runs, sizes)
 
 
 # The bytes of the code, 48 to 111.

@@ -93,12 +93,12 @@ def test_a_sequence_is_named_by_its_places_and_read_when_asked(wrap):
     ],
 )
 def test_a_dataset_of_tfds_is_opened_without_decoding(monkeypatch, name, call):
-    """Against a stand-in: the package is no part of the tests."""
     calls = []
 
     class Builder:
         def __init__(self, kind, which):
             self.call = (kind, which)
+            self.info = types.SimpleNamespace(features={"image": None})
 
         def as_data_source(self, split, decoders):
             calls.append((*self.call, split))

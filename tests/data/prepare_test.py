@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from samjax.data.drawing import decode_runs
 from samjax.data.examples import RawExample
 from samjax.data.prepare import Example, PrepareConfig, Status, prepare
-from samjax.data.runs import decode_runs
 from samjax.geometry.frame import Frame
 from samjax.geometry.masks import encode_rle
 

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from samjax.data.drawing import decode_runs
 from samjax.data.runs import (
     Boundaries,
     Window,
-    decode_runs,
     drop_short_runs,
     mask_areas,
     move_boundaries,

@@ -1,0 +1,279 @@
+"""`samjax data index|build|verify|stats`: datasets of SA-1B, before they are trained on."""
+
+import re
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from samjax.cli import UsageError
+from samjax.cli.arguments import parse
+from samjax.cli.data_progress import BuildTally, show_build, show_steps
+from samjax.cli.outputs import make_folder, write_json
+
+Tars = Annotated[
+    tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="TARS...")
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Index:
+    """Indexes tars of SA-1B: where each image and its JSON are.
+
+    It reads headers only. Training and everything else that reads tars does this when
+    it first meets a tar; doing it before, on one machine, spares the others the time.
+    """
+
+    tars: Tars
+    """Uncompressed tars, folders of them, or patterns."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Build:
+    """Turns tars of SA-1B into a dataset of TFDS, of array_record files.
+
+    Images get as small as training wants them, masks keep their run lengths; several
+    processes and machines can share the work. A build that was stopped goes on where it
+    was when the same command is given again, and gives the same files.
+    """
+
+    tars: Tars
+    """Uncompressed tars, folders of them, or patterns; all of them, whoever does which."""
+
+    out: Path
+    """Folder of the dataset; made if need be."""
+
+    long_side: int = 1024
+    """Longer side of the stored images, in pixels; smaller images stay as they are."""
+
+    originals: bool = False
+    """Keeps all images as they are."""
+
+    quality: int = 95
+    """Of the JPEG files of images that are made smaller."""
+
+    parts: int = 4
+    """Files for each tar. Four are about a gigabyte each for SA-1B's tars."""
+
+    workers: int = 1
+    """Processes that do the work."""
+
+    share: str = "0/1"
+    """INDEX/COUNT: this process's part of the build, where several share it by hand."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verify:
+    """Reads a dataset of TFDS back and says what is wrong with it.
+
+    Every shard is counted and read: features, the headers of images, run lengths. Where
+    tensorflow-datasets is installed, it has to be able to read the dataset too.
+    """
+
+    folder: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="FOLDER")]
+    """Of the dataset."""
+
+    every: int = 1
+    """Looks at every so many examples."""
+
+    pixels: bool = False
+    """Decodes the images in full, too."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stats:
+    """Counts what is in tars of SA-1B, or in a dataset of TFDS."""
+
+    places: Annotated[
+        tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="PLACES...")
+    ]
+    """Tars, folders or patterns of them, or one folder of a dataset of TFDS."""
+
+    images: int | None = None
+    """Looks at so many images, at even distances; the default is at all."""
+
+    out: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """A JSON file for everything that was counted."""
+
+
+def run(arguments: list[str]) -> None:
+    """Does what the first word says."""
+    wanted: Any = parse(Index | Build | Verify | Stats, "samjax data", arguments)
+    _check_numbers(wanted)
+    match wanted:
+        case Index():
+            _index(wanted)
+        case Build():
+            _build(wanted)
+        case Verify():
+            _verify(wanted)
+        case Stats():
+            _stats(wanted)
+
+
+def _check_numbers(wanted: Any) -> None:
+    for name in ("long_side", "quality", "parts", "workers", "every", "images"):
+        value = getattr(wanted, name, None)
+        if value is not None and value < 1:
+            raise UsageError(f"--{name.replace('_', '-')} {value}: use at least 1")
+    for name in ("tars", "places"):
+        if getattr(wanted, name, None) == ():
+            raise UsageError(f"not given: {name.upper()} (see samjax data --help)")
+
+
+def _index(wanted: Index) -> None:
+    from samjax.data.sa1b.index import load_index
+
+    images = unpaired = 0
+    for tar in show_steps("index", _tars(wanted.tars), "tars"):
+        index = load_index(tar)
+        images += len(index.rows)
+        unpaired += index.unpaired
+        if index.damage:
+            _say(f"{tar}: {index.damage}")
+    left = f", {unpaired} without image or JSON" if unpaired else ""
+    print(f"{images} images in {len(_tars(wanted.tars))} tars{left}")
+
+
+def _build(wanted: Build) -> None:
+    from samjax.data.tfds.build import build_shards, share_of_shards
+    from samjax.data.tfds.layout import BuildConfig, make_plan
+    from samjax.data.tfds.metadata import finish
+    from samjax.data.tfds.schema import tfds_features
+
+    index, count = _share(wanted.share)
+    # Not after hours of work.
+    tfds_features()
+    make_folder(wanted.out)
+    config = BuildConfig(
+        long_side=None if wanted.originals else wanted.long_side,
+        quality=wanted.quality,
+        parts=wanted.parts,
+    )
+    plan = make_plan(_tars(wanted.tars), wanted.out, config)
+    numbers = share_of_shards(plan, index, count)
+    tally = BuildTally()
+    with show_build(len(numbers)) as show:
+        for progress in build_shards(plan, numbers, workers=wanted.workers):
+            tally.add(progress)
+            show(progress, tally)
+    print(f"{tally.in_words()}: {wanted.out}")
+    totals = finish(plan)
+    if totals.shards < plan.num_shards:
+        print(
+            f"{totals.shards} of {plan.num_shards} shards are there; when the other "
+            "shares are done, the last one writes the metadata"
+        )
+        return
+    print(
+        f"complete: {totals.images} images and {totals.masks} masks in "
+        f"{totals.shards} shards of {totals.bytes / 1e9:.2f} GB together"
+    )
+    if totals.bad_images or totals.bad_masks or totals.damaged_tars:
+        damaged = f", {len(totals.damaged_tars)} tars damaged"
+        print(
+            f"left out: {totals.bad_images} images and {totals.bad_masks} masks"
+            f"{damaged if totals.damaged_tars else ''}; see {plan.report(0).parent}"
+        )
+
+
+def _verify(wanted: Verify) -> None:
+    from samjax.data.tfds.source import find_shards
+    from samjax.data.tfds.verify import read_by_tfds, verify_shards
+
+    shards = find_shards(wanted.folder)
+    found = verify_shards(wanted.folder, every=wanted.every, pixels=wanted.pixels)
+    images = masks = problems = 0
+    for one in show_steps("verify", found, "shards", len(shards)):
+        images += one.images
+        masks += one.masks
+        problems += len(one.problems)
+        for problem in one.problems[:_SHOWN]:
+            _say(problem)
+        if len(one.problems) > _SHOWN:
+            _say(f"{one.shard.path.name}: and {len(one.problems) - _SHOWN} more")
+    by_tfds = read_by_tfds(wanted.folder)
+    read = "not tried by TFDS" if by_tfds is None else f"TFDS reads {by_tfds}"
+    print(f"{images} images and {masks} masks in {len(shards)} shards read, {read}")
+    if problems:
+        raise ValueError(f"{wanted.folder} has {problems} problems")
+
+
+def _stats(wanted: Stats) -> None:
+    from samjax.data.tfds.stats import Statistics, spread_out
+
+    source = _source(wanted.places)
+    counts = Statistics()
+    total = min(len(source), wanted.images or len(source))
+    for raw in show_steps("stats", spread_out(source, wanted.images), "images", total):
+        counts.add(raw)
+    summary = counts.summary()
+    _print_table(summary)
+    if wanted.out is not None:
+        make_folder(wanted.out.parent)
+        write_json(wanted.out, summary)
+        print(wanted.out)
+
+
+def _print_table(summary: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, show_header=False)
+    for name, value in summary.items():
+        if name == "relative_mask_size":
+            continue
+        shown = value
+        if isinstance(value, dict):
+            shown = "  ".join(f"{key} {_number(part)}" for key, part in value.items())
+        elif isinstance(value, float):
+            shown = _number(value)
+        table.add_row(name.replace("_", " "), str(shown))
+    Console().print(table)
+
+
+def _number(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _tars(places: Iterable[str]) -> list[str]:
+    from samjax.data.sa1b.source import find_tars
+
+    found = sorted({tar for place in places for tar in find_tars(place)})
+    if not found:
+        raise ValueError(f"found no uncompressed tar at {', '.join(places)}")
+    return found
+
+
+def _source(places: tuple[str, ...]) -> Any:
+    from samjax.data.tfds.source import TfdsSource, dataset_folder
+
+    if len(places) == 1 and Path(places[0]).is_dir():
+        try:
+            return TfdsSource(dataset_folder(places[0]))
+        except ValueError:
+            if (Path(places[0]) / "build.json").is_file():
+                raise
+    from samjax.data.sa1b.tars import TarSource
+
+    return TarSource(_tars(places))
+
+
+def _share(text: str) -> tuple[int, int]:
+    found = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text)
+    if not found or not int(found[1]) < int(found[2]):
+        raise UsageError(
+            f"--share {text}: expected INDEX/COUNT, such as 0/4, with an index below "
+            "the count"
+        )
+    return int(found[1]), int(found[2])
+
+
+def _say(problem: str) -> None:
+    print(f"samjax: {problem}", file=sys.stderr)
+
+
+_SHOWN = 10

@@ -1,0 +1,136 @@
+"""What is in a dataset: images, masks and their distributions, in one pass.
+
+It counts in little memory whatever the number of images. Sizes of masks are relative as
+in the paper's figure 6: the square root of the mask's share of the image.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+
+from samjax.data.decode import ImageFile
+from samjax.data.examples import ExampleSource, RawExample
+from samjax.data.schema import Record, record_from_json
+
+_BINS = 50
+
+
+class Statistics:
+    """Counts over raw examples.
+
+    Attributes:
+        images: That could be read, with their records.
+        masks: Of these.
+        bad: Examples that could not.
+    """
+
+    def __init__(self):
+        self.images = 0
+        self.masks = 0
+        self.bad = 0
+        self._image_bytes = 0
+        self._masks_of_image: Counter[int] = Counter()
+        self._sizes: Counter[tuple[int, int]] = Counter()
+        self._stored_sides: Counter[int] = Counter()
+        self._relative_sizes = np.zeros(_BINS, np.int64)
+        self._text_bytes = 0
+        self._score_sums = np.zeros(2)
+
+    def add(self, raw: RawExample) -> None:
+        """Counts an example."""
+        try:
+            if raw.image is None or raw.record is None:
+                raise ValueError("something is missing")
+            record = raw.record
+            if isinstance(record, bytes):
+                record = record_from_json(record)
+            stored = ImageFile(raw.image).size
+        except ValueError:
+            self.bad += 1
+            return
+        self._add_masks(record)
+        self.images += 1
+        self._image_bytes += len(raw.image)
+        self._stored_sides[max(stored)] += 1
+        self._sizes[record["image"]["height"], record["image"]["width"]] += 1
+
+    def summary(self) -> dict[str, Any]:
+        """Returns everything as what JSON can hold."""
+        shares = self._relative_sizes / max(self.masks, 1)
+        sides = Counter[int]()
+        for size, number in self._sizes.items():
+            sides[max(size)] += number
+        return {
+            "images": self.images,
+            "masks": self.masks,
+            "bad_examples": self.bad,
+            "masks_per_image": _distribution(self._masks_of_image),
+            "original_long_side": _distribution(sides),
+            "stored_long_side": _distribution(self._stored_sides),
+            "image_bytes_mean": self._image_bytes / max(self.images, 1),
+            "run_length_bytes_mean": self._text_bytes / max(self.masks, 1),
+            "predicted_iou_mean": self._score_sums[0] / max(self.masks, 1),
+            "stability_score_mean": self._score_sums[1] / max(self.masks, 1),
+            "relative_mask_size": {
+                "edges": np.linspace(0, 1, _BINS + 1).round(6).tolist(),
+                "shares": shares.round(9).tolist(),
+            },
+        }
+
+    def _add_masks(self, record: Record | Any) -> None:
+        annotations = record["annotations"]
+        self.masks += len(annotations)
+        self._masks_of_image[len(annotations)] += 1
+        if not annotations:
+            return
+        pixels = record["image"]["height"] * record["image"]["width"]
+        areas = np.array([one["area"] for one in annotations], float)
+        relative = np.sqrt(areas / max(pixels, 1))
+        bins = np.clip((relative * _BINS).astype(int), 0, _BINS - 1)
+        self._relative_sizes += np.bincount(bins, minlength=_BINS)
+        self._text_bytes += sum(
+            len(one["segmentation"]["counts"]) for one in annotations
+        )
+        self._score_sums += [
+            sum(one["predicted_iou"] for one in annotations),
+            sum(one["stability_score"] for one in annotations),
+        ]
+
+
+def spread_out(source: ExampleSource, number: int | None) -> Iterable[RawExample]:
+    """Gives the examples of a source, or so many at even distances.
+
+    Args:
+        source: Of any format.
+        number: How many; None or more than there are gives all.
+    """
+    count = len(source)
+    wanted = count if number is None else min(number, count)
+    return _examples(source, (index * count // wanted for index in range(wanted)))
+
+
+def _examples(source: ExampleSource, indices: Iterable[int]) -> Iterator[RawExample]:
+    return (source[index] for index in indices)
+
+
+def _distribution(counts: Counter[int]) -> dict[str, float]:
+    """Mean, extremes and quantiles of numbers that were counted."""
+    if not counts:
+        return {}
+    values = np.array(sorted(counts))
+    weights = np.array([counts[value] for value in values])
+    below = np.cumsum(weights)
+    quantiles = {
+        f"p{percent}": int(values[np.searchsorted(below, percent / 100 * below[-1])])
+        for percent in (5, 50, 95)
+    }
+    return {
+        "mean": float(np.average(values, weights=weights)),
+        "min": int(values[0]),
+        **quantiles,
+        "max": int(values[-1]),
+    }

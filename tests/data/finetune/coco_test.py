@@ -1,0 +1,94 @@
+"""COCO files as examples: the masks of the file, the images from wherever they lie."""
+
+import json
+import pickle
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from data.finetune.files import SIZE, coco_folder, square
+
+from samjax.data.drawing import decode_runs
+from samjax.data.examples import ExampleSource
+from samjax.data.finetune import CocoSource, open_examples
+from samjax.data.prepare import PrepareConfig, Status, prepare
+from samjax.evaluation.examples import read_example
+
+
+def test_polygons_and_run_lengths_become_masks_and_crowds_do_not(tmp_path):
+    source = CocoSource(coco_folder(tmp_path))
+    assert isinstance(source, ExampleSource)
+    # The third image has no mask, which nothing can be learned from.
+    assert len(source) == 2 and source.groups == ("photo 0.png", "photo 1.png")
+    image, masks = read_example(source[0])
+    assert image.shape == (*SIZE, 3)
+    np.testing.assert_array_equal(masks, square(2, 4, 6)[None])
+    _, masks = read_example(source[1])
+    assert len(masks) == 1 and masks[0, :5, 0].all() and masks.sum() == 5
+
+
+def test_a_folder_with_one_file_is_as_good_as_the_file(tmp_path):
+    coco_folder(tmp_path, file="annotations/instances_small.json")
+    assert len(open_examples(tmp_path, "coco")) == 2
+
+
+@pytest.mark.parametrize(
+    ("images", "file"),
+    [
+        (".", "_annotations.coco.json"),
+        ("images", "labels.json"),
+        ("images", "annotations/train.json"),
+        ("train2017", "annotations/instances_train2017.json"),
+    ],
+)
+def test_images_are_found_where_datasets_have_them(tmp_path, images, file):
+    source = CocoSource(coco_folder(tmp_path, images=images, file=file))
+    assert all(source[i].image is not None for i in range(len(source)))
+
+
+def test_a_source_goes_to_other_processes(tmp_path):
+    source = CocoSource(coco_folder(tmp_path))
+    assert pickle.loads(pickle.dumps(source))[1] == source[1]
+
+
+def test_an_image_that_has_gone_or_is_damaged_is_a_status(tmp_path):
+    source = CocoSource(coco_folder(tmp_path))
+    config = PrepareConfig(image_size=32, masks_per_image=2)
+    rng = np.random.default_rng(0)
+    fine = prepare(source[0], config, rng)
+    assert fine.status == Status.FINE and fine.valid.tolist() == [True, False]
+    mask = decode_runs(jnp.array(fine.runs[None]), jnp.array(fine.size[None]), 32)[0, 0]
+    np.testing.assert_array_equal(np.asarray(mask)[:24], square(2, 4, 6))
+
+    (tmp_path / "images" / "photo 0.png").write_bytes(b"no image")
+    assert prepare(source[0], config, rng).status == Status.BAD_IMAGE
+    (tmp_path / "images" / "photo 0.png").unlink()
+    assert prepare(source[0], config, rng).status == Status.MISSING_IMAGE
+
+
+def test_what_is_left_out_is_told(tmp_path):
+    path = coco_folder(tmp_path)
+    content = json.loads(path.read_text())
+    content["annotations"].append({"id": 9, "image_id": 0, "segmentation": [[1, 2]]})
+    path.write_text(json.dumps(content))
+    with pytest.warns(UserWarning, match="1 parts are left out"):
+        source = CocoSource(path)
+    assert len(source) == 2 and "annotation 9" in source.problems[0]
+
+
+def test_what_is_no_dataset_is_an_error_that_says_so(tmp_path):
+    with pytest.raises(ValueError, match="no JSON file"):
+        CocoSource(tmp_path)
+    with pytest.raises(FileNotFoundError):
+        CocoSource(tmp_path / "none.json")
+    path = coco_folder(tmp_path, images="elsewhere/deep")
+    with pytest.raises(ValueError, match=r"'photo 0.png'.*expected them in one of"):
+        CocoSource(path)
+    assert len(CocoSource(path, images=tmp_path / "elsewhere" / "deep")) == 2
+    (tmp_path / "second.json").write_text("{}")
+    with pytest.raises(ValueError, match="2 JSON files"):
+        CocoSource(tmp_path)
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps(content | {"annotations": []}))
+    with pytest.raises(ValueError, match="no image with a mask"):
+        CocoSource(path)
