@@ -2,7 +2,9 @@
 
 import dataclasses
 import importlib.util
-from dataclasses import dataclass
+import inspect
+import os
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,11 +13,23 @@ import tyro
 from samjax.cli import UsageError
 from samjax.cli.arguments import parse
 from samjax.cli.compilation import keep_compiled_programs
+from samjax.cli.finetuning import (
+    held_out_evaluators,
+    initial_of,
+    print_start,
+    save_what_changed,
+    sizes_of,
+    sources_of,
+)
 from samjax.cli.outputs import make_folder
 from samjax.training.config import TrainConfig
+from samjax.training.distributed import Bounds, ending_together, start
 
 if TYPE_CHECKING:
     from samjax.training.loop import Evaluator
+
+# Before the name of a masked autoencoder's file.
+MAE = "mae:"
 
 HELP = """\
 usage: samjax train CONFIG [--out PATH] [--resume] [FIELD VALUE ...]
@@ -29,11 +43,26 @@ all with their values.
               the end model.safetensors, which samjax.load reads
               (default: runs/NAME, with the name of the config)
   --initial MODEL
-              weights to start from: a name, file or folder, as for samjax.load; of the
-              sizes of the config (default: random ones)
+              weights to start from: a name, file or folder, as for samjax.load, or
+              mae:FILE for the encoder of a masked autoencoder; of the sizes of the
+              config, if it does not take theirs (default: random ones)
   --resume    go on from the newest checkpoint in that folder, if there is one
   --held-out-scenes INT
-              scenes to evaluate on now and then; 0 for none (default: 50)
+              drawn scenes to evaluate on now and then; 0 for none (default: 50)
+  --held-out-images INT
+              images to evaluate on, of those that a dataset holds out, instead of
+              scenes; 0 for none (default: 100)
+  --profile STEPS
+              record what devices and host do in so many steps, in PATH/profile, for
+              TensorBoard or Perfetto (default: 0, nothing)
+  --distributed auto|tpu|slurm|HOST:PORT,RANK,COUNT
+              train as one of many processes, each started with the same words: of a
+              TPU pod, of a SLURM job, or number RANK of COUNT, of which number 0 is
+              reached at HOST:PORT; auto looks which it is, and trains alone where there
+              are no others (default: what SAMJAX_DISTRIBUTED says, or alone). Scripts
+              that start them are in tools/launch
+  --bounds.start, .heartbeat, .leave, .step, .pause SECONDS
+              how long processes wait for one another; see samjax train CONFIG --help
 """
 
 
@@ -45,7 +74,7 @@ class Train:
     """Folder of the run: checkpoints, metrics, and at the end model.safetensors."""
 
     initial: str | None = None
-    """Weights to start from, as for `samjax.load`; random ones without it."""
+    """Weights to start from, as for `samjax.load`, or mae:FILE; random without it."""
 
     resume: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Go on from the newest checkpoint in that folder, if there is one."""
@@ -53,7 +82,19 @@ class Train:
     held_out_scenes: int = 50
     """Scenes to evaluate on every `evaluate_every` steps and at the end; 0 for none."""
 
-    config: Annotated[TrainConfig, tyro.conf.arg(name="")]
+    held_out_images: int = 100
+    """Images of those that a dataset holds out to evaluate on; 0 for none."""
+
+    profile: int = 0
+    """Steps to record a profile of."""
+
+    distributed: str | None = None
+    """How the processes of a run find each other: auto, tpu, slurm, or
+    HOST:PORT,RANK,COUNT; alone without it."""
+
+    bounds: Bounds = field(default_factory=Bounds)
+
+    config: Annotated[TrainConfig, tyro.conf.arg(name=""), tyro.conf.AvoidSubcommands]
 
 
 def run(arguments: list[str]) -> None:
@@ -66,26 +107,40 @@ def run(arguments: list[str]) -> None:
     path, *rest = arguments
     if path.startswith("-"):
         raise UsageError(f"got {path} before a config: samjax train CONFIG [options]")
-    config = load_config(Path(path))
+    config = load_config(Path(path), initial_of(rest))
     wanted = parse(
         Train,
         f"samjax train {path}",
         rest,
-        default=Train(out=Path("runs", Path(path).stem), config=config),
+        default=Train(
+            out=Path("runs", Path(path).stem),
+            distributed=os.environ.get("SAMJAX_DISTRIBUTED"),
+            config=config,
+        ),
     )
     make_folder(wanted.out)
     keep_compiled_programs()
-    _train(wanted)
+    start(wanted.distributed, wanted.bounds)
+    with ending_together():
+        finished = _train(wanted)
+    if not finished:
+        raise KeyboardInterrupt
 
 
-def load_config(path: Path) -> TrainConfig:
+def load_config(path: Path, initial: str | None = None) -> TrainConfig:
     """Returns what `get_config()` of a Python file returns.
 
     The file is run: a config is code, and one from a stranger is a stranger's program.
 
+    Args:
+        path: The file.
+        initial: Weights that the run starts from: if `get_config` takes a `model`, it
+            gets their sizes.
+
     Raises:
         ValueError: It is no Python file, fails, or has no config to give.
         OSError: It is not there or cannot be read.
+        CheckpointError: There are no such weights.
     """
     path.open().close()
     spec = importlib.util.spec_from_file_location("samjax_config", path)
@@ -96,7 +151,14 @@ def load_config(path: Path) -> TrainConfig:
     module: Any = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-        config = module.get_config()
+        options = inspect.signature(module.get_config).parameters
+    except Exception as error:
+        raise ValueError(f"{path} gives no config: {error!r}") from error
+    sizes = {}
+    if initial is not None and not initial.startswith(MAE) and "model" in options:
+        sizes["model"] = sizes_of(initial)
+    try:
+        config = module.get_config(**sizes)
     except Exception as error:
         raise ValueError(f"{path} gives no config: {error!r}") from error
     if not isinstance(config, TrainConfig):
@@ -107,48 +169,81 @@ def load_config(path: Path) -> TrainConfig:
     return config
 
 
-def _train(wanted: Train) -> None:
+def _train(wanted: Train) -> bool:
+    """Trains, and leaves the weights if the run is finished."""
+    import jax
+
     from samjax import checkpoints
-    from samjax.training.loop import TrainingDiverged, train
+    from samjax.training.loop import TooManyBadExamples, TrainingDiverged, train
 
     config = wanted.config
+    params = _initial_params(wanted)
+    evaluators = _evaluators(wanted)
+    is_first = jax.process_index() == 0
+    if params is not None and not wanted.resume and is_first:
+        print_start(evaluators, params)
     try:
         result = train(
             config,
             out=wanted.out,
             resume=wanted.resume,
-            initial_params=_initial_params(wanted),
-            evaluators=_evaluators(config, wanted.held_out_scenes),
+            initial_params=params,
+            evaluators=evaluators,
+            make_source=sources_of(config, params),
+            profile_steps=wanted.profile,
+            bounds=wanted.bounds,
         )
-    except TrainingDiverged as error:
+    except (TrainingDiverged, TooManyBadExamples) as error:
         raise ValueError(str(error)) from error
+    if not is_first:
+        return result.finished
     if not result.finished:
         print(f"{wanted.out} is at step {result.steps}: go on with --resume")
-        raise KeyboardInterrupt
+        return False
     path = wanted.out / "model.safetensors"
     checkpoints.save(path, config.model, result.params)
     print(f"weights: {path}")
+    changed = save_what_changed(wanted.out, config, result.adapted, wanted.initial)
+    if changed is not None:
+        print(f"what was trained of them: {changed}")
+    return True
 
 
 def _initial_params(wanted: Train) -> Any:
     """The weights that a run starts from, if it does not start from random ones."""
     if wanted.initial is None:
         return None
-    from samjax import checkpoints
+    import jax
 
+    from samjax import checkpoints
+    from samjax.checkpoints.mae import load_mae_encoder
+    from samjax.models import Sam
+    from samjax.training.step import init_params
+
+    config = wanted.config
+    if wanted.initial.startswith(MAE):
+        fresh = init_params(jax.random.key(config.seed), Sam(config.model))
+        path = wanted.initial.removeprefix(MAE)
+        return load_mae_encoder(path, fresh, config.model)
     model, params = checkpoints.load(wanted.initial)
-    training_only = {"drop_path_rate": 0.0, "remat": False}
-    sizes = dataclasses.replace(wanted.config.model, **training_only)
-    if dataclasses.replace(model.config, **training_only) != sizes:
+    # How a model is computed, which weights know nothing of.
+    how = {
+        name: getattr(config.model, name)
+        for name in ("drop_path_rate", "remat", "scan")
+    }
+    if dataclasses.replace(model.config, **how) != config.model:
         raise UsageError(
             f"--initial {wanted.initial} has other sizes than the config's model: got "
-            f"{model.config}, expected {sizes}"
+            f"{model.config}, expected {config.model}"
         )
     return params
 
 
-def _evaluators(config: TrainConfig, num_scenes: int) -> dict[str, "Evaluator"]:
-    """Scores on held-out scenes: training itself knows nothing of evaluation."""
+def _evaluators(wanted: Train) -> dict[str, "Evaluator"]:
+    """Scores on what is held out: training itself knows nothing of evaluation."""
+    config, num_scenes = wanted.config, wanted.held_out_scenes
+    if config.data is not None:
+        return held_out_evaluators(config, wanted.held_out_images)
     import jax.numpy as jnp
 
     from samjax.evaluation.single_point import evaluate_scenes

@@ -73,7 +73,7 @@ def evaluate_scenes(
         if not len(targets):
             continue
         image = scene.image.astype(np.uint8)
-        ious = _evaluate_image(predictor, image, targets, clicks)
+        ious = evaluate_image(predictor, image, targets, clicks)
         levels = scene.level[scene.valid]
         for target, level, of_object in zip(targets, levels, ious, strict=True):
             about = {"scene": number, "level": int(level), "area": int(target.sum())}
@@ -104,13 +104,23 @@ class _Answers(NamedTuple):
         return 1 + int(np.argmax(self.scores[1:]))
 
 
-def _evaluate_image(
+def evaluate_image(
     predictor: Predictor,
     image: UInt8[np.ndarray, "h w 3"],
     targets: Bool[np.ndarray, "k h w"],
     clicks: Sequence[int],
 ) -> list[dict[str, float]]:
-    """Returns each target's IoU by the name of the score."""
+    """Asks for every object of an image by clicks and by its box.
+
+    Args:
+        predictor: The model.
+        image: The image.
+        targets: The objects.
+        clicks: Numbers of clicks to score at.
+
+    Returns:
+        Each target's IoU by the name of the score.
+    """
     embedding = predictor.embed(image)
     ious: list[dict[str, float]] = [{} for _ in targets]
     boxes = [Prompt(box=box) for box in boxes_from_masks(targets)]

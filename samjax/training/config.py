@@ -4,13 +4,17 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from samjax.data.datasets import DatasetConfig
 from samjax.data.synthetic.config import SceneConfig
 from samjax.models.sam import SamConfig
+from samjax.sharding import MeshConfig
+from samjax.training.lora import LoraConfig
 from samjax.training.losses import LossConfig
 from samjax.training.optimizer import OptimizerConfig
 from samjax.training.prompt_simulation import PromptSimulationConfig
 from samjax.training.step import StepConfig
 from samjax.training.targets import Resolution
+from samjax.training.trainable import Trainable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +27,9 @@ class Stage:
     Attributes:
         steps: Optimizer steps.
         image_size: Side of the square input in pixels.
-        batch_size: Images per step.
+        batch_size: Images per step, on all devices together.
+        accumulate: Parts in which a batch goes through the model, one after the other,
+            where the devices cannot hold all of it; the step is that of the whole.
         masks_per_image: Target masks per image.
         prompts: The rounds of prompts.
         resolution: Where predictions and targets are compared.
@@ -41,6 +47,7 @@ class Stage:
     resolution: Resolution = "image"
     crops: bool = False
     scenes: SceneConfig | None = None
+    accumulate: int = 1
 
     def describe(self) -> str:
         """Says on one line what the stage trains on."""
@@ -52,8 +59,10 @@ class Stage:
         )
 
 
-# What a run reports and keeps; everything else decides what it computes.
+# What a run reports and keeps, and where its arrays lie; everything else decides what it
+# computes.
 _REPORTING = (
+    "mesh",
     "log_every",
     "checkpoint_every",
     "keep_checkpoints",
@@ -61,6 +70,11 @@ _REPORTING = (
     "picture_every",
     "tensorboard",
 )
+# The same of its dataset.
+_READING = ("workers", "prefetch", "max_bad_fraction")
+
+
+_COUNTS = ("steps", "image_size", "batch_size", "masks_per_image", "accumulate")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,9 +84,13 @@ class TrainConfig:
     Attributes:
         model: Sizes of the model.
         stages: What is trained on, in order.
+        data: The dataset to train on; None for drawn scenes.
         scenes: Drawn scenes to train on; each stage sets its size and masks.
         losses: Weights and constants of the losses.
         optimizer: The optimizer; its schedule spans all stages.
+        mesh: How the devices are laid out. A run may go on with another one.
+        trainable: Which parameters are trained.
+        lora: Low-rank adapters that are trained beside them, or None.
         dtype: Compute dtype; parameters are float32.
         ema_decay: Decay of the moving average of the parameters, or None for none.
         initialization: Fresh parameters: `"random"`, or `"informed"` by the patches of
@@ -90,9 +108,13 @@ class TrainConfig:
 
     model: SamConfig
     stages: tuple[Stage, ...]
+    data: DatasetConfig | None = None
     scenes: SceneConfig = field(default_factory=SceneConfig)
     losses: LossConfig = field(default_factory=LossConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    mesh: MeshConfig = field(default_factory=MeshConfig)
+    trainable: Trainable = "all"
+    lora: LoraConfig | None = None
     dtype: Literal["float32", "bfloat16"] = "float32"
     ema_decay: float | None = None
     initialization: Literal["random", "informed"] = "random"
@@ -109,9 +131,14 @@ class TrainConfig:
         if not self.stages:
             problems.append("stages is empty: give at least one Stage")
         for i, stage in enumerate(self.stages):
-            for name in ("steps", "image_size", "batch_size", "masks_per_image"):
+            for name in _COUNTS:
                 if getattr(stage, name) < 1:
                     problems.append(f"stages[{i}].{name} is below 1")
+            if stage.accumulate > 1 and stage.batch_size % stage.accumulate:
+                problems.append(
+                    f"stages[{i}].batch_size={stage.batch_size} is no multiple of its"
+                    f" accumulate={stage.accumulate}"
+                )
             if stage.crops and stage.image_size > self.model.image_size:
                 problems.append(
                     f"stages[{i}] crops {stage.image_size} pixels of the model's"
@@ -144,7 +171,9 @@ class TrainConfig:
     def identity(self) -> dict[str, Any]:
         """The part of the config that decides what a run computes, as a tree."""
         fields = dataclasses.asdict(self)
-        return {name: v for name, v in fields.items() if name not in _REPORTING}
+        if fields["data"] is not None:
+            fields["data"] = _without(fields["data"], _READING)
+        return _without(fields, _REPORTING)
 
     def stage_scenes(self, stage: Stage) -> SceneConfig:
         """The scenes of a stage."""
@@ -162,4 +191,11 @@ class TrainConfig:
             resolution=stage.resolution,
             crops=stage.crops,
             ema_decay=self.ema_decay,
+            accumulate=stage.accumulate,
+            trainable=self.trainable,
+            lora=self.lora,
         )
+
+
+def _without(fields: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if name not in names}

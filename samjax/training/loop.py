@@ -1,14 +1,17 @@
 """The order of a training run: stages, steps, metrics, checkpoints, evaluation.
 
-What a step does is in `step`, what a checkpoint is in `samjax.checkpoints.store`, what
-a batch holds is up to a `Source`; here is only when each happens.
+What a step does is in `step`, what a checkpoint is in `samjax.checkpoints.store`, where
+arrays lie in `placement`, what a batch holds is up to a `Source`; here is only when each
+happens. Many processes run this in step with one another: whatever gathers arrays, they
+all do, and the first one reports.
 """
 
+import contextlib
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from threading import Event
 from typing import Any
 
 import jax
@@ -24,34 +27,31 @@ from rich.progress import (
 )
 
 from samjax.checkpoints.store import TrainStore
-from samjax.data.batch import Batch, Source
-from samjax.data.synthetic.source import SyntheticSource
-from samjax.geometry.frame import normalize
 from samjax.models.sam import Sam
+from samjax.sharding import make_mesh
+from samjax.training.bad_data import BadData, TooManyBadExamples
+from samjax.training.beginning import Beginning
 from samjax.training.config import Stage, TrainConfig
-from samjax.training.initialization import (
-    align_cross_attention,
-    spread_frequencies,
-    whiten_patches,
-)
-from samjax.training.interruption import stop_on_signals
+from samjax.training.distributed import Bounds, end_now
+from samjax.training.interruption import Stop, stop_on_signals
+from samjax.training.lora import merge_lora
 from samjax.training.meter import Meter, TrainingDiverged, format_scalars
 from samjax.training.metrics_writer import MetricsWriter
-from samjax.training.optimizer import make_optimizer, make_schedule
-from samjax.training.pictures import draw_predictions
+from samjax.training.optimizer import make_schedule
+from samjax.training.pictures import ROWS, draw_predictions
+from samjax.training.placement import Placement
+from samjax.training.prefetch import Fetched, prefetched
+from samjax.training.profiling import Profiler
+from samjax.training.program import compile_step, peak_of, stage_flops
 from samjax.training.relative_tables import fill_relative_tables
-from samjax.training.step import (
-    Params,
-    TrainState,
-    init_params,
-    init_state,
-    train_step,
-)
+from samjax.training.sources import SourceFactory, make_source
+from samjax.training.step import Params, TrainState
+from samjax.training.trainable import merge_params, split_params
+from samjax.training.watchdog import Watchdog
 
-__all__ = ["TrainResult", "TrainingDiverged", "draw_scenes", "train"]
+__all__ = ["TooManyBadExamples", "TrainResult", "TrainingDiverged", "train"]
 
 Evaluator = Callable[[Params], Mapping[str, float]]
-SourceFactory = Callable[[TrainConfig, Stage], Source]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,12 +59,15 @@ class TrainResult:
     """What a run leaves.
 
     Attributes:
-        params: The parameters, or their moving average where the run keeps one.
+        params: The model's parameters, or their moving average where the run keeps one;
+            all of them, on a single device, with adapters merged in.
+        adapted: The same with the adapters beside them.
         steps: Steps done.
         finished: False if a signal ended the run early; it can be resumed.
     """
 
     params: Params
+    adapted: Params
     steps: int
     finished: bool
 
@@ -76,9 +79,11 @@ def train(
     resume: bool = False,
     initial_params: Params | None = None,
     evaluators: Mapping[str, Evaluator] | None = None,
-    make_source: SourceFactory | None = None,
+    make_source: SourceFactory = make_source,
+    profile_steps: int = 0,
+    bounds: Bounds | None = None,
 ) -> TrainResult:
-    """Trains a model.
+    """Trains a model, on all devices of all processes that have joined.
 
     `out` gets `checkpoints/`, `metrics.jsonl` and TensorBoard files. SIGTERM and SIGINT
     end the run after the step in progress, with a checkpoint. A run that is resumed,
@@ -86,49 +91,54 @@ def train(
 
     Args:
         config: The run.
-        out: Folder of the run.
+        out: Folder of the run; for many processes one that all of them see.
         resume: Go on from the newest checkpoint in `out`, if there is one. Without it
             `out` must have none.
         initial_params: Parameters to start from instead of random ones.
         evaluators: Called with the parameters every `evaluate_every` steps and at the
-            end; what they return is logged under their names.
-        make_source: Where the batches of a stage come from; drawn scenes by default.
+            end, in every process; what they return in the first is logged under their
+            names.
+        make_source: Where the batches of a stage come from; what the config says by
+            default.
+        profile_steps: Steps to record a profile of, in `out/profile`.
+        bounds: How long many processes wait for one another.
 
     Returns:
         The parameters and how far the run came.
 
     Raises:
-        ValueError: `out` holds a run already and `resume` is not set.
+        ValueError: `out` holds a run already and `resume` is not set, or the batches
+            cannot be dealt out to the devices.
         CheckpointError: The checkpoint in `out` is of another config.
         TrainingDiverged: A loss was not finite.
+        TooManyBadExamples: More of the data is damaged than the config allows.
     """
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
+    placement = Placement(make_mesh(config.mesh))
+    for stage in config.stages:
+        placement.check(stage.batch_size, stage.accumulate)
     store = TrainStore(
         out / "checkpoints", keep=config.keep_checkpoints, config=config.identity()
     )
     writer = None
+    profiler = Profiler(out / "profile", steps=profile_steps)
     try:
         if store.latest_step is not None and not resume:
             raise ValueError(
                 f"{out} holds a run at step {store.latest_step}: pass resume to go on"
                 " with it, or give an empty folder"
             )
-        done = store.latest_step or 0
-        writer = MetricsWriter(out, done=done, tensorboard=config.tensorboard)
-        run = _Run(config, store, writer, evaluators or {})
-        return run.go(initial_params, make_source or draw_scenes)
+        if jax.process_index() == 0:
+            done = store.latest_step or 0
+            writer = MetricsWriter(out, done=done, tensorboard=config.tensorboard)
+        run = _Run(config, placement, store, writer, profiler, bounds or Bounds())
+        return run.go(initial_params, evaluators or {}, make_source)
     finally:
+        profiler.close()
         store.close()
         if writer is not None:
             writer.close()
-
-
-def draw_scenes(config: TrainConfig, stage: Stage) -> Source:
-    """Makes the source of drawn scenes of a stage."""
-    return SyntheticSource(
-        config.stage_scenes(stage), batch_size=stage.batch_size, seed=config.seed
-    )
 
 
 class _Run:
@@ -137,135 +147,177 @@ class _Run:
     def __init__(
         self,
         config: TrainConfig,
+        placement: Placement,
         store: TrainStore,
-        writer: MetricsWriter,
-        evaluators: Mapping[str, Evaluator],
+        writer: MetricsWriter | None,
+        profiler: Profiler,
+        bounds: Bounds,
     ):
-        self.config, self.store, self.writer = config, store, writer
-        self.evaluators = evaluators
+        self.config, self.placement = config, placement
+        self.store, self.writer = store, writer
+        self.profiler, self.bounds = profiler, bounds
         self.model = Sam(config.model, dtype=jnp.dtype(config.dtype))
-        self.console = Console()
+        self.console = Console(quiet=writer is None)
+        self.is_asked = False
+        self.bad = BadData(config.data.max_bad_fraction if config.data else 0.0)
+        self.watchdog = Watchdog(
+            functools.partial(end_now, 1) if jax.process_count() > 1 else None
+        )
         self.meter = Meter(
             writer,
+            bad=self.bad,
             log_every=config.log_every,
             total_steps=config.total_steps,
             learning_rate=make_schedule(config.optimizer, config.total_steps),
             report=functools.partial(self.console.print, soft_wrap=True),
+            peak=peak_of(placement.mesh, config),
         )
 
     def go(
-        self, initial_params: Params | None, make_source: SourceFactory
+        self,
+        initial_params: Params | None,
+        evaluators: Mapping[str, Evaluator],
+        make_source: SourceFactory,
     ) -> TrainResult:
         """Runs what is left of all stages."""
         config = self.config
-        if initial_params is None:
-            params = self._fresh_params(make_source)
+        self.evaluators = evaluators
+        beginning = Beginning(config, self.model, self.placement)
+        if self.store.latest_step is None:
+            state = beginning.state(initial_params, make_source)
         else:
-            # Copies, since the steps reuse the state's memory.
-            params = jax.tree.map(jnp.array, initial_params)
-        optimizer = make_optimizer(
-            config.optimizer,
-            params,
-            depth=config.model.depth,
-            total_steps=config.total_steps,
-        )
-        state = init_state(params, optimizer, config.stage_step(config.stages[0]))
-        if self.store.latest_step is not None:
-            state = self.store.restore(state)
+            state, progress = self.store.restore(beginning.shapes())
+            self.bad.restore(progress["bad"])
         done = int(state.step)
         self.console.print(f"{done} of {config.total_steps} steps done")
 
-        with stop_on_signals() as stop, self._progress() as progress:
-            bar = progress.add_task("training", total=config.total_steps)
-            progress.update(bar, completed=done)
+        with (
+            stop_on_signals() as stop,
+            contextlib.closing(self.watchdog),
+            self._progress() as bars,
+        ):
+            bar = bars.add_task("training", total=config.total_steps)
+            bars.update(bar, completed=done)
             before = None
             for stage, first, last in config.spans():
-                if stop.is_set():
-                    break
                 if before is not None and done == first:
                     state = self._fill_tables(state, before)
                 before = stage
                 if done >= last:
                     continue
                 self.console.print(f"steps {first + 1} to {last}: {stage.describe()}")
-                step = compile_step(self.model, optimizer, config, stage)
-                source = make_source(config, stage)
-                advance = functools.partial(progress.advance, bar)
-                state = self._run_stage(stage, step, state, source, last, stop, advance)
+                step = compile_step(
+                    self.model, beginning.optimizer, config, stage, state
+                )
+                source = make_source(
+                    config, stage, self.placement.part, self.placement.parts
+                )
+                batches = prefetched(source, self.placement.batch, range(done, last))
+                advance = functools.partial(bars.advance, bar)
+                with contextlib.closing(batches):
+                    state = self._run_stage(stage, step, state, batches, stop, advance)
                 done = int(state.step)
+                if self.is_asked:
+                    break
+        if self.bad:
+            self.console.print(self.bad.report())
+        adapted = self._params_to_use(state, before or config.stages[0])
         return TrainResult(
-            params=self._params_to_use(state, before or config.stages[0]),
+            params=merge_lora(adapted, config.lora),
+            adapted=adapted,
             steps=done,
             finished=done == config.total_steps,
         )
 
-    def _fresh_params(self, make_source: SourceFactory) -> Params:
-        config = self.config
-        params = init_params(jax.random.key(config.seed), self.model)
-        if config.initialization == "informed":
-            first = make_source(config, config.stages[0]).batch(0)
-            params = whiten_patches(params, normalize(first.images, first.sizes))
-            params = align_cross_attention(spread_frequencies(params))
-        return params
-
     def _run_stage(
         self,
         stage: Stage,
-        step: Callable[[TrainState, Batch, Any], tuple[TrainState, Any]],
+        step: Callable[[TrainState, Any, Any], tuple[TrainState, Any]],
         state: TrainState,
-        source: Source,
-        last: int,
-        stop: Event,
+        batches: Iterator[Fetched],
+        stop: Stop,
         advance: Callable[[], None],
     ) -> TrainState:
         config = self.config
-        key = jax.random.key(config.seed + 1)
-        self.meter.start_window()
-        for done in range(int(state.step) + 1, last + 1):
-            batch = source.batch(done - 1)
+        key = self.placement.key(config.seed + 1)
+        self.meter.start_stage(stage_flops(config, stage))
+        done = int(state.step)
+        limit = pause = float(self.bounds.pause)
+        asked_at = time.monotonic()
+        for batch, position in batches:
+            waited = time.monotonic() - asked_at
+            # The first step of a stage is compiled, and an evaluation may be behind.
+            self.watchdog.allow(limit, after=done)
+            limit = float(self.bounds.step)
+            self.profiler.before_step()
             with jax.transfer_guard("disallow"):
                 state, metrics = step(state, batch, key)
-            # The device works on this step while the host reads the one before.
-            self.meter.put(done, metrics, batch.images.shape[0])
+            done += 1
+            # The devices work on this step while the host reads the one before.
+            self.meter.put(done, metrics, stage.batch_size, waited)
+            self.profiler.after_step(metrics)
             advance()
 
             is_end = done == config.total_steps
+            self.is_asked = stop.asked(done)
+            self.watchdog.allow(pause, after=done)
             if config.picture_every and done % config.picture_every == 0:
-                params = self._params_to_use(state, stage)
-                picture = draw_predictions(self.model, params, batch, crops=stage.crops)
-                self.writer.picture(done, "predictions", picture)
+                self._draw(done, self._params_to_use(state, stage), batch, stage)
             if done % config.evaluate_every == 0 or is_end:
                 self.meter.flush()
                 self._evaluate(done, self._params_to_use(state, stage))
-            if done % config.checkpoint_every == 0 or is_end or stop.is_set():
+            if done % config.checkpoint_every == 0 or is_end or self.is_asked:
                 # First this step's own loss: a state that diverged is not kept.
                 # Evaluation went before, so that a run that is killed in it repeats it.
                 self.meter.flush()
-                self.store.save(done, state)
-            if stop.is_set():
+                progress = {"position": position, "bad": self.bad.to_json()}
+                self.store.save(done, state, progress)
+            if self.is_asked:
                 break
+            asked_at = time.monotonic()
         self.meter.flush()
         return state
 
     def _fill_tables(self, state: TrainState, before: Stage) -> TrainState:
         """Makes a state that has left a stage ready for inputs of another size."""
-        return state._replace(
-            params=self._filled(state.params, before),
-            ema_params=state.ema_params and self._filled(state.ema_params, before),
-        )
+        if before.crops:
+            return state
+
+        def fill(state: TrainState) -> TrainState:
+            params = self._filled(state.params, before)
+            if state.ema_params is None:
+                return state._replace(params=params)
+            averaged = self._filled(_averaged(state, self.config), before)
+            averaged, _ = split_params(averaged, self.config.trainable)
+            return state._replace(params=params, ema_params=averaged)
+
+        return self.placement.make(fill, state)
 
     def _params_to_use(self, state: TrainState, stage: Stage) -> Params:
-        params = state.params if state.ema_params is None else state.ema_params
-        return self._filled(params, stage)
+        """All parameters, on a single device; all processes have to ask for them."""
+        state = self.placement.whole(state._replace(opt_state=None))
+        params = _averaged(state, self.config)
+        return params if stage.crops else self._filled(params, stage)
 
     def _filled(self, params: Params, stage: Stage) -> Params:
-        if stage.crops:
+        if self.config.trainable != "all":
+            # Tables that are not trained stay what they are.
             return params
         return fill_relative_tables(params, self.config.model, stage.image_size)
 
+    def _draw(self, step: int, params: Params, batch: Any, stage: Stage) -> None:
+        if self.writer is not None:
+            rows = self.placement.some_rows(batch, ROWS)
+            params = merge_lora(params, self.config.lora)
+            picture = draw_predictions(self.model, params, rows, crops=stage.crops)
+            self.writer.picture(step, "predictions", picture)
+
     def _evaluate(self, step: int, params: Params) -> None:
+        params = merge_lora(params, self.config.lora)
         for name, evaluator in self.evaluators.items():
             scalars = {key: float(value) for key, value in evaluator(params).items()}
+            if self.writer is None:
+                continue
             named = {f"{name}/{key}": value for key, value in scalars.items()}
             self.writer.write(step, named)
             self.writer.plot(step, scalars, name)
@@ -284,17 +336,9 @@ class _Run:
         )
 
 
-def compile_step(model, optimizer, config: TrainConfig, stage: Stage):
-    """Compiles the step of a stage: (state, batch, key of the run) to (state, metrics).
-
-    The state's buffers are reused for the new state. The key of a step comes from the
-    state's own count, so it is the same whenever and wherever the step is taken.
-    """
-    step = functools.partial(
-        train_step, model=model, optimizer=optimizer, config=config.stage_step(stage)
-    )
-
-    def keyed_step(state: TrainState, batch: Batch, key):
-        return step(state, batch, jax.random.fold_in(key, state.step))
-
-    return jax.jit(keyed_step, donate_argnums=0)
+def _averaged(state: TrainState, config: TrainConfig) -> Params:
+    """The parameters, the trainable ones by their moving average if there is one."""
+    if state.ema_params is None:
+        return state.params
+    _, constant = split_params(state.params, config.trainable)
+    return merge_params(state.ema_params, constant)

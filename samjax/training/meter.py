@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 
+from samjax.training.bad_data import BadData
 from samjax.training.metrics_writer import MetricsWriter
 
 
@@ -21,37 +22,53 @@ class Meter:
     just dispatched and reads those of the step before, which are ready.
 
     Args:
-        writer: Gets every step, and the means of every `log_every` steps.
+        writer: Gets every step, and the means of every `log_every` steps; None in a
+            process that does not report.
+        bad: Counts what was damaged in the data.
         log_every: Steps between reports.
         total_steps: Steps of the run, for the time that is left.
         learning_rate: The learning rate of a step, to be reported.
         report: Called with one line of text per report.
+        peak: FLOPs per second that all devices together can do, or None.
     """
 
     def __init__(
         self,
-        writer: MetricsWriter,
+        writer: MetricsWriter | None,
         *,
+        bad: BadData,
         log_every: int,
         total_steps: int,
         learning_rate: Callable[[int], Any],
         report: Callable[[str], None],
+        peak: float | None,
     ):
         self._writer, self._report = writer, report
         self._log_every, self._total_steps = log_every, total_steps
         self._learning_rate = learning_rate
+        self._bad, self._peak = bad, peak
         self._pending: tuple[int, Any] | None = None
         self._last_loss: float | None = None
-        self.start_window()
+        self.start_stage(0.0)
 
-    def start_window(self) -> None:
-        """Forgets the time and the steps since the last report."""
-        self._window: list[tuple[int, dict[str, float]]] = []
-        self._since = time.monotonic()
+    def start_stage(self, flops: float) -> None:
+        """Says what a step computes from here on, in FLOPs."""
+        self._flops = flops
+        self._start_window()
 
-    def put(self, step: int, metrics: Mapping[str, Any], images: int) -> None:
-        """Takes the metrics of a step on `images` images; reads the step before."""
+    def put(
+        self, step: int, metrics: Mapping[str, Any], images: int, waited: float
+    ) -> None:
+        """Takes the metrics of a step; reads those of the step before.
+
+        Args:
+            step: Its number.
+            metrics: Its scalars, on the device.
+            images: How many it saw.
+            waited: Seconds that the host waited for them.
+        """
         self.flush()
+        self._waited += waited
         self._pending = step, (metrics, images)
 
     def flush(self) -> None:
@@ -59,13 +76,16 @@ class Meter:
 
         Raises:
             TrainingDiverged: Its loss is not finite.
+            TooManyBadExamples: More of the data is damaged than is allowed.
         """
         if self._pending is None:
             return
         (step, (metrics, images)), self._pending = self._pending, None
         scalars = {k: float(v) for k, v in jax.device_get(dict(metrics)).items()}
         self._check(step, scalars["loss"])
-        self._writer.write(step, scalars)
+        if self._writer is not None:
+            self._writer.write(step, scalars)
+        self._bad.add(step, images, scalars)
         self._window.append((images, scalars))
         if step % self._log_every == 0:
             self._report_window(step)
@@ -89,10 +109,22 @@ class Meter:
         }
         means["learning_rate"] = float(self._learning_rate(step - 1))
         means["images_per_second"] = sum(n for n, _ in self._window) / seconds
-        self._writer.plot(step, means, "train")
+        # The share of the time; an upper bound, since the devices may have been busy.
+        means["data_wait"] = self._waited / seconds
+        if self._peak is not None:
+            done = self._flops * number / seconds
+            means["utilisation"] = done / self._peak
+        if self._writer is not None:
+            self._writer.plot(step, means, "train")
         left = (self._total_steps - step) * seconds / number
         self._report(f"step {step}  {format_scalars(means)}  {left / 3600:.1f} h left")
-        self.start_window()
+        self._start_window()
+
+    def _start_window(self) -> None:
+        """Forgets the time and the steps since the last report."""
+        self._window: list[tuple[int, dict[str, float]]] = []
+        self._waited = 0.0
+        self._since = time.monotonic()
 
 
 def format_scalars(scalars: Mapping[str, float]) -> str:

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 from jaxtyping import UInt8
 
-from samjax.data.batch import Batch
+from samjax.data.batch import Batch, RunBatch, dense_batch
 from samjax.geometry.frame import normalize
 from samjax.models.prompt_encoder import PromptInputs
 from samjax.models.sam import Sam
@@ -21,14 +21,17 @@ PREDICTION_COLOUR = (255, 90, 30)
 POINT_COLOUR = (255, 255, 255)
 GAP = 4
 
+# Images of a picture.
+ROWS = 4
+
 
 def draw_predictions(
     model: Sam,
     params: Params,
-    batch: Batch,
+    batch: Batch | RunBatch,
     *,
     crops: bool = False,
-    rows: int = 4,
+    rows: int = ROWS,
     columns: int = 3,
 ) -> UInt8[np.ndarray, "h w 3"]:
     """Draws the masks that single clicks give, beside the masks that were meant.
@@ -37,15 +40,15 @@ def draw_predictions(
     with the target and the image with the model's highest ranked mask, both with the
     click. `crops` says that the images are parts of an input of the model's own size.
     """
-    batch = jax.tree.map(lambda x: x[:rows], batch)
-    batch = batch._replace(
-        masks=batch.masks[:, :columns], valid=batch.valid[:, :columns]
+    dense = jax.jit(dense_batch)(jax.tree.map(lambda x: x[:rows], batch))
+    dense = dense._replace(
+        masks=dense.masks[:, :columns], valid=dense.valid[:, :columns]
     )
-    points, predicted = jax.device_get(_predict(model, crops, params, batch))
-    batch = jax.device_get(batch)
+    points, predicted = jax.device_get(_predict(model, crops, params, dense))
+    dense = jax.device_get(dense)
     lines = []
     for image, masks, ours, at in zip(
-        batch.images, batch.masks, predicted, points, strict=True
+        dense.images, dense.masks, predicted, points, strict=True
     ):
         cells = []
         for mask, our, (x, y) in zip(masks, ours, at, strict=True):

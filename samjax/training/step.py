@@ -2,26 +2,34 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from samjax.data.batch import Batch
+from samjax.data.batch import Batch, RunBatch, dense_batch
 from samjax.geometry.frame import normalize
 from samjax.models.prompt_encoder import PromptInputs
-from samjax.models.sam import Sam
+from samjax.models.sam import MaskPrediction, Sam
+from samjax.sharding import constrain_batch
+from samjax.training.accumulation import accumulated
 from samjax.training.crops import draw_origin, embed
+from samjax.training.lora import LoraConfig, merge_lora
 from samjax.training.losses import (
     LossConfig,
     grouping_loss,
     mean_over_valid,
     prompt_loss,
 )
-from samjax.training.prompt_simulation import PromptSimulationConfig, simulate_prompts
+from samjax.training.prompt_simulation import (
+    Decode,
+    PromptSimulationConfig,
+    simulate_prompts,
+)
 from samjax.training.targets import Resolution, make_targets
+from samjax.training.trainable import Trainable, merge_params, split_params
 
 Params = Mapping[str, Any]
 Metrics = dict[str, Array]
@@ -37,6 +45,10 @@ class StepConfig:
         resolution: Where predictions and targets are compared.
         crops: Whether the images are parts of an input of the model's own size.
         ema_decay: Decay of the moving average of the parameters, or None for none.
+        accumulate: Parts in which the batch goes through the model, one after the
+            other; the step is that of the whole batch.
+        trainable: Which parameters are trained.
+        lora: Adapters beside them, or None for none.
     """
 
     losses: LossConfig = field(default_factory=LossConfig)
@@ -44,6 +56,9 @@ class StepConfig:
     resolution: Resolution = "image"
     crops: bool = False
     ema_decay: float | None = None
+    accumulate: int = 1
+    trainable: Trainable = "all"
+    lora: LoraConfig | None = None
 
 
 class TrainState(NamedTuple):
@@ -52,8 +67,8 @@ class TrainState(NamedTuple):
     Attributes:
         step: Int "", steps done.
         params: The parameters, a plain nested dict of float32.
-        opt_state: The optimizer's.
-        ema_params: Moving average of the parameters, or None.
+        opt_state: The optimizer's, about the trainable ones.
+        ema_params: Moving average of the trainable parameters, or None.
     """
 
     step: Array
@@ -80,17 +95,20 @@ def init_state(
     params: Params, optimizer: optax.GradientTransformation, config: StepConfig
 ) -> TrainState:
     """Makes the state before the first step."""
+    trained, _ = split_params(params, config.trainable)
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         params=params,
-        opt_state=optimizer.init(params),
-        ema_params=None if config.ema_decay is None else jax.tree.map(jnp.copy, params),
+        opt_state=optimizer.init(trained),
+        ema_params=(
+            None if config.ema_decay is None else jax.tree.map(jnp.copy, trained)
+        ),
     )
 
 
 def train_step(
     state: TrainState,
-    batch: Batch,
+    batch: Batch | RunBatch,
     key: PRNGKeyArray,
     *,
     model: Sam,
@@ -104,27 +122,40 @@ def train_step(
         batch: Images and target masks.
         key: Randomness of the step: prompts and drop path.
         model: The model; its dtype is the compute dtype.
-        optimizer: From `make_optimizer`.
+        optimizer: From `make_optimizer`, for the trainable parameters.
         config: What to minimize.
 
     Returns:
         The state after the step, and scalars about the step.
     """
-    gradient_of = jax.value_and_grad(batch_loss, has_aux=True)
-    (_, metrics), gradients = gradient_of(state.params, batch, key, model, config)
-    updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
-    params = optax.apply_updates(state.params, updates)
+    trained, frozen = split_params(state.params, config.trainable)
+
+    def loss(trained, batch, key):
+        params = merge_lora(merge_params(trained, frozen), config.lora)
+        return batch_loss(params, batch, key, model, config)
+
+    gradient_of = jax.value_and_grad(loss, has_aux=True)
+    metrics, gradients = accumulated(
+        gradient_of, trained, batch, key, config.accumulate
+    )
+    updates, opt_state = optimizer.update(gradients, state.opt_state, trained)
+    trained = cast(Params, optax.apply_updates(trained, updates))
     ema_params = state.ema_params
     if config.ema_decay is not None:
         ema_params = optax.incremental_update(
-            params, ema_params, step_size=1.0 - config.ema_decay
+            trained, ema_params, step_size=1.0 - config.ema_decay
         )
     metrics["gradient_norm"] = optax.tree.norm(gradients)
+    params = merge_params(trained, frozen)
     return TrainState(state.step + 1, params, opt_state, ema_params), metrics
 
 
 def batch_loss(
-    params: Params, batch: Batch, key: PRNGKeyArray, model: Sam, config: StepConfig
+    params: Params,
+    batch: Batch | RunBatch,
+    key: PRNGKeyArray,
+    model: Sam,
+    config: StepConfig,
 ) -> tuple[Float[Array, ""], Metrics]:
     """Computes what a step minimizes, and scalars about it.
 
@@ -132,22 +163,28 @@ def batch_loss(
     over their rounds of prompts, and the loss on the embedding where it has a weight.
     """
     drop_key, prompt_key, origin_key = jax.random.split(key, 3)
-    origin = None
-    if config.crops:
-        origin = draw_origin(origin_key, model.config, batch.images.shape[1])
-    embeddings, decode = embed(
-        model,
-        params,
-        normalize(batch.images, batch.sizes),
-        origin,
-        deterministic=model.config.drop_path_rate == 0.0,
-        rngs={"drop_path": drop_key},
-    )
+    dense = dense_batch(batch)
+    if isinstance(batch, RunBatch) and batch.embeddings is not None:
+        embeddings = batch.embeddings
+        decode = _decoder_of(embeddings, params, model)
+    else:
+        origin = None
+        if config.crops:
+            origin = draw_origin(origin_key, model.config, dense.images.shape[1])
+        embeddings, decode = embed(
+            model,
+            params,
+            normalize(dense.images, dense.sizes),
+            origin,
+            deterministic=model.config.drop_path_rate == 0.0,
+            rngs={"drop_path": drop_key},
+        )
+        embeddings = constrain_batch(embeddings)
     grid = embeddings.shape[1:3]
     targets = make_targets(
-        batch.masks,
-        batch.valid,
-        batch.sizes,
+        dense.masks,
+        dense.valid,
+        dense.sizes,
         config.resolution,
         (4 * grid[0], 4 * grid[1]),
     )
@@ -174,4 +211,21 @@ def batch_loss(
         grouping = grouping_loss(embeddings, targets.masks, targets.inside)
         metrics["grouping"] = mean_over_valid(grouping, targets.valid)
         metrics["loss"] += config.losses.grouping_weight * metrics["grouping"]
+    if isinstance(batch, RunBatch):
+        metrics["bad_examples"] = jnp.sum(batch.status > 0)
+        metrics["bad_masks"] = jnp.sum(batch.bad_masks)
     return metrics["loss"], metrics
+
+
+def _decoder_of(
+    embeddings: Float[Array, "b gh gw c"], params: Params, model: Sam
+) -> Decode:
+    """Answers prompts about images that were embedded before."""
+
+    def decode(prompts: PromptInputs) -> MaskPrediction:
+        prediction = model.apply(
+            {"params": params}, embeddings, prompts, method="decode"
+        )
+        return cast(MaskPrediction, prediction)
+
+    return decode

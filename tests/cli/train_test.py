@@ -110,6 +110,18 @@ def test_initial_weights_of_other_sizes_are_one_line(config, tmp_path, capfd):
     assert "other sizes" in err and err.count("\n") == 1
 
 
+def test_a_way_to_meet_other_processes_that_is_none_is_one_line(
+    config, tmp_path, capfd, monkeypatch
+):
+    words = ["train", str(config), "--out", str(tmp_path / "run")]
+    assert cli.main([*words, "--distributed", "host:1"]) == 1
+    err = capfd.readouterr().err
+    assert "got --distributed host:1, expected auto" in err and err.count("\n") == 1
+    monkeypatch.setenv("SAMJAX_DISTRIBUTED", "nothing")
+    assert cli.main(words) == 1
+    assert "got --distributed nothing" in capfd.readouterr().err
+
+
 def test_a_wrong_value_of_a_field_is_one_line(config, tmp_path, capfd):
     out = ["--out", str(tmp_path / "run")]
     assert cli.main(["train", str(config), *out, "--stages.0.steps", "many"]) == 2

@@ -3,7 +3,9 @@ import dataclasses
 import pytest
 from training.small_run import run_config
 
+from samjax.data.datasets import DatasetConfig
 from samjax.data.synthetic import SceneConfig
+from samjax.sharding import MeshConfig
 
 
 def test_a_stage_draws_the_scenes_of_the_run_or_its_own_at_its_own_size():
@@ -25,10 +27,30 @@ def test_a_stage_that_cannot_run_is_refused_with_all_its_faults():
         dataclasses.replace(config, stages=(wrong,))
 
 
+def test_a_batch_that_is_not_in_equal_parts_is_refused():
+    config = run_config()
+    (stage,) = config.stages
+    wrong = dataclasses.replace(stage, batch_size=8, accumulate=3)
+    with pytest.raises(ValueError, match="batch_size=8 is no multiple of"):
+        dataclasses.replace(config, stages=(wrong,))
+
+
 def test_what_is_reported_is_no_part_of_what_a_run_is():
     config = run_config()
     (stage,) = config.stages
     quiet = dataclasses.replace(config, log_every=99, tensorboard=True)
     assert quiet.identity() == config.identity()
+    elsewhere = dataclasses.replace(config, mesh=MeshConfig(fsdp=4))
+    assert elsewhere.identity() == config.identity()
+    data = DatasetConfig(path="sa1b")
+    faster, flipped = (
+        dataclasses.replace(config, data=dataclasses.replace(data, **change))
+        for change in (
+            {"workers": 4, "prefetch": 9, "max_bad_fraction": 0.5},
+            {"flip": True},
+        )
+    )
+    on_data = dataclasses.replace(config, data=data)
+    assert faster.identity() == on_data.identity() != flipped.identity()
     other = dataclasses.replace(stage, scenes=SceneConfig(camouflage=0.0))
     assert dataclasses.replace(config, stages=(other,)).identity() != config.identity()

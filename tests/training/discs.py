@@ -28,7 +28,11 @@ def disc_batch(step: int, *, batch_size=2, size=32, masks=2) -> Batch:
 class DiscSource:
     """Batches of the shapes of a stage."""
 
-    def __init__(self, stage):
+    def __init__(self, stage, part=0, parts=1):
+        self.rows = [
+            part * stage.batch_size // parts,
+            (part + 1) * stage.batch_size // parts,
+        ]
         self.shapes = {
             "batch_size": stage.batch_size,
             "size": stage.image_size,
@@ -36,11 +40,12 @@ class DiscSource:
         }
 
     def batch(self, step: int) -> Batch:
-        """The batch of a step."""
-        return disc_batch(step, **self.shapes)
+        """This part of the batch of a step."""
+        batch = disc_batch(step, **self.shapes)
+        return jax.tree.map(lambda leaf: leaf[slice(*self.rows)], batch)
 
 
-def make_discs(config, stage) -> DiscSource:
+def make_discs(config, stage, part=0, parts=1) -> DiscSource:
     """What the loop asks for a source."""
     del config
-    return DiscSource(stage)
+    return DiscSource(stage, part, parts)

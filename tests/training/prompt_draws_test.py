@@ -80,6 +80,17 @@ def test_the_first_point_is_in_the_mask_and_brings_the_token_of_no_box():
             assert targets.masks[image, mask, y, x]
 
 
+def test_the_first_point_is_anywhere_in_the_mask_with_equal_chance():
+    mask = np.random.default_rng(2).random((9, 7)) < 0.4
+    masks = jnp.broadcast_to(jnp.asarray(mask), (1, 20_000, 9, 7))
+    points, _ = draw_point_prompt(jax.random.key(3), targets_of(masks))
+    x, y = np.asarray(points[0, :, 0]).astype(int).T
+    counts = np.zeros((9, 7), int)
+    np.add.at(counts, (y, x), 1)
+    assert counts.sum() == counts[mask].sum()
+    assert stats.chisquare(counts[mask]).pvalue > 1e-3
+
+
 def test_a_slot_without_a_mask_gets_no_prompt_at_all():
     masks = ragged_masks().at[:, 2].set(False)
     targets = targets_of(masks)
@@ -123,6 +134,30 @@ def test_gaussian_box_noise_has_the_standard_deviation_of_the_paper(size, sigma)
     assert stats.kstest(noise[:, 0] / sigma, "norm").pvalue > 1e-3
     off_diagonal = np.corrcoef(noise.T) - np.eye(4)
     assert np.abs(off_diagonal).max() < 0.08
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "sigma"),
+    [(21, 11, (1.0, 2.0)), (11, 101, (2.5, 1.0)), (101, 111, (2.5, 2.5))],
+    ids=["a tenth of each side", "only the long side is limited", "both are"],
+)
+def test_width_and_height_have_noise_of_their_own(height, width, sigma):
+    mask = rectangle(10, 8, 10 + height, 8 + width, 128, 128)
+    masks = jnp.broadcast_to(mask, (1, 4000, 128, 128))
+    corners, _ = draw_box_prompt(jax.random.key(1), targets_of(masks), BoxNoise())
+    tight = np.array([[8, 10], [8 + width - 1, 10 + height - 1]])
+    noise = np.asarray(corners[0]) - tight
+    np.testing.assert_allclose(noise.std(0), np.tile(sigma, (2, 1)), rtol=0.05)
+
+
+def test_the_limit_of_box_noise_is_twenty_pixels_at_the_size_of_the_paper():
+    mask = rectangle(300, 300, 801, 801, 1024, 1024)
+    masks = jnp.broadcast_to(mask, (1, 64, 1024, 1024))
+    corners, _ = draw_box_prompt(jax.random.key(2), targets_of(masks), BoxNoise())
+    noise = (np.asarray(corners[0]) - np.array([[300], [800]])).ravel()
+    # A variance of n draws has a chi-square law: these are its 0.1 and 99.9 percent.
+    low, high = stats.chi2.ppf([1e-3, 1 - 1e-3], noise.size)
+    assert low < np.sum((noise / 20) ** 2) < high
 
 
 def test_uniform_box_noise_has_that_half_width():

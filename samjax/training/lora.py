@@ -1,0 +1,217 @@
+"""Low-rank adapters: a few numbers that are trained in place of whole matrices.
+
+An adapted kernel W is read as W + scale * A B, where A is (in, rank), B (rank, out) and
+scale is alpha / rank (Hu et al., "LoRA: low-rank adaptation of large language models",
+2021). B starts at zero, so that training starts from the model as it was. The sum is
+made inside the step, before the model sees its parameters: the model's code knows
+nothing of it, and `merge_lora` of the trained tree is a plain model, that every other
+part of samjax and every exporter takes.
+
+Adapters lie in the tree of parameters under `ADAPTERS`, beside the model's own parts:
+
+    lora/image_encoder/blocks_0/attn/qkv/kernel_q/{a, b}
+    lora/mask_decoder/transformer/layers_0/mlp/lin1/kernel/{a, b}
+
+The encoder's queries, keys and values are columns of one kernel; each has adapters of
+its own, or none.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from samjax.training.trainable import ADAPTERS, Params
+
+Target = Literal["q", "k", "v", "out", "mlp"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoraConfig:
+    """Which matrices have adapters, and how large these are.
+
+    Attributes:
+        rank: Rank of every adapter; 0 for no adapters at all.
+        alpha: The adapters' part of a matrix is `alpha / rank` times A B; None for the
+            rank itself, a factor of 1.
+        encoder: What is adapted in every block of the image encoder: the projections to
+            queries, keys and values, the one of the output, both layers of the MLP.
+            Queries and values are the usual choice.
+        decoder: The same in every attention and MLP of the mask decoder's transformer.
+    """
+
+    rank: int = 0
+    alpha: float | None = None
+    encoder: tuple[Target, ...] = ("q", "v")
+    decoder: tuple[Target, ...] = ()
+
+    def __post_init__(self):
+        if self.rank < 0:
+            raise ValueError(f"lora.rank={self.rank}: use 1 or more, or 0 for none")
+        if self.rank and not (self.encoder or self.decoder):
+            raise ValueError(
+                f"lora.rank={self.rank} with nothing to adapt: name targets for the "
+                "encoder or the decoder, such as q and v"
+            )
+
+    @property
+    def scale(self) -> float:
+        """Factor on A B."""
+        if not self.rank:
+            return 0.0
+        return (self.rank if self.alpha is None else self.alpha) / self.rank
+
+
+def init_adapters(
+    key: PRNGKeyArray, params: Params, config: LoraConfig
+) -> dict[str, Any]:
+    """Draws fresh adapters, which change nothing yet.
+
+    A is normal with a variance of one over its inputs, B is zero.
+
+    Args:
+        key: Randomness of A.
+        params: The model's parameters, or their shapes.
+        config: What is adapted.
+
+    Returns:
+        The tree that goes under `ADAPTERS`.
+
+    Raises:
+        ValueError: The model has none of the matrices, or one is smaller than the rank.
+    """
+    adapters: dict[str, Any] = {}
+    for number, part in enumerate(_parts(params, config)):
+        inputs, outputs = part.shape
+        if config.rank > min(part.shape):
+            raise ValueError(
+                f"lora.rank={config.rank} is more than the sides {part.shape} of "
+                f"{'/'.join(part.path)}: use less"
+            )
+        a = jax.random.normal(
+            jax.random.fold_in(key, number), (inputs, config.rank), jnp.float32
+        )
+        place = adapters
+        for name in part.path[:-1]:
+            place = place.setdefault(name, {})
+        place[part.name] = {
+            "a": a * inputs**-0.5,
+            "b": jnp.zeros((config.rank, outputs), jnp.float32),
+        }
+    if config.rank and not adapters:
+        raise ValueError(f"got a model without any matrix that {config} names")
+    return adapters
+
+
+def add_lora(key: PRNGKeyArray, params: Params, config: LoraConfig) -> Params:
+    """Puts fresh adapters beside a model's parameters; those as they are for rank 0."""
+    if not config.rank:
+        return params
+    return {**params, ADAPTERS: init_adapters(key, params, config)}
+
+
+def apply_lora(params: Params, adapters: Params, config: LoraConfig) -> dict[str, Any]:
+    """Adds adapters to the matrices that they are for.
+
+    Args:
+        params: The model's parameters, without adapters.
+        adapters: As from `init_adapters`, trained or not.
+        config: The config that they were made with; of it, only the scale is read.
+
+    Returns:
+        Parameters of the model, those without an adapter the same arrays as before.
+    """
+    adapted = dict(params)
+    for name, value in adapters.items():
+        if name == "kernel" or name.startswith("kernel_"):
+            adapted["kernel"] = _add(adapted["kernel"], name, value, config.scale)
+        else:
+            adapted[name] = apply_lora(params[name], value, config)
+    return adapted
+
+
+def merge_lora(params: Params, config: LoraConfig | None) -> Params:
+    """Gives the plain parameters that a tree with adapters stands for.
+
+    What a step hands to the model, and what a finished run leaves. A tree without
+    adapters is returned as it is.
+    """
+    if config is None or ADAPTERS not in params:
+        return params
+    plain = {name: value for name, value in params.items() if name != ADAPTERS}
+    return apply_lora(plain, params[ADAPTERS], config)
+
+
+class _Part(NamedTuple):
+    """A matrix that gets an adapter: a kernel, or a third of the columns of one."""
+
+    path: tuple[str, ...]
+    name: str
+    shape: tuple[int, int]
+
+
+# Paths of kernels, and the target that each is. The encoder's q, k and v are one kernel.
+_ENCODER = {
+    "out": r"blocks_\d+/attn/proj",
+    "mlp": r"blocks_\d+/mlp/lin[12]",
+}
+_FUSED = r"blocks_\d+/attn/qkv"
+_ATTENTION = r"transformer/.*attn\w*"
+_DECODER = {
+    "q": _ATTENTION + "/q_proj",
+    "k": _ATTENTION + "/k_proj",
+    "v": _ATTENTION + "/v_proj",
+    "out": _ATTENTION + "/out_proj",
+    "mlp": r"transformer/layers_\d+/mlp/lin[12]",
+}
+_COLUMNS = ("kernel_q", "kernel_k", "kernel_v")
+
+
+def _parts(params: Params, config: LoraConfig) -> Iterator[_Part]:
+    """All matrices that a config names, in an order of their own."""
+    if not config.rank:
+        return
+    for path, leaf in sorted(_kernels(params)):
+        inside = "/".join(path[1:-1])
+        if path[0] == "image_encoder":
+            if re.fullmatch(_FUSED, inside):
+                inputs, outputs = leaf.shape
+                for target in config.encoder:
+                    if target in ("q", "k", "v"):
+                        yield _Part(path, f"kernel_{target}", (inputs, outputs // 3))
+                continue
+            patterns, targets = _ENCODER, config.encoder
+        else:
+            patterns, targets = _DECODER, config.decoder
+        if any(
+            target in patterns and re.fullmatch(patterns[target], inside)
+            for target in targets
+        ):
+            yield _Part(path, "kernel", leaf.shape)
+
+
+def _kernels(params: Params) -> Iterator[tuple[tuple[str, ...], Any]]:
+    def walk(tree: Params, path: tuple[str, ...]):
+        for name, value in tree.items():
+            if isinstance(value, Mapping):
+                yield from walk(value, (*path, name))
+            elif name == "kernel":
+                yield (*path, name), value
+
+    for part in ("image_encoder", "mask_decoder"):
+        yield from walk(params.get(part, {}), (part,))
+
+
+def _add(
+    kernel: Float[Array, "i o"], name: str, adapter: Params, scale: float
+) -> Float[Array, "i o"]:
+    # In full precision, so that merged weights are those that were trained.
+    change = scale * jnp.matmul(adapter["a"], adapter["b"], precision="highest")
+    if name == "kernel":
+        return kernel + change
+    start = _COLUMNS.index(name) * change.shape[1]
+    return kernel.at[:, start : start + change.shape[1]].add(change)

@@ -1,0 +1,41 @@
+"""Where the batches of a run come from, as its config says."""
+
+from collections.abc import Callable
+
+from samjax.data.batch import Source
+from samjax.data.datasets import open_source
+from samjax.data.synthetic.source import SyntheticSource
+from samjax.training.config import Stage, TrainConfig
+
+SourceFactory = Callable[[TrainConfig, Stage, int, int], Source]
+"""Makes the source of a stage, of which each batch is part i of n equal ones."""
+
+
+def make_source(
+    config: TrainConfig, stage: Stage, part: int = 0, parts: int = 1
+) -> Source:
+    """Makes the source of a stage: the run's dataset, or drawn scenes.
+
+    Args:
+        config: The run.
+        stage: The stage, for the shapes of its batches.
+        part: Which part of each batch is wanted; processes take one each.
+        parts: In how many equal parts a batch is.
+    """
+    if config.data is not None:
+        return open_source(
+            config.data,
+            image_size=stage.image_size,
+            masks_per_image=stage.masks_per_image,
+            batch_size=stage.batch_size,
+            seed=config.seed,
+            process_index=part,
+            process_count=parts,
+        )
+    return SyntheticSource(
+        config.stage_scenes(stage),
+        batch_size=stage.batch_size,
+        seed=config.seed,
+        part=part,
+        parts=parts,
+    )

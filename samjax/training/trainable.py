@@ -1,0 +1,120 @@
+"""Which parameters a run trains; the others are constants of its step.
+
+The step differentiates with respect to the trainable part of the tree alone, so nothing
+of the rest has a gradient, an update or a place in the optimizer's state. A part that
+only feeds the trained one, as the image encoder does where the mask decoder is trained,
+is run forward and never backward: its backward pass is not in the program at all.
+
+How a step uses it:
+
+    def init_state(params, optimizer, config):
+        trainable, _ = split_params(params, config.trainable)
+        opt_state = optimizer.init(trainable)         # ema_params: of `trainable` too
+
+    def train_step(state, batch, key, ...):
+        trainable, frozen = split_params(state.params, config.trainable)
+
+        def loss(trainable):
+            params = merge_lora(merge_params(trainable, frozen), config.lora)
+            return batch_loss(params, batch, key, model, config)
+
+        gradients = jax.grad(loss)(trainable)
+        updates, opt_state = optimizer.update(gradients, state.opt_state, trainable)
+        params = merge_params(optax.apply_updates(trainable, updates), frozen)
+
+`make_optimizer` takes the trainable part too. `samjax.training.lora` has `merge_lora`.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from samjax.training.optimizer import FROZEN
+
+Trainable = Literal["all", "decoder", "decoder_and_prompts", "adapters"]
+"""What is trained: all of the model, the mask decoder, the mask decoder and the prompt
+encoder, or nothing of it; adapters, where there are any, are trained in each case."""
+
+Params = Mapping[str, Any]
+
+# Key, beside the parts of the model, under which a tree of parameters holds adapters.
+ADAPTERS = "lora"
+
+_PARTS: Mapping[str, tuple[str, ...]] = {
+    "all": ("image_encoder", "prompt_encoder", "mask_decoder"),
+    "decoder": ("mask_decoder",),
+    "decoder_and_prompts": ("mask_decoder", "prompt_encoder"),
+    "adapters": (),
+}
+
+
+def split_params(
+    params: Params, preset: Trainable
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Splits parameters into what is trained and what is not.
+
+    Only paths are read, so that leaves may be arrays, shapes or shardings. The Fourier
+    matrix of the prompt encoder is a constant and never trained.
+
+    Args:
+        params: The parameters of a model, with adapters under `ADAPTERS` or without.
+        preset: What is trained.
+
+    Returns:
+        The trainable part and the frozen part, trees without the other's leaves.
+
+    Raises:
+        ValueError: There is no such preset, it trains nothing, or adapters lie on
+            weights that are trained themselves.
+    """
+    if preset not in _PARTS:
+        raise ValueError(f"trainable={preset!r}: use one of {', '.join(_PARTS)}")
+    parts = _PARTS[preset]
+    if preset == "adapters" and ADAPTERS not in params:
+        raise ValueError(
+            "trainable='adapters' trains nothing without adapters: give lora.rank, or "
+            "train the 'decoder'"
+        )
+    doubled = sorted(set(params.get(ADAPTERS, {})) & set(parts))
+    if doubled:
+        raise ValueError(
+            f"trainable={preset!r} trains the {doubled[0]} itself, and lora has adapters "
+            "on it: use trainable='adapters', or leave lora's targets there empty"
+        )
+    trained = (*parts, ADAPTERS)
+    return _split(params, "", lambda path: path.split("/")[0] in trained)
+
+
+def merge_params(trainable: Params, frozen: Params) -> dict[str, Any]:
+    """Joins the two parts of `split_params` again.
+
+    Raises:
+        ValueError: A leaf is in both.
+    """
+    merged = dict(frozen)
+    for name, value in trainable.items():
+        if name not in frozen:
+            merged[name] = value
+        elif isinstance(value, Mapping) and isinstance(frozen[name], Mapping):
+            merged[name] = merge_params(value, frozen[name])
+        else:
+            raise ValueError(
+                f"got {name} in both parts, expected the parts that split_params gave"
+            )
+    return merged
+
+
+def _split(tree: Params, path: str, is_trained) -> tuple[dict, dict]:
+    trained: dict[str, Any] = {}
+    frozen: dict[str, Any] = {}
+    for name, value in tree.items():
+        place = f"{path}/{name}" if path else name
+        if isinstance(value, Mapping):
+            for side, part in zip(
+                (trained, frozen), _split(value, place, is_trained), strict=True
+            ):
+                if part:
+                    side[name] = part
+        else:
+            side = trained if is_trained(place) and place != FROZEN else frozen
+            side[name] = value
+    return trained, frozen

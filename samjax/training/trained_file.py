@@ -1,0 +1,150 @@
+"""What a fine-tuning changed, as one small file beside the weights it started from.
+
+A safetensors file with the trained part of the parameters and nothing else: adapters
+alone are some hundred kilobytes for ViT-B, the mask decoder 16 MB, where the model is
+375 MB. Its metadata name the weights that it belongs to, by the name they were loaded
+by and by a hash of every parameter that was not trained; with others it is refused.
+
+    model, params = samjax.load("vit_b")
+    adapted, lora = load_trained("trained.safetensors", params)
+    samjax.checkpoints.save("cells.safetensors", model.config, merge_lora(adapted, lora))
+"""
+
+import dataclasses
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
+
+from samjax.checkpoints.errors import CheckpointError
+from samjax.checkpoints.safetensors_file import (
+    Planned,
+    read_safetensors,
+    write_safetensors,
+)
+from samjax.files import replacing
+from samjax.training.lora import LoraConfig
+from samjax.training.trainable import (
+    ADAPTERS,
+    Params,
+    Trainable,
+    merge_params,
+    split_params,
+)
+
+FORMAT = "samjax trained part"
+VERSION = "1"
+
+
+def save_trained(
+    path: str | os.PathLike,
+    params: Params,
+    *,
+    trainable: Trainable,
+    lora: LoraConfig,
+    base: str,
+) -> None:
+    """Saves the trained part of a model; the file is whole or not there.
+
+    Args:
+        path: Of a `.safetensors` file.
+        params: The parameters after training, with their adapters if there are any.
+        trainable: What was trained.
+        lora: The adapters' config.
+        base: What the weights were loaded by before; kept for people to read.
+    """
+    trained, frozen = split_params(params, trainable)
+    leaves: dict[str, Any] = {
+        "/".join(place): leaf for place, leaf in flatten_dict(trained).items()
+    }
+    plan = [Planned(name, "F32", leaf.shape) for name, leaf in leaves.items()]
+    metadata = {
+        "format": FORMAT,
+        "version": VERSION,
+        "base": base,
+        "frozen_sha256": hash_params(frozen),
+        "lora": json.dumps(dataclasses.asdict(lora)),
+    }
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as hidden, hidden.open("wb") as file:
+        arrays = (np.asarray(leaf, np.float32) for leaf in leaves.values())
+        write_safetensors(file, plan, arrays, metadata)
+
+
+def load_trained(
+    path: str | os.PathLike, params: Params
+) -> tuple[dict[str, Any], LoraConfig]:
+    """Puts what `save_trained` saved into the weights that it belongs to.
+
+    Args:
+        path: The file.
+        params: The parameters that training started from, as `samjax.load` gives them.
+
+    Returns:
+        The parameters as they were at the end of training, adapters beside them under
+        `ADAPTERS`, and the config for `merge_lora`.
+
+    Raises:
+        CheckpointError: It is no such file, is damaged, or belongs to other weights.
+    """
+    path = Path(path)
+    tensors, metadata = read_safetensors(path)
+    lora = _checked(path, metadata)
+    stored = {
+        tuple(name.split("/")): np.array(tensor.array(), np.float32)
+        for name, tensor in tensors.items()
+    }
+    own = {place: leaf for place, leaf in stored.items() if place[0] != ADAPTERS}
+    flat = flatten_dict(dict(params))
+    problems = [
+        f"{'/'.join(place)} is of shape {leaf.shape}, and these weights have "
+        f"{getattr(flat.get(place), 'shape', 'none')}"
+        for place, leaf in own.items()
+        if getattr(flat.get(place), "shape", None) != leaf.shape
+    ]
+    frozen = {place: leaf for place, leaf in flat.items() if place not in own}
+    frozen_tree = unflatten_dict(frozen)
+    if not problems and hash_params(frozen_tree) != metadata["frozen_sha256"]:
+        problems = ["the parameters that were not trained are others"]
+    if problems:
+        raise CheckpointError(
+            f"{path} does not belong to these weights, but to those that were loaded as "
+            f"{metadata.get('base', '?')!r:.200}.",
+            problems,
+        )
+    return merge_params(unflatten_dict(stored), frozen_tree), lora
+
+
+def hash_params(params: Params) -> str:
+    """Returns a SHA-256 over the path, the shape and the numbers of every parameter."""
+    digest = hashlib.sha256()
+    for place, leaf in sorted(flatten_dict(dict(params)).items()):
+        values = np.ascontiguousarray(leaf, np.float32)
+        digest.update(f"{'/'.join(place)} {values.shape}".encode())
+        digest.update(values.data)
+    return digest.hexdigest()
+
+
+def _checked(path: Path, metadata: dict[str, str]) -> LoraConfig:
+    if metadata.get("format") != FORMAT:
+        raise CheckpointError(
+            f"{path} is no file of trained parts: got one of the format "
+            f"{metadata.get('format')!r:.80}, expected what save_trained wrote."
+        )
+    if metadata.get("version") != VERSION or "frozen_sha256" not in metadata:
+        raise CheckpointError(
+            f"{path} is of version {metadata.get('version')!r:.20}, expected {VERSION}: "
+            "update samjax."
+        )
+    try:
+        fields = json.loads(metadata["lora"])
+        for name in ("encoder", "decoder"):
+            fields[name] = tuple(fields[name])
+        return LoraConfig(**fields)
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{path} has a damaged config of adapters.") from error

@@ -1,0 +1,55 @@
+#!/usr/bin/env bash
+# Trains on a plain list of hosts, one process each, and starts all of them again when one
+# is lost, from the newest checkpoint.
+#
+#   HOSTS="gpu-1 gpu-2" tools/launch/hosts.sh configs/train/sa1b_vit_b.py --out /shared/run
+#
+# Every host needs this repository at the same path with its environment in .venv, the
+# data, and --out on a file system that all of them see; this one reaches them by ssh
+# without a password. Process 0 is on the first host, where the others find it at PORT.
+# A host named `local` is this machine, without ssh: HOSTS="local local" is two processes.
+#
+#   PORT      where process 0 listens                        (default: 8476)
+#   ATTEMPTS  how often all are started before giving up     (default: 10)
+#
+# Not run yet: the two processes of the tests are started by the tests themselves.
+set -uo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+port=${PORT:-8476}
+read -ra hosts <<<"${HOSTS:?name the hosts: HOSTS=\"a b\" tools/launch/hosts.sh CONFIG ...}"
+first=${hosts[0]}
+[[ $first == local ]] && first=127.0.0.1
+
+start_all() {
+  local pids=() failed=0
+  for rank in "${!hosts[@]}"; do
+    local words=(.venv/bin/samjax train "$@" --resume --distributed
+      "$first:$port,$rank,${#hosts[@]}")
+    if [[ ${hosts[rank]} == local ]]; then
+      (cd "$here" && exec "${words[@]}") &
+    else
+      # A terminal (-tt), so that the process ends with the connection.
+      ssh -tt "${hosts[rank]}" "cd $(printf %q "$here") && exec$(printf ' %q' "${words[@]}")" &
+    fi
+    pids+=($!)
+  done
+  # Each of them is asked to end when this script is: they save, and leave.
+  trap 'kill -TERM "${pids[@]}" 2>/dev/null; stopped=1' TERM INT
+  for pid in "${pids[@]}"; do
+    # A wait that a signal cuts short is taken up again.
+    while kill -0 "$pid" 2>/dev/null; do wait "$pid"; done
+    wait "$pid" || failed=1
+  done
+  return $failed
+}
+
+stopped=0
+for attempt in $(seq "${ATTEMPTS:-10}"); do
+  start_all "$@" && exit 0
+  ((stopped)) && exit 130
+  echo "$0: attempt $attempt ended early" >&2
+  sleep 5
+done
+echo "$0: gave up after ${ATTEMPTS:-10} attempts" >&2
+exit 1
