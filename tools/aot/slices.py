@@ -1,0 +1,156 @@
+"""TPU slices by the names that people use, and what their chips can do."""
+
+import os
+import re
+from dataclasses import dataclass
+from typing import Any
+
+# Before libtpu is loaded, which happens with the first topology. Two processes may
+# compile at once; nothing is asked for or written beside.
+QUIET_AND_ALONE = {
+    "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
+    "TPU_ACCELERATOR_TYPE": "v5litepod-8",
+    "TPU_WORKER_HOSTNAMES": "localhost",
+    "TPU_LOG_DIR": "disabled",
+    "TPU_SKIP_MDS_QUERY": "1",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chip:
+    """What one device of a kind can do at most.
+
+    Sources: the pages of cloud.google.com/tpu/docs for v5e, v5p and v6e (read 2026-11);
+    of two figures that they give for one thing, the lower one.
+
+    Attributes:
+        flops: Products in bfloat16, FLOPs per second.
+        memory: Bytes per second from and to its main memory.
+        links: Bytes per second to other chips, all links together, one way.
+        usable: Bytes of memory that a program can have: the compiler's own figure.
+    """
+
+    flops: float
+    memory: float
+    links: float
+    usable: float
+
+
+CHIPS = {
+    "v5e": Chip(flops=197e12, memory=800e9, links=200e9, usable=15.75 * 2**30),
+    "v5p": Chip(flops=459e12, memory=2765e9, links=600e9, usable=95.74 * 2**30),
+    "v6e": Chip(flops=918e12, memory=1600e9, links=400e9, usable=31.25 * 2**30),
+}
+
+# Chips of a slice to its shape.
+FLAT = {
+    4: "2x2",
+    8: "2x4",
+    16: "4x4",
+    32: "4x8",
+    64: "8x8",
+    128: "8x16",
+    256: "16x16",
+}
+CUBIC = {
+    4: "2x2x1",
+    8: "2x2x2",
+    16: "2x2x4",
+    32: "2x4x4",
+    64: "4x4x4",
+    128: "4x4x8",
+    256: "4x8x8",
+    512: "8x8x8",
+}
+
+
+class MissingCompiler(RuntimeError):
+    """There is no TPU compiler on this machine."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slice:
+    """A slice of a TPU pod.
+
+    Attributes:
+        name: What the user called it.
+        chip: What one of its chips can do.
+        topology: The compiler's name of it.
+        chips_per_host: Chips of one host, along each axis.
+        wrap: Which axes are rings.
+    """
+
+    name: str
+    chip: Chip
+    topology: str
+    chips_per_host: tuple[int, ...]
+    wrap: tuple[bool, ...]
+
+    def devices(self) -> list[Any]:
+        """Returns the compiler's devices, one per chip.
+
+        Raises:
+            MissingCompiler: libtpu is not installed, or does not work.
+        """
+        for name, value in QUIET_AND_ALONE.items():
+            os.environ.setdefault(name, value)
+        from jax.experimental import topologies
+
+        try:
+            found = topologies.get_topology_desc(
+                platform="tpu",
+                topology_name=self.topology,
+                chips_per_host_bounds=self.chips_per_host,
+                wrap=self.wrap,
+            )
+        except Exception as error:
+            raise MissingCompiler(
+                "no TPU compiler: install libtpu, in the version of this jax, with"
+                f" pip install 'jax[tpu]' ({type(error).__name__}: {error})"
+            ) from error
+        return list(found.devices)
+
+
+def find_slice(name: str) -> Slice:
+    """Finds a slice by its usual name, such as `v5e-8` or `v5p-64`.
+
+    The number counts chips for v5e and v6e and, as Google has it, two cores a chip for
+    v5p: v5p-64 has 32 chips. `v5p:2x2x2` names a shape in chips.
+
+    Raises:
+        ValueError: No such slice is known.
+    """
+    match = re.fullmatch(r"(v5e|v5litepod|v5p|v6e)(?:-(\d+)|:([\dx]+))", name)
+    if match:
+        kind = "v5e" if match[1] == "v5litepod" else match[1]
+        shapes = CUBIC if kind == "v5p" else FLAT
+        shape = match[3]
+        if shape is None:
+            chips = int(match[2]) / (2 if kind == "v5p" else 1)
+            shape = shapes.get(int(chips)) if chips == int(chips) else None
+        if shape is not None and shape in shapes.values():
+            return _slice(name, kind, shape)
+    raise ValueError(
+        f"got the slice {name!r}, expected v5e-N or v6e-N of N chips"
+        f" ({', '.join(map(str, FLAT))}), v5p-N of N cores"
+        f" ({', '.join(str(2 * chips) for chips in CUBIC)}), or a shape: v5p:2x2x2"
+    )
+
+
+def _slice(name: str, kind: str, shape: str) -> Slice:
+    sides = tuple(map(int, shape.split("x")))
+    if kind == "v5p":
+        # Rings need whole cubes of four along their axis.
+        wrap = tuple(side % 4 == 0 and min(sides) >= 4 for side in sides)
+        per_host = (2, 2, 1)
+    else:
+        wrap = (sides == (16, 16),) * 2 + (False,)
+        # One machine has all of a slice of up to eight chips, and four of a larger one.
+        per_host = (*sides, 1) if sides in ((2, 2), (2, 4)) else (2, 2, 1)
+    return Slice(
+        name=name,
+        chip=CHIPS[kind],
+        topology=f"{kind}:{shape}",
+        chips_per_host=per_host,
+        wrap=wrap,
+    )
