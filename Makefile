@@ -1,5 +1,6 @@
 # make demo    segment the photo in the repo with the bundled model
 # make test    the whole test suite, the comparison with the PyTorch reference included
+# make test-exhaustive   what of it takes minutes each: many processes, devices and kills
 # make check   formatting, lint, types
 #
 # Each target does its own set-up with plain pip; a second call finds it done. Another
@@ -19,7 +20,7 @@ endif
 ifeq ($(PYTHON),python3)
 VENV   := .venv
 PARITY ?= yes
-SELECT :=
+SELECT := -m "not exhaustive"
 else
 VENV   := .venv-$(VERSION)
 PARITY ?= no
@@ -33,7 +34,7 @@ TEST_EXTRAS := test$(if $(filter yes,$(PARITY)),$(comma)parity)
 TORCH       := 2.13.0
 INSTALL      = $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS)
 
-.PHONY: demo test check constraints clean
+.PHONY: demo test test-exhaustive check constraints clean
 
 demo: $(VENV)/.core
 	$(VENV)/bin/samjax segment samjax/assets/coffee.jpg \
@@ -44,6 +45,10 @@ demo: $(VENV)/.core
 test: $(VENV)/.test-$(PARITY)
 	JAX_COMPILATION_CACHE_DIR="$(CURDIR)/$(VENV)/jax_cache" \
 	  $(VENV)/bin/python -m pytest -n $(WORKERS) --dist loadfile $(SELECT) $(ARGS)
+
+test-exhaustive: $(VENV)/.test-$(PARITY)
+	JAX_COMPILATION_CACHE_DIR="$(CURDIR)/$(VENV)/jax_cache" \
+	  $(VENV)/bin/python -m pytest -m exhaustive $(ARGS)
 
 check: $(VENV)/.dev
 	$(VENV)/bin/ruff format --check .

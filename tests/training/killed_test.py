@@ -14,7 +14,7 @@ from training.killed_run import STEPS, start_or_resume
 ROOT = Path(__file__).parents[2]
 KILLS = 20
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.exhaustive]
 
 
 @pytest.fixture(scope="module")

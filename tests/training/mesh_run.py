@@ -20,7 +20,6 @@ jax.config.update("jax_num_cpu_devices", 8)
 STEPS = 3
 MESHES = {
     "one": None,
-    "data": {},
     "fsdp": {"fsdp": 8},
     "all": {"data": 2, "fsdp": 2, "tensor": 2},
     "parts": {"fsdp": 4},

@@ -15,7 +15,7 @@ import pytest
 
 PROGRAM = Path(__file__).with_name("many_run.py")
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.exhaustive]
 
 
 def start_processes(out, count, devices, steps, **misbehaviour):
