@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def initial_of(arguments: list[str]) -> str | None:
     """Finds `--initial` among words, which says the sizes of a config's model."""
-    for word, following in zip(arguments, [*arguments[1:], ""], strict=True):
+    for word, following in zip(arguments, [*arguments[1:], ""], strict=False):
         if word == "--initial":
             return following or None
         if word.startswith("--initial="):
