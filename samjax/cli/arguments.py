@@ -45,6 +45,21 @@ def parse(
     raise UsageError(f"{_first_section(shown.getvalue())} (see {command} --help)")
 
 
+def parse_share(text: str) -> tuple[int, int]:
+    """Reads INDEX/COUNT: which part of shared work is a process's.
+
+    Raises:
+        UsageError: It is not of this form.
+    """
+    found = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text)
+    if not found or not int(found[1]) < int(found[2]):
+        raise UsageError(
+            f"--share {text}: expected INDEX/COUNT, such as 0/4, with an index below "
+            "the count"
+        )
+    return int(found[1]), int(found[2])
+
+
 def _first_section(boxed: str) -> str:
     """The first thing that a box of tyro's says, and its guess at what was meant."""
     if "Missing from" in boxed:

@@ -1,6 +1,5 @@
 """`samjax data index|build|verify|stats`: datasets of SA-1B, before they are trained on."""
 
-import re
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from typing import Annotated, Any
 import tyro
 
 from samjax.cli import UsageError
-from samjax.cli.arguments import parse
+from samjax.cli.arguments import parse, parse_share
 from samjax.cli.data_progress import BuildTally, show_build, show_steps
 from samjax.cli.outputs import make_folder, write_json
 
@@ -127,15 +126,16 @@ def _check_numbers(wanted: Any) -> None:
 def _index(wanted: Index) -> None:
     from samjax.data.sa1b.index import load_index
 
+    tars = _tars(wanted.tars)
     images = unpaired = 0
-    for tar in show_steps("index", _tars(wanted.tars), "tars"):
+    for tar in show_steps("index", tars, "tars"):
         index = load_index(tar)
         images += len(index.rows)
         unpaired += index.unpaired
         if index.damage:
             _say(f"{tar}: {index.damage}")
     left = f", {unpaired} without image or JSON" if unpaired else ""
-    print(f"{images} images in {len(_tars(wanted.tars))} tars{left}")
+    print(f"{images} images in {len(tars)} tars{left}")
 
 
 def _build(wanted: Build) -> None:
@@ -144,7 +144,7 @@ def _build(wanted: Build) -> None:
     from samjax.data.tfds.metadata import finish
     from samjax.data.tfds.schema import tfds_features
 
-    index, count = _share(wanted.share)
+    index, count = parse_share(wanted.share)
     # Not after hours of work.
     tfds_features()
     make_folder(wanted.out)
@@ -260,16 +260,6 @@ def _source(places: tuple[str, ...]) -> Any:
     from samjax.data.sa1b.tars import TarSource
 
     return TarSource(_tars(places))
-
-
-def _share(text: str) -> tuple[int, int]:
-    found = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text)
-    if not found or not int(found[1]) < int(found[2]):
-        raise UsageError(
-            f"--share {text}: expected INDEX/COUNT, such as 0/4, with an index below "
-            "the count"
-        )
-    return int(found[1]), int(found[2])
 
 
 def _say(problem: str) -> None:

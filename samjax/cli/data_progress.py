@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, TypeVar
 
+from samjax.cli.bars import bar
+
 if TYPE_CHECKING:
     from samjax.data.tfds.convert import Progress as ShardProgress
 
@@ -81,7 +83,7 @@ def show_build(
     Yields:
         What is to be called with all news.
     """
-    with _bar("build", shards) as (progress, task, console):
+    with bar("build", shards) as (progress, task, console):
 
         def show(news: "ShardProgress", tally: BuildTally) -> None:
             progress.update(task, completed=tally.shards, rate=tally.in_words())
@@ -113,28 +115,8 @@ def show_steps(
     if total is None:
         total = len(steps)  # pyright: ignore[reportArgumentType]
     start = time.perf_counter()
-    with _bar(name, total) as (progress, task, _):
+    with bar(name, total) as (progress, task, _):
         for done, step in enumerate(steps, start=1):
             rate = done / (time.perf_counter() - start)
             progress.update(task, completed=done, rate=f"{rate:.1f} {unit}/s")
             yield step
-
-
-@contextlib.contextmanager
-def _bar(name: str, total: int) -> Iterator[tuple]:
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    progress = Progress(
-        TextColumn(name),
-        BarColumn(),
-        TextColumn("{task.completed:.0f}/{task.total:.0f}"),
-        TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(),
-        console=console,
-        disable=not console.is_terminal,
-        transient=True,
-    )
-    with progress:
-        yield progress, progress.add_task("", total=total, rate=""), console

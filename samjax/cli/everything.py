@@ -1,7 +1,6 @@
 """`samjax everything PHOTO...`: masks of all that is in photos, folders, datasets."""
 
 import dataclasses
-import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, get_type_hints
 import tyro
 
 from samjax.cli import UsageError
-from samjax.cli.arguments import parse
+from samjax.cli.arguments import parse, parse_share
 from samjax.cli.everything_progress import Tally, show_progress
 from samjax.cli.loading import load_predictor
 from samjax.cli.outputs import make_folder
@@ -181,13 +180,7 @@ def _share(wanted: Everything) -> "Share":
         # Shares take as long as they take: who is done first waits for the others.
         start(wanted.distributed, Bounds(leave=_MONTH))
         return Share(jax.process_index(), jax.process_count())
-    found = re.fullmatch(r"(\d{1,9})/(\d{1,9})", wanted.share)
-    if not found or not int(found[1]) < int(found[2]):
-        raise UsageError(
-            f"--share {wanted.share}: expected INDEX/COUNT, such as 0/4, with an index "
-            "below the count"
-        )
-    return Share(int(found[1]), int(found[2]))
+    return Share(*parse_share(wanted.share))
 
 
 def _note_nothing(tally: Tally) -> None:

@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+from samjax.cli.bars import bar
+
 if TYPE_CHECKING:
     from samjax.inference.run import Done
 
@@ -61,28 +63,7 @@ def show_progress(number: int) -> Iterator[Callable[["Done", Tally], None]]:
     Yields:
         What is to be called after every image.
     """
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-
-    console = Console(stderr=True)
-    progress = Progress(
-        TextColumn("everything"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rates]}"),
-        TimeRemainingColumn(),
-        console=console,
-        disable=not console.is_terminal,
-        transient=True,
-    )
-    with progress:
-        task = progress.add_task("", total=number, rates="")
+    with bar("everything", number) as (progress, task, console):
 
         def show(done: "Done", tally: Tally) -> None:
             if done.outcome is not None and done.outcome.problem is not None:
@@ -92,6 +73,6 @@ def show_progress(number: int) -> Iterator[Callable[["Done", Tally], None]]:
                     highlight=False,
                     soft_wrap=True,
                 )
-            progress.update(task, advance=1, rates=tally.in_words())
+            progress.update(task, advance=1, rate=tally.in_words())
 
         yield show

@@ -7,6 +7,11 @@ training examples of them.
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
+import numpy as np
+from jaxtyping import Int
+
+from samjax.geometry.frame import Frame
+
 
 class RawExample(NamedTuple):
     """An image and its masks, not looked at yet; either may be missing or damaged.
@@ -40,3 +45,31 @@ class ExampleSource(Protocol):
     def __getitem__(self, index: int, /) -> RawExample:
         """Returns one example, `0 <= index < len(self)`."""
         ...
+
+
+def smaller_size(size: tuple[int, int], long_side: int) -> tuple[int, int]:
+    """Returns the size (h, w) of a copy of an image, at most `long_side` on its longer side.
+
+    By this, readers know whether an image file is of its record.
+    """
+    return Frame.fit(size, min(long_side, max(size))).resized_size
+
+
+def place_in_parts(index: int, stops: Int[np.ndarray, " parts"]) -> tuple[int, int]:
+    """Finds an example of a dataset that is in parts, such as files.
+
+    Args:
+        index: Of the example in the dataset.
+        stops: Of each part, the index after its last example.
+
+    Returns:
+        The number of the part, and the place of the example in it.
+
+    Raises:
+        IndexError: There is no such example.
+    """
+    count = int(stops[-1]) if len(stops) else 0
+    if not 0 <= index < count:
+        raise IndexError(f"got index {index}, expected 0 to {count - 1}")
+    number = int(np.searchsorted(stops, index, side="right"))
+    return number, index - (int(stops[number - 1]) if number else 0)

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from samjax.data.decode import BadImage, ImageFile
-from samjax.data.examples import RawExample
+from samjax.data.examples import RawExample, smaller_size
 from samjax.data.runs import (
     Boundaries,
     Window,
@@ -180,8 +180,7 @@ def _prepare(
     try:
         file = ImageFile(raw.image)
         # A smaller copy of the image has its masks at the original's size.
-        fitting = Frame.fit(size, max(file.size)).resized_size
-        if fitting != file.size or max(file.size) > max(size):
+        if file.size != smaller_size(size, max(file.size)):
             raise _Damaged(Status.SIZE_MISMATCH)
         view = _draw_view(size, config, rng)
         _fill(frame, file, view)

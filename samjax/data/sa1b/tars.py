@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from samjax.data.examples import RawExample
+from samjax.data.examples import RawExample, place_in_parts
 from samjax.data.sa1b.index import TarIndex, load_index
 
 
@@ -63,13 +63,10 @@ class TarSource:
 
     def __getitem__(self, index: int, /) -> RawExample:
         """Reads one example; what cannot be read of it is None."""
-        if not 0 <= index < len(self):
-            raise IndexError(f"got index {index}, expected 0 to {len(self) - 1}")
-        number = int(np.searchsorted(self._stops, index, side="right"))
+        number, place = place_in_parts(index, self._stops)
         tar = self.tars[number]
         try:
-            rows = self._rows(number)
-            row = rows[index - int(self._stops[number])]
+            row = self._rows(number)[place]
             file = os.open(tar, os.O_RDONLY)
         except (OSError, ValueError, IndexError):
             # The tar was there when the run began: its disk or its mount has gone.

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from samjax.data.decode import ImageFile
-from samjax.data.examples import RawExample
+from samjax.data.examples import RawExample, smaller_size
 from samjax.data.runs import read_boundaries
 from samjax.data.sa1b.index import load_index
 from samjax.data.sa1b.tars import TarSource
@@ -131,18 +131,6 @@ def convert_example(raw: RawExample, config: BuildConfig) -> Converted:
     record = Record(image=info, annotations=annotations)
     image = _stored_image(file, raw.image, config)
     return Converted(write_stored(image, record), record, bad_masks)
-
-
-def smaller_size(size: tuple[int, int], long_side: int) -> tuple[int, int]:
-    """Returns the size (h, w) of an image whose longer side is at most `long_side`.
-
-    It is that of `geometry.Frame`, by which readers know a smaller copy.
-    """
-    scale = long_side / max(size)
-    if scale >= 1:
-        return size
-    height, width = (max(1, int(side * scale + 0.5)) for side in size)
-    return height, width
 
 
 class _Part:

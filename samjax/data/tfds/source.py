@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from samjax.data.examples import RawExample
+from samjax.data.examples import RawExample, place_in_parts
 from samjax.data.tfds.schema import DATASET, VERSION, read_stored
 
 # Nothing is read ahead, since training reads in a random order.
@@ -62,11 +62,8 @@ class TfdsSource:
 
     def __getitem__(self, index: int, /) -> RawExample:
         """Reads one example; it is empty if it cannot be read."""
-        if not 0 <= index < len(self):
-            raise IndexError(f"got index {index}, expected 0 to {len(self) - 1}")
-        number = int(np.searchsorted(self._stops, index, side="right"))
+        number, place = place_in_parts(index, self._stops)
         shard = self.shards[number]
-        place = index - int(self._stops[number]) + shard.examples
         try:
             image, record = read_stored(self._reader(number).read([place])[0])
         except (ValueError, RuntimeError, OSError, IndexError):

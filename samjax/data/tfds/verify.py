@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from samjax.data.decode import ImageFile
+from samjax.data.examples import smaller_size
 from samjax.data.runs import read_boundaries
 from samjax.data.schema import record_from_json, record_to_json
-from samjax.data.tfds.convert import smaller_size
 from samjax.data.tfds.schema import StoredExample, read_stored
 from samjax.data.tfds.source import Shard, dataset_folder, find_shards, open_shard
 

@@ -14,11 +14,10 @@ from samjax.data.examples import RawExample
 from samjax.data.prepare import PrepareConfig, Status, prepare
 from samjax.data.schema import record_from_json
 from samjax.data.tfds import convert
-from samjax.data.tfds.convert import convert_example, convert_shard, smaller_size
+from samjax.data.tfds.convert import convert_example, convert_shard
 from samjax.data.tfds.layout import BuildConfig, make_plan, read_report
 from samjax.data.tfds.schema import read_stored
 from samjax.data.tfds.source import open_shard
-from samjax.geometry.frame import Frame
 
 SMALL = BuildConfig(long_side=36, parts=2)
 
@@ -69,15 +68,6 @@ def test_an_image_that_is_small_enough_keeps_its_bytes(long_side):
     raw = RawExample("a", *members(range(3, 4)).values())
     config = BuildConfig(long_side=long_side)
     assert read_stored(convert_example(raw, config).data).image == raw.image
-
-
-@pytest.mark.parametrize("size", [(1500, 2250), (2250, 1500), (7, 3000), (48, 72)])
-@pytest.mark.parametrize("long_side", [36, 1024])
-def test_smaller_copies_have_the_size_that_training_expects(size, long_side):
-    expected = size
-    if max(size) > long_side:
-        expected = Frame.fit(size, long_side).resized_size
-    assert smaller_size(size, long_side) == expected
 
 
 def test_training_takes_a_smaller_copy_with_the_masks_of_the_original():
