@@ -175,7 +175,7 @@ def _share(wanted: Everything) -> "Share":
     if wanted.distributed is not None:
         import jax
 
-        from samjax.training.distributed import Bounds, start
+        from samjax.distributed import Bounds, start
 
         # Shares take as long as they take: who is done first waits for the others.
         start(wanted.distributed, Bounds(leave=_MONTH))

@@ -22,8 +22,8 @@ from samjax.cli.finetuning import (
     sources_of,
 )
 from samjax.cli.outputs import make_folder
+from samjax.distributed import Bounds, ending_together, start
 from samjax.training.config import TrainConfig
-from samjax.training.distributed import Bounds, ending_together, start
 
 if TYPE_CHECKING:
     from samjax.training.loop import Evaluator

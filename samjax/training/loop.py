@@ -27,12 +27,12 @@ from rich.progress import (
 )
 
 from samjax.checkpoints.store import TrainStore
+from samjax.distributed import Bounds, end_now
 from samjax.models.sam import Sam
 from samjax.sharding import make_mesh
 from samjax.training.bad_data import BadData, TooManyBadExamples
 from samjax.training.beginning import Beginning
 from samjax.training.config import Stage, TrainConfig
-from samjax.training.distributed import Bounds, end_now
 from samjax.training.interruption import Stop, stop_on_signals
 from samjax.training.lora import merge_lora
 from samjax.training.meter import Meter, TrainingDiverged, format_scalars

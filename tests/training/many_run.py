@@ -26,8 +26,8 @@ def main(out: str, way: str, devices: str, steps: str) -> None:
     from small_run import run_config
 
     from samjax import sharding
+    from samjax.distributed import Bounds, ending_together, start
     from samjax.training import loop
-    from samjax.training.distributed import Bounds, ending_together, start
 
     config = run_config()
     stage = dataclasses.replace(config.stages[0], batch_size=4, steps=int(steps))

@@ -79,7 +79,7 @@ def start(way: str | None, bounds: Bounds) -> None:
     except ValueError as error:
         if way != "auto" or "should be defined" not in str(error):
             raise
-        print("no other processes are in sight: training in this one alone")
+        print("no other processes are in sight: going on in this one alone")
         return
     print(
         f"process {jax.process_index()} of {jax.process_count()}: a process that is"

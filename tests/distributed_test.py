@@ -1,8 +1,8 @@
 import jax
 import pytest
 
-from samjax.training import distributed
-from samjax.training.distributed import Bounds, ending_together, start
+from samjax import distributed
+from samjax.distributed import Bounds, ending_together, start
 
 
 @pytest.fixture
