@@ -31,7 +31,6 @@ More images want more steps: `--stages.0.steps 2000` from about a hundred images
 from samjax.data.datasets import DatasetConfig
 from samjax.models import TINY, SamConfig
 from samjax.training.config import Stage, TrainConfig
-from samjax.training.lora import LoraConfig
 from samjax.training.losses import LossConfig
 from samjax.training.optimizer import OptimizerConfig
 from samjax.training.prompt_simulation import PromptSimulationConfig
@@ -53,7 +52,6 @@ def get_config(model: SamConfig = TINY) -> TrainConfig:
             max_bad_fraction=0.1,
         ),
         trainable="decoder",
-        lora=LoraConfig(rank=0),
         stages=(
             Stage(
                 steps=200,

@@ -113,7 +113,6 @@ def save_what_changed(
     """
     if config.trainable == "all" or initial is None:
         return None
-    from samjax.training.lora import LoraConfig
     from samjax.training.trained_file import save_trained
 
     path = out / "trained.safetensors"
@@ -121,7 +120,7 @@ def save_what_changed(
         path,
         adapted,
         trainable=config.trainable,
-        lora=config.lora or LoraConfig(),
+        lora=config.lora,
         base=initial,
     )
     return path

@@ -14,7 +14,7 @@ from samjax.training.initialization import (
     spread_frequencies,
     whiten_patches,
 )
-from samjax.training.lora import LoraConfig, add_lora
+from samjax.training.lora import add_lora
 from samjax.training.optimizer import make_optimizer
 from samjax.training.placement import Placement
 from samjax.training.sources import SourceFactory
@@ -82,8 +82,7 @@ class Beginning:
         return self._adapted(key, init_params(key, self._model))
 
     def _adapted(self, key: PRNGKeyArray, params: Params) -> Params:
-        lora = self._config.lora or LoraConfig()
-        return add_lora(jax.random.fold_in(key, 1), params, lora)
+        return add_lora(jax.random.fold_in(key, 1), params, self._config.lora)
 
     def _state_of(self, params: Any) -> TrainState:
         step = self._config.stage_step(self._config.stages[0])

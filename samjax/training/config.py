@@ -8,6 +8,7 @@ from samjax.data.datasets import DatasetConfig
 from samjax.data.synthetic.config import SceneConfig
 from samjax.models.sam import SamConfig
 from samjax.sharding import MeshConfig
+from samjax.training.flops import EncoderTraining
 from samjax.training.lora import LoraConfig
 from samjax.training.losses import LossConfig
 from samjax.training.optimizer import OptimizerConfig
@@ -90,7 +91,7 @@ class TrainConfig:
         optimizer: The optimizer; its schedule spans all stages.
         mesh: How the devices are laid out. A run may go on with another one.
         trainable: Which parameters are trained.
-        lora: Low-rank adapters that are trained beside them, or None.
+        lora: Low-rank adapters that are trained beside them; of rank 0 for none.
         dtype: Compute dtype; parameters are float32.
         ema_decay: Decay of the moving average of the parameters, or None for none.
         initialization: Fresh parameters: `"random"`, or `"informed"` by the patches of
@@ -114,7 +115,7 @@ class TrainConfig:
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     mesh: MeshConfig = field(default_factory=MeshConfig)
     trainable: Trainable = "all"
-    lora: LoraConfig | None = None
+    lora: LoraConfig = field(default_factory=LoraConfig)
     dtype: Literal["float32", "bfloat16"] = "float32"
     ema_decay: float | None = None
     initialization: Literal["random", "informed"] = "random"
@@ -159,6 +160,13 @@ class TrainConfig:
     def total_steps(self) -> int:
         """Optimizer steps of all stages."""
         return sum(stage.steps for stage in self.stages)
+
+    @property
+    def encoder_training(self) -> EncoderTraining:
+        """What the backward pass has to find in the image encoder."""
+        if self.trainable == "all":
+            return "trained"
+        return "adapted" if self.lora.rank and self.lora.encoder else "frozen"
 
     def spans(self) -> list[tuple[Stage, int, int]]:
         """Each stage with its first step and the step after its last."""

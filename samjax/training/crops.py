@@ -16,6 +16,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from samjax.models.prompt_encoder import PromptInputs
 from samjax.models.sam import MaskPrediction, Sam, SamConfig
+from samjax.sharding import constrain_batch
 from samjax.training.prompt_simulation import Decode
 
 
@@ -57,13 +58,32 @@ def embed(
         encoder.apply({"params": tables}, pixels, method="encode_image", **options),
     )
 
+    embeddings = constrain_batch(embeddings)
+    return embeddings, decoder_of(embeddings, params, model, origin)
+
+
+def decoder_of(
+    embeddings: Float[Array, "b gh gw c"],
+    params: Any,
+    model: Sam,
+    origin: Int[Array, "2"] | None = None,
+) -> Decode:
+    """Makes what answers prompts about embedded images.
+
+    Args:
+        embeddings: Of whole images, or of crops.
+        params: The model's parameters.
+        model: The model.
+        origin: Where crops lie, as for `embed`.
+    """
+
     def decode(prompts: PromptInputs) -> MaskPrediction:
         prediction = model.apply(
             {"params": params}, embeddings, prompts, origin, method="decode"
         )
         return cast(MaskPrediction, prediction)
 
-    return embeddings, decode
+    return decode
 
 
 def crop_tables(

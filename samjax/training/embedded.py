@@ -90,8 +90,7 @@ def can_be_embedded(config: TrainConfig) -> bool:
         data is not None
         and not data.flip
         and data.jitter is None
-        and config.trainable != "all"
-        and not (config.lora is not None and config.lora.rank and config.lora.encoder)
+        and config.encoder_training == "frozen"
         and config.model.drop_path_rate == 0.0
         and not any(stage.crops for stage in config.stages)
     )

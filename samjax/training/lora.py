@@ -134,13 +134,13 @@ def apply_lora(params: Params, adapters: Params, config: LoraConfig) -> dict[str
     return adapted
 
 
-def merge_lora(params: Params, config: LoraConfig | None) -> Params:
+def merge_lora(params: Params, config: LoraConfig) -> Params:
     """Gives the plain parameters that a tree with adapters stands for.
 
     What a step hands to the model, and what a finished run leaves. A tree without
     adapters is returned as it is.
     """
-    if config is None or ADAPTERS not in params:
+    if ADAPTERS not in params:
         return params
     plain = {name: value for name, value in params.items() if name != ADAPTERS}
     return apply_lora(plain, params[ADAPTERS], config)

@@ -11,7 +11,7 @@ from jax.sharding import Mesh
 from samjax.models.sam import Sam
 from samjax.sharding import replicated
 from samjax.training.config import Stage, TrainConfig
-from samjax.training.flops import EncoderTraining, peak_flops, step_flops
+from samjax.training.flops import peak_flops, step_flops
 from samjax.training.step import TrainState, train_step
 
 
@@ -82,18 +82,13 @@ def step_program(
 
 def stage_flops(config: TrainConfig, stage: Stage) -> float:
     """Counts what a step of a stage computes, in FLOPs, over all devices."""
-    encoder: EncoderTraining = "frozen"
-    if config.trainable == "all":
-        encoder = "trained"
-    elif config.lora is not None and config.lora.rank and config.lora.encoder:
-        encoder = "adapted"
     return step_flops(
         config.model,
         stage.image_size,
         stage.batch_size,
         stage.masks_per_image,
         stage.prompts,
-        encoder=encoder,
+        encoder=config.encoder_training,
     )
 
 

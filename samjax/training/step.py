@@ -12,10 +12,9 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from samjax.data.batch import Batch, RunBatch, dense_batch
 from samjax.geometry.frame import normalize
 from samjax.models.prompt_encoder import PromptInputs
-from samjax.models.sam import MaskPrediction, Sam
-from samjax.sharding import constrain_batch
+from samjax.models.sam import Sam
 from samjax.training.accumulation import accumulated
-from samjax.training.crops import draw_origin, embed
+from samjax.training.crops import decoder_of, draw_origin, embed
 from samjax.training.lora import LoraConfig, merge_lora
 from samjax.training.losses import (
     LossConfig,
@@ -23,11 +22,7 @@ from samjax.training.losses import (
     mean_over_valid,
     prompt_loss,
 )
-from samjax.training.prompt_simulation import (
-    Decode,
-    PromptSimulationConfig,
-    simulate_prompts,
-)
+from samjax.training.prompt_simulation import PromptSimulationConfig, simulate_prompts
 from samjax.training.targets import Resolution, make_targets
 from samjax.training.trainable import Trainable, merge_params, split_params
 
@@ -48,7 +43,7 @@ class StepConfig:
         accumulate: Parts in which the batch goes through the model, one after the
             other; the step is that of the whole batch.
         trainable: Which parameters are trained.
-        lora: Adapters beside them, or None for none.
+        lora: Adapters beside them, of rank 0 for none.
     """
 
     losses: LossConfig = field(default_factory=LossConfig)
@@ -58,7 +53,7 @@ class StepConfig:
     ema_decay: float | None = None
     accumulate: int = 1
     trainable: Trainable = "all"
-    lora: LoraConfig | None = None
+    lora: LoraConfig = field(default_factory=LoraConfig)
 
 
 class TrainState(NamedTuple):
@@ -166,7 +161,7 @@ def batch_loss(
     dense = dense_batch(batch)
     if isinstance(batch, RunBatch) and batch.embeddings is not None:
         embeddings = batch.embeddings
-        decode = _decoder_of(embeddings, params, model)
+        decode = decoder_of(embeddings, params, model)
     else:
         origin = None
         if config.crops:
@@ -179,7 +174,6 @@ def batch_loss(
             deterministic=model.config.drop_path_rate == 0.0,
             rngs={"drop_path": drop_key},
         )
-        embeddings = constrain_batch(embeddings)
     grid = embeddings.shape[1:3]
     targets = make_targets(
         dense.masks,
@@ -215,17 +209,3 @@ def batch_loss(
         metrics["bad_examples"] = jnp.sum(batch.status > 0)
         metrics["bad_masks"] = jnp.sum(batch.bad_masks)
     return metrics["loss"], metrics
-
-
-def _decoder_of(
-    embeddings: Float[Array, "b gh gw c"], params: Params, model: Sam
-) -> Decode:
-    """Answers prompts about images that were embedded before."""
-
-    def decode(prompts: PromptInputs) -> MaskPrediction:
-        prediction = model.apply(
-            {"params": params}, embeddings, prompts, method="decode"
-        )
-        return cast(MaskPrediction, prediction)
-
-    return decode

@@ -5,24 +5,8 @@ of the rest has a gradient, an update or a place in the optimizer's state. A par
 only feeds the trained one, as the image encoder does where the mask decoder is trained,
 is run forward and never backward: its backward pass is not in the program at all.
 
-How a step uses it:
-
-    def init_state(params, optimizer, config):
-        trainable, _ = split_params(params, config.trainable)
-        opt_state = optimizer.init(trainable)         # ema_params: of `trainable` too
-
-    def train_step(state, batch, key, ...):
-        trainable, frozen = split_params(state.params, config.trainable)
-
-        def loss(trainable):
-            params = merge_lora(merge_params(trainable, frozen), config.lora)
-            return batch_loss(params, batch, key, model, config)
-
-        gradients = jax.grad(loss)(trainable)
-        updates, opt_state = optimizer.update(gradients, state.opt_state, trainable)
-        params = merge_params(optax.apply_updates(trainable, updates), frozen)
-
-`make_optimizer` takes the trainable part too. `samjax.training.lora` has `merge_lora`.
+`samjax.training.step` uses it; `make_optimizer` and the moving average take the trainable
+part too.
 """
 
 from collections.abc import Mapping

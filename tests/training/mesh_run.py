@@ -61,7 +61,6 @@ def run_config(mesh, accumulate):
         stages=(stage,),
         mesh=MeshConfig(**(mesh or {})),
         initialization="random",
-        lora=None,
     )
 
 

@@ -49,8 +49,7 @@ def device_flops(
         twice += rounds_multiply_adds(
             config.model, stage.image_size, stage.masks_per_image, stage.prompts
         )
-    lora = config.lora is not None and config.lora.rank > 0 and config.lora.encoder
-    if config.trainable == "all" or lora:
+    if config.encoder_training != "frozen":
         total += kernel.wider_backward
         if config.model.remat:
             twice += encoder_multiply_adds(config.model, stage.image_size)
