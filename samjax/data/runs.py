@@ -204,9 +204,7 @@ def pack_boundaries(
     row_of = np.full(len(boundaries.good), -1)
     row_of[masks] = np.arange(len(masks))
     number = np.bincount(boundaries.mask, minlength=len(boundaries.good))
-    place = np.arange(len(boundaries.mask)) - np.repeat(
-        np.cumsum(number) - number, number
-    )
+    place = _places_in_groups(number)
     row = row_of[boundaries.mask]
     wanted = row >= 0
     rows[row[wanted], place[wanted]] = boundaries.position[wanted]
@@ -246,7 +244,7 @@ def _undo_differences(
     The first number of a mask stands alone, beside both sums.
     """
     counts = tails - heads
-    place = np.arange(len(values)) - np.repeat(heads, counts)
+    place = _places_in_groups(counts)
     odd = (place & 1).astype(bool)
     alone = values[heads]
     values[heads] = 0
@@ -285,7 +283,7 @@ def _arrange_columns(
     first_target = np.cumsum(copies) - copies
     mask, column, row = mask[~at_head], column[~at_head], row[~at_head]
     number = copies[column]
-    which = np.arange(number.sum()) - np.repeat(np.cumsum(number) - number, number)
+    which = _places_in_groups(number)
     moved = targets[np.repeat(first_target[column], number) + which]
     places = moved * side + np.repeat(row, number)
     return (
@@ -303,8 +301,12 @@ def _cancel_pairs(keys: np.ndarray) -> np.ndarray:
 
 def _signs(number: np.ndarray) -> np.ndarray:
     """-1 for boundaries at which a mask begins, 1 for those at which it ends."""
-    place = np.arange(number.sum()) - np.repeat(np.cumsum(number) - number, number)
-    return 2 * (place & 1) - 1
+    return 2 * (_places_in_groups(number) & 1) - 1
+
+
+def _places_in_groups(number: np.ndarray) -> np.ndarray:
+    """Counts from 0 in each of some groups that follow one another."""
+    return np.arange(number.sum()) - np.repeat(np.cumsum(number) - number, number)
 
 
 def _without_padding(places: np.ndarray, height: int, side: int) -> np.ndarray:

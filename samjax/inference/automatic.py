@@ -185,10 +185,9 @@ def _ask(
         image_box=np.array([0, 0, size[1], size[0]], np.float32),
     )
     chunk = config.points_per_batch
-    on_cpu = jax.default_backend() == "cpu"
-    pace = CPU_PACE if on_cpu else Pace(points=chunk, drawn=chunk, masks=16)
-    down = _blocks(predictor, frame, 0, STRIPE if on_cpu else 8 * STRIPE)
-    across = _blocks(predictor, frame, 1, 16)
+    down, across, pace = divide_work(
+        frame, predictor.low_res_size, chunk, on_cpu=jax.default_backend() == "cpu"
+    )
     in_model = frame.points_to_model(points)
 
     def start(first: int, capacity: int) -> Candidates:
@@ -226,16 +225,41 @@ CPU_PACE = Pace(points=4, drawn=1, masks=1)
 STRIPE = 64
 
 
-def _blocks(predictor: Predictor, frame: Frame, axis: int, block_size: int) -> Blocks:
-    original = frame.original_size[axis]
-    sizes = (
-        predictor.low_res_size,
-        frame.model_size,
-        frame.resized_size[axis],
-        original,
+class Work(NamedTuple):
+    """How the work on a chunk of points is cut up.
+
+    Attributes:
+        down: of the crop's rows; a block is a stripe.
+        across: of its columns.
+        pace: how much at a time.
+    """
+
+    down: Blocks
+    across: Blocks
+    pace: Pace
+
+
+def divide_work(frame: Frame, low_res_size: int, chunk: int, *, on_cpu: bool) -> Work:
+    """Cuts up the work on chunks of points of a crop, as the device likes it.
+
+    Args:
+        frame: of the crop.
+        low_res_size: side of the decoder's masks.
+        chunk: points of a call.
+        on_cpu: whether a CPU does it, or an accelerator.
+    """
+
+    def blocks(axis: int, size: int) -> Blocks:
+        original = frame.original_size[axis]
+        sizes = (low_res_size, frame.model_size, frame.resized_size[axis], original)
+        padded = -(-size_class(original) // size) * size
+        return upscaling_blocks(sizes, padded, size)
+
+    return Work(
+        down=blocks(0, STRIPE if on_cpu else 8 * STRIPE),
+        across=blocks(1, 16),
+        pace=CPU_PACE if on_cpu else Pace(points=chunk, drawn=chunk, masks=16),
     )
-    padded = -(-size_class(original) // block_size) * block_size
-    return upscaling_blocks(sizes, padded, block_size)
 
 
 def size_class(side: int) -> int:

@@ -14,10 +14,9 @@ from jax.sharding import Mesh, NamedSharding
 
 from samjax import sharding
 from samjax.data.batch import Batch, RunBatch
-from samjax.data.prepare import PrepareConfig
-from samjax.geometry.frame import normalize
-from samjax.geometry.stripes import upscaling_blocks
-from samjax.inference.candidates import Filters, Pace, find_candidates
+from samjax.geometry.frame import Frame, normalize
+from samjax.inference.automatic import divide_work
+from samjax.inference.candidates import Filters, find_candidates
 from samjax.models.sam import Sam
 from samjax.training.beginning import Beginning
 from samjax.training.config import Stage, TrainConfig
@@ -68,7 +67,7 @@ def train_step(config: TrainConfig, stage: Stage, model: Sam, mesh: Mesh) -> Pro
     if config.data is None:
         batch = Batch(masks=_shape(images, masks, side, side, dtype=bool), **given)
     else:
-        boundaries = PrepareConfig.boundaries_per_mask
+        boundaries = config.data.boundaries_per_mask
         batch = RunBatch(
             runs=_shape(images, masks, boundaries, dtype=jnp.int32),
             status=_shape(images, dtype=jnp.int32),
@@ -107,16 +106,9 @@ def encoder(config: TrainConfig, stage: Stage, model: Sam, mesh: Mesh) -> Progra
 def everything(config: TrainConfig, stage: Stage, model: Sam, mesh: Mesh) -> Program:
     """A chunk of points to masks that pass, on one device: as for a large photo."""
     params = jax.eval_shape(lambda key: init_params(key, model), jax.random.key(0))
-    side, grid = config.model.image_size, config.model.grid_size
-    scale = side / max(PHOTO)
-    blocks = [
-        upscaling_blocks(
-            (4 * grid, side, int(length * scale + 0.5), length),
-            -(-length // size) * size,
-            size,
-        )
-        for length, size in zip(PHOTO, (512, 16), strict=True)
-    ]
+    grid = config.model.grid_size
+    frame = Frame.fit(PHOTO, config.model.image_size)
+    down, across, pace = divide_work(frame, 4 * grid, POINTS, on_cpu=False)
     number = np.float32(0)
     filters = Filters(
         predicted_iou=number,
@@ -131,13 +123,14 @@ def everything(config: TrainConfig, stage: Stage, model: Sam, mesh: Mesh) -> Pro
         _shape(grid, grid, config.model.prompt_embed_dim, dtype=model.dtype),
         _shape(POINTS, 2, dtype=jnp.float32),
         _shape(POINTS, dtype=bool),
-        *blocks,
+        down,
+        across,
         filters,
     )
     options = {
         "model": model,
         "capacity": POINTS,
-        "pace": Pace(points=POINTS, drawn=POINTS, masks=16),
+        "pace": pace,
     }
     # All on one device: a mesh with others would have no part in it.
     alone = sharding.replicated(mesh)

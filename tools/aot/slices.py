@@ -5,6 +5,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from samjax.training.flops import peak_flops
+
 # Before libtpu is loaded, which happens with the first topology. Two processes may
 # compile at once; nothing is asked for or written beside.
 QUIET_AND_ALONE = {
@@ -24,22 +26,29 @@ class Chip:
     of two figures that they give for one thing, the lower one.
 
     Attributes:
-        flops: Products in bfloat16, FLOPs per second.
+        kind: JAX's name of it.
         memory: Bytes per second from and to its main memory.
         links: Bytes per second to other chips, all links together, one way.
         usable: Bytes of memory that a program can have: the compiler's own figure.
     """
 
-    flops: float
+    kind: str
     memory: float
     links: float
     usable: float
 
+    @property
+    def flops(self) -> float:
+        """Products in bfloat16, FLOPs per second."""
+        peak = peak_flops(self.kind, "bfloat16")
+        assert peak is not None, f"{self.kind} has no entry in flops.PEAKS"
+        return peak
+
 
 CHIPS = {
-    "v5e": Chip(flops=197e12, memory=800e9, links=200e9, usable=15.75 * 2**30),
-    "v5p": Chip(flops=459e12, memory=2765e9, links=600e9, usable=95.74 * 2**30),
-    "v6e": Chip(flops=918e12, memory=1600e9, links=400e9, usable=31.25 * 2**30),
+    "v5e": Chip(kind="TPU v5 lite", memory=800e9, links=200e9, usable=15.75 * 2**30),
+    "v5p": Chip(kind="TPU v5", memory=2765e9, links=600e9, usable=95.74 * 2**30),
+    "v6e": Chip(kind="TPU v6 lite", memory=1600e9, links=400e9, usable=31.25 * 2**30),
 }
 
 # Chips of a slice to its shape.
