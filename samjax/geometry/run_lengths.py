@@ -74,14 +74,16 @@ def counts_of_packed(
     # row all ends.
     padded = np.pad(packed, ((1, 1), (0, 0)))
     above = (padded[1:] >> np.uint8(1)) | (padded[:-1] << np.uint8(7))
-    differs = padded[1:] ^ above
-    column, byte = np.nonzero(differs.T)
-    bits = np.unpackbits(differs[byte, column][:, None], axis=1)
-    found, bit = np.nonzero(bits)
-    edges = (left + column[found]) * height + top + byte[found] * 8 + bit
+    differs = np.ascontiguousarray((padded[1:] ^ above).T)
+    byte = np.flatnonzero(differs != 0)
+    bit = np.flatnonzero(np.unpackbits(differs.reshape(-1)[byte]))
+    column, place = np.divmod(byte, differs.shape[1])
+    start = (left + column) * height + top + 8 * place
+    edges = start[bit >> 3] + (bit & 7)
     # Where a run ends with its column and one starts with the next, it goes on.
     goes_on = np.flatnonzero(edges[1:] == edges[:-1])
-    edges = np.delete(edges, np.concatenate([goes_on, goes_on + 1]))
+    if len(goes_on):
+        edges = np.delete(edges, np.concatenate([goes_on, goes_on + 1]))
     total = height * width
     counts = np.diff(np.concatenate([[0], edges, [total]]))
     return counts[:-1] if len(edges) and edges[-1] == total else counts

@@ -25,7 +25,13 @@ from samjax.geometry.regions import fill_small_holes, remove_small_islands
 from samjax.geometry.run_lengths import counts_of_packed
 from samjax.geometry.stripes import Blocks, upscaling_blocks
 from samjax.inference.automatic_config import AutomaticConfig, Number
-from samjax.inference.candidates import Candidates, Filters, Pace, find_candidates
+from samjax.inference.candidates import (
+    Candidates,
+    Filters,
+    Pace,
+    find_candidates,
+    share_image,
+)
 from samjax.inference.embedding import ImageEmbedding
 from samjax.inference.images import ImageSource, read_image
 from samjax.inference.predictor import Predictor
@@ -189,6 +195,7 @@ def _ask(
         frame, predictor.low_res_size, chunk, on_cpu=jax.default_backend() == "cpu"
     )
     in_model = frame.points_to_model(points)
+    shared = share_image(predictor.params, embedding.features, model=predictor.model)
 
     def start(first: int, capacity: int) -> Candidates:
         of_chunk = np.zeros((chunk, 2), np.float32)
@@ -196,12 +203,13 @@ def _ask(
         of_chunk[:number] = in_model[first : first + chunk]
         return find_candidates(
             predictor.params,
-            embedding.features,
+            shared,
             of_chunk,
-            np.arange(chunk) < number,
+            np.int32(number),
             down,
             across,
             filters,
+            grid=embedding.features.shape[:2],
             model=predictor.model,
             capacity=capacity,
             pace=pace,
@@ -220,8 +228,8 @@ def _ask(
         yield first, jax.device_get(found)
 
 
-# What keeps two cores busy and their work in their caches.
-CPU_PACE = Pace(points=4, drawn=1, masks=1)
+# A point's work fits the caches of a core; four at a time keep two cores busy.
+CPU_PACE = Pace(points=1, masks=1, abreast=4)
 STRIPE = 64
 
 
@@ -258,7 +266,7 @@ def divide_work(frame: Frame, low_res_size: int, chunk: int, *, on_cpu: bool) ->
     return Work(
         down=blocks(0, STRIPE if on_cpu else 8 * STRIPE),
         across=blocks(1, 16),
-        pace=CPU_PACE if on_cpu else Pace(points=chunk, drawn=chunk, masks=16),
+        pace=CPU_PACE if on_cpu else Pace(points=chunk, masks=16, abreast=1),
     )
 
 

@@ -20,7 +20,7 @@ from jaxtyping import Array, Bool, Float, Int, UInt8
 
 from samjax.geometry.boxes import box_of_occupied
 from samjax.geometry.stripes import Blocks, may_exceed, upscale_stripe
-from samjax.models.mask_decoder import Attended
+from samjax.models.mask_decoder import Answered, SharedImage
 from samjax.models.prompt_encoder import FOREGROUND, NOT_A_POINT, PromptInputs
 from samjax.models.sam import Sam
 
@@ -76,26 +76,38 @@ class Pace(NamedTuple):
     """How much is worked on at a time; static, and without influence on results.
 
     Attributes:
-        points: that go through the transformer together.
-        drawn: of these, that are drawn together, or not at all where none is wanted.
+        points: that go through the transformer together, and are drawn together, or not
+            at all where none of their masks is wanted.
         masks: that are brought to the crop's size together.
+        abreast: groups of points, and of masks, that are worked on side by side. The
+            cores of a CPU are kept busier by work that is independent than by sharing
+            every operation.
     """
 
     points: int
-    drawn: int
     masks: int
+    abreast: int
 
 
-@functools.partial(jax.jit, static_argnames=("model", "capacity", "pace"))
+@functools.partial(jax.jit, static_argnames=("model",))
+def share_image(
+    params: Mapping[str, Any], features: Float[Array, "gh gw c"], *, model: Sam
+) -> SharedImage:
+    """Computes what all points of an embedded crop have in common."""
+    return cast(SharedImage, model.apply({"params": params}, features, method="share"))
+
+
+@functools.partial(jax.jit, static_argnames=("grid", "model", "capacity", "pace"))
 def find_candidates(
     params: Mapping[str, Any],
-    features: Float[Array, "gh gw c"],
+    shared: SharedImage,
     points: Float[Array, "n 2"],
-    valid: Bool[Array, " n"],
+    number: Int[Array, ""],
     down: Blocks,
     across: Blocks,
     filters: Filters,
     *,
+    grid: tuple[int, int],
     model: Sam,
     capacity: int,
     pace: Pace,
@@ -104,23 +116,25 @@ def find_candidates(
 
     Args:
         params: of the model.
-        features: embedding of the crop.
+        shared: what the points of the crop have in common, from `share_image`.
         points: in the model's frame.
-        valid: False for points that only fill the chunk.
+        number: how many of the points count; those after them only fill the chunk.
         down: from `upscaling_blocks`, for rows of the crop; a block is a stripe.
         across: the same for columns.
         filters: what must be passed.
+        grid: height and width of the crop's embedding.
         model: the model.
         capacity: rows of the answer.
         pace: how much at a time.
     """
     logits, scores, passes = _three_masks(
-        params, features, points, valid, filters, model, pace
+        params, shared, points, number, filters, grid, model, pace
     )
     waiting = jnp.argsort(~passes, stable=True).astype(jnp.int32)
     total = jnp.sum(passes)
-    # Room for a last group that is only partly filled.
-    waiting = jnp.concatenate([waiting, jnp.zeros(pace.masks, jnp.int32)])
+    # Room for last groups that are only partly filled.
+    together = pace.masks * pace.abreast
+    waiting = jnp.concatenate([waiting, jnp.zeros(together, jnp.int32)])
     height = down.weights.shape[0] * down.weights.shape[1]
     width = across.weights.shape[0] * across.weights.shape[1]
     # The last row takes what is dropped.
@@ -133,15 +147,18 @@ def find_candidates(
         bits=jnp.zeros((capacity + 1, height // 8, width), jnp.uint8),
     )
 
-    def look_at_group(i, found):
-        first = i * pace.masks
-        source = jax.lax.dynamic_slice(waiting, (first,), (pace.masks,))
-        stability, boxes, bits = _measure(logits[source], down, across, filters)
-        keep = first + jnp.arange(pace.masks) < total
+    def look_at(first, found):
+        source = jax.lax.dynamic_slice(waiting, (first,), (together,))
+        groups = logits[source].reshape(pace.abreast, pace.masks, *logits.shape[1:])
+        measured = [_measure(group, down, across, filters) for group in groups]
+        stability, boxes, bits = jax.tree.map(
+            lambda *parts: jnp.concatenate(parts), *measured
+        )
+        keep = first + jnp.arange(together) < total
         keep &= (stability >= filters.stability) | (filters.stability <= 0)
         keep &= ~_is_cut_by_crop(boxes, filters)
         measured = (source, scores[source], stability, boxes, bits)
-        for mask in range(pace.masks):
+        for mask in range(together):
             row = jnp.where(keep[mask], jnp.minimum(found.count, capacity), capacity)
             # Slices are written in place; a scatter goes over them number by number.
             written = (
@@ -151,16 +168,19 @@ def find_candidates(
             found = Candidates(found.count + keep[mask], *written)
         return found
 
-    found = jax.lax.fori_loop(0, -(-total // pace.masks), look_at_group, found)
+    found = jax.lax.fori_loop(
+        0, -(-total // together), lambda i, found: look_at(i * together, found), found
+    )
     return Candidates(found.count, *(rows[:capacity] for rows in found[1:]))
 
 
 def _three_masks(
     params: Mapping[str, Any],
-    features: Array,
+    shared: SharedImage,
     points: Array,
-    valid: Array,
+    number: Array,
     filters: Filters,
+    grid: tuple[int, int],
     model: Sam,
     pace: Pace,
 ) -> tuple[Float[Array, "m lh lw"], Float[Array, " m"], Bool[Array, " m"]]:
@@ -169,42 +189,49 @@ def _three_masks(
     Where no mask of a point passes, its logits are zeros.
     """
     variables = {"params": params}
-    side = 4 * features.shape[0], 4 * features.shape[1]
+    side = 4 * grid[0], 4 * grid[1]
 
-    def draw(state):
-        logits = model.apply(variables, state, method="draw")
-        return cast(Array, logits)[0, :, 1:]
+    def draw(answered):
+        logits = model.apply(variables, shared, answered, grid, method="draw_answered")
+        return cast(Array, logits)[:, 1:]
 
-    def skip(state):
-        return jnp.zeros((state.image.shape[1], 3, *side))
+    def skip(answered):
+        return jnp.zeros((len(answered.mask_tokens), 3, *side))
 
-    def answer(group):
-        points, valid = group
+    def answer(points, valid):
         tokens = jnp.stack([points, jnp.zeros_like(points)], axis=1)
         labels = jnp.broadcast_to(
             jnp.array([FOREGROUND, NOT_A_POINT]), (len(points), 2)
         )
         prompts = PromptInputs(tokens[None], labels[None])
-        state = model.apply(variables, features[None], prompts, method="attend")
-        state = cast(Attended, state)
-        scores = state.iou_predictions[0, :, 1:]
+        answered = model.apply(variables, shared, prompts, grid, method="answer")
+        answered = cast(Answered, answered)
+        scores = answered.iou_predictions[:, 1:]
         passes = (scores > filters.predicted_iou) | (filters.predicted_iou <= 0)
         passes &= valid[:, None]
-        # The axis of prompt sets is the second.
-        parts = jax.tree.map(
-            lambda array: array.reshape(-1, 1, pace.drawn, *array.shape[2:]), state
-        )
-        wanted = jnp.any(passes.reshape(-1, pace.drawn * 3), axis=1)
-        logits = jax.lax.map(
-            lambda x: jax.lax.cond(x[0], draw, skip, x[1]), (wanted, parts)
-        )
-        return logits.reshape(-1, 3, *side), scores, passes
+        logits = jax.lax.cond(jnp.any(passes), draw, skip, answered)
+        return logits, scores, passes
 
-    # Points that fill the last group.
-    missing = -len(points) % pace.points
-    points = jnp.pad(points, ((0, missing), (0, 0))).reshape(-1, pace.points, 2)
-    valid = jnp.pad(valid, (0, missing)).reshape(-1, pace.points)
-    logits, scores, passes = jax.lax.map(answer, (points, valid))
+    # Groups that are worked on side by side; those without a valid point never are.
+    together = pace.points * pace.abreast
+    rounds = -(-len(points) // together)
+    shape = rounds, pace.abreast, pace.points
+    missing = rounds * together - len(points)
+    points = jnp.pad(points, ((0, missing), (0, 0))).reshape(*shape, 2)
+    valid = (jnp.arange(rounds * together) < number).reshape(shape)
+
+    def answer_round(i, answers):
+        found = [answer(points[i, j], valid[i, j]) for j in range(pace.abreast)]
+        found = jax.tree.map(lambda *parts: jnp.stack(parts), *found)
+        return jax.tree.map(lambda all_, one: all_.at[i].set(one), answers, found)
+
+    nothing = (
+        jnp.zeros((*shape, 3, *side)),
+        jnp.zeros((*shape, 3)),
+        jnp.zeros((*shape, 3), bool),
+    )
+    needed = -(-number // together)
+    logits, scores, passes = jax.lax.fori_loop(0, needed, answer_round, nothing)
     return logits.reshape(-1, *side), scores.ravel(), passes.ravel()
 
 

@@ -14,11 +14,13 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from samjax.models.layers import ENCODER_EPSILON, gelu, layer_norm
 from samjax.models.prompt_encoder import PromptEmbeddings
-from samjax.models.two_way import Projection, TwoWayTransformer
+from samjax.models.shared_image import ImageSides, Reading, project, read
+from samjax.models.token_attention import Projection
+from samjax.models.two_way import SharedTransformer, TwoWayTransformer
 
 
 class MaskPrediction(NamedTuple):
@@ -52,11 +54,39 @@ class Attended(NamedTuple):
     iou_predictions: Array
 
 
+class SharedImage(NamedTuple):
+    """What all prompts of an image without mask prompts have in common.
+
+    Attributes:
+        transformer: For `TwoWayTransformer.answer`.
+        upscaling: For the first step of drawing.
+    """
+
+    transformer: SharedTransformer
+    upscaling: Reading
+
+
+class Answered(NamedTuple):
+    """As `Attended`, for prompts of a `SharedImage`.
+
+    Attributes:
+        mask_tokens: Float "p m c", the output token of each mask.
+        sides: What the image side of every prompt has of its own.
+        iou_predictions: Float32 "p m".
+    """
+
+    mask_tokens: Array
+    sides: ImageSides
+    iou_predictions: Array
+
+
 class MaskDecoder(nn.Module):
     """Decodes masks from an image embedding and embedded prompts, in two steps.
 
     `attend` is the transformer, `draw` the upscaling, which costs as much: whoever
-    wants masks of good scores only draws those.
+    wants masks of good scores only draws those. For many prompts of one image there are
+    `share`, once, and `answer` and `draw_answered`, some prompts at a time: the same
+    function, up to rounding, at less than half the cost.
 
     Attributes:
         channels: Channels of the image embedding and the tokens.
@@ -80,12 +110,14 @@ class MaskDecoder(nn.Module):
         self.iou_token = nn.Embed(1, channels, embedding_init=normal)
         self.mask_tokens = nn.Embed(num_masks, channels, embedding_init=normal)
         self.transformer = TwoWayTransformer(
-            self.depth, self.num_heads, self.mlp_dim, self.dtype
+            channels, self.depth, self.num_heads, self.mlp_dim, self.dtype
         )
         self.iou_prediction_head = HeadMLP((channels, channels, num_masks), jnp.float32)
-        self.output_upscaling_0 = SubpixelUpscale(channels // 4, self.dtype)
+        self.output_upscaling_0 = SubpixelUpscale(channels, channels // 4, self.dtype)
         self.output_upscaling_1 = layer_norm(ENCODER_EPSILON, self.dtype)
-        self.output_upscaling_3 = SubpixelUpscale(channels // 8, self.dtype)
+        self.output_upscaling_3 = SubpixelUpscale(
+            channels // 4, channels // 8, self.dtype
+        )
         self.output_hypernetworks_mlps = [
             HeadMLP((channels, channels, channels // 8), self.dtype)
             for _ in range(num_masks)
@@ -100,18 +132,7 @@ class MaskDecoder(nn.Module):
         """Lets prompts and image attend to each other, and predicts the scores."""
         batch, _, _, channels = image_embeddings.shape
         sparse, token_mask, dense = prompts
-        sets, num_masks = sparse.shape[1], self.num_multimask_outputs + 1
-
-        output_tokens = jnp.concatenate(
-            [self.iou_token.embedding, self.mask_tokens.embedding]
-        )
-        outputs = jnp.broadcast_to(
-            output_tokens[None, None], (batch, sets, num_masks + 1, channels)
-        )
-        tokens = jnp.concatenate([outputs, sparse.astype(outputs.dtype)], axis=2)
-        always = jnp.ones((batch, sets, num_masks + 1), bool)
-        token_mask = jnp.concatenate([always, token_mask], axis=2)
-
+        tokens, token_mask = self._with_output_tokens(sparse, token_mask, batch)
         image = image_embeddings[:, None].astype(jnp.float32) + dense
         tokens, attended = self.transformer(
             tokens,
@@ -120,11 +141,9 @@ class MaskDecoder(nn.Module):
             image_positions.reshape(-1, channels),
         )
         return Attended(
-            mask_tokens=tokens[:, :, 1 : 1 + num_masks],
-            image=attended.reshape(batch, sets, *image.shape[2:]),
-            iou_predictions=self.iou_prediction_head(
-                tokens[:, :, 0].astype(jnp.float32)
-            ),
+            mask_tokens=tokens[:, :, 1 : 2 + self.num_multimask_outputs],
+            image=attended.reshape(batch, sparse.shape[1], *image.shape[2:]),
+            iou_predictions=self._predict_iou(tokens),
         )
 
     def draw(self, attended: Attended) -> Float[Array, "b p m h w"]:
@@ -138,13 +157,82 @@ class MaskDecoder(nn.Module):
             Low-res logits of all masks.
         """
         *leading, height, width, channels = attended.image.shape
-        features = self.output_upscaling_0(
-            attended.image.reshape(*leading, -1, channels)
+        image = attended.image.reshape(*leading, -1, channels)
+        features = self.output_upscaling_0(image)
+        return self._classify(features, attended.mask_tokens, (height, width))
+
+    def share(
+        self,
+        image_embedding: Float[Array, "gh gw c"],
+        image_positions: Float[Array, "gh gw c"],
+        dense: Float[Array, "1 1 1 1 c"],
+    ) -> SharedImage:
+        """Computes what all prompts of an image have in common.
+
+        Args:
+            image_embedding: Of one image.
+            image_positions: Positional encoding of its grid.
+            dense: The dense embedding of prompts without a mask.
+        """
+        image = image_embedding.astype(jnp.float32) + dense[0, 0]
+        channels = image.shape[-1]
+        transformer, shared = self.transformer.share(
+            image.reshape(-1, channels), image_positions.reshape(-1, channels)
         )
+        upscale = self.output_upscaling_0
+        kernel, bias = upscale.flat_kernel(), jnp.tile(upscale.bias, 4)
+        upscaling = read(shared, kernel[:, None], bias[None].astype(self.dtype))
+        return SharedImage(transformer, upscaling)
+
+    def answer(
+        self,
+        shared: SharedImage,
+        sparse: Float[Array, "p n c"],
+        token_mask: Bool[Array, "p n"],
+    ) -> Answered:
+        """As `attend`, for prompts of one image, none of them a mask."""
+        tokens, token_mask = self._with_output_tokens(sparse[None], token_mask[None], 1)
+        tokens, sides = self.transformer.answer(
+            tokens[0], token_mask[0], shared.transformer
+        )
+        masks = slice(1, 2 + self.num_multimask_outputs)
+        return Answered(tokens[:, masks], sides, self._predict_iou(tokens))
+
+    def draw_answered(
+        self, shared: SharedImage, answered: Answered, grid: tuple[int, int]
+    ) -> Float[Array, "p m h w"]:
+        """As `draw`, for an image with a `grid` (h, w)."""
+        features = project(answered.sides, shared.upscaling)
+        features = features.reshape(1, *features.shape[:2], 2, 2, -1)
+        return self._classify(features, answered.mask_tokens[None], grid)[0]
+
+    def _with_output_tokens(self, sparse, token_mask, batch):
+        """Puts the tokens of the scores and masks before those of the prompts."""
+        output_tokens = jnp.concatenate(
+            [self.iou_token.embedding, self.mask_tokens.embedding]
+        )
+        outputs = jnp.broadcast_to(
+            output_tokens[None, None], (batch, sparse.shape[1], *output_tokens.shape)
+        )
+        always = jnp.ones(outputs.shape[:-1], bool)
+        return (
+            jnp.concatenate([outputs, sparse.astype(outputs.dtype)], axis=2),
+            jnp.concatenate([always, token_mask], axis=2),
+        )
+
+    def _predict_iou(self, tokens):
+        return self.iou_prediction_head(tokens[..., 0, :].astype(jnp.float32))
+
+    def _classify(
+        self,
+        features: Float[Array, "b p s 2 2 e"],
+        mask_tokens: Float[Array, "b p m c"],
+        grid: tuple[int, int],
+    ) -> Float[Array, "b p m h w"]:
         features = gelu(self.output_upscaling_1(features))
         features = gelu(self.output_upscaling_3(features))
         classifiers = [
-            mlp(attended.mask_tokens[:, :, i])
+            mlp(mask_tokens[:, :, i])
             for i, mlp in enumerate(self.output_hypernetworks_mlps)
         ]
         logits = jnp.einsum(
@@ -152,7 +240,7 @@ class MaskDecoder(nn.Module):
             features.astype(jnp.float32),
             jnp.stack(classifiers, axis=2).astype(jnp.float32),
         )
-        return arrange_pixels(jnp.moveaxis(logits, -1, 2), height, width)
+        return arrange_pixels(jnp.moveaxis(logits, -1, 2), *grid)
 
 
 class SubpixelUpscale(nn.Module):
@@ -161,20 +249,25 @@ class SubpixelUpscale(nn.Module):
     The kernel is (in, 2, 2, out): row and column of the pixel within its position.
     """
 
+    features_in: int
     features: int
     dtype: DTypeLike
 
-    @nn.compact
-    def __call__(self, x: Float[Array, "*s c"]) -> Float[Array, "*s 2 2 f"]:
-        kernel = self.param(
+    def setup(self):
+        self.kernel = self.param(
             "kernel",
             nn.initializers.lecun_normal(in_axis=0, out_axis=-1, batch_axis=(1, 2)),
-            (x.shape[-1], 2, 2, self.features),
+            (self.features_in, 2, 2, self.features),
         )
-        bias = self.param("bias", nn.initializers.zeros_init(), (self.features,))
-        kernel = kernel.reshape(x.shape[-1], -1).astype(self.dtype)
-        y = (x @ kernel).reshape(*x.shape[:-1], 2, 2, self.features)
-        return y + bias.astype(self.dtype).reshape((1,) * (y.ndim - 1) + (-1,))
+        self.bias = self.param("bias", nn.initializers.zeros_init(), (self.features,))
+
+    def __call__(self, x: Float[Array, "*s c"]) -> Float[Array, "*s 2 2 f"]:
+        y = (x @ self.flat_kernel()).reshape(*x.shape[:-1], 2, 2, self.features)
+        return y + self.bias.astype(self.dtype).reshape((1,) * (y.ndim - 1) + (-1,))
+
+    def flat_kernel(self) -> Float[Array, "c e"]:
+        """As a matrix to the four pixels of a position, one after the other."""
+        return self.kernel.reshape(self.features_in, -1).astype(self.dtype)
 
 
 class HeadMLP(nn.Module):

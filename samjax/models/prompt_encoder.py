@@ -131,6 +131,10 @@ class PromptEncoder(nn.Module):
             x, y = x + origin[0], y + origin[1]
         return self.pe_layer(jnp.stack(jnp.meshgrid(x / width, y / height), axis=-1))
 
+    def no_mask(self) -> Float[Array, "1 1 1 1 c"]:
+        """The dense embedding of prompts without a mask."""
+        return jnp.asarray(self.no_mask_embed.embedding).reshape(1, 1, 1, 1, -1)
+
     def _embed_points(
         self,
         points: Float[Array, "b p n 2"],
@@ -149,7 +153,7 @@ class PromptEncoder(nn.Module):
     def _embed_masks(
         self, masks: Array | None, has_mask: Array | None
     ) -> Float[Array, "... c"]:
-        no_mask = self.no_mask_embed.embedding.reshape(1, 1, 1, 1, -1)
+        no_mask = self.no_mask()
         if masks is None:
             if self.is_initializing():
                 self._downscale(jnp.zeros((1, 1, 4, 4)))

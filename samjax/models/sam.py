@@ -9,7 +9,13 @@ from jaxtyping import Array, Float, Int
 
 from samjax.models.attention import AttentionKind
 from samjax.models.image_encoder import ImageEncoder
-from samjax.models.mask_decoder import Attended, MaskDecoder, MaskPrediction
+from samjax.models.mask_decoder import (
+    Answered,
+    Attended,
+    MaskDecoder,
+    MaskPrediction,
+    SharedImage,
+)
 from samjax.models.prompt_encoder import PromptEmbeddings, PromptEncoder, PromptInputs
 
 __all__ = ["SIZES", "TINY", "VIT_B", "VIT_H", "VIT_L", "MaskPrediction", "Sam"]
@@ -191,6 +197,34 @@ class Sam(nn.Module):
     def draw(self, attended: Attended) -> Float[Array, "b p m h w"]:
         """The second half of `decode`: low-res logits of all masks."""
         return self.mask_decoder.draw(attended)
+
+    def share(self, image_embedding: Float[Array, "gh gw c"]) -> SharedImage:
+        """Computes what all prompts of an image have in common, for `answer`."""
+        grid = (image_embedding.shape[0], image_embedding.shape[1])
+        return self.mask_decoder.share(
+            image_embedding,
+            self.prompt_encoder.encode_grid(grid),
+            self.prompt_encoder.no_mask(),
+        )
+
+    def answer(
+        self, shared: SharedImage, prompts: PromptInputs, grid: tuple[int, int]
+    ) -> Answered:
+        """As `attend`, at less than half the cost, for many prompts of one image.
+
+        Args:
+            shared: From `share`.
+            prompts: In a batch of one image; no masks.
+            grid: Height and width of the image's embedding.
+        """
+        sparse, token_mask, _ = self.encode_prompts(prompts, grid)
+        return self.mask_decoder.answer(shared, sparse[0], token_mask[0])
+
+    def draw_answered(
+        self, shared: SharedImage, answered: Answered, grid: tuple[int, int]
+    ) -> Float[Array, "p m h w"]:
+        """As `draw`, for what `answer` returned."""
+        return self.mask_decoder.draw_answered(shared, answered, grid)
 
 
 VIT_B = SamConfig(

@@ -156,7 +156,7 @@ def prompt_multiply_adds(
 def _tokens_to_image(
     model: SamConfig, images: int, sets: int, tokens: int, positions: int
 ) -> int:
-    """Tokens gather from the image, in the cheaper order (`models.two_way`)."""
+    """Tokens gather from the image, in the cheaper order (`models.token_attention`)."""
     channels = model.prompt_embed_dim
     inner, queries = channels // 2, sets * tokens // images
     projecting = 2 * channels * inner + 2 * queries * inner
@@ -170,7 +170,7 @@ def _tokens_to_image(
 def _image_to_tokens(
     model: SamConfig, images: int, sets: int, tokens: int, positions: int
 ) -> int:
-    """The image gathers from the tokens, in the cheaper order (`models.two_way`)."""
+    """The image gathers from the tokens, in the cheaper order (`models.token_attention`)."""
     channels = model.prompt_embed_dim
     inner = channels // 2
     projecting = images * channels * inner + sets * inner * (2 * tokens + channels)

@@ -96,13 +96,13 @@ def test_presets_ask_for_what_they_are_named_after():
 
 
 OPTIONS = {
-    "default": {"points_per_side": 14},
+    "default": {"points_per_side": 12},
     "two layers of crops": {
         "points_per_side": 8,
         "crop_n_layers": 2,
         "crop_n_points_downscale_factor": 2,
     },
-    "clean-up": {"points_per_side": 10, "min_mask_region_area": 60},
+    "clean-up": {"points_per_side": 8, "min_mask_region_area": 60},
     "own points": {
         "points_per_side": None,
         "point_grids": [np.random.default_rng(3).uniform(0, 1, (37, 2))],
@@ -153,12 +153,15 @@ def cat() -> np.ndarray:
 
 @pytest.mark.parity
 @pytest.mark.slow
-@pytest.mark.parametrize("photo", [coffee, cat])
-def test_records_equal_the_reference_one_by_one(photo, both):
+@pytest.mark.parametrize(
+    ("photo", "option_sets"), [(coffee, list(OPTIONS)), (cat, list(OPTIONS)[:3])]
+)
+def test_records_equal_the_reference_one_by_one(photo, option_sets, both):
     """Where one does not, a logit is zero within rounding, in few records of all."""
     predictor, sam = both
     image, number, noisy = photo(), 0, 0
-    for name, options in OPTIONS.items():
+    for name in option_sets:
+        options = OPTIONS[name]
         ours, theirs = generate_with_both(predictor, sam, image, LOW | options)
         assert len(ours) == len(theirs) > 10, name
         number += len(ours)
@@ -180,7 +183,7 @@ def test_records_equal_the_reference_one_by_one(photo, both):
                 print(f"{photo.__name__}, {name}: ", end="")
                 assert_within_noise(predictor, image, one, other)
     print(f"{photo.__name__}: {noisy} of {number} records within noise")
-    assert number > 300
+    assert number > 200
     assert noisy <= 0.005 * number
 
 

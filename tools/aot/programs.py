@@ -4,6 +4,7 @@ Each is the function that samjax runs, traced for shapes that lie on the devices
 own rules (`samjax.sharding`) say. No array is ever made.
 """
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -16,7 +17,7 @@ from samjax import sharding
 from samjax.data.batch import Batch, RunBatch
 from samjax.geometry.frame import Frame, normalize
 from samjax.inference.automatic import divide_work
-from samjax.inference.candidates import Filters, find_candidates
+from samjax.inference.candidates import Filters, find_candidates, share_image
 from samjax.models.sam import Sam
 from samjax.training.beginning import Beginning
 from samjax.training.config import Stage, TrainConfig
@@ -118,16 +119,19 @@ def everything(config: TrainConfig, stage: Stage, model: Sam, mesh: Mesh) -> Pro
         crop_box=np.zeros(4, np.float32),
         image_box=np.zeros(4, np.float32),
     )
+    features = _shape(grid, grid, config.model.prompt_embed_dim, dtype=model.dtype)
+    shared = functools.partial(share_image, model=model)
     arguments = (
         params,
-        _shape(grid, grid, config.model.prompt_embed_dim, dtype=model.dtype),
+        jax.eval_shape(shared, params, features),
         _shape(POINTS, 2, dtype=jnp.float32),
-        _shape(POINTS, dtype=bool),
+        _shape(dtype=jnp.int32),
         down,
         across,
         filters,
     )
     options = {
+        "grid": (grid, grid),
         "model": model,
         "capacity": POINTS,
         "pace": pace,
