@@ -18,7 +18,7 @@ from jaxtyping import Array, Bool, Float
 
 from samjax.models.layers import ENCODER_EPSILON, gelu, layer_norm
 from samjax.models.prompt_encoder import PromptEmbeddings
-from samjax.models.shared_image import ImageSides, Reading, project, read
+from samjax.models.shared_image import ImageSides, Rows, read_rows, write_out
 from samjax.models.token_attention import Projection
 from samjax.models.two_way import SharedTransformer, TwoWayTransformer
 
@@ -63,7 +63,7 @@ class SharedImage(NamedTuple):
     """
 
     transformer: SharedTransformer
-    upscaling: Reading
+    upscaling: Rows
 
 
 class Answered(NamedTuple):
@@ -180,9 +180,9 @@ class MaskDecoder(nn.Module):
             image.reshape(-1, channels), image_positions.reshape(-1, channels)
         )
         upscale = self.output_upscaling_0
-        kernel, bias = upscale.flat_kernel(), jnp.tile(upscale.bias, 4)
-        upscaling = read(shared, kernel[:, None], bias[None].astype(self.dtype))
-        return SharedImage(transformer, upscaling)
+        bias = jnp.tile(upscale.bias, 4).astype(self.dtype)
+        rows = read_rows(shared, upscale.flat_kernel(), bias)
+        return SharedImage(transformer, rows)
 
     def answer(
         self,
@@ -202,7 +202,7 @@ class MaskDecoder(nn.Module):
         self, shared: SharedImage, answered: Answered, grid: tuple[int, int]
     ) -> Float[Array, "p m h w"]:
         """As `draw`, for an image with a `grid` (h, w)."""
-        features = project(answered.sides, shared.upscaling)
+        features = write_out(answered.sides, shared.upscaling)
         features = features.reshape(1, *features.shape[:2], 2, 2, -1)
         return self._classify(features, answered.mask_tokens[None], grid)[0]
 

@@ -57,6 +57,20 @@ class Reading(NamedTuple):
     constant: Array
 
 
+class Rows(NamedTuple):
+    """A projection of all that is shared, with the positions first.
+
+    Attributes:
+        embedding: "s d".
+        vectors: For every layer so far "k e d".
+        constant: "d".
+    """
+
+    embedding: Array
+    vectors: tuple[Array, ...]
+    constant: Array
+
+
 class Variance(NamedTuple):
     """What the variance over channels is computed from.
 
@@ -231,12 +245,24 @@ def update(
     )
 
 
-def project(sides: ImageSides, reading: Reading) -> Float[Array, "p s d"]:
-    """Projects image sides by a kernel of one head."""
-    total = sides.scale[..., None] * reading.embedding[0].T[None]
-    total += reading.constant[0, None, None, :, 0]
-    for weights, own in zip(sides.weights, _projected(sides, reading), strict=True):
-        total += jnp.einsum("pkus,pkud->psd", weights, own[:, :, :, 0])
+def read_rows(
+    shared: Shared, kernel: Float[Array, "c d"], bias: Float[Array, " d"]
+) -> Rows:
+    """Projects what is shared, for image sides that are to be written out."""
+    return Rows(
+        embedding=shared.embedding @ kernel,
+        vectors=tuple(v @ kernel for v in shared.vectors),
+        constant=shared.bias @ kernel + bias,
+    )
+
+
+def write_out(sides: ImageSides, rows: Rows) -> Float[Array, "p s d"]:
+    """Writes out a projection of image sides, position by position."""
+    total = sides.scale[..., None] * rows.embedding[None] + rows.constant[None, None]
+    layers = zip(sides.weights, sides.values, rows.vectors, strict=True)
+    for weights, values, vectors in layers:
+        own = jnp.einsum("pkue,ked->pkud", values, vectors)
+        total += jnp.einsum("pkus,pkud->psd", weights, own)
     return total
 
 

@@ -129,21 +129,14 @@ def prompt_multiply_adds(
     images = sets if has_mask else 1
     total = 0
     for _ in range(model.decoder_depth):
-        self_attention = 4 * tokens * channels**2 + 2 * tokens**2 * channels
-        mlp = 2 * tokens * channels * model.decoder_mlp_dim
-        total += sets * (self_attention + mlp)
+        total += sets * _tokens_alone(model, tokens)
         total += _tokens_to_image(model, images, sets, tokens, positions)
         total += _image_to_tokens(model, images, sets, tokens, positions)
         # From here on every set has changed the image side in its own way.
         images = sets
     total += _tokens_to_image(model, images, sets, tokens, positions)
 
-    # Two upscalings by two, then 16 pixels a position for every mask.
-    upscaling = positions * (channels**2 + channels**2 // 2)
-    drawing = 16 * positions * masks * (channels // 8)
-    heads = masks * (2 * channels**2 + channels * (channels // 8))
-    scores = 2 * channels**2 + channels * masks
-    total += sets * (upscaling + drawing + heads + scores)
+    total += sets * (positions * channels**2 + _masks_and_scores(model, positions))
     if has_mask:
         # 2 x 2, then 2 x 2, then one by one, down from 16 pixels a position.
         downscaling = (
@@ -151,6 +144,65 @@ def prompt_multiply_adds(
         )
         total += sets * positions * downscaling
     return total
+
+
+def shared_prompt_multiply_adds(
+    model: SamConfig, image_size: int, sets: int, points: int
+) -> int:
+    """Counts those of prompts answered from what they share (`models.shared_image`).
+
+    What is computed once for the image is left out: it is used for many such calls.
+
+    Args:
+        model: Sizes of the model.
+        image_size: Side of the square input in pixels.
+        sets: Prompt sets without masks.
+        points: Points of a set, tokens of boxes and empty slots included.
+    """
+    channels, heads = model.prompt_embed_dim, model.decoder_num_heads
+    positions = (image_size // model.patch_size) ** 2
+    tokens = model.num_multimask_outputs + 2 + points
+    inner, columns = channels // 2, heads * tokens
+    # With the embedding, by head; and with the weights of one layer.
+    shared, own = positions * tokens * inner, positions * columns**2
+    # Queries, keys, values and sums of tokens, of an attention to or from the image.
+    of_tokens = 2 * tokens * channels * inner
+    # Values of a layer, and a constant, through a projection; and these with tokens.
+    projected = columns * (inner // heads + 1) * inner
+    met = columns * tokens * inner
+    total = 0
+    for layer in range(model.decoder_depth + 1):
+        # Keys and values. Later image sides have another scale than the positions.
+        scaled = 1 if layer else 0
+        total += (2 + scaled) * shared + 2 * layer * (own + projected + met) + of_tokens
+        if layer == model.decoder_depth:
+            break
+        total += _tokens_alone(model, tokens)
+        total += (1 + scaled) * shared + layer * (own + projected + met) + of_tokens
+        # The variance: with the embedding, and of every two layers.
+        total += (layer + 1) * (shared + positions * columns)
+        total += (layer + 1) * (layer + 2) // 2 * own
+    total += model.decoder_depth * columns * channels * positions
+    total += _masks_and_scores(model, positions)
+    return sets * total
+
+
+def _tokens_alone(model: SamConfig, tokens: int) -> int:
+    """What a layer does to the tokens of a prompt set, without the image."""
+    channels = model.prompt_embed_dim
+    self_attention = 4 * tokens * channels**2 + 2 * tokens**2 * channels
+    return self_attention + 2 * tokens * channels * model.decoder_mlp_dim
+
+
+def _masks_and_scores(model: SamConfig, positions: int) -> int:
+    """What drawing a prompt set takes after the first upscaling, and its scores."""
+    channels, masks = model.prompt_embed_dim, model.num_multimask_outputs + 1
+    # The second upscaling by two, then 16 pixels a position for every mask.
+    upscaling = positions * (channels**2 // 2)
+    drawing = 16 * positions * masks * (channels // 8)
+    heads = masks * (2 * channels**2 + channels * (channels // 8))
+    scores = 2 * channels**2 + channels * masks
+    return upscaling + drawing + heads + scores
 
 
 def _tokens_to_image(

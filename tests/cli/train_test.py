@@ -103,6 +103,31 @@ def test_a_config_that_is_none_is_one_line(tmp_path, capfd, content, said):
     assert said in err and err.count("\n") == 1
 
 
+@pytest.mark.slow
+def test_a_run_may_start_from_the_encoder_of_a_masked_autoencoder(
+    config, tmp_path, rng, capfd
+):
+    from checkpoints.mae_test import draw, layout, write
+
+    arrays = draw(rng, layout(load_config(config).model, side=4, patch=8))
+    path = write(tmp_path / "mae.pth", arrays)
+    out = tmp_path / "run"
+    words = ["train", str(config), "--initial", f"mae:{path}", "--out", str(out)]
+    words += ["--stages.0.steps", "1", "--held-out-scenes", "0"]
+    assert cli.main([*words, "--optimizer.peak-learning-rate", "0"]) == 0
+    _, params = samjax.load(out / "model.safetensors")
+    np.testing.assert_array_equal(
+        params["image_encoder"]["blocks_0"]["mlp"]["lin1"]["kernel"],
+        arrays["blocks.0.mlp.fc1.weight"].T,
+    )
+    capfd.readouterr()
+
+    words[3] = f"mae:{tmp_path / 'none.pth'}"
+    assert cli.main([*words, "--resume"]) == 1
+    err = capfd.readouterr().err
+    assert "mae_pretrain_vit_base" in err and err.count("\n") == 1
+
+
 def test_initial_weights_of_other_sizes_are_one_line(config, tmp_path, capfd):
     words = ["train", str(config), "--initial", "tiny", "--out", str(tmp_path / "run")]
     assert cli.main(words) == 2

@@ -1,7 +1,7 @@
 """Floating-point operations of the programs, counted by hand.
 
 The counts of a model are `samjax.training.flops`; here is what a device does beyond
-them: what is computed twice, and the wider vectors of the attention kernel.
+them (what is computed twice, the wider vectors of the attention kernel), or less.
 """
 
 from typing import NamedTuple
@@ -14,6 +14,7 @@ from samjax.training.flops import (
     encoder_multiply_adds,
     prompt_multiply_adds,
     rounds_multiply_adds,
+    shared_prompt_multiply_adds,
 )
 from samjax.training.program import stage_flops
 
@@ -37,9 +38,12 @@ def device_flops(
     program: str, config: TrainConfig, stage: Stage, *, splash: bool
 ) -> float:
     """What the devices do, all together."""
-    total = model_flops(program, config, stage)
     if program == "everything":
-        return total
+        # Points of one image are answered from what they share.
+        return 2.0 * shared_prompt_multiply_adds(
+            config.model, config.model.image_size, POINTS, 2
+        )
+    total = model_flops(program, config, stage)
     kernel = _kernel(config, stage) if splash else Kernel(0.0, 0.0, 0.0)
     total += kernel.wider_forward
     if program == "encoder":
