@@ -55,7 +55,11 @@ def photo() -> np.ndarray:
     return np.asarray(Image.open(path).convert("RGB"))
 
 
-@pytest.fixture(scope="module", params=list(SIZES))
+# The smallest and the largest size always; the one between them takes two minutes more.
+OFTEN = ["vit_b", "vit_h", pytest.param("vit_l", marks=pytest.mark.exhaustive)]
+
+
+@pytest.fixture(scope="module", params=OFTEN)
 def both(request, photo, tmp_path_factory):
     """One size: the reference's answers, our predictor, and the weights' file."""
     import reference

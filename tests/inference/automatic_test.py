@@ -98,7 +98,7 @@ def test_presets_ask_for_what_they_are_named_after():
 OPTIONS = {
     "default": {"points_per_side": 12},
     "two layers of crops": {
-        "points_per_side": 8,
+        "points_per_side": 6,
         "crop_n_layers": 2,
         "crop_n_points_downscale_factor": 2,
     },

@@ -95,7 +95,7 @@ def test_the_moving_average_follows_the_parameters(trained):
 
 def test_bfloat16_learns_and_keeps_float32_parameters(mini_config, params):
     model = Sam(mini_config, dtype=jnp.bfloat16)
-    states, losses, _ = train_on_one_batch(model, params, CONFIG, 30)
+    states, losses, _ = train_on_one_batch(model, params, CONFIG, 15)
     assert np.mean(losses[-5:]) < 0.9 * np.mean(losses[:3])
     for leaf in jax.tree.leaves(states[-1].params):
         assert leaf.dtype == jnp.float32
