@@ -86,7 +86,7 @@ class MaskDecoder(nn.Module):
     `attend` is the transformer, `draw` the upscaling, which costs as much: whoever
     wants masks of good scores only draws those. For many prompts of one image there are
     `share`, once, and `answer` and `draw_answered`, some prompts at a time: the same
-    function, up to rounding, at less than half the cost.
+    function, up to rounding, at about half the cost.
 
     Attributes:
         channels: Channels of the image embedding and the tokens.

@@ -210,7 +210,7 @@ class Sam(nn.Module):
     def answer(
         self, shared: SharedImage, prompts: PromptInputs, grid: tuple[int, int]
     ) -> Answered:
-        """As `attend`, at less than half the cost, for many prompts of one image.
+        """As `attend`, at about half the cost, for many prompts of one image.
 
         Args:
             shared: From `share`.

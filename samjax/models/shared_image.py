@@ -27,6 +27,9 @@ from jaxtyping import Array, Float
 
 from samjax.models.layers import DECODER_EPSILON
 
+# Norms are float32 in every mode: accelerators would take their products in fewer bits.
+EXACT = jax.lax.Precision.HIGHEST
+
 
 class Shared(NamedTuple):
     """What image sides are made of and what no prompt changes.
@@ -136,25 +139,34 @@ def add_and_normalize(
     Returns:
         What `update` takes, and what is shared after it.
     """
+    dtype = shared.embedding.dtype
+    shared = jax.tree.map(lambda array: array.astype(jnp.float32), shared)
     # The weights of a head sum to one, so that a constant is what a head adds whose
     # values are all one: `_with_constant` gives the first head such values.
-    constant = jnp.zeros((kernel.shape[0], 1, kernel.shape[2]), kernel.dtype)
+    constant = jnp.zeros((kernel.shape[0], 1, kernel.shape[2]), jnp.float32)
     constant = constant.at[0, 0].set(shared.bias + bias)
-    added = jnp.concatenate([kernel, constant], axis=1)
+    added = jnp.concatenate([kernel.astype(jnp.float32), constant], axis=1)
     # What the norm subtracts is linear, and subtracted here.
     embedding = _centred(shared.embedding)
     vectors = tuple(_centred(v) for v in (*shared.vectors, added))
     each = 1.0 / len(bias)
+
+    def mean(equation, a, b):
+        return each * jnp.einsum(equation, a, b, precision=EXACT)
+
     variance = Variance(
         squares=jnp.mean(jnp.square(embedding), axis=1),
-        mixed=tuple(each * jnp.einsum("sc,nec->nes", embedding, v) for v in vectors),
+        mixed=tuple(mean("sc,nec->nes", embedding, v) for v in vectors),
         vectors=tuple(
-            tuple(each * jnp.einsum("nec,kfc->nekf", v, other) for other in vectors)
-            for v in vectors
+            tuple(mean("nec,kfc->nekf", v, other) for other in vectors) for v in vectors
         ),
     )
-    scaled = tuple(v * norm_scale[None, None] for v in vectors)
-    return variance, Shared(embedding * norm_scale[None], scaled, norm_bias)
+    after = Shared(
+        embedding=embedding * norm_scale[None],
+        vectors=tuple(v * norm_scale[None, None] for v in vectors),
+        bias=norm_bias,
+    )
+    return variance, jax.tree.map(lambda array: array.astype(dtype), after)
 
 
 def scores(
@@ -226,14 +238,20 @@ def update(
         scale = sides.scale
 
     squares = jnp.square(scale) * variance.squares[None]
-    for i, (own, v) in enumerate(zip(all_weights, all_values, strict=True)):
-        products = 2.0 * scale[:, None, None] * _by_head(v, variance.mixed[i])
+    vectors = [v.astype(jnp.float32) for v in all_values]
+    for i, own in enumerate(all_weights):
+        products = _by_head(vectors[i], variance.mixed[i], EXACT)
+        products *= 2.0 * scale[:, None, None]
         for j, theirs in enumerate(all_weights[: i + 1]):
             # Each product of two layers is taken once, and counted twice.
             between = (1.0 if i == j else 2.0) * jnp.einsum(
-                "pnte,nekf,pkuf->pntku", v, variance.vectors[i][j], all_values[j]
+                "pnte,nekf,pkuf->pntku",
+                vectors[i],
+                variance.vectors[i][j],
+                vectors[j],
+                precision=EXACT,
             )
-            products += _combine(between, theirs)
+            products += _combine(between, theirs.astype(jnp.float32), EXACT)
         squares += jnp.sum(own * products, axis=(1, 2))
     rescale = jax.lax.rsqrt(jnp.maximum(squares, 0.0) + DECODER_EPSILON)
     return ImageSides(
@@ -267,7 +285,9 @@ def write_out(sides: ImageSides, rows: Rows) -> Float[Array, "p s d"]:
 
 
 def _by_head(
-    vectors: Float[Array, "p n t d"], of_head: Float[Array, "n d s"]
+    vectors: Float[Array, "p n t d"],
+    of_head: Float[Array, "n d s"],
+    precision: jax.lax.Precision | None = None,
 ) -> Float[Array, "p n t s"]:
     """Products of tokens' vectors with all positions, in float32.
 
@@ -280,13 +300,16 @@ def _by_head(
         rows,
         of_head,
         (((2,), (1,)), ((0,), (0,))),
+        precision=precision,
         preferred_element_type=jnp.float32,
     )
     return products.reshape(heads, prompts, tokens, -1).swapaxes(0, 1)
 
 
 def _combine(
-    factors: Float[Array, "p n t k u"], weights: Float[Array, "p k u s"]
+    factors: Float[Array, "p n t k u"],
+    weights: Float[Array, "p k u s"],
+    precision: jax.lax.Precision | None = None,
 ) -> Float[Array, "p n t s"]:
     """Sums weights, each multiplied by its factor, in float32.
 
@@ -297,7 +320,11 @@ def _combine(
     factors = factors.reshape(len(factors), shape[1] * shape[2], -1)
     weights = weights.reshape(len(weights), -1, shape[-1])
     total = jnp.einsum(
-        "pjk,pks->pjs", factors, weights, preferred_element_type=jnp.float32
+        "pjk,pks->pjs",
+        factors.astype(weights.dtype),
+        weights,
+        precision=precision,
+        preferred_element_type=jnp.float32,
     )
     return total.reshape(shape)
 
