@@ -205,8 +205,8 @@ class TwoWayLayer(nn.Module):
             shared,
             to_image.out_by_head(),
             to_image.out_proj.bias.astype(self.dtype),
-            norm["scale"].astype(self.dtype),
-            norm["bias"].astype(self.dtype),
+            norm["scale"],
+            norm["bias"],
         )
         return SharedLayer(from_image, queries, variance), shared
 
