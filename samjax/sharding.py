@@ -209,6 +209,15 @@ def rows_of_process(mesh: Mesh, process: int | None = None) -> tuple[int, int]:
     return groups.index(tuple(sorted(parts[process]))), len(groups)
 
 
+def devices_of_batch() -> int:
+    """Returns over how many devices a batch's images are dealt out, while tracing.
+
+    One where no mesh is set (`jax.set_mesh`).
+    """
+    mesh = jax.sharding.get_abstract_mesh()
+    return math.prod(mesh.shape.get(axis, 1) for axis in BATCH)
+
+
 def constrain_batch(tree: T, axis: int = 0) -> T:
     """Keeps the images of arrays dealt out, inside a jitted function.
 

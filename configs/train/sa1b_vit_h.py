@@ -37,6 +37,7 @@ from samjax.models import VIT_H
 from samjax.sharding import MeshConfig
 from samjax.training.config import Stage, TrainConfig
 from samjax.training.optimizer import OptimizerConfig
+from samjax.training.prompt_simulation import PromptSimulationConfig
 
 
 def get_config() -> TrainConfig:
@@ -45,7 +46,13 @@ def get_config() -> TrainConfig:
         model=replace(VIT_H, drop_path_rate=0.4, remat=True),
         data=DatasetConfig(path="sa1b", largest_mask=0.9),
         stages=(
-            Stage(steps=90_000, image_size=1024, batch_size=256, masks_per_image=64),
+            Stage(
+                steps=90_000,
+                image_size=1024,
+                batch_size=256,
+                masks_per_image=64,
+                prompts=PromptSimulationConfig(masks_at_a_time=16),
+            ),
         ),
         optimizer=OptimizerConfig(
             peak_learning_rate=8e-4,

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
 from samjax.sharding import constrain_batch, constrain_params
+from samjax.training.parts import cut_images
 
 T = TypeVar("T")
 
@@ -55,7 +56,7 @@ def accumulated(
     def add(total: Any, inputs: Any) -> tuple[Any, None]:
         return jax.tree.map(jnp.add, total, one(*inputs)), None
 
-    cut = constrain_batch(jax.tree.map(lambda x: _cut(x, parts), batch), axis=1)
+    cut = constrain_batch(jax.tree.map(lambda x: cut_images(x, parts), batch), axis=1)
     keys = jax.random.split(key, parts)
     shapes = jax.eval_shape(one, jax.tree.map(lambda x: x[0], cut), keys[0])
     metrics, gradients = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
@@ -64,18 +65,3 @@ def accumulated(
     masks = jnp.maximum(metrics["masks"], 1).astype(jnp.float32)
     metrics = {k: v if k in COUNTS else v / masks for k, v in metrics.items()}
     return metrics, jax.tree.map(lambda g: g / masks, gradients)
-
-
-def _cut(leaf: Array, parts: int) -> Array:
-    """Cuts the images into parts, "b ..." to "parts b/parts ...".
-
-    Part i has every `parts`-th image from the i-th on: where each device holds a run of
-    images, no part then moves any.
-    """
-    batch, *rest = leaf.shape
-    if batch % parts:
-        raise ValueError(
-            f"a batch of {batch} images cannot be accumulated in {parts} equal parts:"
-            " choose accumulate to divide batch_size"
-        )
-    return jnp.swapaxes(leaf.reshape(batch // parts, parts, *rest), 0, 1)

@@ -34,7 +34,7 @@ def embed(
     pixels: Float[Array, "b h w 3"],
     origin: Int[Array, "2"] | None = None,
     **options: Any,
-) -> tuple[Float[Array, "b gh gw c"], Decode]:
+) -> Float[Array, "b gh gw c"]:
     """Embeds normalized images, whole ones or crops.
 
     Args:
@@ -44,9 +44,6 @@ def embed(
         origin: Where in the model's input they lie, (x, y) of their first patch; None
             for whole images.
         **options: For the image encoder.
-
-    Returns:
-        The embeddings, and what answers prompts about them.
     """
     encoder, tables = model, params
     if origin is not None:
@@ -57,9 +54,7 @@ def embed(
         Array,
         encoder.apply({"params": tables}, pixels, method="encode_image", **options),
     )
-
-    embeddings = constrain_batch(embeddings)
-    return embeddings, decoder_of(embeddings, params, model, origin)
+    return constrain_batch(embeddings)
 
 
 def decoder_of(

@@ -10,8 +10,8 @@ from samjax.data.batch import Batch, RunBatch, dense_batch
 from samjax.geometry.frame import normalize
 from samjax.models.prompt_encoder import PromptInputs
 from samjax.models.sam import Sam
-from samjax.training.crops import draw_origin, embed
-from samjax.training.prompt_draws import draw_point_prompt
+from samjax.training.crops import decoder_of, draw_origin, embed
+from samjax.training.prompt_draws import draw_point_prompt, keys_of_targets
 from samjax.training.prompt_simulation import best_mask, three_masks
 from samjax.training.step import Params
 from samjax.training.targets import make_targets, resize_logits
@@ -65,9 +65,11 @@ def draw_predictions(
 def _predict(model: Sam, crops: bool, params: Params, batch: Batch):
     size = (batch.masks.shape[-2], batch.masks.shape[-1])
     targets = make_targets(batch.masks, batch.valid, batch.sizes, "image", size)
-    points, labels = draw_point_prompt(jax.random.key(0), targets)
+    keys = keys_of_targets(jax.random.key(0), targets)
+    points, labels = draw_point_prompt(keys, targets)
     origin = draw_origin(jax.random.key(0), model.config, size[0]) if crops else None
-    _, decode = embed(model, params, normalize(batch.images, batch.sizes), origin)
+    embeddings = embed(model, params, normalize(batch.images, batch.sizes), origin)
+    decode = decoder_of(embeddings, params, model, origin)
     best = best_mask(*three_masks(decode(PromptInputs(points, labels))))
     masks = resize_logits(best[:, :, None], size)[:, :, 0] > 0
     return points[:, :, 0], masks & targets.inside[:, None]

@@ -1,11 +1,16 @@
-"""Random prompts from masks: uniform pixels and jittered boxes (SAM, appendix A)."""
+"""Random prompts from masks: uniform pixels and jittered boxes (SAM, appendix A).
 
+Every target has a random key of its own, so that what is drawn for it does not depend
+on which targets it is computed with, nor on how many devices.
+"""
+
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray
 
 from samjax.geometry.boxes import box_of_occupied
 from samjax.models.prompt_encoder import (
@@ -41,11 +46,37 @@ class BoxNoise:
     limit: float = 20.0
 
 
+def keys_of_targets(key: PRNGKeyArray, targets: Targets) -> Key[Array, "b k"]:
+    """Makes a random key for every target."""
+    return jax.random.split(key, targets.valid.shape)
+
+
+def split_keys(keys: Key[Array, "b k"], number: int) -> Key[Array, "number b k"]:
+    """Makes several keys of every target's."""
+    split = _of_each(lambda key: jax.random.split(key, number))(keys)
+    return jnp.moveaxis(split, -1, 0)
+
+
+def draw_number(
+    keys: Key[Array, "b k"], below: int | Int[Array, "b k"]
+) -> Int[Array, "b k"]:
+    """Draws a whole number for each target, uniformly from 0 to below a bound."""
+    below = jnp.broadcast_to(below, keys.shape)
+    return _of_each(lambda key, below: jax.random.randint(key, (), 0, below))(
+        keys, below
+    )
+
+
+def draw_choice(keys: Key[Array, "b k"], probability: float) -> Bool[Array, "b k"]:
+    """Draws yes or no for each target."""
+    return _of_each(lambda key: jax.random.bernoulli(key, probability))(keys)
+
+
 def draw_point_prompt(
-    key: PRNGKeyArray, targets: Targets
+    keys: Key[Array, "b k"], targets: Targets
 ) -> tuple[Float[Array, "b k 2 2"], Int[Array, "b k 2"]]:
     """Draws a point of each target, with the token that says that there is no box."""
-    pixel, found = draw_pixel(key, targets.masks)
+    pixel, found = draw_pixel(keys, targets.masks)
     point = _to_input(pixel, targets.pixel_side)
     points = jnp.stack([point, jnp.zeros_like(point)], axis=2)
     labels = jnp.array([FOREGROUND, NOT_A_POINT]).reshape(1, 1, 2)
@@ -53,7 +84,7 @@ def draw_point_prompt(
 
 
 def draw_box_prompt(
-    key: PRNGKeyArray, targets: Targets, noise: BoxNoise
+    keys: Key[Array, "b k"], targets: Targets, noise: BoxNoise
 ) -> tuple[Float[Array, "b k 2 2"], Int[Array, "b k 2"]]:
     """Draws the jittered box of each target, as its two corners, inside the image."""
     low, high, found = tight_box(targets.masks)
@@ -62,11 +93,12 @@ def draw_box_prompt(
     input_side = max(targets.masks.shape[-2:]) * targets.pixel_side
     limit = noise.limit * input_side / PAPER_FRAME
     scale = jnp.minimum(noise.ratio * (high - low), limit)[:, :, None]
-    shape = (*low.shape[:2], 2, 2)
     if noise.law == "gaussian":
-        draw = jax.random.normal(key, shape)
+        draw = _of_each(lambda key: jax.random.normal(key, (2, 2)))(keys)
     else:
-        draw = jax.random.uniform(key, shape, minval=-1.0, maxval=1.0)
+        draw = _of_each(
+            lambda key: jax.random.uniform(key, (2, 2), minval=-1.0, maxval=1.0)
+        )(keys)
     corners = jnp.stack([low, high], axis=2) + scale * draw
     last_pixel = (targets.sizes[:, None, None, ::-1] - 1).astype(corners.dtype)
     corners = jnp.clip(corners, 0.0, last_pixel)
@@ -75,7 +107,7 @@ def draw_box_prompt(
 
 
 def draw_correction(
-    key: PRNGKeyArray,
+    keys: Key[Array, "b k"],
     predicted: Bool[Array, "b k h w"],
     targets: Targets,
     empty_error: Literal["background", "foreground", "none"],
@@ -91,7 +123,7 @@ def draw_correction(
         fallback = masks if empty_error == "foreground" else ~masks & inside
         is_right = ~jnp.any(error, axis=(-2, -1), keepdims=True)
         error = jnp.where(is_right, fallback, error)
-    pixel, found = draw_pixel(key, error & targets.valid[:, :, None, None])
+    pixel, found = draw_pixel(keys, error & targets.valid[:, :, None, None])
     x, y = pixel[..., 0], pixel[..., 1]
     row = jnp.take_along_axis(masks, y[..., None, None], axis=2)[:, :, 0]
     in_target = jnp.take_along_axis(row, x[..., None], axis=2)[..., 0]
@@ -100,7 +132,7 @@ def draw_correction(
 
 
 def draw_pixel(
-    key: PRNGKeyArray, regions: Bool[Array, "b k h w"]
+    keys: Key[Array, "b k"], regions: Bool[Array, "b k h w"]
 ) -> tuple[Int[Array, "b k 2"], Bool[Array, "b k"]]:
     """Draws one pixel (x, y) uniformly from each region, and whether it has any.
 
@@ -110,7 +142,7 @@ def draw_pixel(
     rows = jnp.sum(regions, axis=-1, dtype=jnp.int32)
     until_row = jnp.cumsum(rows, axis=-1)
     count = until_row[..., -1]
-    rank = jax.random.randint(key, count.shape, 0, jnp.maximum(count, 1))
+    rank = draw_number(keys, jnp.maximum(count, 1))
     y = jnp.sum(until_row <= rank[..., None], axis=-1)
     y = jnp.minimum(y, regions.shape[-2] - 1)
 
@@ -129,6 +161,10 @@ def tight_box(
     columns, rows = jnp.any(masks, axis=-2), jnp.any(masks, axis=-1)
     boxes = box_of_occupied(columns, rows)
     return boxes[..., :2], boxes[..., 2:], jnp.any(rows, axis=-1)
+
+
+def _of_each(function: Callable[..., Any]) -> Callable[..., Any]:
+    return jax.vmap(jax.vmap(function))
 
 
 def _to_input(

@@ -15,15 +15,18 @@ from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, Key
 
 from samjax.models.prompt_encoder import ABSENT, PromptInputs
 from samjax.models.sam import MaskPrediction
 from samjax.training.prompt_draws import (
     BoxNoise,
     draw_box_prompt,
+    draw_choice,
     draw_correction,
+    draw_number,
     draw_point_prompt,
+    split_keys,
 )
 from samjax.training.targets import Targets, resize_logits
 
@@ -71,6 +74,9 @@ class PromptSimulationConfig:
             not say; SAM 2 lets the gradient through.
         remat: Whether the backward pass recomputes each round, so that memory holds
             one round and not all.
+        masks_at_a_time: Target masks that each device takes through their rounds
+            together; None for all. They are most of the memory of a step, and fewer at
+            a time change nothing that is computed but the order of sums.
     """
 
     correction_points: int = 8
@@ -84,11 +90,16 @@ class PromptSimulationConfig:
     empty_error: Literal["background", "foreground", "none"] = "background"
     stop_gradient: bool = True
     remat: bool = True
+    masks_at_a_time: int | None = None
 
     def __post_init__(self):
         if self.correction_points < 0:
             raise ValueError(
                 f"correction_points={self.correction_points}: use 0 or more"
+            )
+        if self.masks_at_a_time is not None and self.masks_at_a_time < 1:
+            raise ValueError(
+                f"masks_at_a_time={self.masks_at_a_time}: use 1 or more, or None"
             )
         if not 0 <= self.box_probability <= 1:
             raise ValueError(
@@ -117,7 +128,7 @@ def simulate_prompts(
     decode: Decode,
     judge: Judge,
     targets: Targets,
-    key: PRNGKeyArray,
+    keys: Key[Array, "b k"],
     config: PromptSimulationConfig,
 ) -> Any:
     """Runs all rounds of prompts for every target.
@@ -128,7 +139,7 @@ def simulate_prompts(
             predicted IoUs "b k m" and which of them answer the prompt, bool "b k m"
             or broadcast; returns what is wanted of a round, such as its losses.
         targets: The masks to ask for. Slots without a mask get no points.
-        key: Randomness of the prompts.
+        keys: Randomness of the prompts, a key for each target.
         config: The rounds.
 
     Returns:
@@ -149,8 +160,8 @@ def simulate_prompts(
 
         return jax.checkpoint(answer) if config.remat else answer
 
-    first_key, place_key, later_key = jax.random.split(key, 3)
-    first, is_box = draw_first_prompt(first_key, targets, config)
+    first_keys, place_keys, later_keys = split_keys(keys, 3)
+    first, is_box = draw_first_prompt(first_keys, targets, config)
     choose_first = three_masks if config.multimask_box else single_mask_where(is_box)
     verdict, mask = round_of(choose_first)(PromptInputs(first.points, first.labels))
     verdicts = jax.tree.map(lambda leaf: leaf[None], verdict)
@@ -159,36 +170,32 @@ def simulate_prompts(
         return verdicts
 
     later = round_of(three_masks if config.multimask_corrections else single_mask)
-    place = jax.random.randint(
-        place_key, is_box.shape, 0, max(config.correction_points, 1)
-    )
+    place = draw_number(place_keys, max(config.correction_points, 1))
 
     def later_round(carry, inputs):
         prompts, mask = carry
-        index, round_key = inputs
+        index, round_keys = inputs
         if config.stop_gradient:
             mask = jax.lax.stop_gradient(mask)
         slot = correction_slot(index, place, config)
-        prompts = _add_correction(round_key, prompts, mask, slot, targets, config)
+        prompts = _add_correction(round_keys, prompts, mask, slot, targets, config)
         verdict, mask = later(PromptInputs(prompts.points, prompts.labels, mask))
         return (prompts, mask), verdict
 
-    rounds = jnp.arange(num_later), jax.random.split(later_key, num_later)
+    rounds = jnp.arange(num_later), split_keys(later_keys, num_later)
     start = _with_free_slots(first, config.correction_points), mask
     _, later_verdicts = jax.lax.scan(later_round, start, rounds)
     return jax.tree.map(lambda a, b: jnp.concatenate([a, b]), verdicts, later_verdicts)
 
 
 def draw_first_prompt(
-    key: PRNGKeyArray, targets: Targets, config: PromptSimulationConfig
+    keys: Key[Array, "b k"], targets: Targets, config: PromptSimulationConfig
 ) -> tuple[SparsePrompts, Bool[Array, "b k"]]:
     """Draws a point or a box for each target, and says which it is."""
-    choice_key, point_key, box_key = jax.random.split(key, 3)
-    is_box = jax.random.bernoulli(
-        choice_key, config.box_probability, targets.valid.shape
-    )
-    points, point_labels = draw_point_prompt(point_key, targets)
-    corners, corner_labels = draw_box_prompt(box_key, targets, config.box_noise)
+    choice_keys, point_keys, box_keys = split_keys(keys, 3)
+    is_box = draw_choice(choice_keys, config.box_probability)
+    points, point_labels = draw_point_prompt(point_keys, targets)
+    corners, corner_labels = draw_box_prompt(box_keys, targets, config.box_noise)
     return (
         SparsePrompts(
             points=jnp.where(is_box[..., None, None], corners, points),
@@ -260,7 +267,7 @@ def _with_free_slots(prompts: SparsePrompts, number: int) -> SparsePrompts:
 
 
 def _add_correction(
-    key: PRNGKeyArray,
+    keys: Key[Array, "b k"],
     prompts: SparsePrompts,
     mask: Float[Array, "b k i j"],
     slot: Int[Array, "b k"],
@@ -270,7 +277,7 @@ def _add_correction(
     """Fills the slot of a new point from the error of the mask that is fed back."""
     mask = jax.lax.stop_gradient(mask)
     full = resize_logits(mask[:, :, None], targets.masks.shape[-2:])[:, :, 0]
-    point, label = draw_correction(key, full > 0, targets, config.empty_error)
+    point, label = draw_correction(keys, full > 0, targets, config.empty_error)
     first_free = prompts.labels.shape[-1] - config.correction_points
     slots = jnp.arange(prompts.labels.shape[-1]).reshape(1, 1, -1) - first_free
     is_slot = (slots == slot[..., None]) & (slot[..., None] >= 0)

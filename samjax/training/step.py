@@ -1,6 +1,7 @@
 """One step of training: a pure function of (state, batch, key)."""
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, cast
 
@@ -18,12 +19,19 @@ from samjax.training.crops import decoder_of, draw_origin, embed
 from samjax.training.lora import LoraConfig, merge_lora
 from samjax.training.losses import (
     LossConfig,
+    PromptLoss,
     grouping_loss,
     mean_over_valid,
     prompt_loss,
 )
-from samjax.training.prompt_simulation import PromptSimulationConfig, simulate_prompts
-from samjax.training.targets import Resolution, make_targets
+from samjax.training.parts import map_masks
+from samjax.training.prompt_draws import keys_of_targets
+from samjax.training.prompt_simulation import (
+    Decode,
+    PromptSimulationConfig,
+    simulate_prompts,
+)
+from samjax.training.targets import Resolution, Targets, make_targets
 from samjax.training.trainable import Trainable, merge_params, split_params
 
 Params = Mapping[str, Any]
@@ -159,14 +167,13 @@ def batch_loss(
     """
     drop_key, prompt_key, origin_key = jax.random.split(key, 3)
     dense = dense_batch(batch)
+    origin = None
     if isinstance(batch, RunBatch) and batch.embeddings is not None:
         embeddings = batch.embeddings
-        decode = decoder_of(embeddings, params, model)
     else:
-        origin = None
         if config.crops:
             origin = draw_origin(origin_key, model.config, dense.images.shape[1])
-        embeddings, decode = embed(
+        embeddings = embed(
             model,
             params,
             normalize(dense.images, dense.sizes),
@@ -183,12 +190,8 @@ def batch_loss(
         (4 * grid[0], 4 * grid[1]),
     )
 
-    def judge(logits, scores, candidates):
-        return prompt_loss(
-            logits, scores, targets.masks, targets.inside, candidates, config.losses
-        )
-
-    rounds = simulate_prompts(decode, judge, targets, prompt_key, config.prompts)
+    decoder = functools.partial(decoder_of, params=params, model=model, origin=origin)
+    rounds = losses_of_rounds(embeddings, targets, decoder, prompt_key, config)
     by_round = jax.tree.map(lambda x: mean_over_valid(x, targets.valid), rounds)
     over_rounds = jnp.sum if config.losses.rounds == "sum" else jnp.mean
     loss = over_rounds(by_round.total)
@@ -209,3 +212,41 @@ def batch_loss(
         metrics["bad_examples"] = jnp.sum(batch.status > 0)
         metrics["bad_masks"] = jnp.sum(batch.bad_masks)
     return metrics["loss"], metrics
+
+
+def losses_of_rounds(
+    embeddings: Float[Array, "b gh gw c"],
+    targets: Targets,
+    decoder: Callable[[Array], Decode],
+    key: PRNGKeyArray,
+    config: StepConfig,
+) -> PromptLoss:
+    """Takes every target through its rounds of prompts, some targets at a time.
+
+    Args:
+        embeddings: The images.
+        targets: The masks to ask for.
+        decoder: Makes, of some embeddings, what answers prompts about them.
+        key: Randomness of the prompts.
+        config: What to minimize.
+
+    Returns:
+        The losses, "rounds b k".
+    """
+
+    def of_part(images: Any, masks: Any) -> PromptLoss:
+        embeddings, inside, sizes = images
+        masks, valid, keys = masks
+        part = Targets(masks, valid, inside, sizes, targets.pixel_side)
+
+        def judge(logits, scores, candidates):
+            return prompt_loss(logits, scores, masks, inside, candidates, config.losses)
+
+        return simulate_prompts(decoder(embeddings), judge, part, keys, config.prompts)
+
+    return map_masks(
+        of_part,
+        (embeddings, targets.inside, targets.sizes),
+        (targets.masks, targets.valid, keys_of_targets(key, targets)),
+        config.prompts.masks_at_a_time,
+    )

@@ -70,5 +70,5 @@ def test_every_part_has_a_key_of_its_own(batch):
 
 
 def test_parts_that_are_not_equal_are_refused(batch):
-    with pytest.raises(ValueError, match="12 images cannot be accumulated in 5"):
+    with pytest.raises(ValueError, match="12 images cannot be cut into 5"):
         accumulated(gradient_of, PARAMS, batch, jax.random.key(0), parts=5)

@@ -57,15 +57,15 @@ def test_a_crop_is_embedded_as_it_is_within_the_whole(model, params):
     pixels = jax.random.normal(
         jax.random.key(1), (2, model.config.image_size, model.config.image_size, 3)
     )
-    whole, _ = embed(model, params, pixels)
-    part, _ = embed(model, params, crop_of(model, pixels, side), ORIGIN)
+    whole = embed(model, params, pixels)
+    part = embed(model, params, crop_of(model, pixels, side), ORIGIN)
     x, y = ORIGIN
     expected = whole[:, y : y + 4, x : x + 4]
     # The neck's convolution sees zeros around the crop.
     np.testing.assert_allclose(
         part[:, 1:-1, 1:-1], expected[:, 1:-1, 1:-1], rtol=1e-4, atol=1e-4
     )
-    elsewhere, _ = embed(model, params, crop_of(model, pixels, side), ORIGIN - 1)
+    elsewhere = embed(model, params, crop_of(model, pixels, side), ORIGIN - 1)
     assert not np.allclose(elsewhere[:, 1:-1, 1:-1], expected[:, 1:-1, 1:-1], atol=1e-2)
 
 

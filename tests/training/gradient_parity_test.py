@@ -66,8 +66,8 @@ def ours(sam):
     """The loss, its gradient, and the prompts of every round, as samjax has them."""
     asked = []
 
-    def recording_embed(*args, **kwargs):
-        embeddings, decode = original(*args, **kwargs)
+    def recording_decoder(*args, **kwargs):
+        decode = original(*args, **kwargs)
 
         def recorded(prompts):
             jax.debug.callback(
@@ -78,9 +78,9 @@ def ours(sam):
             )
             return decode(prompts)
 
-        return embeddings, recorded
+        return recorded
 
-    original = step_module.embed
+    original = step_module.decoder_of
     params = jax.tree.map(jnp.asarray, published.to_params(sam, CONFIG))
     batch = jax.tree.map(jnp.asarray, make_batch())
     loss = functools.partial(batch_loss, model=Sam(CONFIG), config=STEP)
@@ -90,8 +90,8 @@ def ours(sam):
         compiler_options={"xla_backend_optimization_level": 0},
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(step_module, "embed", recording_embed)
-        (loss, _), gradients = gradient(params, batch, jax.random.key(5))
+        patch.setattr(step_module, "decoder_of", recording_decoder)
+        (loss, _), gradients = gradient(params, batch, jax.random.key(13))
         jax.effects_barrier()
     return float(loss), gradients, asked
 

@@ -23,10 +23,12 @@ MESHES = {
     "fsdp": {"fsdp": 8},
     "all": {"data": 2, "fsdp": 2, "tensor": 2},
     "parts": {"fsdp": 4},
+    "turns": {"data": 2, "fsdp": 2},
 }
+DEVICES = {"one": 1, "parts": 4, "turns": 4}
 
 
-def run_config(mesh, accumulate):
+def run_config(name):
     """A model of which some parameters are large enough to be cut.
 
     Its only prompts are exact boxes, so that the parts of a batch get those of the whole.
@@ -44,13 +46,14 @@ def run_config(mesh, accumulate):
         box_probability=1.0,
         box_noise=BoxNoise(ratio=0.0),
         remat=False,
+        masks_at_a_time=1 if name == "turns" else None,
     )
     stage = dataclasses.replace(
         config.stages[0],
         steps=STEPS,
         batch_size=8,
         prompts=prompts,
-        accumulate=accumulate,
+        accumulate=2 if name == "parts" else 1,
     )
     model = dataclasses.replace(
         config.model, embed_dim=128, prompt_embed_dim=64, drop_path_rate=0.0, remat=True
@@ -59,7 +62,7 @@ def run_config(mesh, accumulate):
         config,
         model=model,
         stages=(stage,),
-        mesh=MeshConfig(**(mesh or {})),
+        mesh=MeshConfig(**(MESHES[name] or {})),
         initialization="random",
     )
 
@@ -67,10 +70,9 @@ def run_config(mesh, accumulate):
 def main() -> None:
     """Runs all meshes."""
     first = None
-    for name, sizes in MESHES.items():
-        config = run_config(sizes, accumulate=2 if name == "parts" else 1)
-        devices = {"one": jax.devices()[:1], "parts": jax.devices()[:4]}.get(name)
-        whole, measured = run(config, devices)
+    for name in MESHES:
+        devices = jax.devices()[: DEVICES.get(name)]
+        whole, measured = run(run_config(name), devices)
         first = first or whole
         measured["name"] = name
         measured["params"] = share_that_differs(whole.params, first.params)

@@ -31,7 +31,7 @@ def meshes():
     return {mesh["name"]: mesh for mesh in found}
 
 
-@pytest.mark.parametrize("name", ["fsdp", "all", "parts"])
+@pytest.mark.parametrize("name", ["fsdp", "all", "parts", "turns"])
 def test_losses_and_updates_are_those_of_one_device(meshes, name):
     mesh, one = meshes[name], meshes["one"]
     np.testing.assert_allclose(mesh["losses"], one["losses"], rtol=1e-5)
@@ -41,7 +41,7 @@ def test_losses_and_updates_are_those_of_one_device(meshes, name):
 
 def test_no_large_array_is_copied_to_all_devices_under_fsdp(meshes):
     assert meshes["one"]["copied"] > SMALLEST
-    for name in ("fsdp", "all", "parts"):
+    for name in ("fsdp", "all", "parts", "turns"):
         assert meshes[name]["copied"] < SMALLEST, name
 
 

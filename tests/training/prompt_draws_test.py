@@ -37,6 +37,10 @@ def targets_of(masks, sizes=None):
     return make_targets(masks, valid, sizes, "image", (height, width))
 
 
+def keys_of(seed, masks):
+    return jax.random.split(jax.random.key(seed), masks.shape[:2])
+
+
 def rectangle(top, left, bottom, right, height, width):
     return jnp.zeros((height, width), bool).at[top:bottom, left:right].set(True)
 
@@ -44,7 +48,7 @@ def rectangle(top, left, bottom, right, height, width):
 def test_a_drawn_pixel_is_in_its_region():
     regions = ragged_masks()
     for seed in range(20):
-        pixel, found = draw_pixel(jax.random.key(seed), regions)
+        pixel, found = draw_pixel(keys_of(seed, regions), regions)
         for image in range(2):
             for mask in range(6):
                 x, y = pixel[image, mask]
@@ -56,7 +60,7 @@ def test_pixels_are_drawn_uniformly():
     region[3] = False  # A row without pixels must never be drawn.
     number = 20_000
     regions = jnp.broadcast_to(jnp.asarray(region), (1, number, 9, 7))
-    pixel, found = draw_pixel(jax.random.key(0), regions)
+    pixel, found = draw_pixel(keys_of(0, regions), regions)
     assert found.all()
     counts = np.zeros((9, 7), int)
     np.add.at(counts, (pixel[0, :, 1], pixel[0, :, 0]), 1)
@@ -65,13 +69,14 @@ def test_pixels_are_drawn_uniformly():
 
 
 def test_an_empty_region_has_no_pixel():
-    _, found = draw_pixel(jax.random.key(0), jnp.zeros((1, 1, 4, 4), bool))
+    masks = jnp.zeros((1, 1, 4, 4), bool)
+    _, found = draw_pixel(keys_of(0, masks), masks)
     assert not found.any()
 
 
 def test_the_first_point_is_in_the_mask_and_brings_the_token_of_no_box():
     targets = targets_of(ragged_masks())
-    points, labels = draw_point_prompt(jax.random.key(0), targets)
+    points, labels = draw_point_prompt(keys_of(0, targets.masks), targets)
     assert (labels[..., 0] == FOREGROUND).all()
     assert (labels[..., 1] == NOT_A_POINT).all()
     for image in range(2):
@@ -83,7 +88,7 @@ def test_the_first_point_is_in_the_mask_and_brings_the_token_of_no_box():
 def test_the_first_point_is_anywhere_in_the_mask_with_equal_chance():
     mask = np.random.default_rng(2).random((9, 7)) < 0.4
     masks = jnp.broadcast_to(jnp.asarray(mask), (1, 20_000, 9, 7))
-    points, _ = draw_point_prompt(jax.random.key(3), targets_of(masks))
+    points, _ = draw_point_prompt(keys_of(3, masks), targets_of(masks))
     x, y = np.asarray(points[0, :, 0]).astype(int).T
     counts = np.zeros((9, 7), int)
     np.add.at(counts, (y, x), 1)
@@ -95,13 +100,13 @@ def test_a_slot_without_a_mask_gets_no_prompt_at_all():
     masks = ragged_masks().at[:, 2].set(False)
     targets = targets_of(masks)
     for labels in (
-        draw_point_prompt(jax.random.key(0), targets)[1],
-        draw_box_prompt(jax.random.key(0), targets, BoxNoise())[1],
+        draw_point_prompt(keys_of(0, masks), targets)[1],
+        draw_box_prompt(keys_of(0, masks), targets, BoxNoise())[1],
     ):
         assert (labels[:, 2] == ABSENT).all() and (labels[:, :2] != ABSENT).all()
     for fallback in ("background", "foreground", "none"):
         predicted = jnp.ones_like(masks)
-        _, label = draw_correction(jax.random.key(0), predicted, targets, fallback)
+        _, label = draw_correction(keys_of(0, masks), predicted, targets, fallback)
         assert (label[:, 2] == ABSENT).all() and (label[:, :2] != ABSENT).all()
 
 
@@ -114,7 +119,7 @@ def test_the_tight_box_is_the_outermost_pixels():
 def boxes_with(noise, size, number=4000):
     mask = rectangle(64 - size, 64 - size, 64 + size, 64 + size, 128, 128)
     masks = jnp.broadcast_to(mask, (1, number, 128, 128))
-    corners, labels = draw_box_prompt(jax.random.key(0), targets_of(masks), noise)
+    corners, labels = draw_box_prompt(keys_of(0, masks), targets_of(masks), noise)
     assert (labels[..., 0] == BOX_TOP_LEFT).all()
     assert (labels[..., 1] == BOX_BOTTOM_RIGHT).all()
     low, high, _ = tight_box(masks[:, :1])
@@ -144,7 +149,7 @@ def test_gaussian_box_noise_has_the_standard_deviation_of_the_paper(size, sigma)
 def test_width_and_height_have_noise_of_their_own(height, width, sigma):
     mask = rectangle(10, 8, 10 + height, 8 + width, 128, 128)
     masks = jnp.broadcast_to(mask, (1, 4000, 128, 128))
-    corners, _ = draw_box_prompt(jax.random.key(1), targets_of(masks), BoxNoise())
+    corners, _ = draw_box_prompt(keys_of(1, masks), targets_of(masks), BoxNoise())
     tight = np.array([[8, 10], [8 + width - 1, 10 + height - 1]])
     noise = np.asarray(corners[0]) - tight
     np.testing.assert_allclose(noise.std(0), np.tile(sigma, (2, 1)), rtol=0.05)
@@ -153,7 +158,7 @@ def test_width_and_height_have_noise_of_their_own(height, width, sigma):
 def test_the_limit_of_box_noise_is_twenty_pixels_at_the_size_of_the_paper():
     mask = rectangle(300, 300, 801, 801, 1024, 1024)
     masks = jnp.broadcast_to(mask, (1, 64, 1024, 1024))
-    corners, _ = draw_box_prompt(jax.random.key(2), targets_of(masks), BoxNoise())
+    corners, _ = draw_box_prompt(keys_of(2, masks), targets_of(masks), BoxNoise())
     noise = (np.asarray(corners[0]) - np.array([[300], [800]])).ravel()
     # A variance of n draws has a chi-square law: these are its 0.1 and 99.9 percent.
     low, high = stats.chi2.ppf([1e-3, 1 - 1e-3], noise.size)
@@ -170,7 +175,7 @@ def test_a_jittered_box_stays_inside_the_image():
     masks = jnp.ones((1, 500, 32, 32), bool)
     sizes = jnp.array([[24, 32]])
     corners, _ = draw_box_prompt(
-        jax.random.key(0), targets_of(masks, sizes), BoxNoise(ratio=0.5, limit=1e4)
+        keys_of(0, masks), targets_of(masks, sizes), BoxNoise(ratio=0.5, limit=1e4)
     )
     assert (corners >= 0).all()
     assert (corners[..., 0] <= 31).all() and (corners[..., 1] <= 23).all()
@@ -182,7 +187,7 @@ def test_a_correction_is_drawn_uniformly_from_the_error_with_the_right_label():
     number = 20_000
     masks = jnp.broadcast_to(target, (1, number, 10, 10))
     points, labels = draw_correction(
-        jax.random.key(0),
+        keys_of(0, masks),
         jnp.broadcast_to(predicted, masks.shape),
         targets_of(masks),
         "background",
@@ -202,7 +207,7 @@ def test_no_correction_is_drawn_in_the_padding():
     masks = jnp.broadcast_to(rectangle(0, 0, 4, 4, 10, 10), (1, 200, 10, 10))
     targets = targets_of(masks, jnp.array([[6, 5]]))
     points, labels = draw_correction(
-        jax.random.key(0), jnp.ones_like(masks), targets, "background"
+        keys_of(0, masks), jnp.ones_like(masks), targets, "background"
     )
     assert (labels == BACKGROUND).all()
     assert (points[..., 0] < 5).all() and (points[..., 1] < 6).all()
@@ -214,7 +219,7 @@ def test_no_correction_is_drawn_in_the_padding():
 )
 def test_a_mask_that_is_right_is_corrected_by_the_chosen_rule(rule, label):
     masks = ragged_masks()
-    _, labels = draw_correction(jax.random.key(0), masks, targets_of(masks), rule)
+    _, labels = draw_correction(keys_of(0, masks), masks, targets_of(masks), rule)
     assert (labels == label).all()
 
 
@@ -223,6 +228,6 @@ def test_prompts_of_coarse_targets_are_at_the_centres_of_their_pixels():
     targets = make_targets(
         mask, jnp.ones((1, 1), bool), jnp.array([[16, 16]]), "logits", (4, 4)
     )
-    points, _ = draw_point_prompt(jax.random.key(0), targets)
+    points, _ = draw_point_prompt(keys_of(0, mask), targets)
     # The model adds half a pixel: (5.5, 9.5) is the middle of columns 4 to 7.
     assert points[0, 0, 0].tolist() == [5.5, 9.5]

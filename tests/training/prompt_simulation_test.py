@@ -5,6 +5,7 @@ import pytest
 from scipy import stats
 
 from samjax.models import ABSENT, BACKGROUND, BOX_TOP_LEFT, FOREGROUND, MaskPrediction
+from samjax.training.prompt_draws import keys_of_targets
 from samjax.training.prompt_simulation import (
     PromptSimulationConfig,
     correction_slot,
@@ -68,7 +69,9 @@ class Recorder:
 
 def record(config, targets, judge=lambda logits, scores, allowed: scores.sum()):
     recorder = Recorder(targets)
-    verdicts = simulate_prompts(recorder, judge, targets, jax.random.key(0), config)
+    verdicts = simulate_prompts(
+        recorder, judge, targets, keys_of_targets(jax.random.key(0), targets), config
+    )
     jax.effects_barrier()
     return recorder, verdicts
 
@@ -205,7 +208,11 @@ def test_a_decoder_that_knows_the_answer_is_never_corrected():
         empty_error="none", multimask_corrections=True, remat=False
     )
     ious = simulate_prompts(
-        oracle, judge_iou(targets), targets, jax.random.key(0), config
+        oracle,
+        judge_iou(targets),
+        targets,
+        keys_of_targets(jax.random.key(0), targets),
+        config,
     )
     jax.effects_barrier()
     assert ious.shape[0] == 11 and (ious == 1).all()
@@ -237,7 +244,7 @@ def test_a_decoder_that_copies_its_clicks_is_right_after_enough_of_them():
         paint,
         lambda *args: judge_iou(targets)(*args)[..., 0],
         targets,
-        jax.random.key(0),
+        keys_of_targets(jax.random.key(0), targets),
         config,
     )
     np.testing.assert_array_equal(ious[0], 0.5)
@@ -319,7 +326,7 @@ def test_the_gradient_passes_the_mask_that_is_fed_back_only_if_asked(stop, expec
             decode,
             lambda logits, *_: logits[:, :, 0].mean(),
             targets,
-            jax.random.key(0),
+            keys_of_targets(jax.random.key(0), targets),
             config,
         )
         return rounds.sum()
@@ -341,7 +348,7 @@ def test_recomputing_rounds_changes_neither_values_nor_gradients():
             decode,
             lambda logits, *_: jnp.square(logits).mean(),
             targets,
-            jax.random.key(0),
+            keys_of_targets(jax.random.key(0), targets),
             config,
         )
         return rounds.sum()

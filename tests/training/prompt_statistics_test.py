@@ -10,6 +10,7 @@ from scipy import stats
 from training.discs import disc_batch
 
 from samjax.models import ABSENT, MaskPrediction, Sam
+from samjax.training.prompt_draws import keys_of_targets
 from samjax.training.prompt_simulation import PromptSimulationConfig, simulate_prompts
 from samjax.training.step import StepConfig, batch_loss, init_params
 from samjax.training.targets import make_targets
@@ -38,7 +39,11 @@ def blind_rounds(mask: np.ndarray, config: PromptSimulationConfig):
         return MaskPrediction(nothing, jnp.zeros((2, NUMBER, 4)))
 
     simulate_prompts(
-        blind, lambda logits, *_: logits.sum(), targets, jax.random.key(0), config
+        blind,
+        lambda logits, *_: logits.sum(),
+        targets,
+        keys_of_targets(jax.random.key(0), targets),
+        config,
     )
     jax.effects_barrier()
     return asked

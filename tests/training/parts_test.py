@@ -1,0 +1,96 @@
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from training.discs import disc_batch
+
+from samjax.models import Sam
+from samjax.training.parts import map_masks, parts_of
+from samjax.training.prompt_simulation import PromptSimulationConfig
+from samjax.training.step import StepConfig, batch_loss, init_params
+
+
+@pytest.mark.parametrize(
+    ("images", "masks", "at_a_time", "expected"),
+    [
+        (4, 64, None, (1, 1)),
+        (4, 64, 256, (1, 1)),
+        (4, 64, 255, (2, 1)),
+        (4, 64, 64, (4, 1)),
+        (4, 64, 63, (4, 2)),
+        (4, 64, 16, (4, 4)),
+        (4, 64, 1, (4, 64)),
+        (6, 10, 29, (3, 1)),
+        (6, 10, 4, (6, 5)),
+        (1, 7, 6, (1, 7)),
+    ],
+)
+def test_parts_are_as_few_as_the_bound_allows(images, masks, at_a_time, expected):
+    assert parts_of(images, masks, at_a_time) == expected
+
+
+@pytest.mark.parametrize("at_a_time", [None, 1, 2, 4, 8, 11, 24, 100])
+def test_values_and_gradients_are_those_of_the_whole(at_a_time):
+    rng = np.random.default_rng(0)
+    images = jnp.asarray(rng.normal(size=(6, 3)), jnp.float32)
+    masks = (
+        jnp.asarray(rng.normal(size=(6, 4, 2)), jnp.float32),
+        jax.random.split(jax.random.key(0), (6, 4)),
+    )
+    seen = []
+
+    def function(images, masks):
+        values, keys = masks
+        seen.append(values.shape[0] * values.shape[1])
+        noise = jax.vmap(jax.vmap(lambda key: jax.random.normal(key)))(keys)
+        product = jnp.sum(images, -1)[:, None] * jnp.prod(values, -1) + noise
+        return {"rounds": jnp.stack([product, product**2]), "one": product**3}
+
+    def total(images, values, at_a_time):
+        found = map_masks(function, images, (values, masks[1]), at_a_time)
+        weights = jnp.arange(24.0).reshape(6, 4) / 24
+        return jnp.sum(found["rounds"] * weights[None]) + jnp.sum(found["one"]), found
+
+    of = jax.value_and_grad(total, argnums=(0, 1), has_aux=True)
+    whole = of(images, masks[0], None)
+    seen.clear()
+    ours = of(images, masks[0], at_a_time)
+    assert max(seen) <= (at_a_time or 24)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5), ours, whole
+    )
+
+
+def test_a_step_learns_the_same_from_any_number_of_masks_at_a_time(mini_config):
+    model = Sam(mini_config)
+    params = init_params(jax.random.key(0), model)
+    batch = disc_batch(0)
+    prompts = PromptSimulationConfig(correction_points=1, refine_at_random=False)
+
+    def learn(at_a_time):
+        config = StepConfig(
+            prompts=dataclasses.replace(prompts, masks_at_a_time=at_a_time)
+        )
+        loss = functools.partial(batch_loss, model=model, config=config)
+        gradient = jax.jit(jax.value_and_grad(loss, has_aux=True))
+        return gradient(params, batch, jax.random.key(1))
+
+    (loss, metrics), gradient = learn(None)
+    for at_a_time in (2, 1):
+        (ours, our_metrics), our_gradient = learn(at_a_time)
+        np.testing.assert_allclose(ours, loss, rtol=1e-5)
+        for name, value in metrics.items():
+            np.testing.assert_allclose(our_metrics[name], value, rtol=1e-4, atol=1e-6)
+        jax.tree.map(
+            lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5),
+            our_gradient,
+            gradient,
+        )
+
+
+def test_a_bound_below_one_is_refused():
+    with pytest.raises(ValueError, match="masks_at_a_time=0"):
+        PromptSimulationConfig(masks_at_a_time=0)
