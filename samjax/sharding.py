@@ -241,6 +241,20 @@ def constrain_params(tree: T) -> T:
     )
 
 
+def gather_params(tree: T) -> T:
+    """Puts parameters together that are cut over `fsdp`, before a loop that uses them.
+
+    Within a loop they would be put together each time. What `tensor` cuts stays cut.
+    Does nothing where no mesh is set (`jax.set_mesh`), or one of a single device.
+    """
+
+    def spec_of(path: Any, leaf: Any, mesh: AbstractMesh) -> PartitionSpec:
+        axes = partition(_name(path), leaf.shape, mesh)
+        return PartitionSpec(*(None if axis == "fsdp" else axis for axis in axes))
+
+    return _constrain(tree, spec_of)
+
+
 def _constrain(tree: Any, spec_of: Any) -> Any:
     mesh = jax.sharding.get_abstract_mesh()
     if mesh.empty or mesh.size == 1:

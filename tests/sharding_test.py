@@ -14,6 +14,7 @@ from samjax.sharding import (
     MeshConfig,
     constrain_batch,
     constrain_params,
+    gather_params,
     make_mesh,
     partition,
     rows_of_process,
@@ -142,7 +143,7 @@ def test_a_device_of_256_holds_little_of_the_largest_model():
 def test_nothing_is_constrained_where_there_is_one_device(vit_b):
     del vit_b
     tree = {"kernel": jnp.zeros((256, 256))}
-    for constrain in (constrain_batch, constrain_params):
+    for constrain in (constrain_batch, constrain_params, gather_params):
         assert constrain(tree) is tree
         with jax.set_mesh(make_mesh(MeshConfig())):
             assert str(jax.make_jaxpr(constrain)(tree)).count("sharding") == 0

@@ -14,6 +14,7 @@ from samjax.data.batch import Batch, RunBatch, dense_batch
 from samjax.geometry.frame import normalize
 from samjax.models.prompt_encoder import PromptInputs
 from samjax.models.sam import Sam
+from samjax.sharding import gather_params
 from samjax.training.accumulation import accumulated
 from samjax.training.crops import decoder_of, draw_origin, embed
 from samjax.training.lora import LoraConfig, merge_lora
@@ -190,7 +191,13 @@ def batch_loss(
         (4 * grid[0], 4 * grid[1]),
     )
 
-    decoder = functools.partial(decoder_of, params=params, model=model, origin=origin)
+    asked = {name: params[name] for name in ("prompt_encoder", "mask_decoder")}
+    decoder = functools.partial(
+        decoder_of,
+        params={**params, **gather_params(asked)},
+        model=model,
+        origin=origin,
+    )
     rounds = losses_of_rounds(embeddings, targets, decoder, prompt_key, config)
     by_round = jax.tree.map(lambda x: mean_over_valid(x, targets.valid), rounds)
     over_rounds = jnp.sum if config.losses.rounds == "sum" else jnp.mean
