@@ -12,7 +12,11 @@
 #   PORT      where process 0 listens                        (default: 8476)
 #   ATTEMPTS  how often all are started before giving up     (default: 10)
 #
-# Not run yet: the two processes of the tests are started by the tests themselves.
+# Asked to end (SIGTERM, Ctrl-C), it asks all processes: they save, and leave.
+#
+# Run with two addresses of one machine as hosts, over ssh: a run to its end; one of which
+# a process was killed, which went on by itself from the newest checkpoint; one that was
+# asked to end. Not run on several machines.
 set -uo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
@@ -22,7 +26,8 @@ first=${hosts[0]}
 [[ $first == local ]] && first=127.0.0.1
 
 start_all() {
-  local pids=() failed=0
+  local failed=0
+  pids=()
   for rank in "${!hosts[@]}"; do
     local words=(.venv/bin/samjax train "$@" --resume --distributed
       "$first:$port,$rank,${#hosts[@]}")
@@ -34,14 +39,26 @@ start_all() {
     fi
     pids+=($!)
   done
-  # Each of them is asked to end when this script is: they save, and leave.
-  trap 'kill -TERM "${pids[@]}" 2>/dev/null; stopped=1' TERM INT
+  trap ask_to_end TERM INT
   for pid in "${pids[@]}"; do
     # A wait that a signal cuts short is taken up again.
     while kill -0 "$pid" 2>/dev/null; do wait "$pid"; done
     wait "$pid" || failed=1
   done
   return $failed
+}
+
+# Not by ending ssh: that hangs up on the processes, and they could not save.
+ask_to_end() {
+  stopped=1
+  for rank in "${!hosts[@]}"; do
+    if [[ ${hosts[rank]} == local ]]; then
+      kill -TERM "${pids[rank]}" 2>/dev/null
+    else
+      ssh "${hosts[rank]}" "pkill -TERM -f $(printf %q \
+        "^[^ ]*python.* --distributed $first:$port,$rank,${#hosts[@]}( |\$)")" &
+    fi
+  done
 }
 
 stopped=0
