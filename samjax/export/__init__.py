@@ -1,0 +1,1 @@
+"""The model for programs without JAX: ONNX graphs, written from the parameters."""

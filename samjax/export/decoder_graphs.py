@@ -1,0 +1,139 @@
+"""The mask decoder as ONNX: one graph that a click runs, or two of which it runs one.
+
+The two, `prepare` once an image and `prompt` once a click, are for pages that care for
+time. The one graph has the inputs and outputs of `segment_anything`'s exported decoder,
+so that what was made for that file works with it.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+
+from samjax.export.full_size_graph import write_best, write_full_size
+from samjax.export.onnx_graph import Graph, Storage
+from samjax.export.prompt_graph import PromptWriter
+from samjax.export.shared_graph import (
+    Decoder,
+    SharedValues,
+    write_dense,
+    write_shared,
+)
+
+
+class Pair(NamedTuple):
+    """The two graphs, `onnx.ModelProto` each; outputs of one are inputs of the other."""
+
+    prepare: Any
+    prompt: Any
+
+
+def write_pair(decoder: Decoder, storage: Storage = "float32") -> Pair:
+    """Writes the graphs of an image and of a click.
+
+    `prepare` takes `image_embeddings` (1, c, h, w), `mask_input` (1, 1, 4h, 4w) and
+    `has_mask_input` (1); `prompt` takes what it returns, `point_coords` (1, n, 2) in
+    pixels of the model's input and `point_labels` (1, n), and returns `low_res_masks`
+    (1, m, 4h, 4w), which are logits, and `iou_predictions` (1, m), of all masks. Where
+    a prompt has no box, one point (0, 0) of label -1 belongs to it.
+    """
+    prepare = Graph("prepare", storage)
+    shared = write_shared(prepare, decoder, _image(prepare, decoder))
+    prompt = Graph("prompt", storage)
+    given = []
+    for name, value, shape in _named(decoder, shared):
+        prepare.output(value, name, shape)
+        given.append(prompt.input(name, shape))
+    theirs = jax.tree.unflatten(jax.tree.structure(shared), given)
+    masks, scores = PromptWriter(prompt, decoder, theirs).write(*_points(prompt))
+    (height, width), number = (
+        decoder.grid,
+        decoder.model.config.num_multimask_outputs + 1,
+    )
+    prompt.output(masks, "low_res_masks", (1, number, 4 * height, 4 * width))
+    prompt.output(scores, "iou_predictions", (1, number))
+    return Pair(
+        prepare.model("What all prompts of an image share.", {}),
+        prompt.model("The masks of a prompt.", {}),
+    )
+
+
+def write_single(
+    decoder: Decoder, storage: Storage = "float32", *, best_mask: bool = False
+) -> Any:
+    """Writes the one graph, `onnx.ModelProto`.
+
+    It takes `image_embeddings`, `mask_input`, `has_mask_input`, `point_coords` and
+    `point_labels` as the pair does, and `orig_im_size` (2), height and width of the
+    original image. It returns `masks` (1, m, h, w), logits at that size,
+    `iou_predictions` (1, m) and `low_res_masks` (1, m, 4h, 4w).
+
+    Args:
+        decoder: The decoder.
+        storage: How weights are stored.
+        best_mask: Whether to return one mask instead of all: of a lone point the best
+            of the three, else the single one.
+    """
+    graph = Graph("decoder", storage)
+    image = _image(graph, decoder)
+    coords, labels = _points(graph)
+    original = graph.input("orig_im_size", (2,))
+    shared = write_shared(graph, decoder, image)
+    masks, scores = PromptWriter(graph, decoder, shared).write(coords, labels)
+    number = decoder.model.config.num_multimask_outputs + 1
+    if best_mask:
+        number = 1
+        masks, scores = write_best(graph, decoder, masks, scores, labels)
+    full = write_full_size(graph, decoder, masks, original, number)
+    graph.output(full, "masks", (1, number, "height", "width"))
+    graph.output(scores, "iou_predictions", (1, number))
+    height, width = decoder.grid
+    graph.output(masks, "low_res_masks", (1, number, 4 * height, 4 * width))
+    return graph.model("The masks of a prompt.", {})
+
+
+def _image(graph: Graph, decoder: Decoder) -> str:
+    (height, width), channels = decoder.grid, decoder.model.config.prompt_embed_dim
+    return write_dense(
+        graph,
+        decoder,
+        graph.input("image_embeddings", (1, channels, height, width)),
+        graph.input("mask_input", (1, 1, 4 * height, 4 * width)),
+        graph.input("has_mask_input", (1,)),
+    )
+
+
+def _points(graph: Graph) -> tuple[str, str]:
+    coords = graph.input("point_coords", (1, "points", 2))
+    return coords, graph.input("point_labels", (1, "points"))
+
+
+def _named(
+    decoder: Decoder, shared: SharedValues
+) -> list[tuple[str, str, tuple[int, ...]]]:
+    """The shared values with names and shapes."""
+    heads, places = decoder.model.config.decoder_num_heads, decoder.positions
+    layers, (final, _) = decoder.linear.transformer
+    width = final.embedding.shape[1]
+    depth = len(layers)
+    columns, rows = (heads, width, places), (heads, places, width)
+    mixed = [matrix.shape[1] for layer in layers for matrix in layer.variance.mixed]
+    shapes = {
+        "first": (columns, rows, columns),
+        "readings": (*(columns, rows, columns) * (depth - 1), columns, rows),
+        "places": (columns,) * (2 * depth - 1),
+        "squares": ((1, places),) * depth,
+        "mixed": tuple((heads, channels, places) for channels in mixed),
+        "rows": (places, decoder.linear.upscaling.embedding.shape[1]),
+    }
+    paths, _ = jax.tree_util.tree_flatten_with_path(shared)
+    sizes = jax.tree.leaves(
+        [shapes[field] for field in shared._fields], is_leaf=_is_shape
+    )
+    return [
+        (jax.tree_util.keystr(path, simple=True, separator="_"), value, shape)
+        for (path, value), shape in zip(paths, sizes, strict=True)
+    ]
+
+
+def _is_shape(value: Any) -> bool:
+    return isinstance(value, tuple) and all(isinstance(side, int) for side in value)

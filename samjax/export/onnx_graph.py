@@ -1,0 +1,185 @@
+"""Writes ONNX graphs: values, nodes and weights, in the few forms that the model needs.
+
+The versions are those that onnxruntime-web reads, not the newest that `onnx` writes.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+# Gelu, the newest operator of a graph, came with opset 20.
+IR_VERSION = 10
+OPSET = 20
+
+Storage = Literal["float32", "float16", "int8"]
+
+# Smaller weights are stored as they are, in every storage: they are norms and biases.
+_SMALLEST = 1024
+
+
+class Graph:
+    """A graph that is being written. Values are known by their names.
+
+    Args:
+        name: Of the graph.
+        storage: How large weights are stored; they are float32 again before they are
+            used, so that the arithmetic is the same for all.
+    """
+
+    def __init__(self, name: str, storage: Storage = "float32"):
+        self.name = name
+        self._storage: Storage = storage
+        self._nodes: list[Any] = []
+        self._initializers: dict[str, Any] = {}
+        self._constants: dict[tuple[Any, ...], str] = {}
+        self._inputs: list[Any] = []
+        self._outputs: list[Any] = []
+
+    def input(self, name: str, shape: Sequence[int | str]) -> str:
+        """Declares a float32 input; a dimension that is a name is dynamic."""
+        self._inputs.append(_described(name, shape))
+        return name
+
+    def output(self, value: str, name: str, shape: Sequence[int | str]) -> None:
+        """Declares a value to be an output under a name."""
+        import onnx
+
+        self._nodes.append(onnx.helper.make_node("Identity", [value], [name]))
+        self._outputs.append(_described(name, shape))
+
+    def op(self, kind: str, *inputs: str, **attributes: Any) -> str:
+        """Adds a node of one result, and returns its name."""
+        return self.ops(kind, *inputs, results=1, **attributes)[0]
+
+    def ops(
+        self, kind: str, *inputs: str, results: int, **attributes: Any
+    ) -> list[str]:
+        """Adds a node of several results, and returns their names."""
+        import onnx
+
+        names = [f"{kind}_{len(self._nodes)}_{i}" for i in range(results)]
+        node = onnx.helper.make_node(kind, list(inputs), names, **attributes)
+        self._nodes.append(node)
+        return names
+
+    def constant(self, value: Any, dtype: Any = np.float32) -> str:
+        """Adds an exact constant, once for all places that use it."""
+        array = np.asarray(value, dtype)
+        key = (array.dtype.str, array.shape, array.tobytes())
+        if key not in self._constants:
+            self._constants[key] = self._store(
+                f"constant_{len(self._constants)}", array
+            )
+        return self._constants[key]
+
+    def integers(self, *values: int) -> str:
+        """Adds a vector of int64: a shape, or axes."""
+        return self.constant(values, np.int64)
+
+    def weight(self, name: str, array: Any) -> str:
+        """Adds a weight, stored as this graph stores them, as a float32 value.
+
+        Args:
+            name: Its place among the parameters; a second call gives the same value.
+            array: The weight. In int8, the channels that are scaled are the last axis.
+        """
+        array = np.asarray(array, np.float32)
+        if self._storage == "float32" or array.size < _SMALLEST:
+            return self._store(name, array)
+        if name in self._initializers:
+            return f"{name}/float32"
+        float32 = {"to": 1}
+        if self._storage == "float16":
+            stored = self._store(name, array.astype(np.float16))
+            return self._named(f"{name}/float32", "Cast", stored, **float32)
+        scale = np.max(np.abs(array), axis=tuple(range(array.ndim - 1)), keepdims=True)
+        scale = np.maximum(scale, 1e-30) / 127
+        stored = self._store(name, np.round(array / scale).astype(np.int8))
+        whole = self.op("Cast", stored, **float32)
+        scale = self._store(f"{name}/scale", scale.astype(np.float32))
+        return self._named(f"{name}/float32", "Mul", whole, scale)
+
+    def matmul(self, a: str, b: str) -> str:
+        """A matrix product, or many."""
+        return self.op("MatMul", a, b)
+
+    def add(self, *values: str) -> str:
+        """A sum."""
+        total, *rest = values
+        for value in rest:
+            total = self.op("Add", total, value)
+        return total
+
+    def multiply(self, *values: str) -> str:
+        """A product, element by element."""
+        total, *rest = values
+        for value in rest:
+            total = self.op("Mul", total, value)
+        return total
+
+    def reshape(self, value: str, *shape: int) -> str:
+        """Another shape: 0 keeps a side, -1 is what is left."""
+        return self.op("Reshape", value, self.integers(*shape))
+
+    def transpose(self, value: str, *order: int) -> str:
+        """Another order of the axes."""
+        return self.op("Transpose", value, perm=list(order))
+
+    def concatenate(self, *values: str, axis: int) -> str:
+        """Puts values one after the other."""
+        return values[0] if len(values) == 1 else self.op("Concat", *values, axis=axis)
+
+    def total(self, kind: str, value: str, axis: int) -> str:
+        """`ReduceSum`, `ReduceMean` or `ReduceMax` along one axis, which stays."""
+        return self.op(kind, value, self.integers(axis), keepdims=1)
+
+    def softmax(self, value: str, axis: int) -> str:
+        """Softmax along an axis that is not the last, without a transposition."""
+        shifted = self.op("Sub", value, self.total("ReduceMax", value, axis))
+        powers = self.op("Exp", shifted)
+        sums = self.total("ReduceSum", powers, axis)
+        return self.op("Mul", powers, self.op("Reciprocal", sums))
+
+    def model(self, description: str, metadata: Mapping[str, str]) -> Any:
+        """Returns the finished `onnx.ModelProto`, checked."""
+        import onnx
+
+        graph = onnx.helper.make_graph(
+            self._nodes,
+            self.name,
+            self._inputs,
+            self._outputs,
+            list(self._initializers.values()),
+        )
+        model = onnx.helper.make_model(
+            graph,
+            opset_imports=[onnx.helper.make_opsetid("", OPSET)],
+            ir_version=IR_VERSION,
+            producer_name="samjax",
+            doc_string=description,
+        )
+        onnx.helper.set_model_props(model, dict(metadata))
+        onnx.checker.check_model(model, full_check=True)
+        return model
+
+    def _store(self, name: str, array: np.ndarray) -> str:
+        import onnx
+
+        if name not in self._initializers:
+            self._initializers[name] = onnx.numpy_helper.from_array(array, name)
+        return name
+
+    def _named(self, name: str, kind: str, *inputs: str, **attributes: Any) -> str:
+        import onnx
+
+        self._nodes.append(
+            onnx.helper.make_node(kind, list(inputs), [name], **attributes)
+        )
+        return name
+
+
+def _described(name: str, shape: Sequence[int | str]) -> Any:
+    import onnx
+
+    return onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, list(shape))
