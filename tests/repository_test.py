@@ -43,7 +43,7 @@ MAY_IMPORT = {
     },
     # A suite sees a Predictor, never params.
     "evaluation": {"inference", "data", "geometry", "files"},
-    "export": {"models", "checkpoints"},
+    "export": {"models", "checkpoints", "files"},
     "engine": {"inference", "data", "geometry"},
     "web": {"engine", "inference", "export", "visualize"},
 }

@@ -1,0 +1,139 @@
+"""Whether an exported decoder is the model: both answer the same prompts.
+
+Prompts are drawn over real image embeddings: what storing weights smaller does to masks
+shows where masks are, not in noise.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from samjax.models.prompt_encoder import ABSENT, NOT_A_POINT, PromptInputs
+from samjax.models.sam import Sam
+
+# Points of a prompt, from one to many.
+NUMBERS = (1, 1, 1, 2, 3, 5, 8, 13, 21, 32)
+_SLOTS = max(NUMBERS) + 2
+
+
+Feeds = dict[str, np.ndarray]
+"""A prompt and its image, as the graphs take them."""
+
+Answer = tuple[np.ndarray, np.ndarray]
+"""Low-res logits "1 m i j" and predicted IoUs "1 m"."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Agreement:
+    """How near the answers of a graph are to the model's.
+
+    Attributes:
+        prompts: How many were asked.
+        logit_error: Largest difference of mask logits, over the root of their mean
+            square.
+        score_error: Largest difference of predicted IoUs.
+        mask_iou: Mean IoU of the graph's masks with the model's.
+        least_mask_iou: The least.
+    """
+
+    prompts: int
+    logit_error: float
+    score_error: float
+    mask_iou: float
+    least_mask_iou: float
+
+
+def draw_questions(
+    model: Sam, embeddings: Sequence[np.ndarray], seed: int = 0
+) -> list[Feeds]:
+    """Draws prompts: points, points with a box, and either with a mask prompt.
+
+    Args:
+        model: The model.
+        embeddings: Image embeddings, "gh gw c".
+        seed: Of the prompts.
+    """
+    rng = np.random.default_rng(seed)
+    side = model.config.image_size
+    asked = []
+    for embedding in embeddings:
+        height, width, _ = embedding.shape
+        for i, number in enumerate(NUMBERS):
+            has_box, has_mask = i % 3 == 2, i % 2 == 1
+            points = rng.uniform(0, side, (1, number + 1 + has_box, 2))
+            labels = rng.integers(0, 2, (1, number + 1 + has_box))
+            labels[0, 0] = 1
+            labels[0, number:] = [2, 3] if has_box else [NOT_A_POINT]
+            if has_box:
+                points[0, number:] = np.sort(points[0, number:], axis=0)
+            mask = 4 * rng.normal(size=(1, 1, 4 * height, 4 * width))
+            feeds = {
+                "image_embeddings": embedding.transpose(2, 0, 1)[None],
+                "mask_input": mask,
+                "has_mask_input": np.array([has_mask]),
+                "point_coords": points,
+                "point_labels": labels,
+            }
+            asked.append(
+                {k: np.ascontiguousarray(v, np.float32) for k, v in feeds.items()}
+            )
+    return asked
+
+
+def answers_of_model(
+    model: Sam, params: Any, questions: Sequence[Feeds]
+) -> list[Answer]:
+    """The model's answers to every prompt, in float32."""
+    model = model.clone(dtype=jnp.float32)
+
+    # Empty slots change nothing, so that one program answers all of them.
+    @jax.jit
+    def decode(params: Any, embeddings: Any, prompts: PromptInputs) -> Any:
+        return model.apply({"params": params}, embeddings, prompts, method="decode")
+
+    found = []
+    for feeds in questions:
+        free = ((0, 0), (0, _SLOTS - feeds["point_labels"].shape[1]))
+        labels = np.pad(feeds["point_labels"], free, constant_values=ABSENT)
+        prompts = PromptInputs(
+            jnp.asarray(np.pad(feeds["point_coords"], (*free, (0, 0)))[None]),
+            jnp.asarray(labels[None], jnp.int32),
+            jnp.asarray(feeds["mask_input"]),
+            jnp.asarray(feeds["has_mask_input"] > 0)[None],
+        )
+        embeddings = jnp.asarray(feeds["image_embeddings"].transpose(0, 2, 3, 1))
+        prediction = decode(params, embeddings, prompts)
+        found.append(
+            (
+                np.asarray(prediction.low_res_logits[0]),
+                np.asarray(prediction.iou_predictions[0]),
+            )
+        )
+    return found
+
+
+def agreement(
+    answers: Sequence[Answer],
+    wanted: Sequence[Answer],
+) -> Agreement:
+    """Compares answers of a graph with those of the model."""
+    logit_errors, score_errors, ious = [], [], []
+    for (logits, scores), (right, right_scores) in zip(answers, wanted, strict=True):
+        size = np.sqrt(np.mean(np.square(right)))
+        logit_errors.append(np.max(np.abs(logits - right)) / size)
+        score_errors.append(np.max(np.abs(scores - right_scores)))
+        ours, theirs = logits > 0, right > 0
+        both, any_ = np.sum(ours & theirs, (2, 3)), np.sum(ours | theirs, (2, 3))
+        # Two empty masks are the same.
+        ious.append(np.where(any_ > 0, both / np.maximum(any_, 1), 1.0))
+    return Agreement(
+        prompts=len(answers),
+        logit_error=float(max(logit_errors)),
+        score_error=float(max(score_errors)),
+        mask_iou=float(np.mean(ious)),
+        least_mask_iou=float(np.min(ious)),
+    )
