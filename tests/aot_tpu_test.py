@@ -262,6 +262,13 @@ def test_logits_of_all_pairs_are_seen_in_any_order(shape, found):
     assert bool(hlo.square_floats(f"%x = {shape}{{1,0}} add(%a)", 4096)) == found
 
 
+def test_hidden_units_as_many_as_tokens_are_no_logits():
+    # ViT-L's MLP, of 2 images, and its 16 heads' logits.
+    text = "%x = f32[2,64,64,4096]{1,0} add(%a)\n%y = f32[32,4096,4096]{1,0} add(%b)"
+    assert len(hlo.square_floats(text, 4096)) == 2
+    assert hlo.square_floats(text, 4096, times=16) == ["f32[32,4096,4096]"]
+
+
 def test_the_compilers_refusal_is_read():
     message = (
         "RESOURCE_EXHAUSTED: Ran out of memory on HBM, the total memory required for "

@@ -35,7 +35,7 @@ from samjax.training.prompt_simulation import PromptSimulationConfig
 def get_config() -> TrainConfig:
     """Returns the run."""
     return TrainConfig(
-        model=replace(VIT_L, drop_path_rate=0.4, remat=True),
+        model=replace(VIT_L, drop_path_rate=0.4, remat=True, scan=True),
         data=DatasetConfig(path="sa1b", largest_mask=0.9),
         stages=(
             Stage(

@@ -179,8 +179,16 @@ def memory_traffic(program: dict[str, Computation]) -> float:
     return total
 
 
-def square_floats(text: str, tokens: int) -> list[str]:
-    """Float arrays that have the logits of all pairs of tokens, in any order of axes."""
+def square_floats(text: str, tokens: int, times: int = 1) -> list[str]:
+    """Float arrays that have the logits of all pairs of tokens, in any order of axes.
+
+    Args:
+        text: A program's.
+        tokens: How many there are.
+        times: Such arrays of fewer squares are something else. Where an MLP is as wide
+            as there are tokens, its hidden units are a square for every image, and
+            logits one for every head.
+    """
     side = math.isqrt(tokens)
     # Neighbouring axes of rows and columns are tokens too.
     as_grid = re.compile(rf"\b{side},{side}\b")
@@ -188,7 +196,9 @@ def square_floats(text: str, tokens: int) -> list[str]:
     for dtype, sides, _ in arrays(text):
         if dtype in ("f32", "bf16", "f16"):
             shape = ",".join(map(str, sides))
-            if len(re.findall(rf"\b{tokens}\b", as_grid.sub(str(tokens), shape))) >= 2:
+            squares = math.prod(sides) / tokens**2
+            as_tokens = as_grid.sub(str(tokens), shape)
+            if squares >= times and len(re.findall(rf"\b{tokens}\b", as_tokens)) >= 2:
                 found.add(f"{dtype}[{shape}]")
     return sorted(found)
 

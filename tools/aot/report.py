@@ -129,7 +129,7 @@ def measure(
     found = {
         **given,
         **{name: total / built.chips for name, total in flops.items()},
-        **_figures(compiled, text, (stage.image_size // config.model.patch_size) ** 2),
+        **_figures(compiled, text, config, stage),
     }
     return {**found, **bounds(found, slice_)}
 
@@ -145,7 +145,12 @@ def _compiled(built: Program, mesh: Mesh, effort: str) -> Any:
         jax.config.update("jax_enable_compilation_cache", cached)
 
 
-def _figures(compiled: Any, text: str, tokens: int) -> dict[str, Any]:
+def _figures(
+    compiled: Any, text: str, config: TrainConfig, stage: Stage
+) -> dict[str, Any]:
+    model = config.model
+    tokens = (stage.image_size // model.patch_size) ** 2
+    is_as_wide = round(model.mlp_ratio * model.embed_dim) == tokens
     memory = compiled.memory_analysis()
     parsed = hlo.parse(text)
     return {
@@ -159,7 +164,9 @@ def _figures(compiled: Any, text: str, tokens: int) -> dict[str, Any]:
         "memory_traffic_per_chip": hlo.memory_traffic(parsed),
         "collectives": hlo.collectives(parsed),
         "kernels": text.count('custom_call_target="tpu_custom_call"'),
-        "square_logits": hlo.square_floats(text, tokens),
+        "square_logits": hlo.square_floats(
+            text, tokens, model.num_heads if is_as_wide else 1
+        ),
     }
 
 
