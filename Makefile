@@ -44,7 +44,7 @@ demo: $(VENV)/.core
 
 test: $(VENV)/.test-$(PARITY)
 	JAX_COMPILATION_CACHE_DIR="$(CURDIR)/$(VENV)/jax_cache" \
-	  $(VENV)/bin/python -m pytest -n $(WORKERS) --dist loadfile $(SELECT) $(ARGS)
+	  $(VENV)/bin/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(SELECT) $(ARGS)
 
 test-exhaustive: $(VENV)/.test-$(PARITY)
 	JAX_COMPILATION_CACHE_DIR="$(CURDIR)/$(VENV)/jax_cache" \

@@ -40,11 +40,17 @@ def pytest_report_header(config: pytest.Config) -> str | None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]):
-    """Skips the comparisons with the PyTorch reference where there is no torch."""
+    """Skips the comparisons with the PyTorch reference where there is no torch.
+
+    Files with slow tests go first: two workers that take file by file then end together,
+    where a slow file at the end would leave one of them idle for minutes.
+    """
     if not HAS_TORCH:
         for item in items:
             if item.get_closest_marker("parity"):
                 item.add_marker(pytest.mark.skip(reason=WITHOUT_TORCH))
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 @pytest.fixture(scope="session", autouse=True)
