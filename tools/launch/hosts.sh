@@ -11,6 +11,7 @@
 #
 #   PORT      where process 0 listens                        (default: 8476)
 #   ATTEMPTS  how often all are started before giving up     (default: 10)
+#   SAMJAX    the command there                              (default: .venv/bin/samjax)
 #
 # Asked to end (SIGTERM, Ctrl-C), it asks all processes: they save, and leave.
 #
@@ -22,6 +23,7 @@ set -uo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 port=${PORT:-8476}
 read -ra hosts <<<"${HOSTS:?name the hosts: HOSTS=\"a b\" tools/launch/hosts.sh CONFIG ...}"
+read -ra samjax <<<"${SAMJAX:-.venv/bin/samjax}"
 first=${hosts[0]}
 [[ $first == local ]] && first=127.0.0.1
 
@@ -29,7 +31,7 @@ start_all() {
   local failed=0
   pids=()
   for rank in "${!hosts[@]}"; do
-    local words=(.venv/bin/samjax train "$@" --resume --distributed
+    local words=("${samjax[@]}" train "$@" --resume --distributed
       "$first:$port,$rank,${#hosts[@]}")
     if [[ ${hosts[rank]} == local ]]; then
       (cd "$here" && exec "${words[@]}") &
