@@ -43,7 +43,7 @@ MAY_IMPORT = {
     },
     # A suite sees a Predictor, never params.
     "evaluation": {"inference", "data", "geometry", "files"},
-    "export": {"models", "checkpoints", "files"},
+    "export": {"models", "geometry", "files"},
     "engine": {"inference", "data", "geometry"},
     "web": {"engine", "inference", "export", "visualize"},
 }

@@ -15,7 +15,7 @@ COMMANDS = {
     "segment": "find the masks of photos from points, boxes and masks",
     "everything": "find the masks of all that is in photos, folders and datasets",
     "convert": "turn a checkpoint into another format",
-    "export": "write the decoder for browsers and other programs without JAX",
+    "export": "write a model as ONNX, for browsers and other programs without JAX",
     "train": "train a model from a config",
     "evaluate": "measure a model on held-out scenes",
     "data": "index tars of SA-1B, build a TFDS dataset of them, verify and count it",

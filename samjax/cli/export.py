@@ -1,14 +1,18 @@
-"""`samjax export decoder`: the model for programs without JAX."""
+"""`samjax export decoder|encoder`: the model for programs without JAX."""
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+import numpy as np
 import tyro
 
 from samjax.cli import UsageError
 from samjax.cli.arguments import parse
 from samjax.cli.loading import load_predictor
+
+if TYPE_CHECKING:
+    from samjax.inference import Predictor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,54 +41,96 @@ class Decoder:
     """Returns one mask and not all: of a lone point the best of three."""
 
 
-COMMANDS = {"decoder": Decoder}
+@dataclass(frozen=True, kw_only=True)
+class Encoder:
+    """Writes the image encoder as ONNX: from a resized photo to its embedding.
+
+    Before it is written the graph is run beside the model, and what was found is
+    printed and stored in FILE.json. A file holds at most 2 GB: ViT-H fits as float16.
+    """
+
+    model: str = "tiny"
+    """tiny, vit_b, vit_l, vit_h, or a file or folder of weights."""
+
+    out: Annotated[Path, tyro.conf.arg(metavar="FILE")] = Path("encoder.onnx")
+    """The file to write, NAME.onnx; one that exists is replaced."""
+
+    storage: Literal["float32", "float16", "int8"] = "float32"
+    """How weights are stored; they are computed with in float32."""
 
 
 def run(arguments: list[str]) -> None:
     """Exports, and says what was written and how it compares."""
-    what, *words = arguments or ["--help"]
-    if what in ("-h", "--help"):
-        print("usage: samjax export decoder [OPTIONS]\n")
-        print(
-            "Writes a part of a model for programs without JAX; decoder --help says more."
-        )
-        return
-    if what not in COMMANDS:
-        raise UsageError(f"got {what}, expected {', '.join(COMMANDS)}")
-    wanted = parse(COMMANDS[what], f"samjax export {what}", words)
+    wanted: Any = parse(Decoder | Encoder, "samjax export", arguments)
     if wanted.out.suffix != ".onnx":
         raise UsageError(f"got --out {wanted.out}, expected a name that ends in .onnx")
     if not wanted.out.parent.is_dir():
         raise UsageError(f"there is no folder {wanted.out.parent} to write to")
 
-    import numpy as np
-    import onnx  # noqa: F401  asked for before the model is loaded
+    # Asked for before the model is loaded.
+    import onnx  # noqa: F401
     import onnxruntime  # noqa: F401
     from PIL import Image
 
     import samjax
-    from samjax.export.decoder_files import export_decoder
 
     predictor = load_predictor(wanted.model, "float32")
     photo = Path(samjax.__file__).parent / "assets" / "coffee.jpg"
     with Image.open(photo) as image:
-        embedding = predictor.embed(np.asarray(image.convert("RGB")))
+        pixels = np.asarray(image.convert("RGB"))
+    embedding = predictor.embed(pixels)
+    features = np.asarray(embedding.features)
+    if isinstance(wanted, Decoder):
+        _export_decoder(wanted, predictor, features)
+    else:
+        resized = embedding.frame.resize_image(pixels)
+        _export_encoder(wanted, predictor, resized, features)
+
+
+def _export_decoder(
+    wanted: Decoder, predictor: "Predictor", features: np.ndarray
+) -> None:
+    from samjax.export.decoder_files import export_decoder
+
     done = export_decoder(
         predictor.model,
         predictor.params,
-        [np.asarray(embedding.features)],
+        [features],
         wanted.out,
         form=wanted.form,
         storage=wanted.storage,
         best_mask=wanted.best_mask,
         about={"model": wanted.model},
     )
-    for file in done.files:
-        print(f"{file}  {file.stat().st_size / 1e6:.1f} MB")
+    _say_files(done.files)
     found = done.agreement
     print(
         f"beside the model, {found.prompts} prompts on a photo: logits differ by"
         f" {found.logit_error:.1e} of their size, scores by {found.score_error:.1e},"
         f" masks have an IoU of {found.mask_iou:.4f} ({found.least_mask_iou:.4f} at least)"
     )
-    print(f"{done.report}  says the same")
+
+
+def _export_encoder(
+    wanted: Encoder, predictor: "Predictor", image: np.ndarray, features: np.ndarray
+) -> None:
+    from samjax.export.encoder_files import export_encoder
+
+    error = export_encoder(
+        predictor.model,
+        predictor.params,
+        image,
+        features,
+        wanted.out,
+        storage=wanted.storage,
+        about={"model": wanted.model},
+    )
+    _say_files([wanted.out])
+    print(
+        f"beside the model, on a photo: the embedding differs by {error:.1e} of its size"
+    )
+
+
+def _say_files(files: list[Path]) -> None:
+    for file in files:
+        print(f"{file}  {file.stat().st_size / 1e6:.1f} MB")

@@ -1,18 +1,16 @@
 """Writes a decoder's files, once it has been run and found to be the model."""
 
 import dataclasses
-import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
 from samjax.export.decoder_graphs import write_pair, write_single
-from samjax.export.onnx_graph import IR_VERSION, OPSET, Storage
+from samjax.export.files import NotTheModel, write_files
+from samjax.export.onnx_graph import Storage
 from samjax.export.shared_graph import read_decoder
 from samjax.export.verify import (
     Agreement,
@@ -22,7 +20,6 @@ from samjax.export.verify import (
     answers_of_model,
     draw_questions,
 )
-from samjax.files import replacing
 from samjax.models.sam import Sam
 
 Form = Literal["single", "pair"]
@@ -31,10 +28,6 @@ Form = Literal["single", "pair"]
 LARGEST_ERROR = 1e-4
 # Of weights that are stored smaller: the mean IoU of masks with those of float32.
 LEAST_IOU = {"float32": 0.999, "float16": 0.99, "int8": 0.9}
-
-
-class NotTheModel(ValueError):
-    """An exported graph does not answer as the model does; nothing was written."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,30 +88,19 @@ def export_decoder(
     contents = {part: graph.SerializeToString() for part, graph in graphs.items()}
     found = compare(contents, model, params, embeddings, best_mask=best_mask)
     check(found, storage)
-    report = {
-        **(about or {}),
-        "form": form,
-        "storage": storage,
-        "image_size": model.config.image_size,
-        "best_mask": best_mask,
-        "ir_version": IR_VERSION,
-        "opset": OPSET,
-        "files": {
-            names[part].name: {
-                "bytes": len(content),
-                "sha256": hashlib.sha256(content).hexdigest(),
-            }
-            for part, content in contents.items()
-        },
-        "agreement": dataclasses.asdict(found),
-        "versions": {name: version(name) for name in ("samjax", "onnx", "onnxruntime")},
-    }
-    for part, content in contents.items():
-        with replacing(names[part]) as hidden:
-            hidden.write_bytes(content)
     path = out.with_suffix(".json")
-    with replacing(path) as hidden:
-        hidden.write_text(json.dumps(report, indent=1) + "\n")
+    write_files(
+        {names[part]: content for part, content in contents.items()},
+        path,
+        {
+            **(about or {}),
+            "form": form,
+            "storage": storage,
+            "image_size": model.config.image_size,
+            "best_mask": best_mask,
+            "agreement": dataclasses.asdict(found),
+        },
+    )
     return Exported(files=list(names.values()), report=path, agreement=found)
 
 

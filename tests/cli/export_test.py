@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from samjax import cli
-from samjax.export import decoder_files
+from samjax.export import decoder_files, encoder_files
+from samjax.export.files import NotTheModel
 from samjax.export.verify import Agreement
 
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -50,6 +51,25 @@ def test_the_bundled_model_is_exported_with_what_was_found_of_it(tmp_path, capsy
     assert 0.99 < report["agreement"]["mask_iou"] <= 1
 
 
+@pytest.mark.slow
+def test_the_encoder_is_exported_and_embeds_as_the_model_does(
+    tmp_path, capsys, monkeypatch
+):
+    out = tmp_path / "encoder.onnx"
+    words = ["export", "encoder", "--storage", "float16", "--out", str(out)]
+    assert cli.main(words) == 0
+    assert "beside the model" in capsys.readouterr().out
+    report = json.loads((tmp_path / "encoder.json").read_text())
+    assert 0 < report["embedding_error"] < 0.1
+    assert inputs_of(out) == {"image": ["height", "width", 3]}
+
+    before = out.read_bytes()
+    monkeypatch.setitem(encoder_files.LARGEST_ERROR, "float16", 1e-6)
+    assert cli.main(words) == 1
+    assert "nothing was written" in capsys.readouterr().err
+    assert out.read_bytes() == before
+
+
 def agreement(**changes):
     right = {
         "prompts": 1,
@@ -73,14 +93,14 @@ def agreement(**changes):
 )
 def test_a_graph_that_is_not_the_model_is_not_written(found, storage):
     decoder_files.check(agreement(), storage)
-    with pytest.raises(decoder_files.NotTheModel, match="nothing was written"):
+    with pytest.raises(NotTheModel, match="nothing was written"):
         decoder_files.check(found, storage)
 
 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["decoders"], "expected decoder"),
+        (["decoders"], "decoders"),
         (["decoder", "--out", "decoder.pt"], "ends in .onnx"),
         (["decoder", "--out", "nowhere/decoder.onnx"], "no folder nowhere"),
         (["decoder", "--form", "triple"], "form"),

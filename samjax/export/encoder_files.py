@@ -1,0 +1,77 @@
+"""Writes an image encoder's file, once it has been run and found to be the model."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from samjax.export.encoder_graph import write_encoder
+from samjax.export.files import NotTheModel, write_files
+from samjax.export.onnx_graph import Storage
+from samjax.models.sam import Sam
+
+# Of the embedding, over the root of its mean square, by how weights are stored.
+LARGEST_ERROR = {"float32": 1e-4, "float16": 0.1, "int8": 1.0}
+
+
+def export_encoder(
+    model: Sam,
+    params: Any,
+    image: UInt8[np.ndarray, "h w 3"],
+    embedding: Float[np.ndarray, "gh gw c"],
+    out: Path,
+    *,
+    storage: Storage = "float32",
+    about: dict[str, Any] | None = None,
+) -> float:
+    """Writes the image encoder as ONNX.
+
+    Args:
+        model: The model.
+        params: Its parameters.
+        image: A photo, its longer side of the model's input size.
+        embedding: What the model makes of it, with which the graph is compared.
+        out: The file.
+        storage: How weights are stored. What is computed is float32.
+        about: What else the report is to say, such as the model's name.
+
+    Returns:
+        The largest difference of the embedding, over the root of its mean square.
+
+    Raises:
+        NotTheModel: The graph does not embed the photo as the model does.
+    """
+    content = write_encoder(model, params, storage).SerializeToString()
+    error = difference(content, image, embedding)
+    # Not a number is no agreement either.
+    if not error <= LARGEST_ERROR[storage]:
+        raise NotTheModel(
+            f"the graph's embedding differs from the model's by {error:.2g} of its"
+            f" size, expected at most {LARGEST_ERROR[storage]:g}: nothing was written"
+        )
+    write_files(
+        {out: content},
+        out.with_suffix(".json"),
+        {
+            **(about or {}),
+            "storage": storage,
+            "image_size": model.config.image_size,
+            "embedding_error": error,
+        },
+    )
+    return error
+
+
+def difference(
+    content: bytes,
+    image: UInt8[np.ndarray, "h w 3"],
+    embedding: Float[np.ndarray, "gh gw c"],
+) -> float:
+    """Runs a graph in onnxruntime, and says how far its embedding is from another."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(content)
+    found: Any = session.run(None, {"image": image.astype(np.float32)})[0]
+    wanted = embedding.transpose(2, 0, 1)[None]
+    return float(np.max(np.abs(found - wanted)) / np.sqrt(np.mean(np.square(wanted))))

@@ -1,0 +1,108 @@
+"""The exported image encoder, in onnxruntime, beside the model."""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from samjax.export import encoder_graph
+from samjax.export.encoder_graph import write_encoder
+from samjax.geometry.frame import normalize
+from samjax.models import Sam, SamConfig
+from samjax.training.step import init_params
+
+onnxruntime = pytest.importorskip("onnxruntime")
+
+# A grid of 8: windows of 3 are padded, those of 4 are not.
+CONFIG = SamConfig(
+    image_size=64,
+    patch_size=8,
+    embed_dim=24,
+    depth=3,
+    num_heads=2,
+    global_attention_blocks=(1,),
+    window_size=3,
+    prompt_embed_dim=16,
+    decoder_num_heads=2,
+    decoder_mlp_dim=16,
+)
+
+
+@functools.cache
+def random_params(model):
+    """Parameters of which none is zero, as none is after training."""
+    fresh = init_params(jax.random.key(0), model)
+    leaves, tree = jax.tree.flatten(fresh)
+    keys = jax.random.split(jax.random.key(1), len(leaves))
+    return jax.tree.unflatten(
+        tree,
+        [
+            leaf + 0.2 * jax.random.normal(key, leaf.shape)
+            for leaf, key in zip(leaves, keys, strict=True)
+        ],
+    )
+
+
+def embed(graph, image):
+    session = onnxruntime.InferenceSession(graph.SerializeToString())
+    (found,) = session.run(["image_embeddings"], {"image": image.astype(np.float32)})
+    return found
+
+
+def expected(model, params, image):
+    height, width, _ = image.shape
+    side = model.config.image_size
+    padded = np.zeros((1, side, side, 3), np.uint8)
+    padded[0, :height, :width] = image
+    pixels = normalize(padded, np.array([[height, width]]))
+    variables = {"params": params}
+    # One operation after the other: compiling would take longer.
+    found = model.apply(variables, pixels, method="encode_image")
+    return np.asarray(jnp.moveaxis(found, -1, 1))
+
+
+@pytest.mark.parametrize("window", [3, 4])
+@pytest.mark.parametrize("largest", [2**22, 2**9])
+def test_an_image_is_embedded_as_by_the_model(monkeypatch, window, largest):
+    # Few logits at a time: the queries of the global block go in eight blocks.
+    monkeypatch.setattr(encoder_graph, "_LARGEST_LOGITS", largest)
+    model = Sam(dataclasses.replace(CONFIG, window_size=window))
+    params = random_params(model)
+    graph = write_encoder(model, params)
+    matmuls = sum(node.op_type == "MatMul" for node in graph.graph.node)
+    assert (matmuls > 40) == (largest == 2**9)
+    for size in ((64, 64), (40, 64), (64, 21)):
+        image = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
+        wanted = expected(model, params, image)
+        error = np.abs(embed(graph, image) - wanted).max()
+        assert error < 2e-5 * np.sqrt(np.mean(np.square(wanted)))
+
+
+def test_padding_is_zero_after_normalization_and_not_black():
+    model = Sam(CONFIG)
+    params = random_params(model)
+    graph = write_encoder(model, params)
+    image = np.random.default_rng(0).integers(0, 256, (40, 64, 3), np.uint8)
+    black = np.zeros((64, 64, 3), np.uint8)
+    black[:40] = image
+    difference = np.abs(embed(graph, image) - embed(graph, black)).max()
+    assert difference > 1e-2
+
+
+@pytest.mark.parametrize("storage", ["float16", "int8"])
+def test_weights_may_be_stored_smaller(storage):
+    model = Sam(dataclasses.replace(CONFIG, embed_dim=64))
+    params = random_params(model)
+    small, whole = (
+        len(write_encoder(model, params, kind).SerializeToString())
+        for kind in (storage, "float32")
+    )
+    assert small < 0.75 * whole
+    image = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    wanted = expected(model, params, image)
+    found = embed(write_encoder(model, params, storage), image)
+    error = np.abs(found - wanted).max() / np.sqrt(np.mean(np.square(wanted)))
+    assert 1e-6 < error < {"float16": 0.05, "int8": 1.0}[storage]
