@@ -70,14 +70,13 @@ def run(arguments: list[str]) -> None:
     # Asked for before the model is loaded.
     import onnx  # noqa: F401
     import onnxruntime  # noqa: F401
-    from PIL import Image
 
     import samjax
+    from samjax.inference.images import read_image
 
     predictor = load_predictor(wanted.model, "float32")
     photo = Path(samjax.__file__).parent / "assets" / "coffee.jpg"
-    with Image.open(photo) as image:
-        pixels = np.asarray(image.convert("RGB"))
+    pixels = read_image(photo)
     embedding = predictor.embed(pixels)
     features = np.asarray(embedding.features)
     if isinstance(wanted, Decoder):

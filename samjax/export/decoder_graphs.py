@@ -45,15 +45,11 @@ def write_pair(decoder: Decoder, storage: Storage = "float32") -> Pair:
         given.append(prompt.input(name, shape))
     theirs = jax.tree.unflatten(jax.tree.structure(shared), given)
     masks, scores = PromptWriter(prompt, decoder, theirs).write(*_points(prompt))
-    (height, width), number = (
-        decoder.grid,
-        decoder.model.config.num_multimask_outputs + 1,
-    )
-    prompt.output(masks, "low_res_masks", (1, number, 4 * height, 4 * width))
-    prompt.output(scores, "iou_predictions", (1, number))
+    prompt.output(masks, "low_res_masks", _low_res(decoder, decoder.masks))
+    prompt.output(scores, "iou_predictions", (1, decoder.masks))
     return Pair(
-        prepare.model("What all prompts of an image share.", {}),
-        prompt.model("The masks of a prompt.", {}),
+        prepare.model("What all prompts of an image share."),
+        prompt.model("The masks of a prompt."),
     )
 
 
@@ -79,16 +75,15 @@ def write_single(
     original = graph.input("orig_im_size", (2,))
     shared = write_shared(graph, decoder, image)
     masks, scores = PromptWriter(graph, decoder, shared).write(coords, labels)
-    number = decoder.model.config.num_multimask_outputs + 1
+    number = decoder.masks
     if best_mask:
         number = 1
         masks, scores = write_best(graph, decoder, masks, scores, labels)
     full = write_full_size(graph, decoder, masks, original, number)
     graph.output(full, "masks", (1, number, "height", "width"))
     graph.output(scores, "iou_predictions", (1, number))
-    height, width = decoder.grid
-    graph.output(masks, "low_res_masks", (1, number, 4 * height, 4 * width))
-    return graph.model("The masks of a prompt.", {})
+    graph.output(masks, "low_res_masks", _low_res(decoder, number))
+    return graph.model("The masks of a prompt.")
 
 
 def _image(graph: Graph, decoder: Decoder) -> str:
@@ -97,7 +92,7 @@ def _image(graph: Graph, decoder: Decoder) -> str:
         graph,
         decoder,
         graph.input("image_embeddings", (1, channels, height, width)),
-        graph.input("mask_input", (1, 1, 4 * height, 4 * width)),
+        graph.input("mask_input", _low_res(decoder, 1)),
         graph.input("has_mask_input", (1,)),
     )
 
@@ -105,6 +100,11 @@ def _image(graph: Graph, decoder: Decoder) -> str:
 def _points(graph: Graph) -> tuple[str, str]:
     coords = graph.input("point_coords", (1, "points", 2))
     return coords, graph.input("point_labels", (1, "points"))
+
+
+def _low_res(decoder: Decoder, number: int) -> tuple[int, int, int, int]:
+    height, width = decoder.grid
+    return 1, number, 4 * height, 4 * width
 
 
 def _named(

@@ -11,7 +11,6 @@ import jax
 import numpy as np
 
 from samjax.export.onnx_graph import Graph, Storage
-from samjax.export.shared_graph import normalize
 from samjax.geometry.frame import PIXEL_MEAN, PIXEL_STD
 from samjax.models.layers import ENCODER_EPSILON
 from samjax.models.sam import Sam
@@ -33,7 +32,7 @@ def write_encoder(model: Sam, params: Any, storage: Storage = "float32") -> Any:
         storage: How weights are stored.
     """
     writer = EncoderWriter(Graph("encoder", storage), model, params)
-    return writer.write().model("The embedding of an image.", {})
+    return writer.write().model("The embedding of an image.")
 
 
 class EncoderWriter:
@@ -59,18 +58,16 @@ class EncoderWriter:
         channels = self.config.prompt_embed_dim
         kernel = self.params["neck_0"]["kernel"].reshape(-1, channels)
         features = graph.matmul(tokens, graph.weight("neck_0/kernel", kernel))
-        features = self._norm(features, self.params["neck_1"])
+        features = graph.layer_norm(features, self.params["neck_1"], ENCODER_EPSILON)
         features = graph.transpose(features, 1, 0)
         features = graph.reshape(features, 1, channels, side, side)
         kernel = self.params["neck_2"]["kernel"].transpose(3, 2, 0, 1)
         features = graph.op(
             "Conv", features, graph.weight("neck_2/kernel", kernel), pads=[1, 1, 1, 1]
         )
-        scale, bias = (
-            graph.constant(self.params["neck_3"][name].reshape(1, -1, 1, 1))
-            for name in ("scale", "bias")
+        features = graph.normalize_channels(
+            features, self.params["neck_3"], 4, ENCODER_EPSILON
         )
-        features = normalize(graph, features, scale, bias, 1, ENCODER_EPSILON)
         graph.output(features, "image_embeddings", (1, channels, side, side))
         return graph
 
@@ -100,7 +97,7 @@ class EncoderWriter:
     def _block(self, tokens: str, index: int) -> str:
         graph, name = self.graph, f"blocks_{index}"
         params = self.params[name]
-        found = self._norm(tokens, params["norm1"])
+        found = graph.layer_norm(tokens, params["norm1"], ENCODER_EPSILON)
         if index in self.config.global_attention_blocks:
             found = graph.reshape(found, 1, self.side**2, -1)
             found = self._attention(found, name, self.side)
@@ -110,24 +107,24 @@ class EncoderWriter:
             found = self._attention(found, name, self.config.window_size)
             found = self._from_windows(found)
         tokens = graph.add(tokens, found)
-        found = self._norm(tokens, params["norm2"])
+        found = graph.layer_norm(tokens, params["norm2"], ENCODER_EPSILON)
         mlp = params["mlp"]
-        found = graph.op("Gelu", self._dense(found, f"{name}/mlp/lin1", mlp["lin1"]))
-        return graph.add(tokens, self._dense(found, f"{name}/mlp/lin2", mlp["lin2"]))
+        found = graph.op("Gelu", graph.dense(f"{name}/mlp/lin1", found, mlp["lin1"]))
+        return graph.add(tokens, graph.dense(f"{name}/mlp/lin2", found, mlp["lin2"]))
 
     def _attention(self, tokens: str, name: str, side: int) -> str:
         """Attention over grids of `side` x `side` tokens, "b t c"."""
         graph, heads = self.graph, self.config.num_heads
         params, channels = self.params[name]["attn"], self.config.embed_dim
         width = channels // heads
-        qkv = self._dense(tokens, f"{name}/attn/qkv", params["qkv"])
+        qkv = graph.dense(f"{name}/attn/qkv", tokens, params["qkv"])
         qkv = graph.reshape(qkv, 0, side * side, 3, heads, width)
         qkv = graph.transpose(qkv, 2, 0, 3, 1, 4)
         query, key, value = (
             graph.reshape(part, -1, side * side, width)
             for part in graph.ops("Split", qkv, results=3, axis=0, num_outputs=3)
         )
-        rows, columns = self._relative_terms(query, f"{name}/attn", side, width)
+        rows, columns = self._relative_terms(query, name, side, width)
         query = graph.multiply(query, graph.constant(width**-0.5))
         key = graph.transpose(key, 0, 2, 1)
         attended = []
@@ -148,7 +145,7 @@ class EncoderWriter:
         found = graph.reshape(
             graph.transpose(found, 0, 2, 1, 3), -1, side * side, channels
         )
-        return self._dense(found, f"{name}/attn/proj", params["proj"])
+        return graph.dense(f"{name}/attn/proj", found, params["proj"])
 
     def _attend(
         self, query: str, key: str, value: str, rows: str, columns: str, side: int
@@ -173,12 +170,11 @@ class EncoderWriter:
         graph = self.graph
         place = np.arange(side)
         distances = graph.constant(place[:, None] - place[None] + side - 1, np.int64)
-        params = self.params
-        for part in name.split("/"):
-            params = params[part]
 
         def relative(table: str) -> str:
-            stored = graph.weight(f"{name}/{table}", params[table])
+            stored = graph.weight(
+                f"{name}/attn/{table}", self.params[name]["attn"][table]
+            )
             found = graph.op("Gather", stored, distances, axis=0)
             return graph.transpose(found, 0, 2, 1)
 
@@ -224,17 +220,3 @@ class EncoderWriter:
                 "Slice", grid, graph.integers(0, 0), ends, graph.integers(0, 1)
             )
         return graph.reshape(grid, self.side**2, channels)
-
-    def _dense(self, value: str, name: str, params: Any) -> str:
-        graph = self.graph
-        kernel = graph.weight(f"{name}/kernel", params["kernel"])
-        return graph.add(graph.matmul(value, kernel), graph.constant(params["bias"]))
-
-    def _norm(self, value: str, params: Any) -> str:
-        return self.graph.op(
-            "LayerNormalization",
-            value,
-            self.graph.constant(params["scale"]),
-            self.graph.constant(params["bias"]),
-            epsilon=ENCODER_EPSILON,
-        )

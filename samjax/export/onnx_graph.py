@@ -141,7 +141,47 @@ class Graph:
         sums = self.total("ReduceSum", powers, axis)
         return self.op("Mul", powers, self.op("Reciprocal", sums))
 
-    def model(self, description: str, metadata: Mapping[str, str]) -> Any:
+    def dense(self, name: str, value: str, params: Mapping[str, np.ndarray]) -> str:
+        """A dense layer, of parameters `kernel` and `bias`."""
+        kernel = self.weight(f"{name}/kernel", params["kernel"])
+        return self.add(self.matmul(value, kernel), self.constant(params["bias"]))
+
+    def layer_norm(
+        self, value: str, params: Mapping[str, np.ndarray], epsilon: float
+    ) -> str:
+        """A normalization along the last axis, by the runtime's own kernel."""
+        return self.op(
+            "LayerNormalization",
+            value,
+            self.constant(params["scale"]),
+            self.constant(params["bias"]),
+            epsilon=epsilon,
+        )
+
+    def normalize_channels(
+        self, value: str, params: Mapping[str, np.ndarray], axes: int, epsilon: float
+    ) -> str:
+        """A normalization along the second of some axes, written out.
+
+        onnxruntime's own kernel for it is slower in a browser than its parts, and it
+        would make that kernel of the parts if they ended in a division by a root.
+        """
+        shape = (-1, *(1,) * (axes - 2))
+        scale, bias = (
+            self.constant(params[name].reshape(shape)) for name in ("scale", "bias")
+        )
+        centred = self.op("Sub", value, self.total("ReduceMean", value, 1))
+        squares = self.total("ReduceMean", self.multiply(centred, centred), 1)
+        return self.add(
+            self.multiply(centred, self.reciprocal_root(squares, epsilon), scale), bias
+        )
+
+    def reciprocal_root(self, value: str, epsilon: float) -> str:
+        """One over the root of a value and an epsilon."""
+        root = self.op("Sqrt", self.add(value, self.constant(epsilon)))
+        return self.op("Reciprocal", root)
+
+    def model(self, description: str) -> Any:
         """Returns the finished `onnx.ModelProto`, checked."""
         import onnx
 
@@ -159,7 +199,6 @@ class Graph:
             producer_name="samjax",
             doc_string=description,
         )
-        onnx.helper.set_model_props(model, dict(metadata))
         onnx.checker.check_model(model, full_check=True)
         return model
 

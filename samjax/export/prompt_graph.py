@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from samjax.export.onnx_graph import Graph
-from samjax.export.shared_graph import Decoder, SharedValues, normalize
+from samjax.export.shared_graph import Decoder, SharedValues
 from samjax.export.token_graph import TokenWriter
 from samjax.models.layers import DECODER_EPSILON, ENCODER_EPSILON
 from samjax.models.shared_image import Reading
@@ -28,13 +28,6 @@ class Sides(NamedTuple):
     scale: str
     weights: tuple[str, ...]
     values: tuple[str, ...]
-
-
-class Asked(NamedTuple):
-    """What a prompt asks of the image, before the masks are drawn."""
-
-    tokens: str
-    sides: Sides
 
 
 class PromptWriter(TokenWriter):
@@ -62,23 +55,16 @@ class PromptWriter(TokenWriter):
         Returns:
             Low-res logits "1 m h w" and predicted IoUs "1 m" of all masks.
         """
-        tokens = self._tokens(points, labels)
-        asked = self._attend(tokens)
-        token = self.row(asked.tokens, 0, 1)
-        scores = self.head_mlp("iou_prediction_head", token)
+        tokens, sides = self._attend(self._tokens(points, labels))
+        scores = self.head_mlp("iou_prediction_head", self.row(tokens, 0, 1))
         of_masks = [
             self.head_mlp(
-                f"output_hypernetworks_mlps_{i}", self.row(asked.tokens, 1 + i, 2 + i)
+                f"output_hypernetworks_mlps_{i}", self.row(tokens, 1 + i, 2 + i)
             )
-            for i in range(self._masks)
+            for i in range(self.decoder.masks)
         ]
         classifiers = self.graph.concatenate(*of_masks, axis=0)
-        return self._draw(asked.sides, classifiers), scores
-
-    @property
-    def _masks(self) -> int:
-        """Masks of a prompt."""
-        return self.decoder.model.config.num_multimask_outputs + 1
+        return self._draw(sides, classifiers), scores
 
     def _tokens(self, points: str, labels: str) -> str:
         graph, encoder = self.graph, self.decoder.params["prompt_encoder"]
@@ -113,7 +99,7 @@ class PromptWriter(TokenWriter):
             graph.constant(np.concatenate(outputs)), sparse, axis=0
         )
 
-    def _attend(self, original: str) -> Asked:
+    def _attend(self, original: str) -> tuple[str, Sides]:
         graph, transformer = self.graph, self.params["transformer"]
         tokens, sides = original, None
         for i, layer in enumerate(self.linear.transformer.layers):
@@ -144,7 +130,7 @@ class PromptWriter(TokenWriter):
             (*self.shared.readings[-2:], self.shared.places[-1]),
         )
         tokens = self.norm(graph.add(tokens, found), transformer["norm_final_attn"])
-        return Asked(tokens, sides)
+        return tokens, sides
 
     def _of_layer(self, index: int) -> tuple[str, ...]:
         """Keys, values and the places' keys of a layer; of the first they are one."""
@@ -262,8 +248,7 @@ class PromptWriter(TokenWriter):
             of_own = graph.multiply(own, products)
             squares = graph.add(squares, graph.total("ReduceSum", of_own, 0))
         squares = graph.op("Max", squares, graph.constant(0.0))
-        root = graph.op("Sqrt", graph.add(squares, graph.constant(DECODER_EPSILON)))
-        rescale = graph.op("Reciprocal", root)
+        rescale = graph.reciprocal_root(squares, DECODER_EPSILON)
         return Sides(
             scale=rescale if scale is None else graph.multiply(scale, rescale),
             weights=tuple(graph.multiply(each, rescale) for each in all_weights),
@@ -330,14 +315,8 @@ class PromptWriter(TokenWriter):
         features = graph.add(graph.multiply(self.shared.rows, scale), added)
         norm = self.params["output_upscaling_1"]
         channels = norm["scale"].shape[0]
-        features = normalize(
-            graph,
-            graph.reshape(features, -1, channels),
-            graph.constant(norm["scale"]),
-            graph.constant(norm["bias"]),
-            1,
-            ENCODER_EPSILON,
-        )
+        features = graph.reshape(features, -1, channels)
+        features = graph.normalize_channels(features, norm, 2, ENCODER_EPSILON)
         features = graph.op("Gelu", features)
         upscale = self.params["output_upscaling_3"]
         kernel = upscale["kernel"].reshape(channels, -1)
@@ -348,7 +327,7 @@ class PromptWriter(TokenWriter):
         features = graph.reshape(features, -1, upscale["bias"].shape[0])
         features = graph.op("Gelu", features)
         logits = graph.op("Gemm", classifiers, features, transB=1)
-        masks = self._masks
+        masks = self.decoder.masks
         logits = graph.reshape(logits, masks * height, width, 2, 2, 2, 2)
         # Rows of a position's pixels beside its row, columns beside its column.
         logits = graph.transpose(logits, 0, 2, 4, 1, 3, 5)

@@ -42,6 +42,11 @@ class Decoder(NamedTuple):
         """Positions of the image embedding."""
         return self.grid[0] * self.grid[1]
 
+    @property
+    def masks(self) -> int:
+        """Masks of a prompt."""
+        return self.model.config.num_multimask_outputs + 1
+
     def layer(self, index: int) -> Params:
         """Parameters of a layer of the transformer."""
         return self.params["mask_decoder"]["transformer"][f"layers_{index}"]
@@ -186,32 +191,13 @@ def write_dense(
         )
         if norm is not None:
             of_norm = params[f"mask_downscaling_{norm}"]
-            scale, bias = (
-                graph.constant(of_norm[name].reshape(1, -1, 1, 1))
-                for name in ("scale", "bias")
-            )
-            found = normalize(graph, found, scale, bias, 1, ENCODER_EPSILON)
+            found = graph.normalize_channels(found, of_norm, 4, ENCODER_EPSILON)
             found = graph.op("Gelu", found)
     no_mask = params["no_mask_embed"]["embedding"].reshape(1, -1, 1, 1)
     no_mask = graph.constant(no_mask)
     change = graph.op("Sub", found, no_mask)
     dense = graph.add(graph.multiply(change, has_mask), no_mask)
     return graph.reshape(graph.add(embedding, dense), channels, decoder.positions)
-
-
-def normalize(
-    graph: Graph, value: str, scale: str, bias: str, axis: int, epsilon: float
-) -> str:
-    """Writes a normalization along an axis.
-
-    onnxruntime's own kernel for it is slower in a browser than its parts, and it would
-    make that kernel of the parts if they ended in a division by a root.
-    """
-    centred = graph.op("Sub", value, graph.total("ReduceMean", value, axis))
-    squares = graph.total("ReduceMean", graph.multiply(centred, centred), axis)
-    root = graph.op("Sqrt", graph.add(squares, graph.constant(epsilon)))
-    rescale = graph.op("Reciprocal", root)
-    return graph.add(graph.multiply(centred, rescale, scale), bias)
 
 
 def _kernel(projection: Params, heads: int) -> np.ndarray:

@@ -43,22 +43,11 @@ class TokenWriter:
 
     def dense(self, name: str, value: str) -> str:
         """A dense layer."""
-        params = self.params
-        for part in name.split("/"):
-            params = params[part]
-        kernel = self.graph.weight(f"{name}/kernel", params["kernel"])
-        bias = self.graph.weight(f"{name}/bias", params["bias"])
-        return self.graph.add(self.graph.matmul(value, kernel), bias)
+        return self.graph.dense(name, value, self._params_of(name))
 
     def norm(self, value: str, params: dict[str, np.ndarray]) -> str:
         """A normalization over channels."""
-        return self.graph.op(
-            "LayerNormalization",
-            value,
-            self.graph.constant(params["scale"]),
-            self.graph.constant(params["bias"]),
-            epsilon=DECODER_EPSILON,
-        )
+        return self.graph.layer_norm(value, params, DECODER_EPSILON)
 
     def by_head(self, value: str) -> str:
         """ "t c" to "n t d"."""
@@ -67,10 +56,7 @@ class TokenWriter:
 
     def scaled(self, name: str, value: str) -> str:
         """Queries, or keys, by head, divided by the root of their width."""
-        params = self.params
-        for part in name.split("/"):
-            params = params[part]
-        width = params["bias"].shape[0] // self.heads
+        width = self._params_of(name)["bias"].shape[0] // self.heads
         value = self.by_head(self.dense(name, value))
         return self.graph.multiply(value, self.graph.constant(width**-0.5))
 
@@ -84,3 +70,9 @@ class TokenWriter:
         return self.graph.op(
             "Slice", value, integers(first), integers(end), integers(0)
         )
+
+    def _params_of(self, name: str) -> Any:
+        params = self.params
+        for part in name.split("/"):
+            params = params[part]
+        return params

@@ -4,14 +4,16 @@ Prompts are drawn over real image embeddings: what storing weights smaller does 
 shows where masks are, not in noise.
 """
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from samjax.models.mask_decoder import MaskPrediction
 from samjax.models.prompt_encoder import ABSENT, NOT_A_POINT, PromptInputs
 from samjax.models.sam import Sam
 
@@ -89,14 +91,9 @@ def answers_of_model(
 ) -> list[Answer]:
     """The model's answers to every prompt, in float32."""
     model = model.clone(dtype=jnp.float32)
-
-    # Empty slots change nothing, so that one program answers all of them.
-    @jax.jit
-    def decode(params: Any, embeddings: Any, prompts: PromptInputs) -> Any:
-        return model.apply({"params": params}, embeddings, prompts, method="decode")
-
     found = []
     for feeds in questions:
+        # Empty slots change nothing, so that one program answers all of them.
         free = ((0, 0), (0, _SLOTS - feeds["point_labels"].shape[1]))
         labels = np.pad(feeds["point_labels"], free, constant_values=ABSENT)
         prompts = PromptInputs(
@@ -106,7 +103,7 @@ def answers_of_model(
             jnp.asarray(feeds["has_mask_input"] > 0)[None],
         )
         embeddings = jnp.asarray(feeds["image_embeddings"].transpose(0, 2, 3, 1))
-        prediction = decode(params, embeddings, prompts)
+        prediction = _decode(params, embeddings, prompts, model=model)
         found.append(
             (
                 np.asarray(prediction.low_res_logits[0]),
@@ -136,4 +133,14 @@ def agreement(
         score_error=float(max(score_errors)),
         mask_iou=float(np.mean(ious)),
         least_mask_iou=float(np.min(ious)),
+    )
+
+
+@functools.partial(jax.jit, static_argnames="model")
+def _decode(
+    params: Any, embeddings: Any, prompts: PromptInputs, *, model: Sam
+) -> MaskPrediction:
+    variables = {"params": params}
+    return cast(
+        MaskPrediction, model.apply(variables, embeddings, prompts, method="decode")
     )

@@ -6,12 +6,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from conftest import random_params
 
 from samjax.export.decoder_graphs import write_pair, write_single
 from samjax.export.onnx_graph import IR_VERSION, OPSET
 from samjax.export.shared_graph import read_decoder
-from samjax.models import ABSENT, PromptInputs, Sam, SamConfig
-from samjax.training.step import init_params
+from samjax.export.verify import answers_of_model
+from samjax.models import Sam, SamConfig
 
 onnxruntime = pytest.importorskip("onnxruntime")
 
@@ -24,17 +25,7 @@ MODEL = Sam(CONFIG)
 
 @pytest.fixture(scope="module")
 def params():
-    """Parameters of which none is zero, as none is after training."""
-    fresh = init_params(jax.random.key(0), MODEL)
-    leaves, tree = jax.tree.flatten(fresh)
-    keys = jax.random.split(jax.random.key(1), len(leaves))
-    return jax.tree.unflatten(
-        tree,
-        [
-            leaf + 0.1 * jax.random.normal(key, leaf.shape)
-            for leaf, key in zip(leaves, keys, strict=True)
-        ],
-    )
+    return jax.tree.map(jnp.float32, random_params(MODEL, seed=0))
 
 
 @pytest.fixture(scope="module")
@@ -78,27 +69,9 @@ def image_of(seed=0, has_mask=False):
     }
 
 
-@jax.jit
-def decode(params, embeddings, prompts):
-    return MODEL.apply({"params": params}, embeddings, prompts, method="decode")
-
-
 def expected(params, image, points, labels):
-    # The model's own padding, so that it is compiled once.
-    free = 40 - labels.shape[1]
-    prompts = PromptInputs(
-        jnp.pad(jnp.asarray(points)[None], ((0, 0), (0, 0), (0, free), (0, 0))),
-        jnp.pad(
-            jnp.asarray(labels, jnp.int32)[None],
-            ((0, 0), (0, 0), (0, free)),
-            constant_values=ABSENT,
-        ),
-        jnp.asarray(image["mask_input"]),
-        jnp.asarray(image["has_mask_input"] > 0)[None],
-    )
-    embeddings = jnp.asarray(image["image_embeddings"].transpose(0, 2, 3, 1))
-    found = decode(params, embeddings, prompts)
-    return np.asarray(found.low_res_logits[0]), np.asarray(found.iou_predictions[0])
+    feeds = {**image, "point_coords": points, "point_labels": labels}
+    return answers_of_model(MODEL, params, [feeds])[0]
 
 
 def answer(pair, image, points, labels):

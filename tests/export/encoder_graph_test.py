@@ -1,18 +1,17 @@
 """The exported image encoder, in onnxruntime, beside the model."""
 
 import dataclasses
-import functools
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from conftest import random_params
 
 from samjax.export import encoder_graph
 from samjax.export.encoder_graph import write_encoder
 from samjax.geometry.frame import normalize
 from samjax.models import Sam, SamConfig
-from samjax.training.step import init_params
 
 onnxruntime = pytest.importorskip("onnxruntime")
 
@@ -31,19 +30,8 @@ CONFIG = SamConfig(
 )
 
 
-@functools.cache
-def random_params(model):
-    """Parameters of which none is zero, as none is after training."""
-    fresh = init_params(jax.random.key(0), model)
-    leaves, tree = jax.tree.flatten(fresh)
-    keys = jax.random.split(jax.random.key(1), len(leaves))
-    return jax.tree.unflatten(
-        tree,
-        [
-            leaf + 0.2 * jax.random.normal(key, leaf.shape)
-            for leaf, key in zip(leaves, keys, strict=True)
-        ],
-    )
+def params_of(model):
+    return jax.tree.map(jnp.float32, random_params(model, seed=0))
 
 
 def embed(graph, image):
@@ -70,7 +58,7 @@ def test_an_image_is_embedded_as_by_the_model(monkeypatch, window, largest):
     # Few logits at a time: the queries of the global block go in eight blocks.
     monkeypatch.setattr(encoder_graph, "_LARGEST_LOGITS", largest)
     model = Sam(dataclasses.replace(CONFIG, window_size=window))
-    params = random_params(model)
+    params = params_of(model)
     graph = write_encoder(model, params)
     matmuls = sum(node.op_type == "MatMul" for node in graph.graph.node)
     assert (matmuls > 40) == (largest == 2**9)
@@ -83,7 +71,7 @@ def test_an_image_is_embedded_as_by_the_model(monkeypatch, window, largest):
 
 def test_padding_is_zero_after_normalization_and_not_black():
     model = Sam(CONFIG)
-    params = random_params(model)
+    params = params_of(model)
     graph = write_encoder(model, params)
     image = np.random.default_rng(0).integers(0, 256, (40, 64, 3), np.uint8)
     black = np.zeros((64, 64, 3), np.uint8)
@@ -95,7 +83,7 @@ def test_padding_is_zero_after_normalization_and_not_black():
 @pytest.mark.parametrize("storage", ["float16", "int8"])
 def test_weights_may_be_stored_smaller(storage):
     model = Sam(dataclasses.replace(CONFIG, embed_dim=64))
-    params = random_params(model)
+    params = params_of(model)
     small, whole = (
         len(write_encoder(model, params, kind).SerializeToString())
         for kind in (storage, "float32")
