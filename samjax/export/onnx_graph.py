@@ -166,11 +166,17 @@ class Graph:
         onnxruntime's own kernel for it is slower in a browser than its parts, and it
         would make that kernel of the parts if they ended in a division by a root.
         """
+        centred = self.op("Sub", value, self.total("ReduceMean", value, 1))
+        return self.rescale_channels(centred, params, axes, epsilon)
+
+    def rescale_channels(
+        self, centred: str, params: Mapping[str, np.ndarray], axes: int, epsilon: float
+    ) -> str:
+        """The same of what has a mean of zero along that axis."""
         shape = (-1, *(1,) * (axes - 2))
         scale, bias = (
             self.constant(params[name].reshape(shape)) for name in ("scale", "bias")
         )
-        centred = self.op("Sub", value, self.total("ReduceMean", value, 1))
         squares = self.total("ReduceMean", self.multiply(centred, centred), 1)
         return self.add(
             self.multiply(centred, self.reciprocal_root(squares, epsilon), scale), bias

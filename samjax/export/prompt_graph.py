@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from samjax.export.onnx_graph import Graph
-from samjax.export.shared_graph import Decoder, SharedValues
+from samjax.export.shared_graph import Decoder, SharedValues, write_places
 from samjax.export.token_graph import TokenWriter
 from samjax.models.layers import DECODER_EPSILON, ENCODER_EPSILON
 from samjax.models.shared_image import Reading
@@ -43,6 +43,7 @@ class PromptWriter(TokenWriter):
         heads = decoder.model.config.decoder_num_heads
         super().__init__(graph, decoder.params["mask_decoder"], heads)
         self.decoder, self.shared = decoder, shared
+        self.places = write_places(graph, decoder)
         self.linear = decoder.linear
 
     def write(self, points: str, labels: str) -> tuple[str, str]:
@@ -127,7 +128,7 @@ class PromptWriter(TokenWriter):
             graph.add(tokens, original),
             sides,
             self.linear.transformer.final,
-            (*self.shared.readings[-2:], self.shared.places[-1]),
+            (*self.shared.readings[-2:], self.places[-1]),
         )
         tokens = self.norm(graph.add(tokens, found), transformer["norm_final_attn"])
         return tokens, sides
@@ -137,7 +138,7 @@ class PromptWriter(TokenWriter):
         if index == 0:
             return self.shared.first[:2]
         keys, values, _ = self.shared.readings[3 * index - 3 : 3 * index]
-        return keys, values, self.shared.places[2 * index - 2]
+        return keys, values, self.places[2 * index - 2]
 
     def _gather_from_image(
         self,
@@ -206,7 +207,7 @@ class PromptWriter(TokenWriter):
             queries, places = self.shared.first[2], ()
         else:
             queries = self.shared.readings[3 * index - 1]
-            places = self.shared.places[2 * index - 1 : 2 * index]
+            places = self.places[2 * index - 1 : 2 * index]
         logits = self._scores(
             f"{name}/queries", sides, layer.queries, keys, queries, places
         )
@@ -304,19 +305,19 @@ class PromptWriter(TokenWriter):
                 zip(sides.values, rows.vectors, strict=True)
             )
         ]
-        added = graph.op(
+        # One more row for what every position has: it costs less than a pass over them.
+        ones = graph.constant(np.ones((1, self.decoder.positions)))
+        features = graph.op(
             "Gemm",
-            graph.concatenate(*sides.weights, axis=0),
-            graph.concatenate(*own, axis=0),
-            graph.constant(rows.constant),
+            graph.concatenate(*sides.weights, ones, axis=0),
+            graph.concatenate(*own, graph.constant(rows.constant[None]), axis=0),
+            graph.multiply(self.shared.rows, graph.reshape(sides.scale, -1, 1)),
             transA=1,
         )
-        scale = graph.reshape(sides.scale, -1, 1)
-        features = graph.add(graph.multiply(self.shared.rows, scale), added)
         norm = self.params["output_upscaling_1"]
         channels = norm["scale"].shape[0]
         features = graph.reshape(features, -1, channels)
-        features = graph.normalize_channels(features, norm, 2, ENCODER_EPSILON)
+        features = graph.rescale_channels(features, norm, 2, ENCODER_EPSILON)
         features = graph.op("Gelu", features)
         upscale = self.params["output_upscaling_3"]
         kernel = upscale["kernel"].reshape(channels, -1)

@@ -28,7 +28,8 @@ class Decoder(NamedTuple):
         params: Its parameters, NumPy arrays.
         linear: What prompts share where the embedding is the identity, its rows being
             positions: the matrices that are multiplied with the embedding. A
-            `SharedImage` of NumPy arrays.
+            `SharedImage` of NumPy arrays. What draws has a mean of zero over the
+            channels that are normalized next.
         grid: Height and width of the image embedding.
     """
 
@@ -60,16 +61,13 @@ class SharedValues(NamedTuple):
             itself: "n d s", "n s d", "n d s".
         readings: Of the embedding, for the later attentions: keys "n d s", values
             "n s d", queries "n d s", and the last attention's keys and values.
-        places: Of the positional encoding, "n d s": keys and queries of the later
-            layers, and the last attention's keys.
         squares: For every layer "1 s", the variance of the embedding.
         mixed: For every layer, and every layer until it, "n e s".
-        rows: "s e", for the first step of drawing.
+        rows: "s e", for the first step of drawing, of mean zero over channels.
     """
 
     first: tuple[str, str, str]
     readings: tuple[str, ...]
-    places: tuple[str, ...]
     squares: tuple[str, ...]
     mixed: tuple[str, ...]
     rows: str
@@ -92,6 +90,7 @@ def read_decoder(model: Sam, params: Params) -> Decoder:
         )
     side = model.config.grid_size
     params, linear = jax.tree.map(np.asarray, (params, linear))
+    linear = linear._replace(upscaling=_centred(linear.upscaling, channels // 4))
     return Decoder(model, params, linear, (side, side))
 
 
@@ -103,17 +102,13 @@ def write_shared(graph: Graph, decoder: Decoder, embedding: str) -> SharedValues
         decoder: The decoder.
         embedding: The image embedding and the dense prompt, their sum: "c s".
     """
-    heads = decoder.model.config.decoder_num_heads
     places = _encode_grid(graph, decoder)
     both = graph.add(embedding, places)
     layers, final = decoder.linear.transformer
     depth = len(layers)
 
     def product(name: str, matrix: np.ndarray, of: str) -> str:
-        """`matrix` "n d c" times "c s"."""
-        rows = graph.weight(name, matrix.reshape(-1, matrix.shape[-1]).T)
-        found = graph.matmul(graph.transpose(rows, 1, 0), of)
-        return graph.reshape(found, heads, -1, decoder.positions)
+        return _product(graph, name, matrix, of)
 
     def values(found: str) -> str:
         return graph.transpose(found, 0, 2, 1)
@@ -124,7 +119,7 @@ def write_shared(graph: Graph, decoder: Decoder, embedding: str) -> SharedValues
         values(product("layers_0/values", value.embedding, embedding)),
         product("layers_0/queries", queries.embedding, both),
     )
-    readings, of_places = [], []
+    readings = []
     for i in range(1, depth):
         (keys, value), queries = layers[i].from_image, layers[i].queries
         readings += [
@@ -132,25 +127,15 @@ def write_shared(graph: Graph, decoder: Decoder, embedding: str) -> SharedValues
             values(product(f"layers_{i}/values", value.embedding, embedding)),
             product(f"layers_{i}/queries", queries.embedding, embedding),
         ]
-        for attention, projection in (
-            ("cross_attn_token_to_image", "k_proj"),
-            ("cross_attn_image_to_token", "q_proj"),
-        ):
-            name = f"layers_{i}/{attention}/{projection}"
-            of_kernel = _kernel(decoder.layer(i)[attention][projection], heads)
-            of_places.append(product(name, of_kernel, places))
     keys, value = final
     readings += [
         product("final/keys", keys.embedding, embedding),
         values(product("final/values", value.embedding, embedding)),
     ]
-    last = decoder.params["mask_decoder"]["transformer"]["final_attn_token_to_image"]
-    of_places.append(product("final/k_proj", _kernel(last["k_proj"], heads), places))
     rows = decoder.linear.upscaling.embedding
     return SharedValues(
         first=first,
         readings=tuple(readings),
-        places=tuple(of_places),
         squares=_squares(graph, decoder, embedding),
         mixed=tuple(
             product(f"layers_{i}/mixed_{j}", matrix, embedding)
@@ -159,6 +144,36 @@ def write_shared(graph: Graph, decoder: Decoder, embedding: str) -> SharedValues
         ),
         rows=graph.op("Gemm", embedding, graph.weight("upscaling", rows), transA=1),
     )
+
+
+def write_places(graph: Graph, decoder: Decoder) -> tuple[str, ...]:
+    """Writes what later attentions make of the positional encoding.
+
+    It depends on parameters alone: a runtime computes it when it reads the graph.
+
+    Returns:
+        "n d s": keys and queries of the later layers, and the last attention's keys.
+    """
+    heads = decoder.model.config.decoder_num_heads
+    names = [
+        f"transformer/layers_{i}/{attention}"
+        for i in range(1, decoder.model.config.decoder_depth)
+        for attention in (
+            "cross_attn_token_to_image/k_proj",
+            "cross_attn_image_to_token/q_proj",
+        )
+    ]
+    names.append("transformer/final_attn_token_to_image/k_proj")
+    places = _encode_grid(graph, decoder)
+    found = []
+    for name in names:
+        params = decoder.params["mask_decoder"]
+        for part in name.split("/"):
+            params = params[part]
+        found.append(
+            _product(graph, f"{name}/kernel", _by_head(params["kernel"], heads), places)
+        )
+    return tuple(found)
 
 
 def write_dense(
@@ -200,9 +215,26 @@ def write_dense(
     return graph.reshape(graph.add(embedding, dense), channels, decoder.positions)
 
 
-def _kernel(projection: Params, heads: int) -> np.ndarray:
+def _centred(rows: Any, channels: int) -> Any:
+    """`Rows` without the mean over the channels of a pixel, which their norm removes."""
+
+    def centre(array: np.ndarray) -> np.ndarray:
+        of_pixels = array.reshape(*array.shape[:-1], -1, channels).astype(np.float64)
+        centred = of_pixels - of_pixels.mean(-1, keepdims=True)
+        return centred.reshape(array.shape).astype(np.float32)
+
+    return jax.tree.map(centre, rows)
+
+
+def _product(graph: Graph, name: str, matrix: np.ndarray, of: str) -> str:
+    """`matrix` "n d c" times "c s": "n d s"."""
+    rows = graph.weight(name, matrix.reshape(-1, matrix.shape[-1]).T)
+    found = graph.op("Gemm", rows, of, transA=1)
+    return graph.reshape(found, *matrix.shape[:2], -1)
+
+
+def _by_head(kernel: np.ndarray, heads: int) -> np.ndarray:
     """The kernel of a projection, "n d c"."""
-    kernel = projection["kernel"]
     return kernel.T.reshape(heads, -1, kernel.shape[0])
 
 
@@ -230,10 +262,13 @@ def _encode_grid(graph: Graph, decoder: Decoder) -> str:
         places = (np.arange(number, dtype=np.float32) + np.float32(0.5)) / number
         return np.float32(2) * places - np.float32(1)
 
-    turn = np.float32(2 * np.pi)
-    of_columns = turn * frequencies[0][:, None, None] * signed(width)[None, None]
-    of_rows = turn * frequencies[1][:, None, None] * signed(height)[None, :, None]
-    phases = graph.add(graph.constant(of_columns), graph.constant(of_rows))
+    def phases_along(axis: int, places: np.ndarray) -> str:
+        turns = np.float32(2 * np.pi) * frequencies[axis][:, None, None]
+        return graph.multiply(graph.constant(turns), graph.constant(places))
+
+    of_columns = phases_along(0, signed(width)[None, None])
+    of_rows = phases_along(1, signed(height)[None, :, None])
+    phases = graph.add(of_columns, of_rows)
     waves = [graph.op(kind, phases) for kind in ("Sin", "Cos")]
     return graph.reshape(
         graph.concatenate(*waves, axis=0), 2 * frequencies.shape[1], height * width
