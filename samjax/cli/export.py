@@ -1,4 +1,4 @@
-"""`samjax export decoder|encoder`: the model for programs without JAX."""
+"""`samjax export decoder|encoder`: the model for programs without samjax."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,19 +17,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Decoder:
-    """Writes prompt encoder and mask decoder as ONNX, for browsers and onnxruntime.
+    """Writes prompt encoder and mask decoder: FILE.onnx, for browsers and onnxruntime,
+    or FILE.stablehlo, for JAX on CPU, CUDA and TPU.
 
-    The file has the inputs and outputs of segment_anything's exported decoder. A pair
-    is for pages that care for time: FILE.prepare.onnx runs once an image,
-    FILE.prompt.onnx once a click. Before anything is written the graphs are run beside
-    the model, and what was found is printed and stored in FILE.json.
+    The ONNX file has the inputs and outputs of segment_anything's exported decoder. A
+    pair is for pages that care for time: FILE.prepare.onnx runs once an image,
+    FILE.prompt.onnx once a click. A program in StableHLO has its weights beside it, in
+    FILE.safetensors. Before anything is written it is run beside the model, and what
+    was found is printed and stored in FILE.json.
     """
 
     model: str = "tiny"
     """tiny, vit_b, vit_l, vit_h, or a file or folder of weights."""
 
     out: Annotated[Path, tyro.conf.arg(metavar="FILE")] = Path("decoder.onnx")
-    """The file to write, NAME.onnx; one that exists is replaced."""
+    """The file to write, NAME.onnx or NAME.stablehlo; one that exists is replaced."""
 
     form: Literal["single", "pair"] = "single"
     """One graph for everything, or one for an image and one for a click."""
@@ -43,17 +45,19 @@ class Decoder:
 
 @dataclass(frozen=True, kw_only=True)
 class Encoder:
-    """Writes the image encoder as ONNX: from a resized photo to its embedding.
+    """Writes the image encoder, from a resized photo to its embedding: FILE.onnx, for
+    browsers and onnxruntime, or FILE.stablehlo, for JAX on CPU, CUDA and TPU.
 
-    Before it is written the graph is run beside the model, and what was found is
-    printed and stored in FILE.json. A file holds at most 2 GB: ViT-H fits as float16.
+    Before it is written it is run beside the model, and what was found is printed and
+    stored in FILE.json. An ONNX file holds at most 2 GB: ViT-H fits as float16. A
+    program in StableHLO has its weights beside it, in FILE.safetensors.
     """
 
     model: str = "tiny"
     """tiny, vit_b, vit_l, vit_h, or a file or folder of weights."""
 
     out: Annotated[Path, tyro.conf.arg(metavar="FILE")] = Path("encoder.onnx")
-    """The file to write, NAME.onnx; one that exists is replaced."""
+    """The file to write, NAME.onnx or NAME.stablehlo; one that exists is replaced."""
 
     storage: Literal["float32", "float16", "int8"] = "float32"
     """How weights are stored; they are computed with in float32."""
@@ -62,14 +66,11 @@ class Encoder:
 def run(arguments: list[str]) -> None:
     """Exports, and says what was written and how it compares."""
     wanted: Any = parse(Decoder | Encoder, "samjax export", arguments)
-    if wanted.out.suffix != ".onnx":
-        raise UsageError(f"got --out {wanted.out}, expected a name that ends in .onnx")
-    if not wanted.out.parent.is_dir():
-        raise UsageError(f"there is no folder {wanted.out.parent} to write to")
-
-    # Asked for before the model is loaded.
-    import onnx  # noqa: F401
-    import onnxruntime  # noqa: F401
+    _check(wanted)
+    if wanted.out.suffix == ".onnx":
+        # Asked for before the model is loaded.
+        import onnx  # noqa: F401
+        import onnxruntime  # noqa: F401
 
     import samjax
     from samjax.inference.images import read_image
@@ -86,21 +87,55 @@ def run(arguments: list[str]) -> None:
         _export_encoder(wanted, predictor, resized, features)
 
 
+def _check(wanted: Decoder | Encoder) -> None:
+    out = wanted.out
+    if out.suffix not in (".onnx", ".stablehlo"):
+        raise UsageError(
+            f"got --out {out}, expected a name that ends in .onnx or .stablehlo"
+        )
+    if not out.parent.is_dir():
+        raise UsageError(f"there is no folder {out.parent} to write to")
+    if out.suffix == ".onnx":
+        return
+    if wanted.storage == "int8":
+        raise UsageError(
+            "got --storage int8 for a .stablehlo file, expected float32 or float16"
+        )
+    if isinstance(wanted, Decoder) and (wanted.form == "pair" or wanted.best_mask):
+        raise UsageError(
+            "got --form pair or --best-mask, which .onnx files have: a .stablehlo file"
+            " is one program, which returns all masks"
+        )
+
+
 def _export_decoder(
     wanted: Decoder, predictor: "Predictor", features: np.ndarray
 ) -> None:
-    from samjax.export.decoder_files import export_decoder
+    about = {"model": wanted.model}
+    if wanted.out.suffix == ".onnx":
+        from samjax.export.decoder_files import export_decoder
 
-    done = export_decoder(
-        predictor.model,
-        predictor.params,
-        [features],
-        wanted.out,
-        form=wanted.form,
-        storage=wanted.storage,
-        best_mask=wanted.best_mask,
-        about={"model": wanted.model},
-    )
+        done = export_decoder(
+            predictor.model,
+            predictor.params,
+            [features],
+            wanted.out,
+            form=wanted.form,
+            storage=wanted.storage,
+            best_mask=wanted.best_mask,
+            about=about,
+        )
+    else:
+        from samjax.export import stablehlo
+
+        done = stablehlo.export_decoder(
+            predictor.model,
+            predictor.params,
+            [features],
+            wanted.out,
+            storage=wanted.storage,
+            about=about,
+        )
     _say_files(done.files)
     found = done.agreement
     print(
@@ -113,18 +148,20 @@ def _export_decoder(
 def _export_encoder(
     wanted: Encoder, predictor: "Predictor", image: np.ndarray, features: np.ndarray
 ) -> None:
-    from samjax.export.encoder_files import export_encoder
+    given = (predictor.model, predictor.params, image, features, wanted.out)
+    about = {"model": wanted.model}
+    files = [wanted.out]
+    if wanted.out.suffix == ".onnx":
+        from samjax.export.encoder_files import export_encoder
 
-    error = export_encoder(
-        predictor.model,
-        predictor.params,
-        image,
-        features,
-        wanted.out,
-        storage=wanted.storage,
-        about={"model": wanted.model},
-    )
-    _say_files([wanted.out])
+        error = export_encoder(*given, storage=wanted.storage, about=about)
+    else:
+        from samjax.export import stablehlo
+
+        files, error = stablehlo.export_encoder(
+            *given, storage=wanted.storage, about=about
+        )
+    _say_files(files)
     print(
         f"beside the model, on a photo: the embedding differs by {error:.1e} of its size"
     )

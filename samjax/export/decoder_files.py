@@ -10,7 +10,7 @@ import numpy as np
 
 from samjax.export.decoder_graphs import write_pair, write_single
 from samjax.export.files import NotTheModel, write_files
-from samjax.export.onnx_graph import Storage
+from samjax.export.onnx_graph import MADE_WITH, VERSIONS, Storage
 from samjax.export.shared_graph import read_decoder
 from samjax.export.verify import (
     Agreement,
@@ -99,7 +99,9 @@ def export_decoder(
             "image_size": model.config.image_size,
             "best_mask": best_mask,
             "agreement": dataclasses.asdict(found),
+            **VERSIONS,
         },
+        MADE_WITH,
     )
     return Exported(files=list(names.values()), report=path, agreement=found)
 
@@ -141,7 +143,7 @@ def check(found: Agreement, storage: Storage) -> None:
     # Not a number is no agreement either.
     if storage == "float32" and not largest <= LARGEST_ERROR:
         raise NotTheModel(
-            f"the graph differs from the model by {largest:.2g}, expected at most"
+            f"what was made differs from the model by {largest:.2g}, expected at most"
             f" {LARGEST_ERROR:g}: nothing was written"
         )
     if not found.mask_iou >= LEAST_IOU[storage]:

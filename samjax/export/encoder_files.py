@@ -3,13 +3,18 @@
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 from jaxtyping import Float, UInt8
 
 from samjax.export.encoder_graph import write_encoder
 from samjax.export.files import NotTheModel, write_files
-from samjax.export.onnx_graph import Storage
+from samjax.export.onnx_graph import MADE_WITH, VERSIONS, Storage
 from samjax.models.sam import Sam
+
+# Of a protobuf.
+_LARGEST_FILE = 2**31 - 1
+_BYTES = {"float32": 4, "float16": 2, "int8": 1}
 
 # Of the embedding, over the root of its mean square, by how weights are stored.
 LARGEST_ERROR = {"float32": 1e-4, "float16": 0.1, "int8": 1.0}
@@ -41,15 +46,12 @@ def export_encoder(
 
     Raises:
         NotTheModel: The graph does not embed the photo as the model does.
+        ValueError: It would be larger than an ONNX file can be.
     """
+    _check_size(params, storage)
     content = write_encoder(model, params, storage).SerializeToString()
     error = difference(content, image, embedding)
-    # Not a number is no agreement either.
-    if not error <= LARGEST_ERROR[storage]:
-        raise NotTheModel(
-            f"the graph's embedding differs from the model's by {error:.2g} of its"
-            f" size, expected at most {LARGEST_ERROR[storage]:g}: nothing was written"
-        )
+    check_difference(error, storage)
     write_files(
         {out: content},
         out.with_suffix(".json"),
@@ -58,7 +60,9 @@ def export_encoder(
             "storage": storage,
             "image_size": model.config.image_size,
             "embedding_error": error,
+            **VERSIONS,
         },
+        MADE_WITH,
     )
     return error
 
@@ -73,5 +77,37 @@ def difference(
 
     session = onnxruntime.InferenceSession(content)
     found: Any = session.run(None, {"image": image.astype(np.float32)})[0]
+    return relative_difference(found, embedding)
+
+
+def relative_difference(
+    found: Float[np.ndarray, "1 c gh gw"], embedding: Float[np.ndarray, "gh gw c"]
+) -> float:
+    """The largest difference, over the root of the mean square of what is right."""
     wanted = embedding.transpose(2, 0, 1)[None]
     return float(np.max(np.abs(found - wanted)) / np.sqrt(np.mean(np.square(wanted))))
+
+
+def check_difference(error: float, storage: Storage) -> None:
+    """Checks that an encoder is the model's.
+
+    Raises:
+        NotTheModel: It is not.
+    """
+    # Not a number is no agreement either.
+    if not error <= LARGEST_ERROR[storage]:
+        raise NotTheModel(
+            f"the exported encoder's embedding differs from the model's by {error:.2g}"
+            f" of its size, expected at most {LARGEST_ERROR[storage]:g}: nothing was"
+            " written"
+        )
+
+
+def _check_size(params: Any, storage: Storage) -> None:
+    leaves = jax.tree.leaves(params["image_encoder"])
+    size = _BYTES[storage] * sum(leaf.size for leaf in leaves)
+    if size > _LARGEST_FILE:
+        raise ValueError(
+            f"got {size / 1e9:.1f} GB of {storage} weights, expected at most 2 GB, which"
+            " an ONNX file holds: store them as float16, or write a .stablehlo file"
+        )

@@ -1,34 +1,35 @@
-"""Writes graphs, and the report on them beside them."""
+"""Writes what is exported, and the report on it beside it."""
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from samjax.export.onnx_graph import IR_VERSION, OPSET
 from samjax.files import replacing
 
 
 class NotTheModel(ValueError):
-    """An exported graph does not answer as the model does; nothing was written."""
+    """What is exported does not answer as the model does; nothing was written."""
 
 
 def write_files(
-    contents: Mapping[Path, bytes], report: Path, about: Mapping[str, Any]
+    contents: Mapping[Path, bytes],
+    report: Path,
+    about: Mapping[str, Any],
+    made_with: Sequence[str],
 ) -> None:
-    """Writes graphs and their report, each whole or not at all.
+    """Writes files and a report on them, each whole or not at all.
 
     Args:
         contents: The files.
         report: Where to write the report, JSON.
         about: What it says beside versions, sizes and hashes.
+        made_with: Packages whose versions it names.
     """
     said = {
         **about,
-        "ir_version": IR_VERSION,
-        "opset": OPSET,
         "files": {
             path.name: {
                 "bytes": len(content),
@@ -36,7 +37,7 @@ def write_files(
             }
             for path, content in contents.items()
         },
-        "versions": {name: version(name) for name in ("samjax", "onnx", "onnxruntime")},
+        "versions": {name: version(name) for name in ("samjax", *made_with)},
     }
     for path, content in contents.items():
         with replacing(path) as hidden:

@@ -11,6 +11,8 @@ import numpy as np
 # Gelu, the newest operator of a graph, came with opset 20.
 IR_VERSION = 10
 OPSET = 20
+VERSIONS = {"ir_version": IR_VERSION, "opset": OPSET}
+MADE_WITH = ("onnx", "onnxruntime")
 
 Storage = Literal["float32", "float16", "int8"]
 

@@ -16,8 +16,11 @@ their image all the way (`samjax.models.shared_image`).
 
 from __future__ import annotations
 
+from typing import Any
+
 import flax.linen as nn
 import jax
+import jax.export
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float
@@ -136,7 +139,7 @@ class TokenToImageAttention(_MultiHead):
         tokens, inner = query.shape[2], q.shape[-2] * q.shape[-1]
         projecting = 2 * self.channels * inner + 2 * tokens * inner
         folding = 2 * self.num_heads * tokens * self.channels
-        attend = self._fold if folding < projecting else self._project
+        attend = self._fold if _is_less(folding, projecting) else self._project
         return self.out_proj(self._join(attend(q, image, positions))).reshape(shape)
 
     def share(
@@ -198,7 +201,7 @@ class ImageToTokenAttention(_MultiHead):
             2 * tokens + self.channels
         )
         folding = 2 * prompts * self.num_heads * tokens * self.channels
-        attend = self._fold if folding < projecting else self._project
+        attend = self._fold if _is_less(folding, projecting) else self._project
         return attend(image + positions, k, v, token_mask)
 
     def share(self, shared: Shared, positions: Float[Array, "s c"]) -> Reading:
@@ -257,3 +260,10 @@ class ImageToTokenAttention(_MultiHead):
 def _float32_product(equation: str, a: Array, b: Array) -> Array:
     """Attention logits: accumulated and kept in float32 in every compute dtype."""
     return jnp.einsum(equation, a, b, preferred_element_type=jnp.float32)
+
+
+def _is_less(folding: Any, projecting: Any) -> bool:
+    """Compares numbers of multiplications; of sizes yet unknown tokens are few."""
+    if jax.export.is_symbolic_dim(folding - projecting):
+        return True
+    return folding < projecting

@@ -63,6 +63,12 @@ def test_the_encoder_is_exported_and_embeds_as_the_model_does(
     assert 0 < report["embedding_error"] < 0.1
     assert inputs_of(out) == {"image": ["height", "width", 3]}
 
+    program = tmp_path / "program.stablehlo"
+    assert cli.main(["export", "encoder", "--out", str(program)]) == 0
+    assert "program.safetensors" in capsys.readouterr().out
+    report = json.loads((tmp_path / "program.json").read_text())
+    assert report["embedding_error"] < 1e-4 and report["platforms"][0] == "cpu"
+
     before = out.read_bytes()
     monkeypatch.setitem(encoder_files.LARGEST_ERROR, "float16", 1e-6)
     assert cli.main(words) == 1
@@ -104,6 +110,8 @@ def test_a_graph_that_is_not_the_model_is_not_written(found, storage):
         (["decoder", "--out", "decoder.pt"], "ends in .onnx"),
         (["decoder", "--out", "nowhere/decoder.onnx"], "no folder nowhere"),
         (["decoder", "--form", "triple"], "form"),
+        (["decoder", "--out", "d.stablehlo", "--form", "pair"], "one program"),
+        (["encoder", "--out", "e.stablehlo", "--storage", "int8"], "float16"),
     ],
 )
 def test_bad_words_end_in_one_line(words, said, capsys):
