@@ -64,7 +64,7 @@ def test_values_and_gradients_are_those_of_the_whole(at_a_time):
     )
 
 
-def test_a_step_learns_the_same_from_any_number_of_masks_at_a_time(mini_config):
+def test_a_step_learns_the_same_from_few_masks_at_a_time(mini_config):
     model = Sam(mini_config)
     params = init_params(jax.random.key(0), model)
     batch = disc_batch(0)
@@ -79,16 +79,15 @@ def test_a_step_learns_the_same_from_any_number_of_masks_at_a_time(mini_config):
         return gradient(params, batch, jax.random.key(1))
 
     (loss, metrics), gradient = learn(None)
-    for at_a_time in (2, 1):
-        (ours, our_metrics), our_gradient = learn(at_a_time)
-        np.testing.assert_allclose(ours, loss, rtol=1e-5)
-        for name, value in metrics.items():
-            np.testing.assert_allclose(our_metrics[name], value, rtol=1e-4, atol=1e-6)
-        jax.tree.map(
-            lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5),
-            our_gradient,
-            gradient,
-        )
+    (ours, our_metrics), our_gradient = learn(2)
+    np.testing.assert_allclose(ours, loss, rtol=1e-5)
+    for name, value in metrics.items():
+        np.testing.assert_allclose(our_metrics[name], value, rtol=1e-4, atol=1e-6)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5),
+        our_gradient,
+        gradient,
+    )
 
 
 def test_a_bound_below_one_is_refused():
