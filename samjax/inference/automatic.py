@@ -84,7 +84,7 @@ def generate_masks(
     proposals = propose(predictor, image, config)
     size = image.shape[:2]
     return [
-        _annotation(number, proposal, size, config.output_mode)
+        to_annotation(number, proposal, size, config.output_mode)
         for number, proposal in enumerate(proposals)
     ]
 
@@ -98,7 +98,7 @@ def propose(
     grids = config.grids()
     proposals: list[Proposal] = []
     for box, layer in zip(boxes.tolist(), layers, strict=True):
-        in_crop = _propose_in_crop(predictor, image, tuple(box), grids[layer], config)
+        in_crop = propose_in_crop(predictor, image, tuple(box), grids[layer], config)
         scores = [proposal.predicted_iou for proposal in in_crop]
         proposals += suppress(in_crop, scores, config.box_nms_thresh)
     if len(boxes) > 1:
@@ -106,11 +106,7 @@ def propose(
         crops = np.array([proposal.crop_box for proposal in proposals]).reshape(-1, 4)
         scores = (1.0 / box_area(crops)).tolist()
         proposals = suppress(proposals, scores, config.crop_nms_thresh)
-    if config.min_mask_region_area > 0:
-        proposals = _clean(proposals, size, config)
-    if config.mask_nms_thresh is not None:
-        proposals = _suppress_doubles(proposals, size, config.mask_nms_thresh)
-    return proposals
+    return finish(proposals, size, config)
 
 
 def suppress(
@@ -136,13 +132,25 @@ def suppress(
     return [proposals[i] for i in order[keep]]
 
 
-def _propose_in_crop(
+def finish(
+    proposals: list[Proposal], size: tuple[int, int], config: AutomaticConfig
+) -> list[Proposal]:
+    """Cleans up small regions and removes doubles, as the options say."""
+    if config.min_mask_region_area > 0:
+        proposals = _clean(proposals, size, config)
+    if config.mask_nms_thresh is not None:
+        proposals = _suppress_doubles(proposals, size, config.mask_nms_thresh)
+    return proposals
+
+
+def propose_in_crop(
     predictor: Predictor,
     image: UInt8[np.ndarray, "h w 3"],
     crop_box: tuple[int, int, int, int],
     grid: Float[np.ndarray, "n 2"],
     config: AutomaticConfig,
 ) -> list[Proposal]:
+    """Finds the masks of a crop, with all that are alike."""
     left, top, right, bottom = crop_box
     size = (image.shape[0], image.shape[1])
     embedding = predictor.embed(image[top:bottom, left:right])
@@ -320,9 +328,10 @@ def _suppress_doubles(
     return [proposals[i] for i in suppress_doubles(shared, scores, threshold)]
 
 
-def _annotation(
+def to_annotation(
     number: int, proposal: Proposal, size: tuple[int, int], output_mode: str
 ) -> Annotation:
+    """Makes the record of a mask, whose number is its id."""
     return Annotation(
         bbox=[float(value) for value in _to_xywh(proposal.box)],
         area=proposal.area,
