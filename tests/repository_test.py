@@ -45,7 +45,15 @@ MAY_IMPORT = {
     "evaluation": {"inference", "data", "geometry", "files"},
     "export": {"models", "geometry", "files"},
     "engine": {"inference", "data", "geometry"},
-    "web": {"engine", "inference", "export", "visualize"},
+    "web": {
+        "engine",
+        "inference",
+        "export",
+        "visualize",
+        "data",
+        "geometry",
+        "files",
+    },
 }
 # The command wires everything together, and the package's face points at everything.
 MAY_IMPORT_ALL = {"cli", "__init__", "__main__"}

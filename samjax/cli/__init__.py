@@ -19,6 +19,7 @@ COMMANDS = {
     "train": "train a model from a config",
     "evaluate": "measure a model on held-out scenes",
     "data": "index tars of SA-1B, build a TFDS dataset of them, verify and count it",
+    "serve": "segment and annotate a folder's images in a browser, or through an API",
     "info": "show devices, versions, models and the cache",
 }
 

@@ -1,0 +1,190 @@
+"""`samjax serve FOLDER`: the page and the API on a folder of images."""
+
+import os
+import secrets
+import webbrowser
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from samjax.cli import UsageError
+from samjax.cli.arguments import parse
+from samjax.cli.loading import load_predictor
+from samjax.cli.outputs import make_folder
+
+MEBIBYTE = 1 << 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Serve:
+    """Segments and annotates the images of a folder in a browser.
+
+    Prints the address to open when it answers there. Masks are stored in
+    FOLDER/.samjax; images can be added while it runs. Only this machine can reach it,
+    unless --host says otherwise: then whoever asks must know the token, which is part
+    of the address. Ctrl-C ends it; nothing that was saved is lost, however it ends.
+    """
+
+    folder: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="FOLDER")] = (
+        Path(".")
+    )
+    """Of images, and folders of images; made if need be."""
+
+    model: str = "tiny"
+    """tiny, vit_b, vit_l, vit_h, or a file or folder of weights."""
+
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """What the server computes in."""
+
+    storage: Literal["float32", "float16", "int8"] = "float16"
+    """How weights of the decoder are stored that is sent to browsers."""
+
+    host: str = "127.0.0.1"
+    """The address to listen at; 0.0.0.0 for all of this machine's."""
+
+    port: int = 8000
+    """0 takes one that is free."""
+
+    token: str | None = None
+    """What whoever asks must know. Default: $SAMJAX_TOKEN; or nothing on this machine
+    alone, and something random elsewhere."""
+
+    allow_host: Annotated[
+        tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="NAME")
+    ] = ()
+    """A further name that browsers reach the server by, as behind a proxy."""
+
+    state: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    """Where masks are stored. Default: FOLDER/.samjax."""
+
+    label: Annotated[
+        tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="LABEL")
+    ] = ()
+    """A label to offer."""
+
+    upload_limit: Annotated[int, tyro.conf.arg(metavar="MIB")] = 64
+    """The largest image that can be sent, in MiB."""
+
+    cache_limit: Annotated[int, tyro.conf.arg(metavar="MIB")] = 4096
+    """How much is kept of embeddings and small pictures, in MiB."""
+
+    open: bool = False
+    """Opens the page in a browser."""
+
+    api_only: bool = False
+    """Serves the API without the page."""
+
+
+def run(arguments: list[str]) -> None:
+    """Serves until it is interrupted."""
+    wanted = parse(Serve, "samjax serve", arguments)
+    _check(wanted)
+    _check_installed(wanted)
+
+    from samjax.web.page import missing_files, page_folder
+    from samjax.web.serving import address_of, bind, serve
+    from samjax.web.settings import Limits, Settings, is_any_address, is_loopback
+
+    page = None if wanted.api_only else page_folder()
+    if page is not None and (missing := missing_files(page)):
+        raise ValueError(
+            f"the page is not complete here, {missing[0]} is missing: run make page in a "
+            "checkout, or serve the API alone with --api-only"
+        )
+    folder, state = _folders(wanted)
+    token = wanted.token or os.environ.get("SAMJAX_TOKEN") or None
+    if token is None and not is_loopback(wanted.host):
+        token = secrets.token_urlsafe(24)
+
+    from samjax.files import cache_folder
+
+    cache = cache_folder() / "serve"
+    settings = Settings(
+        folder=folder,
+        state=state,
+        cache=cache,
+        cache_bytes=wanted.cache_limit * MEBIBYTE,
+        host=wanted.host,
+        token=token,
+        hosts=wanted.allow_host,
+        model=wanted.model,
+        labels=wanted.label,
+        limits=Limits(upload_bytes=wanted.upload_limit * MEBIBYTE),
+    )
+    # The address is taken first: that it is in use is said at once.
+    with bind(wanted.host, wanted.port) as own:
+        app = _make_app(wanted, settings, page)
+        host = "127.0.0.1" if is_any_address(wanted.host) else wanted.host
+        address = address_of(own, host, token)
+
+        def say() -> None:
+            print(f"serving {folder} at {address}", flush=True)
+            if wanted.open:
+                webbrowser.open(address)
+
+        serve(app, own, say)
+
+
+def _check(wanted: Serve) -> None:
+    if not 0 <= wanted.port < 1 << 16:
+        raise UsageError(f"--port {wanted.port}: expected 0 to 65535")
+    for name in ("upload_limit", "cache_limit"):
+        if getattr(wanted, name) < 1:
+            option = name.replace("_", "-")
+            raise UsageError(f"--{option} {getattr(wanted, name)}: use at least 1")
+    if wanted.token is not None and not wanted.token:
+        raise UsageError("--token: expected some characters")
+    if wanted.open and wanted.api_only:
+        raise UsageError("--open: there is no page to open with --api-only")
+
+
+def _check_installed(wanted: Serve) -> None:
+    """Says now, and in one line, what has to be installed."""
+    try:
+        import fastapi  # noqa: F401
+        import uvicorn  # noqa: F401
+
+        if not wanted.api_only:
+            import onnx  # noqa: F401
+            import onnxruntime  # noqa: F401
+    except ImportError as error:
+        raise ImportError(
+            f"samjax serve needs {error.name}: run pip install 'samjax[web]'",
+            name=error.name,
+        ) from error
+
+
+def _folders(wanted: Serve) -> tuple[Path, Path]:
+    """The folder of images, and that of masks, in which files can be written."""
+    folder = wanted.folder.expanduser()
+    folder.mkdir(parents=True, exist_ok=True)
+    state = folder / ".samjax" if wanted.state is None else wanted.state.expanduser()
+    try:
+        make_folder(state)
+    except OSError as error:
+        raise OSError(
+            f"masks cannot be stored in {state} ({(error.strerror or '').lower()}): name "
+            "a folder for them with --state DIR"
+        ) from error
+    return folder.resolve(), state.resolve()
+
+
+def _make_app(wanted: Serve, settings, page: Path | None):
+    from samjax.web.app import create_app
+
+    predictor = load_predictor(wanted.model, wanted.dtype)
+    decoder = None
+    if page is not None:
+        from samjax.web.decoder import obtain_decoder
+
+        decoder = obtain_decoder(
+            predictor,
+            settings.cache / "decoders",
+            storage=wanted.storage,
+            before_export=lambda: print(
+                "exporting the decoder for the page, once for this model", flush=True
+            ),
+        )
+    return create_app(settings, predictor, decoder=decoder, page=page)

@@ -1,0 +1,96 @@
+"""Embeddings on the disk, and the last few in memory."""
+
+import json
+import threading
+from collections import OrderedDict
+from pathlib import Path
+
+from samjax.files import replacing
+from samjax.inference import ImageEmbedding
+from samjax.web.disk_cache import DiskCache
+from samjax.web.folder import ImageFile
+
+_IN_MEMORY = 4
+# The mean of that many last ones, or so.
+_MEMORY_OF_TIMES = 5
+
+
+class EmbeddingCache:
+    """The embeddings that one model made, and how long it took.
+
+    Args:
+        files: Where embeddings are kept.
+        fingerprint: Of the model's image encoder.
+        about: A file in which it is noted how long embedding takes here.
+    """
+
+    def __init__(self, files: DiskCache, fingerprint: str, about: Path):
+        self._files = files
+        self._fingerprint = fingerprint
+        self._about = about
+        self._lock = threading.Lock()
+        self._recent: OrderedDict[str, ImageEmbedding] = OrderedDict()
+        self._seconds = _read_seconds(about)
+
+    @property
+    def expected_seconds(self) -> float | None:
+        """How long an image takes, by those before it."""
+        return self._seconds
+
+    def has(self, image: ImageFile) -> bool:
+        """Whether there is one; that it is whole is found when it is loaded."""
+        return self._files.has(self._key(image))
+
+    def load(self, image: ImageFile) -> ImageEmbedding | None:
+        """The embedding of an image, unless it is not there, damaged or foreign."""
+        key = self._key(image)
+        path = self._files.use(key)
+        with self._lock:
+            if key in self._recent:
+                self._recent.move_to_end(key)
+                return self._recent[key]
+        if path is None:
+            return None
+        try:
+            embedding = ImageEmbedding.load(path)
+        except (ValueError, OSError):
+            embedding = None
+        if embedding is None or embedding.fingerprint != self._fingerprint:
+            self._files.drop(key)
+            return None
+        self._remember(key, embedding)
+        return embedding
+
+    def save(self, image: ImageFile, embedding: ImageEmbedding, seconds: float) -> None:
+        """Keeps an embedding, and notes how long it took.
+
+        Raises:
+            OSError: There is no room for it.
+        """
+        key = self._key(image)
+        self._remember(key, embedding)
+        self._files.put(key, embedding.save)
+        before = seconds if self._seconds is None else self._seconds
+        self._seconds = before + (seconds - before) / _MEMORY_OF_TIMES
+        self._about.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(self._about) as hidden:
+            hidden.write_text(json.dumps({"seconds": self._seconds}))
+
+    def _remember(self, key: str, embedding: ImageEmbedding) -> None:
+        with self._lock:
+            self._recent[key] = embedding
+            self._recent.move_to_end(key)
+            while len(self._recent) > _IN_MEMORY:
+                self._recent.popitem(last=False)
+
+    def _key(self, image: ImageFile) -> str:
+        return f"{self._fingerprint[:16]}/{image.version}.safetensors"
+
+
+def _read_seconds(path: Path) -> float | None:
+    try:
+        seconds = json.loads(path.read_text())["seconds"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    sound = isinstance(seconds, float | int) and 0 <= seconds < 1e6
+    return float(seconds) if sound else None

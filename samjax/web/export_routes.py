@@ -1,0 +1,92 @@
+"""All that was marked, as files of formats that other programs read."""
+
+import hashlib
+from collections.abc import Iterator
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from fastapi.responses import Response, StreamingResponse
+
+from samjax.data.schema import record_to_json
+from samjax.web.exporting import (
+    Annotated as AnnotatedImage,
+)
+from samjax.web.exporting import Format, archive, coco_chunks, to_record
+from samjax.web.folder import image_id, natural_key
+from samjax.web.refusals import Refusal, not_found
+from samjax.web.services import Services, Wanted, errors
+from samjax.web.zip_stream import zip_chunks
+
+router = APIRouter(tags=["export"])
+
+
+@router.get(
+    "/export",
+    response_class=Response,
+    responses={
+        200: {"content": {"application/zip": {}, "application/json": {}}},
+        **errors(404),
+    },
+)
+def export_annotations(
+    services: Wanted,
+    format: Annotated[Format, Query(description="Which files to make.")] = "sa1b",
+    image: Annotated[str | None, Query(max_length=64)] = None,
+) -> Response:
+    """A zip of all masks; for one image a JSON file, but a zip of a label map."""
+    if image is None:
+        names = sorted(services.store.annotated(), key=natural_key)
+    else:
+        names = [services.gallery.file(image).name]
+    found = _annotated(services, names)
+    if image is None or format == "png":
+        return _download(
+            zip_chunks(archive(found, format, services.decoding)),
+            f"annotations-{format}.zip",
+            "application/zip",
+        )
+    only = next(found, None)
+    if only is None:
+        raise not_found("annotation of", names[0], "store a mask first")
+    name = f"annotations-{format}.json"
+    said: list[str] = []
+    if format == "coco":
+        return _download(coco_chunks([only], said.append), name, "application/json")
+    text = record_to_json(to_record(only, said.append))
+    return _download(iter([text.encode()]), name, "application/json")
+
+
+def _annotated(services: Services, names: list[str]) -> Iterator[AnnotatedImage]:
+    for name in names:
+        _, annotations, _ = services.store.changes(name)
+        if annotations:
+            yield AnnotatedImage(
+                number=_number(name),
+                name=name,
+                size=_size(services, name),
+                annotations=annotations,
+            )
+
+
+def _size(services: Services, name: str) -> tuple[int, int] | None:
+    try:
+        _, header = services.gallery.usable(image_id(name))
+    except Refusal:
+        return None
+    return header.height, header.width
+
+
+def _number(name: str) -> int:
+    """A number that an image keeps, and that JavaScript holds exactly."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:6])
+
+
+def _download(chunks: Iterator[bytes], name: str, media_type: str) -> Response:
+    return StreamingResponse(
+        chunks,
+        media_type=media_type,
+        headers={
+            "Content-Disposition": f'attachment; filename="{name}"',
+            "Cache-Control": "no-store",
+        },
+    )

@@ -1,0 +1,254 @@
+"""The images of a folder: which there are, by names and ids that lead nowhere else.
+
+An id is a hash of a name, and is looked up among the files that were found: nothing
+that a request says ever becomes part of a path, but for the names of uploads, which
+`path_for` checks. Hidden files and folders are passed over, and with them `.samjax`. Of
+symbolic links those to files inside the folder count; links to folders are not
+followed.
+"""
+
+import base64
+import hashlib
+import os
+import re
+import stat
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from samjax.data.formats.guards import check_file_name
+from samjax.data.images import SUFFIXES
+from samjax.web.pictures import Header, NotAPicture, read_header
+from samjax.web.refusals import Refusal, not_found, shown
+
+# Folders are looked through again when they were longer ago than this, in seconds.
+FRESH = 2.0
+_DEEPEST = 16
+_LONGEST_NAME = 1000
+
+
+class ImageFile(NamedTuple):
+    """A file that is to be an image.
+
+    Attributes:
+        id: Made of its name, safe in addresses.
+        name: Its path in the folder, with `/`.
+        path: Where it is.
+        bytes: How large it is.
+        changed: When it was written, in nanoseconds.
+        problem: Why it cannot be used, as far as its name says.
+    """
+
+    id: str
+    name: str
+    path: Path
+    bytes: int
+    changed: int
+    problem: str | None
+
+    @property
+    def version(self) -> str:
+        """Names the file's content, as far as place, size and time of writing do."""
+        facts = f"{os.fspath(self.path)}\0{self.bytes}\0{self.changed}"
+        return hashlib.sha256(os.fsencode(facts)).hexdigest()[:32]
+
+
+class Gallery:
+    """The images of a folder, found again when they may have changed.
+
+    Safe to share between threads. Of every image that was asked for the header is kept,
+    until its file changes, so that a folder of many thousands lists at once.
+
+    Args:
+        folder: That is looked through.
+        most_pixels: Of an image that can be used.
+        clock: Seconds, of any origin.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        most_pixels: int,
+        clock: Callable[[], float] = time.monotonic,
+    ):
+        self.folder = folder.resolve(strict=True)
+        self._most_pixels = most_pixels
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._files: dict[str, ImageFile] = {}
+        self._looked: float | None = None
+        self._headers: dict[str, tuple[str, Header | str]] = {}
+
+    def files(self) -> list[ImageFile]:
+        """All of them, in natural order of their names."""
+        with self._lock:
+            if self._looked is None or self._clock() - self._looked > FRESH:
+                found = list(find_files(self.folder))
+                found.sort(key=lambda file: natural_key(file.name))
+                self._files = {file.id: file for file in found}
+                self._headers = {
+                    key: kept
+                    for key, kept in self._headers.items()
+                    if key in self._files
+                }
+                self._looked = self._clock()
+            return list(self._files.values())
+
+    def file(self, image_id: str) -> ImageFile:
+        """Finds a file by its id, as it is now.
+
+        Raises:
+            Refusal: There is none.
+        """
+        with self._lock:
+            known = self._files.get(image_id)
+        if known is None:
+            self.files()
+            known = self._files.get(image_id)
+        now = known and self._now(known.path)
+        if now is None:
+            raise not_found("image", image_id, "GET /images lists those there are")
+        return now
+
+    def header(self, file: ImageFile) -> Header | str:
+        """What a file is; or, if it cannot be used, why."""
+        if file.problem is not None:
+            return file.problem
+        version, kept = self._headers.get(file.id, (None, None))
+        if kept is not None and version == file.version:
+            return kept
+        try:
+            found = read_header(file.path, self._most_pixels)
+        except NotAPicture as error:
+            found = str(error)
+        except OSError as error:
+            found = f"the file cannot be read: {(error.strerror or '').lower()}"
+        with self._lock:
+            self._headers[file.id] = (file.version, found)
+        return found
+
+    def usable(self, image_id: str) -> tuple[ImageFile, Header]:
+        """Finds an image that can be used.
+
+        Raises:
+            Refusal: There is none, or it has a problem.
+        """
+        file = self.file(image_id)
+        header = self.header(file)
+        if isinstance(header, str):
+            raise Refusal(422, "unusable_image", f"{file.name}: {header}")
+        return file, header
+
+    def forget(self) -> None:
+        """Looks again when next asked: something was added."""
+        with self._lock:
+            self._looked = None
+
+    def path_for(self, name: str) -> Path:
+        """Where a new image of this name belongs.
+
+        Raises:
+            Refusal: The name is not one of an image in the folder.
+        """
+        parts = name.split("/")
+        try:
+            for part in parts:
+                check_file_name(part, "the image")
+        except ValueError as error:
+            raise Refusal(422, "bad_name", str(error)) from error
+        if len(parts) > _DEEPEST or len(name.encode()) > _LONGEST_NAME:
+            raise Refusal(422, "bad_name", f"the name {shown(name)} is too long")
+        if Path(name).suffix.lower() not in SUFFIXES:
+            raise Refusal(
+                422,
+                "bad_name",
+                f"got the name {shown(name)}, expected one with the ending of an image: "
+                + ", ".join(sorted(SUFFIXES)),
+            )
+        path = self.folder.joinpath(*parts)
+        # A link may stand where the name has a folder.
+        if path.parent.resolve() != path.parent:
+            raise Refusal(
+                422, "bad_name", f"the folder of {shown(name)} is a symbolic link"
+            )
+        return path
+
+    def _now(self, path: Path) -> ImageFile | None:
+        # A folder on the way may have become a link since it was looked through.
+        if path.parent.resolve() != path.parent:
+            return None
+        name = os.fspath(path.relative_to(self.folder))
+        return _described(path, name, self.folder)
+
+
+def image_id(name: str) -> str:
+    """The id of the image of a name."""
+    digest = hashlib.sha256(os.fsencode(name)).digest()[:15]
+    return base64.urlsafe_b64encode(digest).decode()
+
+
+def natural_key(name: str) -> list[tuple[int, int, str]]:
+    """Sorts names as people do: img2 before img10."""
+    parts = re.split(r"(\d+)", name.casefold())
+    key = [(0, int(p), "") if p.isdecimal() else (1, 0, p) for p in parts if p]
+    return [*key, (2, 0, name)]
+
+
+def find_files(folder: Path) -> Iterator[ImageFile]:
+    """Finds the files of a folder and its folders that have an image's ending."""
+    waiting = [("", 0)]
+    while waiting:
+        inside, depth = waiting.pop()
+        try:
+            with os.scandir(folder / inside) as entries:
+                for entry in entries:
+                    if entry.name.startswith("."):
+                        continue
+                    name = f"{inside}/{entry.name}" if inside else entry.name
+                    if entry.is_dir(follow_symlinks=False):
+                        if depth < _DEEPEST:
+                            waiting.append((name, depth + 1))
+                    elif os.path.splitext(entry.name)[1].lower() in SUFFIXES:
+                        file = _described(folder / name, name, folder)
+                        if file is not None:
+                            yield file
+        except OSError:
+            # A folder that went away, or that is not for us, has no images.
+            continue
+
+
+def _described(path: Path, name: str, folder: Path) -> ImageFile | None:
+    """A file as it is now; None if it is not there, or lies elsewhere."""
+    try:
+        status = path.lstat()
+        if stat.S_ISLNK(status.st_mode):
+            target = path.resolve(strict=True)
+            hidden = target.is_relative_to(folder) and any(
+                part.startswith(".") for part in target.relative_to(folder).parts
+            )
+            if hidden or not target.is_relative_to(folder):
+                return None
+            status = target.stat()
+    except (OSError, RuntimeError):
+        return None
+    if not stat.S_ISREG(status.st_mode):
+        return None
+    return ImageFile(
+        id=image_id(name),
+        name=os.fsencode(name).decode("utf-8", "replace"),
+        path=path,
+        bytes=status.st_size,
+        changed=status.st_mtime_ns,
+        problem=_problem_of(name),
+    )
+
+
+def _problem_of(name: str) -> str | None:
+    try:
+        for part in name.split("/"):
+            check_file_name(part, "the image")
+    except ValueError:
+        return "its name has characters that other systems do not take: rename it"
+    return None

@@ -1,0 +1,229 @@
+"""Who may ask, how much, and what every answer says to browsers.
+
+A page of any site can have a browser send requests to this machine. Three things keep
+such pages out: the Host header has to be a name of this server (a name of theirs that
+they let point here is not), a write has to come from a page of this server, and answers
+may not be embedded or read by others. Where the server is bound to more than this
+machine, a token is asked for besides.
+"""
+
+import hmac
+import logging
+from http.cookies import CookieError, SimpleCookie
+from urllib.parse import parse_qs, urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from samjax.web.refusals import Refusal, error_body, shown
+from samjax.web.settings import Settings, is_any_address
+
+API = "/api/v1"
+_READS = ("GET", "HEAD", "OPTIONS")
+_LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
+_HEADERS = {
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Embedder-Policy": "require-corp",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; "
+        "img-src 'self' blob: data:; connect-src 'self' blob: data:; "
+        "worker-src 'self' blob:; font-src 'self'; manifest-src 'self'; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+}
+
+logger = logging.getLogger(__name__)
+
+
+class BodyTooLarge(HTTPException):
+    """More was sent than is taken; raised to whoever reads the body."""
+
+    def __init__(self, most: int):
+        super().__init__(413, _too_large(most))
+
+
+class Guard:
+    """Lets through to an application what may pass.
+
+    It is the outermost part, so that every answer has its headers, and even one to a
+    bug of ours has the form of errors.
+    """
+
+    def __init__(self, app: ASGIApp, settings: Settings):
+        self._app = app
+        self._settings = settings
+        own = {settings.host.strip("[]").lower(), *map(str.lower, settings.hosts)}
+        # Bound to all addresses it has names that we cannot know: the token decides.
+        self._names = (
+            None if is_any_address(settings.host) else _LOOPBACK_NAMES | frozenset(own)
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers a request, as ASGI has it."""
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        if scope["type"] != "http":
+            return
+        started = False
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                headers = MutableHeaders(scope=message)
+                for name, value in _HEADERS.items():
+                    headers.setdefault(name, value)
+                if message["status"] == 413:
+                    # What is still on its way is not read.
+                    headers["Connection"] = "close"
+            await send(message)
+
+        try:
+            answer = self._answer_at_the_door(scope)
+            if answer is not None:
+                await answer(scope, receive, send_with_headers)
+                return
+            most = self._most_bytes(scope)
+            await self._app(scope, _bounded(receive, most), send_with_headers)
+        except Exception:
+            logger.exception("a request failed: %s", scope.get("path"))
+            if started:
+                raise
+            body = error_body("internal", "the server failed; its log says how")
+            await JSONResponse(body, 500)(scope, receive, send_with_headers)
+
+    def _answer_at_the_door(self, scope: Scope) -> Response | None:
+        """A refusal, or what signs a browser in; None for who may pass."""
+        headers = Headers(scope=scope)
+        try:
+            self._check_host(headers)
+            query = parse_qs(scope["query_string"].decode("latin-1"), max_num_fields=50)
+            if scope["path"] == "/" and "token" in query:
+                return self._sign_in(query["token"][0], scope)
+            self._check_token(headers, scope)
+            if scope["method"] not in _READS:
+                _check_origin(headers)
+            self._check_length(headers, scope)
+        except Refusal as refusal:
+            body = error_body(refusal.code, refusal.message)
+            return JSONResponse(body, refusal.status)
+        except ValueError:
+            return JSONResponse(error_body("bad_request", "the query is not one"), 400)
+        return None
+
+    def _check_host(self, headers: Headers) -> None:
+        if self._names is None:
+            return
+        host = _name_of(headers.get("host", ""))
+        if host not in self._names:
+            raise Refusal(
+                403,
+                "foreign_host",
+                f"got the host {shown(host)}, expected a name of this server: open the "
+                "address that it printed, or start it with --allow-host",
+            )
+
+    def _sign_in(self, token: str, scope: Scope) -> Response:
+        own = self._settings.token
+        if own is not None and not _same(token, own):
+            raise _unauthorized()
+        answer = RedirectResponse("/", 303)
+        if own is not None:
+            answer.set_cookie(
+                _cookie_name(scope), own, path="/", httponly=True, samesite="strict"
+            )
+        return answer
+
+    def _check_token(self, headers: Headers, scope: Scope) -> None:
+        own = self._settings.token
+        if own is None:
+            return
+        scheme, _, given = headers.get("authorization", "").partition(" ")
+        if scheme.lower() == "bearer" and _same(given.strip(), own):
+            return
+        try:
+            cookies = SimpleCookie(headers.get("cookie", ""))
+        except CookieError:
+            cookies = SimpleCookie()
+        cookie = cookies.get(_cookie_name(scope))
+        if cookie is None or not _same(cookie.value, own):
+            raise _unauthorized()
+
+    def _most_bytes(self, scope: Scope) -> int:
+        limits = self._settings.limits
+        is_upload = scope["method"] == "PUT" and scope["path"].startswith(
+            f"{API}/images/"
+        )
+        return limits.upload_bytes if is_upload else limits.json_bytes
+
+    def _check_length(self, headers: Headers, scope: Scope) -> None:
+        most = self._most_bytes(scope)
+        length = headers.get("content-length", "0")
+        if not length.isdecimal() or int(length[:20]) > most:
+            raise Refusal(413, "too_large", _too_large(most))
+
+
+def _bounded(receive: Receive, most: int) -> Receive:
+    """Counts what is received, since nobody has to say beforehand how much it is."""
+    taken = 0
+
+    async def receive_bounded() -> Message:
+        nonlocal taken
+        message = await receive()
+        if message["type"] == "http.request":
+            taken += len(message.get("body", b""))
+            if taken > most:
+                raise BodyTooLarge(most)
+        return message
+
+    return receive_bounded
+
+
+def _check_origin(headers: Headers) -> None:
+    site = headers.get("sec-fetch-site", "none")
+    origin = headers.get("origin")
+    is_ours = origin is None or urlsplit(origin).netloc == headers.get("host", "")
+    if site not in ("none", "same-origin") or not is_ours:
+        raise Refusal(
+            403,
+            "foreign_origin",
+            f"got a write from {shown(origin or site)}, expected one from a page of this "
+            "server, or from a program",
+        )
+
+
+def _name_of(host: str) -> str:
+    """The name in a Host header, without its port."""
+    host = host.strip().lower()
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    return host.partition(":")[0]
+
+
+def _same(given: str, own: str) -> bool:
+    return hmac.compare_digest(given.encode("utf-8", "replace"), own.encode())
+
+
+def _cookie_name(scope: Scope) -> str:
+    # Browsers keep cookies by host alone, and there may be a server on another port.
+    server = scope.get("server") or ("", 0)
+    return f"samjax_token_{server[1] or 0}"
+
+
+def _unauthorized() -> Refusal:
+    return Refusal(
+        401,
+        "unauthorized",
+        "no token, or a wrong one: open the address that the server printed, or send "
+        "'Authorization: Bearer TOKEN'",
+    )
+
+
+def _too_large(most: int) -> str:
+    return f"got a body of more than {most} bytes, expected at most that many"

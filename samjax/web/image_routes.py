@@ -1,0 +1,155 @@
+"""The images of the folder: listed, sent, shown."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi.responses import FileResponse, JSONResponse
+
+from samjax.web.folder import ImageFile, image_id
+from samjax.web.pictures import NotAPicture, convert_for_browser, make_thumbnail
+from samjax.web.refusals import Refusal
+from samjax.web.schemas import Image, Images
+from samjax.web.services import Services, Wanted, errors
+
+router = APIRouter(tags=["images"])
+
+ImageId = Annotated[str, Path(description="From the list of images.", max_length=64)]
+
+
+@router.get("/images", responses=errors())
+def list_images(
+    services: Wanted,
+    offset: Annotated[int, Query(ge=0, lt=1 << 31)] = 0,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 200,
+) -> Images:
+    """Lists images in natural order of their names, also those that are damaged."""
+    files = services.gallery.files()
+    shown = files[offset : offset + limit]
+    return Images(total=len(files), images=_described(services, shown))
+
+
+@router.get("/images/{image}", responses=errors(404))
+def show_image(services: Wanted, image: ImageId) -> Image:
+    """Describes an image."""
+    return _described(services, [services.gallery.file(image)])[0]
+
+
+@router.put(
+    "/images/{name:path}",
+    status_code=201,
+    response_model=Image,
+    responses={200: {"model": Image}, **errors(409, 413)},
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {
+                "image/*": {"schema": {"type": "string", "format": "binary"}},
+            },
+        }
+    },
+)
+async def send_image(
+    services: Wanted,
+    name: Annotated[str, Path(description="In the folder, with / between folders.")],
+    request: Request,
+) -> Response:
+    """Stores an image under a name; 200 if it is there already."""
+    is_new = await services.uploads.take(name, request.stream())
+    stored = show_image(services, image_id(name))
+    return JSONResponse(stored.model_dump(), 201 if is_new else 200)
+
+
+@router.get(
+    "/images/{image}/pixels",
+    response_class=Response,
+    responses={200: {"content": {"image/*": {}}}, **errors(404)},
+)
+def show_pixels(services: Wanted, image: ImageId, request: Request) -> Response:
+    """The image as browsers show it, upright, at its full size."""
+    file, header = services.gallery.usable(image)
+    headers = _caching(file, "pixels")
+    if _has_it(request, headers):
+        return Response(status_code=304, headers=headers)
+    if header.media_type is not None:
+        return FileResponse(file.path, media_type=header.media_type, headers=headers)
+    most = services.settings.limits.pixels
+
+    def make() -> bytes:
+        return convert_for_browser(file.path, most)
+
+    return _picture(services, file, "full.png", make, headers)
+
+
+@router.get(
+    "/images/{image}/thumbnail",
+    response_class=Response,
+    responses={200: {"content": {"image/jpeg": {}}}, **errors(404)},
+)
+def show_thumbnail(
+    services: Wanted,
+    image: ImageId,
+    request: Request,
+    size: Annotated[int, Query(ge=16, le=1024)] = 256,
+) -> Response:
+    """A small JPEG of the upright image, whose longer side has at most `size` pixels."""
+    file, _ = services.gallery.usable(image)
+    headers = _caching(file, f"thumbnail-{size}")
+    if _has_it(request, headers):
+        return Response(status_code=304, headers=headers)
+    most = services.settings.limits.pixels
+
+    def make() -> bytes:
+        return make_thumbnail(file.path, size, most)
+
+    return _picture(services, file, f"{size}.jpg", make, headers)
+
+
+def _described(services: Services, files: list[ImageFile]) -> list[Image]:
+    counts = services.store.counts([file.name for file in files])
+    described = []
+    for file in files:
+        header = services.gallery.header(file)
+        problem = header if isinstance(header, str) else None
+        described.append(
+            Image(
+                id=file.id,
+                name=file.name,
+                width=0 if isinstance(header, str) else header.width,
+                height=0 if isinstance(header, str) else header.height,
+                bytes=file.bytes,
+                annotations=counts.get(file.name, 0),
+                embedded=problem is None and services.worker.has(file),
+                problem=problem,
+            )
+        )
+    return described
+
+
+def _picture(
+    services: Services, file: ImageFile, form: str, make, headers: dict[str, str]
+) -> Response:
+    """What is made of an image once, and kept."""
+    key = f"{file.version}.{form}"
+    media_type = "image/png" if form.endswith("png") else "image/jpeg"
+    path = services.pictures.use(key)
+    if path is not None:
+        return FileResponse(path, media_type=media_type, headers=headers)
+    try:
+        with services.decoding:
+            content = make()
+    except NotAPicture as error:
+        raise Refusal(422, "unusable_image", f"{file.name}: {error}") from error
+    try:
+        services.pictures.put(key, lambda hidden: hidden.write_bytes(content))
+    except OSError:
+        # A full disk is no reason not to show it.
+        pass
+    return Response(content, media_type=media_type, headers=headers)
+
+
+def _caching(file: ImageFile, form: str) -> dict[str, str]:
+    return {"ETag": f'"{file.version}-{form}"', "Cache-Control": "private, no-cache"}
+
+
+def _has_it(request: Request, headers: dict[str, str]) -> bool:
+    return headers["ETag"] in request.headers.get("if-none-match", "")

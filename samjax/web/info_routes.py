@@ -1,0 +1,59 @@
+"""What the server is, has, and takes."""
+
+from typing import Any
+
+from fastapi import APIRouter
+
+from samjax import __version__
+from samjax.web.decoder import Decoder, DecoderFile, Part
+from samjax.web.description import describe_model
+from samjax.web.guard import API
+from samjax.web.schemas import Health
+from samjax.web.services import Wanted, errors
+
+router = APIRouter(tags=["about"])
+
+
+@router.get("/health")
+def health() -> Health:
+    """That the server answers."""
+    return Health(ok=True)
+
+
+@router.get("/info", responses=errors())
+def info(services: Wanted) -> dict[str, Any]:
+    """The model, the decoder for browsers, limits, and the labels in use."""
+    settings = services.settings
+    limits = settings.limits
+    used = services.store.labels()
+    return {
+        "samjax": __version__,
+        "api": 1,
+        "folder": services.gallery.folder.name,
+        "model": describe_model(services.predictor, settings.model),
+        "decoder": services.decoder and _decoder(services.decoder),
+        "limits": {
+            "upload_bytes": limits.upload_bytes,
+            "pixels": limits.pixels,
+            "prompts": limits.prompts,
+            "points": limits.points,
+        },
+        "labels": list(dict.fromkeys([*settings.labels, *used])),
+    }
+
+
+def _decoder(decoder: Decoder) -> dict[str, Any]:
+    return {
+        "prepare": _file("prepare", decoder.prepare),
+        "prompt": _file("prompt", decoder.prompt),
+        "storage": decoder.storage,
+    }
+
+
+def _file(part: Part, file: DecoderFile) -> dict[str, Any]:
+    # With its hash in the address a browser never asks again.
+    return {
+        "url": f"{API}/model/{part}.onnx?sha256={file.sha256}",
+        "bytes": file.bytes,
+        "sha256": file.sha256,
+    }

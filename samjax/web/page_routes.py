@@ -1,0 +1,34 @@
+"""The page: static files, and where its API is."""
+
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+
+from samjax.web.guard import API
+from samjax.web.page import find_file
+from samjax.web.refusals import not_found
+from samjax.web.services import Wanted
+
+router = APIRouter(include_in_schema=False)
+_READS = ["GET", "HEAD"]
+
+
+@router.api_route("/config.json", methods=_READS)
+def configuration() -> dict[str, Any]:
+    """Tells the page that a server is behind it."""
+    return {"mode": "server", "api": API}
+
+
+@router.api_route("/", methods=_READS)
+def start_page(services: Wanted, request: Request) -> Response:
+    """The page itself."""
+    return page_file(services, "index.html", request)
+
+
+@router.api_route("/page/{name:path}", methods=_READS)
+def page_file(services: Wanted, name: str, request: Request) -> Response:
+    """A file of the page."""
+    path = None if services.page is None else find_file(services.page, name)
+    if path is None:
+        raise not_found("file", name, f"the API is at {API}/docs")
+    return services.static.respond(path, request.headers)

@@ -1,0 +1,228 @@
+"""What comes in and goes out as JSON, with its bounds.
+
+Fields are those of the API. What is sent may not have others: a misspelt option would
+otherwise be passed over in silence.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+MOST_PROMPTS = 64
+MOST_POINTS = 256
+# Of a mask's run lengths as text: some 20 times what the raggedest masks have.
+_LONGEST_COUNTS = 8_000_000
+
+Coordinate = Annotated[float, Field(ge=-1e6, le=1e6, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Score = Annotated[float, Field(ge=-1e3, le=1e3, allow_inf_nan=False)]
+Words = Annotated[str, Field(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
+Point = tuple[Coordinate, Coordinate]
+Box = tuple[Coordinate, Coordinate, Coordinate, Coordinate]
+Points = Annotated[list[Point], Field(max_length=MOST_POINTS)]
+Labels = Annotated[list[Literal[0, 1]], Field(max_length=MOST_POINTS)]
+Source = Literal["click", "box", "everything", "text", "brush", "import"]
+Level = Literal["whole", "part", "subpart"]
+
+
+class _Given(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class ErrorDetail(BaseModel):
+    """What went wrong, for programs and for people."""
+
+    code: str
+    message: str
+
+
+class ErrorBody(BaseModel):
+    """Every error has this form."""
+
+    error: ErrorDetail
+
+
+class RunLengths(_Given):
+    """A mask: its (height, width), and COCO's compressed run lengths."""
+
+    size: tuple[
+        Annotated[int, Field(ge=1, lt=1 << 31)], Annotated[int, Field(ge=1, lt=1 << 31)]
+    ]
+    counts: Annotated[str, Field(max_length=_LONGEST_COUNTS)]
+
+
+class PromptIn(_Given):
+    """What to segment, in pixels of the image."""
+
+    points: Points = []
+    labels: Labels | None = None
+    box: Box | None = None
+    mask: RunLengths | None = None
+    text: Words | None = None
+
+
+class PredictIn(PromptIn):
+    """One prompt, or several under `prompts`."""
+
+    multimask: bool | None = None
+    prompts: (
+        Annotated[list[PromptIn], Field(min_length=1, max_length=MOST_PROMPTS)] | None
+    ) = None
+
+
+class EmbeddingIn(_Given):
+    """How soon an embedding is wanted."""
+
+    prefetch: bool = False
+
+
+class EverythingIn(_Given):
+    """Options of everything mode, as in the release."""
+
+    points_per_side: Annotated[int, Field(ge=1, le=128)] = 32
+    pred_iou_thresh: Share = 0.88
+    stability_score_thresh: Share = 0.95
+    min_mask_region_area: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+
+
+class PromptsUsed(_Given):
+    """What a mask was made from."""
+
+    points: Points = []
+    labels: Labels = []
+    box: Box | None = None
+    mask: bool = False
+    text: Words | None = None
+
+
+class AnnotationIn(_Given):
+    """A mask that somebody made."""
+
+    uuid: Annotated[
+        str, Field(min_length=8, max_length=64, pattern=r"^[A-Za-z0-9_.-]+$")
+    ]
+    segmentation: RunLengths
+    label: Words = ""
+    prompts: PromptsUsed = Field(default_factory=PromptsUsed)
+    score: Score | None = None
+    stability_score: Score | None = None
+    source: Source = "click"
+    edited: bool = False
+    level: Level | None = None
+    seconds: Annotated[float, Field(ge=0, le=1e7, allow_inf_nan=False)] = 0.0
+    author: Words = ""
+    order: Coordinate | None = None
+
+
+class AnnotationChange(_Given):
+    """What of an annotation is to be another; what is not named stays."""
+
+    segmentation: RunLengths | None = None
+    label: Words | None = None
+    prompts: PromptsUsed | None = None
+    score: Score | None = None
+    stability_score: Score | None = None
+    source: Source | None = None
+    edited: bool | None = None
+    level: Level | None = None
+    seconds: Annotated[float, Field(ge=0, le=1e7, allow_inf_nan=False)] | None = None
+    author: Words | None = None
+    order: Coordinate | None = None
+
+
+class Annotation(AnnotationIn):
+    """A mask as it is stored; `bbox` ends at the last pixel, as SA-1B's."""
+
+    id: int
+    image_id: str
+    revision: int
+    area: int
+    bbox: tuple[float, float, float, float]
+    created: str
+    changed: str
+
+
+class Annotations(BaseModel):
+    """The masks of an image, or what changed since a revision."""
+
+    revision: int
+    annotations: list[dict[str, Any]]
+    deleted: list[int]
+
+
+class Image(BaseModel):
+    """An image of the folder; its size is that of the upright image."""
+
+    id: str
+    name: str
+    width: int
+    height: int
+    bytes: int
+    annotations: int
+    embedded: bool
+    problem: str | None
+
+
+class Images(BaseModel):
+    """A stretch of the folder's images, in natural order of their names."""
+
+    total: int
+    images: list[Image]
+
+
+class EmbeddingState(BaseModel):
+    """Where an embedding is on its way.
+
+    `position` is how many are before it, `seconds` how long ago it was asked for, and
+    `expected_seconds` how long it takes from then to the end, as far as known.
+    """
+
+    state: Literal["absent", "queued", "running", "ready", "failed"]
+    position: int = 0
+    seconds: float = 0.0
+    expected_seconds: float | None = None
+    message: str | None = None
+
+
+class PredictedMask(BaseModel):
+    """A mask, best first; `bbox` ends at the last pixel, as SA-1B's."""
+
+    segmentation: RunLengths
+    score: float
+    bbox: tuple[float, float, float, float]
+    area: int
+
+
+class Predicted(BaseModel):
+    """The masks of one prompt."""
+
+    masks: list[PredictedMask]
+
+
+class PredictedMany(BaseModel):
+    """The masks of several prompts, in their order."""
+
+    results: list[Predicted]
+
+
+class JobStarted(BaseModel):
+    """Where to ask how far it is: `/jobs/{job}`."""
+
+    job: str
+
+
+class JobState(BaseModel):
+    """How far a job is, in points; `records` are SA-1B's, once it is done."""
+
+    state: Literal["running", "done", "failed", "cancelled"]
+    done: int
+    total: int
+    seconds: float
+    records: list[dict[str, Any]] | None = None
+    message: str | None = None
+
+
+class Health(BaseModel):
+    """That the server answers."""
+
+    ok: bool
