@@ -1,0 +1,204 @@
+/**
+ * The demo: no server. Photos come from the visitor or the samples, the encoder runs in
+ * the page, masks stay in the browser.
+ */
+
+import { Refused } from "./backend.js";
+import { DemoStorage } from "./demo_storage.js";
+import { toCoco, toLabelPixels, toSa1b } from "./records.js";
+import { areaOf, textToCounts } from "./run_lengths.js";
+
+/** @typedef {import("./backend.js").Backend} Backend */
+/** @typedef {import("./backend.js").Info} Info */
+/** @typedef {import("./backend.js").ImageEntry} ImageEntry */
+/** @typedef {import("./backend.js").Annotation} Annotation */
+/** @typedef {import("./decoder.js").Features} Features */
+/** @typedef {import("./decoder_client.js").DecoderClient} DecoderClient */
+
+/**
+ * @typedef {object} DemoConfig
+ * @property {Info["model"]} model
+ * @property {import("./runtime.js").GraphFile} encoder
+ * @property {Info["decoder"]} decoder
+ * @property {{url: string, name: string}[]} samples
+ * @property {string} [samjax]
+ */
+
+const EMBEDDINGS_KEPT = 4;
+
+/**
+ * @param {DemoConfig} config
+ * @param {URL} base that its addresses are relative to
+ * @param {DecoderClient} client
+ * @returns {Backend}
+ */
+export function demoBackend(config, base, client) {
+  const storage = new DemoStorage();
+  /** @type {Map<string, {entry: ImageEntry, photo: () => Promise<Blob>}>} */
+  const images = new Map();
+  /** @type {Map<string, Annotation>} */
+  const annotations = new Map();
+  /** @type {Map<string, Annotation>} */
+  const removed = new Map();
+  /** @type {Map<string, Features>} */
+  const embeddings = new Map();
+  /** Until the encoder has run once. @type {number | null} */
+  let lastSeconds = null;
+  const absolute = (/** @type {string} */ url) => new URL(url, base).href;
+  const file = (/** @type {import("./runtime.js").GraphFile} */ { url, bytes }) => ({ url: absolute(url), bytes });
+
+  /**
+   * @param {string} id
+   * @param {string} name
+   * @param {() => Promise<Blob>} photo
+   */
+  async function add(id, name, photo) {
+    const bitmap = await createImageBitmap(await photo(), { imageOrientation: "from-image" }).catch(() => null);
+    if (!bitmap) throw new Refused(422, `${name} is no image that this browser can read.`);
+    const { width, height } = bitmap;
+    bitmap.close();
+    /** @type {ImageEntry} */
+    const entry = { id, name, width, height, annotations: countOf(id), embedded: false, problem: null };
+    images.set(id, { entry, photo });
+    return entry;
+  }
+  const countOf = (/** @type {string} */ id) => annotationsOf(id).length;
+  const annotationsOf = (/** @type {string} */ id) => [...annotations.values()].filter(({ image_id }) => image_id === id);
+
+  /** @param {Annotation} annotation */
+  function keep(annotation) {
+    annotations.set(annotation.id, annotation);
+    void storage.put("annotations", annotation);
+    const image = images.get(annotation.image_id);
+    if (image) image.entry.annotations = countOf(annotation.image_id);
+    return structuredClone(annotation);
+  }
+
+  return {
+    mode: "demo",
+    info: async () => ({
+      samjax: config.samjax ?? "",
+      folder: "demo",
+      model: config.model,
+      decoder: { prepare: file(config.decoder.prepare), prompt: file(config.decoder.prompt) },
+      encoder: file(config.encoder),
+      labels: [],
+    }),
+
+    async images(onSome) {
+      for (const annotation of await storage.all("annotations")) annotations.set(annotation.id, annotation);
+      /** @type {Map<string, {name: string, photo: () => Promise<Blob>}>} */
+      const known = new Map();
+      for (const { url, name } of config.samples) {
+        known.set(`sample-${name}`, { name, photo: async () => (await fetch(absolute(url))).blob() });
+      }
+      for (const { id, name, photo } of await storage.all("photos")) known.set(id, { name, photo: async () => photo });
+      if (!known.size) onSome([], 0);
+      for (const [id, { name, photo }] of known) {
+        const entry = images.get(id)?.entry ?? (await add(id, name, photo).catch(() => null));
+        if (entry) onSome([entry], known.size);
+      }
+    },
+
+    thumbnail: async (image) => URL.createObjectURL(await /** @type {any} */ (images.get(image.id)).photo()),
+    pixels: async (image) => /** @type {any} */ (images.get(image.id)).photo(),
+
+    async upload(photo) {
+      const id = `photo-${crypto.randomUUID()}`;
+      const entry = await add(id, photo.name, async () => photo);
+      void storage.put("photos", /** @type {any} */ ({ id, name: photo.name, photo }));
+      return entry;
+    },
+
+    async features(image, onState) {
+      let features = embeddings.get(image.id);
+      if (!features) {
+        onState({ state: "running", position: 0, seconds: 0, expected_seconds: lastSeconds, message: null });
+        const photo = await /** @type {any} */ (images.get(image.id)).photo();
+        const answer = await client.call("embed", { photo, modelSize: config.model.image_size });
+        features = answer.features;
+        lastSeconds = answer.milliseconds / 1000;
+        for (const id of [...embeddings.keys()].slice(EMBEDDINGS_KEPT - 1)) embeddings.delete(id);
+        embeddings.set(image.id, features);
+      }
+      onState({ state: "ready", position: 0, seconds: 0, expected_seconds: null, message: null });
+      return features;
+    },
+
+    // The page has one model, which the person who looks at an image needs.
+    prefetch: async () => {},
+
+    annotations: async (image, since) => ({
+      revision: 0,
+      annotations: since === null ? structuredClone(annotationsOf(image.id)) : [],
+      deleted: [],
+    }),
+
+    create: async (imageId, annotation) =>
+      keep({
+        ...annotation,
+        id: annotation.uuid,
+        image_id: imageId,
+        revision: 1,
+        area: areaOf(textToCounts(annotation.segmentation.counts)),
+      }),
+
+    async change(id, _revision, changes) {
+      const annotation = annotations.get(id);
+      if (!annotation) throw new Refused(404, "This mask is gone.");
+      return keep({ ...annotation, ...changes, revision: annotation.revision + 1 });
+    },
+
+    async remove(id) {
+      const annotation = annotations.get(id);
+      if (!annotation) return;
+      annotations.delete(id);
+      removed.set(id, annotation);
+      await storage.remove("annotations", id);
+      const image = images.get(annotation.image_id);
+      if (image) image.entry.annotations = countOf(annotation.image_id);
+    },
+
+    async restore(id) {
+      const annotation = removed.get(id);
+      if (!annotation) throw new Refused(404, "This mask is gone.");
+      removed.delete(id);
+      return keep({ ...annotation, revision: annotation.revision + 1 });
+    },
+
+    async everything(image, options, onProgress, signal) {
+      const found = await client.call("everything", { key: image.id, options }, ({ done, total }) => onProgress(done, total), signal);
+      return found && found.map(({ segmentation, score, stabilityScore, point }) => ({ segmentation, score, stability: stabilityScore, point }));
+    },
+
+    async ask() {
+      throw new Refused(404, "This model has no text prompts.");
+    },
+
+    async exportFile(format, image) {
+      if (!image) throw new Refused(422, "Open an image to export its masks.");
+      const own = annotationsOf(image.id);
+      const stem = image.name.replace(/\.[^.]*$/, "");
+      if (format === "png") {
+        return { url: URL.createObjectURL(await labelPng(image, own)), name: `${stem}.masks.png` };
+      }
+      const content = format === "coco" ? toCoco(image, own) : toSa1b(image, own);
+      const blob = new Blob([JSON.stringify(content)], { type: "application/json" });
+      return { url: URL.createObjectURL(blob), name: `${stem}.${format}.json` };
+    },
+  };
+}
+
+/**
+ * @param {ImageEntry} image
+ * @param {Annotation[]} annotations
+ * @returns {Promise<Blob>}
+ */
+function labelPng(image, annotations) {
+  const canvas = new OffscreenCanvas(image.width, image.height);
+  const context = /** @type {OffscreenCanvasRenderingContext2D} */ (canvas.getContext("2d"));
+  const pixels = context.createImageData(image.width, image.height);
+  pixels.data.set(toLabelPixels(image, annotations));
+  context.putImageData(pixels, 0, 0);
+  return canvas.convertToBlob({ type: "image/png" });
+}

@@ -1,0 +1,45 @@
+/** A photo to its embedding, in the browser: what `Predictor.embed` does on a server. */
+
+import { fitFrame } from "./frame.js";
+import { pilResize } from "./pil_resize.js";
+
+/** @typedef {import("./runtime.js").Ort} Ort */
+/** @typedef {import("./runtime.js").InferenceSession} InferenceSession */
+/** @typedef {import("./decoder.js").Features} Features */
+
+/**
+ * @param {Ort} ort
+ * @param {InferenceSession} session
+ * @param {Blob} photo
+ * @param {number} modelSize
+ * @returns {Promise<Features>}
+ */
+export async function embedPhoto(ort, session, photo, modelSize) {
+  const { pixels, size } = await readPixels(photo);
+  const { resizedSize } = fitFrame(size, modelSize);
+  const resized = pilResize(pixels, size, 4, resizedSize);
+  const image = new ort.Tensor("float32", Float32Array.from(resized), [...resizedSize, 3]);
+  const { image_embeddings: embedding } = await session.run({ image });
+  return { data: /** @type {Float32Array} */ (embedding.data), shape: [...embedding.dims] };
+}
+
+/**
+ * The pixels of a file, upright, and with the values that it has: no colour management,
+ * which the model's training images had not either.
+ * @param {Blob} photo
+ * @returns {Promise<{pixels: Uint8ClampedArray, size: [number, number]}>}
+ */
+async function readPixels(photo) {
+  const bitmap = await createImageBitmap(photo, {
+    imageOrientation: "from-image",
+    colorSpaceConversion: "none",
+    premultiplyAlpha: "none",
+  });
+  const { width, height } = bitmap;
+  const canvas = new OffscreenCanvas(width, height);
+  const context = canvas.getContext("2d", { willReadFrequently: true });
+  if (!context) throw new Error("this browser gives no canvas to read the photo with");
+  context.drawImage(bitmap, 0, 0);
+  bitmap.close();
+  return { pixels: context.getImageData(0, 0, width, height).data, size: [height, width] };
+}

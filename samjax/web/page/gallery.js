@@ -1,0 +1,187 @@
+/** The images of the folder, to pick from. */
+
+import { messageOf, notify } from "./announce.js";
+import { byId, el, icon } from "./dom.js";
+
+/** @typedef {import("./backend.js").Backend} Backend */
+/** @typedef {import("./backend.js").ImageEntry} ImageEntry */
+
+// Cards that are made at once: a folder may have many thousands.
+const BATCH = 60;
+
+export class Gallery {
+  /** @type {ImageEntry[]} */
+  images = [];
+  #backend;
+  #onPick;
+  #shown = 0;
+  #total = 0;
+  #isLoaded = false;
+  #wanted = "";
+  /** @type {ImageEntry[]} */
+  #matching = [];
+  /** @type {Map<string, string>} */
+  #thumbnails = new Map();
+
+  /**
+   * @param {Backend} backend
+   * @param {(image: ImageEntry) => void} onPick
+   */
+  constructor(backend, onPick) {
+    this.#backend = backend;
+    this.#onPick = onPick;
+    byId("filter").addEventListener("input", () => this.render());
+    const files = /** @type {HTMLInputElement} */ (byId("upload-files"));
+    byId("upload").append(icon("upload"), "Add photos");
+    byId("upload").addEventListener("click", () => files.click());
+    files.addEventListener("change", () => this.#upload([...(files.files ?? [])]));
+    document.addEventListener("dragover", (event) => {
+      event.preventDefault();
+      document.documentElement.classList.add("dropping");
+    });
+    document.addEventListener("dragleave", (event) => {
+      if (!event.relatedTarget) document.documentElement.classList.remove("dropping");
+    });
+    document.addEventListener("drop", (event) => {
+      event.preventDefault();
+      document.documentElement.classList.remove("dropping");
+      this.#upload([...(event.dataTransfer?.files ?? [])]);
+    });
+    new IntersectionObserver(([entry]) => entry.isIntersecting && this.#more()).observe(byId("more-cards"));
+  }
+
+  async load() {
+    await this.#backend.images((some, total) => {
+      this.images.push(...some);
+      this.#total = total;
+      this.render();
+    });
+    this.#isLoaded = true;
+    this.render();
+  }
+
+  /** Shows the folder as it is now; entries that stay are the same objects. */
+  async refresh() {
+    this.render();
+    /** @type {ImageEntry[]} */
+    const images = [];
+    try {
+      await this.#backend.images((some) => images.push(...some.map((image) => Object.assign(this.find(image.id) ?? image, image))));
+    } catch (error) {
+      notify(messageOf(error), { kind: "problem" });
+      return;
+    }
+    this.images = images;
+    this.#total = images.length;
+    this.render();
+  }
+
+  /**
+   * @param {ImageEntry} image
+   * @returns {number}
+   */
+  indexOf(image) {
+    return this.images.findIndex(({ id }) => id === image.id);
+  }
+
+  /**
+   * @param {string} id
+   * @returns {ImageEntry | undefined}
+   */
+  find(id) {
+    return this.images.find((image) => image.id === id);
+  }
+
+  render() {
+    const wanted = /** @type {HTMLInputElement} */ (byId("filter")).value.trim().toLowerCase();
+    this.#matching = this.images.filter(({ name }) => name.toLowerCase().includes(wanted));
+    const shown = Math.max(BATCH, wanted === this.#wanted ? this.#shown : 0);
+    this.#wanted = wanted;
+    this.#shown = 0;
+    // The place in the list stays.
+    const { scrollTop } = byId("gallery");
+    byId("cards").replaceChildren();
+    while (this.#shown < Math.min(shown, this.#matching.length)) this.#more();
+    byId("gallery").scrollTop = scrollTop;
+    const count = Math.max(this.#total, this.images.length);
+    byId("image-count").textContent = wanted
+      ? `${this.#matching.length} of ${count}`
+      : `${count} ${count === 1 ? "image" : "images"}`;
+    const note = byId("gallery-note");
+    note.hidden = this.#matching.length > 0 || (!this.#isLoaded && !wanted);
+    note.textContent = this.images.length ? `No name has “${wanted}” in it.` : "No images yet. Add photos, or drop them here.";
+  }
+
+  #more() {
+    const next = this.#matching.slice(this.#shown, this.#shown + BATCH);
+    this.#shown += next.length;
+    byId("cards").append(...next.map((image) => this.#card(image)));
+  }
+
+  /** @param {ImageEntry} image */
+  #card(image) {
+    const { name, annotations, embedded, problem } = image;
+    const masks = `${annotations} ${annotations === 1 ? "mask" : "masks"}`;
+    const picture = el("img", { alt: "", loading: "lazy", decoding: "async" });
+    const holder = el("span", { class: "thumbnail" }, problem ? icon("warning") : picture);
+    if (!problem) void this.#thumbnail(image, picture);
+    const button = el(
+      "button",
+      {
+        type: "button",
+        class: "card-button",
+        "data-testid": "image-card",
+        "aria-label": `${name}, ${problem ?? masks}${embedded ? ", ready" : ""}`,
+        disabled: problem !== null,
+        title: problem ?? name,
+        onclick: () => this.#onPick(image),
+      },
+      holder,
+      el("span", { class: "card-name" }, name),
+      el(
+        "span",
+        { class: "card-facts" },
+        problem ? el("span", { class: "problem" }, problem) : masks,
+        embedded && el("span", { class: "ready", title: "The model has seen it: it opens at once" }, "ready"),
+      ),
+    );
+    return el("li", {}, button);
+  }
+
+  /**
+   * @param {ImageEntry} image
+   * @param {HTMLImageElement} picture
+   */
+  async #thumbnail(image, picture) {
+    let url = this.#thumbnails.get(image.id);
+    if (!url) {
+      url = await this.#backend.thumbnail(image).catch(() => "");
+      this.#thumbnails.set(image.id, url);
+    }
+    if (url) picture.src = url;
+  }
+
+  /** @param {File[]} files */
+  async #upload(files) {
+    if (!files.length) return;
+    const button = /** @type {HTMLButtonElement} */ (byId("upload"));
+    button.disabled = true;
+    /** @type {ImageEntry[]} */
+    const added = [];
+    for (const file of files) {
+      try {
+        const image = await this.#backend.upload(file);
+        this.images = [...this.images.filter(({ id }) => id !== image.id), image];
+        added.push(image);
+      } catch (error) {
+        notify(`${file.name}: ${messageOf(error)}`, { kind: "problem" });
+      }
+    }
+    button.disabled = false;
+    this.#total = this.images.length;
+    this.render();
+    // One photo was meant to be looked at; many, to be there.
+    if (added.length === 1 && !added[0].problem) this.#onPick(added[0]);
+    else if (added.length) notify(`${added.length} photos added.`);
+  }
+}

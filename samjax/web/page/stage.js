@@ -1,0 +1,326 @@
+/**
+ * Draws the image and what is on it, on two canvases: below what changes rarely, above
+ * what follows the pointer.
+ */
+
+import { ACTIVE, BACKGROUND, colorsOf, FOREGROUND, HOVER } from "./colors.js";
+import { fitView, keepInSight, toScreen, zoomAt } from "./frame.js";
+import { addToPath } from "./outline.js";
+
+/** @typedef {import("./frame.js").View} View */
+/** @typedef {import("./frame.js").Point} Point */
+/** @typedef {import("./frame.js").Box} Box */
+/** @typedef {import("./answers.js").Shape} Shape */
+/** @typedef {import("./strokes.js").Stroke} Stroke */
+/** @typedef {{fill: string, line: string}} Colors */
+
+/**
+ * @typedef {object} Below
+ * @property {{key: string, shape: Shape, strong: boolean, faint: boolean}[]} masks
+ */
+
+/**
+ * @typedef {object} Above
+ * @property {Shape | null} active
+ * @property {Shape | null} hovered
+ * @property {{points: readonly Point[], labels: readonly (0 | 1)[], box: Box | null}} prompt
+ * @property {Box | null} box that is being drawn
+ * @property {Stroke | null} stroke that is being drawn
+ * @property {{point: Point, radius: number} | null} tip of the brush
+ * @property {Point | null} crosshair
+ */
+
+export class Stage {
+  /** @type {WeakMap<Int32Array, Path2D>} */
+  #paths = new WeakMap();
+  /** @type {ImageBitmap | null} */
+  #bitmap = null;
+  /** @type {[number, number]} */
+  imageSize = [1, 1];
+  /** @type {View} */
+  view = { scale: 1, x: 0, y: 0 };
+  #fitted = true;
+  /** The mask drawn last above. @type {Shape | null} */
+  #lastShape = null;
+  /** @type {Below["masks"]} */
+  #drawn = [];
+  #frames = { below: false, above: false };
+
+  /**
+   * @param {HTMLElement} element that holds the canvases
+   * @param {() => Below} below
+   * @param {() => Above} above
+   * @param {() => void} onView is told of every move and zoom
+   */
+  constructor(element, below, above, onView) {
+    this.element = element;
+    this.#below = below;
+    this.#above = above;
+    this.#onView = onView;
+    this.lower = /** @type {HTMLCanvasElement} */ (element.querySelector(".below"));
+    this.upper = /** @type {HTMLCanvasElement} */ (element.querySelector(".above"));
+    new ResizeObserver(() => this.#resize()).observe(element);
+  }
+
+  #below;
+  #above;
+  #onView;
+
+  /** @returns {[number, number]} height and width in CSS pixels */
+  get size() {
+    return [this.element.clientHeight, this.element.clientWidth];
+  }
+
+  /**
+   * @param {ImageBitmap | null} bitmap
+   * @param {[number, number]} imageSize height and width
+   */
+  show(bitmap, imageSize) {
+    this.#bitmap?.close();
+    this.#bitmap = bitmap;
+    this.imageSize = imageSize;
+    this.fit();
+  }
+
+  fit() {
+    this.#fitted = true;
+    this.view = fitView(this.imageSize, this.size, this.size[1] < 500 ? 8 : 24);
+    this.redraw();
+    this.#onView();
+  }
+
+  /**
+   * @param {number} dx
+   * @param {number} dy
+   */
+  pan(dx, dy) {
+    this.#move({ ...this.view, x: this.view.x + dx, y: this.view.y + dy });
+  }
+
+  /**
+   * @param {number} factor
+   * @param {Point} [about] in screen pixels; the middle by default
+   */
+  zoom(factor, about = [this.size[1] / 2, this.size[0] / 2]) {
+    const smallest = Math.min(1, fitView(this.imageSize, this.size).scale / 2);
+    this.#move(zoomAt(this.view, about, factor, smallest));
+  }
+
+  /**
+   * Brings a point into sight, if it is not.
+   * @param {Point} point of the image
+   */
+  reveal(point) {
+    const [x, y] = toScreen(this.view, point);
+    const [height, width] = this.size;
+    const dx = x < 24 ? 24 - x : x > width - 24 ? width - 24 - x : 0;
+    const dy = y < 24 ? 24 - y : y > height - 24 ? height - 24 - y : 0;
+    if (dx || dy) this.pan(dx, dy);
+  }
+
+  redraw() {
+    this.redrawBelow();
+    this.redrawAbove();
+  }
+
+  /** Draws what follows the pointer, and the rest where it is not what was drawn last. */
+  update() {
+    const { masks } = this.#below();
+    const isSame = masks.length === this.#drawn.length && masks.every(({ key, shape, strong, faint }, i) => {
+      const drawn = this.#drawn[i];
+      return drawn.key === key && drawn.shape === shape && drawn.strong === strong && drawn.faint === faint;
+    });
+    if (!isSame) this.redrawBelow();
+    this.redrawAbove();
+  }
+
+  redrawBelow() {
+    this.#schedule("below", () => this.#drawBelow());
+  }
+
+  redrawAbove() {
+    this.#schedule("above", () => this.#drawAbove());
+  }
+
+  /** @param {View} view */
+  #move(view) {
+    this.#fitted = false;
+    this.view = keepInSight(view, this.imageSize, this.size);
+    this.redraw();
+    this.#onView();
+  }
+
+  /**
+   * @param {"below" | "above"} which
+   * @param {() => void} draw
+   */
+  #schedule(which, draw) {
+    if (this.#frames[which]) return;
+    this.#frames[which] = true;
+    requestAnimationFrame(() => {
+      this.#frames[which] = false;
+      draw();
+    });
+  }
+
+  #resize() {
+    const [height, width] = this.size;
+    for (const canvas of [this.lower, this.upper]) {
+      canvas.width = Math.round(width * devicePixelRatio);
+      canvas.height = Math.round(height * devicePixelRatio);
+    }
+    if (this.#fitted) this.fit();
+    else this.redraw();
+  }
+
+  /** @param {HTMLCanvasElement} canvas */
+  #begin(canvas) {
+    const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
+    context.setTransform(1, 0, 0, 1, 0, 0);
+    context.clearRect(0, 0, canvas.width, canvas.height);
+    const { scale, x, y } = this.view;
+    const ratio = devicePixelRatio;
+    context.setTransform(scale * ratio, 0, 0, scale * ratio, x * ratio, y * ratio);
+    context.lineJoin = context.lineCap = "round";
+    return context;
+  }
+
+  #drawBelow() {
+    const context = this.#begin(this.lower);
+    const [height, width] = this.imageSize;
+    if (!this.#bitmap) return;
+    // Pixels are to be seen as such by who looks that closely.
+    context.imageSmoothingEnabled = this.view.scale < 4;
+    context.imageSmoothingQuality = "high";
+    context.drawImage(this.#bitmap, 0, 0, width, height);
+    this.#drawn = this.#below().masks;
+    for (const { key, shape, strong, faint } of this.#drawn) {
+      const colors = colorsOf(key, strong ? 0.5 : faint ? 0.16 : 0.34);
+      this.#paint(context, shape, colors, strong ? 2.5 : 1.25);
+    }
+  }
+
+  #drawAbove() {
+    const context = this.#begin(this.upper);
+    const { active, hovered, prompt, box, stroke, tip, crosshair } = this.#above();
+    if (hovered) this.#paint(context, hovered, HOVER, 1.5);
+    if (active) this.#paint(context, active, ACTIVE, 2);
+    if (stroke) this.#drawStroke(context, stroke);
+    for (const rectangle of [prompt.box, box]) if (rectangle) this.#drawBox(context, rectangle);
+    prompt.points.forEach((point, i) => this.#drawPoint(context, point, prompt.labels[i]));
+    if (tip) this.#drawTip(context, tip);
+    if (crosshair) this.#drawCrosshair(context, crosshair);
+    const shape = active ?? hovered;
+    if (shape && shape !== this.#lastShape) performance.mark("samjax:drawn", { detail: { kind: active ? "click" : "hover" } });
+    this.#lastShape = shape;
+  }
+
+  /**
+   * @param {CanvasRenderingContext2D} context
+   * @param {Shape} shape
+   * @param {Colors} colors
+   * @param {number} width of the line, in CSS pixels
+   */
+  #paint(context, shape, colors, width) {
+    let path = this.#paths.get(shape.outline);
+    if (!path) {
+      path = addToPath(new Path2D(), shape.outline, this.imageSize[1] / shape.size[1], this.imageSize[0] / shape.size[0]);
+      this.#paths.set(shape.outline, path);
+    }
+    context.fillStyle = colors.fill;
+    context.fill(path, "evenodd");
+    // A dark line under the bright one, for bright images.
+    context.strokeStyle = "rgb(0 0 0 / 0.45)";
+    context.lineWidth = (width + 1.5) / this.view.scale;
+    context.stroke(path);
+    context.strokeStyle = colors.line;
+    context.lineWidth = width / this.view.scale;
+    context.stroke(path);
+  }
+
+  /**
+   * @param {CanvasRenderingContext2D} context
+   * @param {Stroke} stroke
+   */
+  #drawStroke(context, { points, radius, erase }) {
+    context.beginPath();
+    points.forEach(([x, y], i) => (i ? context.lineTo(x, y) : context.moveTo(x, y)));
+    // A line to where it begins, for a stroke of one point.
+    context.lineTo(...points[points.length - 1]);
+    context.strokeStyle = erase ? "rgb(217 45 32 / 0.45)" : ACTIVE.fill;
+    context.lineWidth = 2 * radius;
+    context.stroke();
+  }
+
+  /**
+   * @param {CanvasRenderingContext2D} context
+   * @param {Box} box
+   */
+  #drawBox(context, [left, top, right, bottom]) {
+    const unit = 1 / this.view.scale;
+    context.lineJoin = "miter";
+    for (const [color, width] of /** @type {const} */ ([["rgb(0 0 0 / 0.5)", 4], ["#ffffff", 2]])) {
+      context.strokeStyle = color;
+      context.lineWidth = width * unit;
+      context.strokeRect(left, top, right - left, bottom - top);
+    }
+    context.lineJoin = "round";
+  }
+
+  /**
+   * @param {CanvasRenderingContext2D} context
+   * @param {Point} point
+   * @param {0 | 1} label
+   */
+  #drawPoint(context, [x, y], label) {
+    const unit = 1 / this.view.scale;
+    context.beginPath();
+    context.arc(x, y, 7 * unit, 0, 2 * Math.PI);
+    context.fillStyle = label ? FOREGROUND : BACKGROUND;
+    context.fill();
+    context.strokeStyle = "#ffffff";
+    context.lineWidth = 2 * unit;
+    context.stroke();
+    // A sign too: colours alone do not tell everybody.
+    context.beginPath();
+    context.moveTo(x - 3 * unit, y);
+    context.lineTo(x + 3 * unit, y);
+    if (label) {
+      context.moveTo(x, y - 3 * unit);
+      context.lineTo(x, y + 3 * unit);
+    }
+    context.stroke();
+  }
+
+  /**
+   * @param {CanvasRenderingContext2D} context
+   * @param {{point: Point, radius: number}} tip
+   */
+  #drawTip(context, { point: [x, y], radius }) {
+    for (const [color, width] of /** @type {const} */ ([["rgb(0 0 0 / 0.6)", 3], ["#ffffff", 1.5]])) {
+      context.beginPath();
+      context.arc(x, y, radius, 0, 2 * Math.PI);
+      context.strokeStyle = color;
+      context.lineWidth = width / this.view.scale;
+      context.stroke();
+    }
+  }
+
+  /**
+   * @param {CanvasRenderingContext2D} context
+   * @param {Point} point
+   */
+  #drawCrosshair(context, [x, y]) {
+    const unit = 1 / this.view.scale;
+    for (const [color, width] of /** @type {const} */ ([["rgb(0 0 0 / 0.7)", 4], ["#ffffff", 1.5]])) {
+      context.beginPath();
+      for (const [dx, dy] of [[1, 0], [-1, 0], [0, 1], [0, -1]]) {
+        context.moveTo(x + 4 * dx * unit, y + 4 * dy * unit);
+        context.lineTo(x + 18 * dx * unit, y + 18 * dy * unit);
+      }
+      context.strokeStyle = color;
+      context.lineWidth = width * unit;
+      context.stroke();
+    }
+  }
+}

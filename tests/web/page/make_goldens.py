@@ -1,0 +1,89 @@
+"""Writes goldens.json, with which the page's arithmetic is compared.
+
+Made by Pillow and by samjax itself: python tests/web/page/make_goldens.py
+"""
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from samjax.geometry.frame import Frame
+from samjax.geometry.masks import encode_rle
+from samjax.geometry.resampling import mask_to_prompt, upscale_logits
+
+RESIZED = [  # (h, w), and the target's.
+    ((7, 5), (3, 4)),
+    ((5, 7), (11, 16)),
+    ((40, 64), (40, 17)),
+    ((333, 500), (341, 512)),
+    ((683, 1024), (341, 512)),
+    ((1200, 901), (512, 384)),
+    ((1, 300), (2, 512)),
+    ((1301, 600), (512, 236)),
+    ((100, 100), (50, 76)),
+    ((100, 100), (50, 75)),
+    ((100, 100), (101, 150)),
+]
+FRAMES = [  # (h, w), the model's size.
+    ((30, 47), 64),
+    ((100, 61), 64),
+    ((333, 500), 256),
+    ((1, 90), 64),
+]
+
+
+def bytes_like(count: int) -> np.ndarray:
+    """Noise that a line of JavaScript makes too."""
+    numbers = np.arange(count, dtype=np.uint64)
+    return (((numbers * 1103515245 + 12345) % 2**32) >> 16).astype(np.uint8)
+
+
+def main() -> None:
+    goldens = {
+        "resize": [resize(*sizes) for sizes in RESIZED],
+        "upsample": [upsample(*sizes) for sizes in FRAMES],
+        "masks": [mask(size) for size in [(1, 1), (3, 4), (20, 31), (64, 9)]],
+    }
+    path = Path(__file__).with_name("goldens.json")
+    path.write_text(json.dumps(goldens, separators=(",", ":")) + "\n")
+
+
+def resize(size: tuple[int, int], target: tuple[int, int]) -> dict:
+    pixels = bytes_like(size[0] * size[1] * 3).reshape(*size, 3)
+    resized = np.asarray(
+        Image.fromarray(pixels).resize(target[::-1], Image.Resampling.BILINEAR)
+    )
+    digest = hashlib.sha256(resized.tobytes()).hexdigest()
+    first = resized.ravel()[:24].tolist()
+    return {"size": size, "target": target, "sha256": digest, "first": first}
+
+
+def upsample(size: tuple[int, int], model_size: int) -> dict:
+    frame, side = Frame.fit(size, model_size), model_size // 4
+    logits = bytes_like(side * side).reshape(1, side, side).astype(np.float32) / 8 - 16
+    upscaled = upscale_logits(logits, frame)[0]
+    every = max(1, upscaled.size // 400)
+    prompt = mask_to_prompt(upscaled > 0, frame, side)
+    return {
+        "size": size,
+        "model_size": model_size,
+        "resized_size": frame.resized_size,
+        "every": every,
+        "logits": [round(float(v), 5) for v in upscaled.ravel()[::every]],
+        "area": int((upscaled > 0).sum()),
+        "undecided": int((np.abs(upscaled) < 1e-4).sum()),
+        "segmentation": encode_rle(upscaled > 0),
+        "prompt": [round(float(v), 4) for v in prompt.ravel()[::7]],
+    }
+
+
+def mask(size: tuple[int, int]) -> dict:
+    bits = bytes_like(size[0] * size[1]).reshape(size) > 128
+    return {"size": size, "segmentation": encode_rle(bits), "area": int(bits.sum())}
+
+
+if __name__ == "__main__":
+    main()
