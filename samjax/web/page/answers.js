@@ -1,5 +1,6 @@
 /** Masks as the page shows and keeps them: outlines, run lengths, and their numbers. */
 
+import { traceContour } from "./contour.js";
 import { previewSize } from "./frame.js";
 import { traceOutline } from "./outline.js";
 import { levelsOf, masksToShow } from "./prompts.js";
@@ -16,7 +17,7 @@ import { stabilityScore, upsampleBits } from "./upsample.js";
 /**
  * An outline with the size of the mask that it was traced on.
  * @typedef {object} Shape
- * @property {Int32Array} outline
+ * @property {Int32Array | Float32Array} outline
  * @property {[number, number]} size height and width
  */
 
@@ -36,9 +37,9 @@ import { stabilityScore, upsampleBits } from "./upsample.js";
  * @property {Shape} shape
  */
 
-// Of a mask that changes with every move of the pointer, and of one that stays.
-const LONGEST_PREVIEW = 1024;
 const LONGEST_KEPT = 2048;
+// More edges than this would hold the page up whenever they are drawn.
+const MOST_EDGES = 12_000;
 const LONGEST_STABILITY = 512;
 
 /**
@@ -49,13 +50,10 @@ const LONGEST_STABILITY = 512;
  * @returns {ShownMask[]} the best first
  */
 export function showAnswer(prompt, frame, logits, onlyBest) {
-  const size = previewSize(frame.originalSize, LONGEST_PREVIEW);
-  const perPixel = (frame.originalSize[0] * frame.originalSize[1]) / (size[0] * size[1]);
   const indices = masksToShow(prompt, logits.scores);
   const shown = (onlyBest ? indices.slice(0, 1) : indices).map((index) => {
-    const bits = upsampleBits(maskOf(logits, index), logits.side, frame, size);
-    const area = Math.round(bits.reduce((a, b) => a + b, 0) * perPixel);
-    return { index, score: logits.scores[index], area, shape: { outline: traceOutline(bits, size), size } };
+    const { outline, size, area } = traceContour(maskOf(logits, index), logits.side, frame);
+    return { index, score: logits.scores[index], area, shape: { outline, size } };
   });
   const levels = levelsOf(shown.map(({ area }) => area));
   return shown.map((mask, i) => ({ ...mask, level: levels[i] }));
@@ -128,9 +126,25 @@ function keepBits(bits, size) {
  * @returns {Shape}
  */
 function shapeOf(bits, size) {
-  const smaller = previewSize(size, LONGEST_KEPT);
-  const drawn = smaller[0] === size[0] ? bits : shrink(bits, size, smaller);
-  return { outline: traceOutline(drawn, smaller), size: smaller };
+  for (let longest = LONGEST_KEPT; ; longest /= 2) {
+    const smaller = previewSize(size, longest);
+    const drawn = smaller[0] === size[0] ? bits : shrink(bits, size, smaller);
+    if (longest > 64 && countEdges(drawn, smaller[1]) > MOST_EDGES) continue;
+    return { outline: traceOutline(drawn, smaller), size: smaller };
+  }
+}
+
+/**
+ * @param {Uint8Array} bits
+ * @param {number} width
+ * @returns {number} neighbours that differ, about
+ */
+function countEdges(bits, width) {
+  let edges = 0;
+  for (let at = width; at < bits.length; at++) {
+    edges += (bits[at] ^ bits[at - 1]) + (bits[at] ^ bits[at - width]);
+  }
+  return edges;
 }
 
 /**

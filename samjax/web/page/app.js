@@ -5,6 +5,7 @@ import { DecoderClient } from "./decoder_client.js";
 import { demoBackend } from "./demo_backend.js";
 import { byId, el, icon } from "./dom.js";
 import { Gallery } from "./gallery.js";
+import { isolate } from "./isolation.js";
 import { listenForKeys, showHelp } from "./keys.js";
 import { Labels } from "./labels.js";
 import { ModelLoading, setPageState } from "./opening.js";
@@ -73,6 +74,7 @@ async function chooseBackend(client) {
     throw new Error("The page's configuration cannot be read. Is samjax serve still running, and is the address the one that it printed?");
   }
   const config = await response.json();
+  if (config.mode === "demo" && (await isolate("isolation_worker.js"))) return new Promise(() => {});
   return config.mode === "demo" ? demoBackend(config, place, client) : serverBackend(config.api);
 }
 

@@ -7,6 +7,7 @@ import { Refused } from "./backend.js";
 import { DemoStorage } from "./demo_storage.js";
 import { toCoco, toLabelPixels, toSa1b } from "./records.js";
 import { areaOf, textToCounts } from "./run_lengths.js";
+import { makeUuid } from "./uuid.js";
 
 /** @typedef {import("./backend.js").Backend} Backend */
 /** @typedef {import("./backend.js").Info} Info */
@@ -104,7 +105,7 @@ export function demoBackend(config, base, client) {
     pixels: async (image) => /** @type {any} */ (images.get(image.id)).photo(),
 
     async upload(photo) {
-      const id = `photo-${crypto.randomUUID()}`;
+      const id = `photo-${makeUuid()}`;
       const entry = await add(id, photo.name, async () => photo);
       void storage.put("photos", /** @type {any} */ ({ id, name: photo.name, photo }));
       return entry;

@@ -8,6 +8,7 @@
 import { History } from "./history.js";
 import { isEmpty, NO_PROMPT, withoutPoint, withPoint } from "./prompts.js";
 import { Stopwatch } from "./stopwatch.js";
+import { makeUuid } from "./uuid.js";
 
 /** @typedef {import("./decoder_client.js").DecoderClient} DecoderClient */
 /** @typedef {import("./prompts.js").Prompt} Prompt */
@@ -192,7 +193,7 @@ export class Editor {
       const { points, labels, box, mask, text } = session.prompt;
       /** @type {AnnotationIn} */
       const annotation = {
-        uuid: session.editing ?? crypto.randomUUID(),
+        uuid: session.editing ?? makeUuid(),
         segmentation: kept.segmentation,
         label,
         prompts: { points: [...points], labels: [...labels], box, mask: mask !== null, text },

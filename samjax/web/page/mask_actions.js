@@ -3,6 +3,7 @@
 import { announce, messageOf, notify } from "./announce.js";
 import { toAnnotationIn } from "./mask_store.js";
 import { NO_PROMPT } from "./prompts.js";
+import { makeUuid } from "./uuid.js";
 
 /** @typedef {import("./editor.js").Editor} Editor */
 /** @typedef {import("./mask_store.js").MaskStore} MaskStore */
@@ -49,7 +50,7 @@ export class MaskActions {
   acceptAll() {
     const { store } = this;
     const made = this.found.take().map(({ kept, score, stability, point }) => {
-      const uuid = crypto.randomUUID();
+      const uuid = makeUuid();
       const prompts = { points: point ? [point] : [], labels: point ? [/** @type {const} */ (1)] : [], box: null, mask: false, text: null };
       store.create(
         { uuid, segmentation: kept.segmentation, label: "", prompts, score, stability_score: stability, source: "everything", edited: false, level: null, seconds: 0, author: "" },

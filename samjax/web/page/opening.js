@@ -29,12 +29,17 @@ export class ModelLoading {
    * @param {import("./backend.js").Info} info
    */
   constructor(client, { decoder, encoder, model }) {
-    const files = { ...decoder, encoder: encoder ?? null, shape: [1, model.channels, ...model.grid] };
-    this.#start = () =>
-      client.call("load", files, (progress) => {
+    // `?threads=1` is for who measures.
+    const threads = Number(new URLSearchParams(location.search).get("threads")) || Infinity;
+    const files = { ...decoder, encoder: encoder ?? null, shape: [1, model.channels, ...model.grid], threads };
+    this.#start = async () => {
+      const loaded = await client.call("load", files, (progress) => {
         this.progress = progress;
         this.onProgress();
       });
+      document.documentElement.dataset.threads = String(loaded.threads);
+      return loaded;
+    };
   }
 
   /** @returns {Promise<{threads: number}>} tried again where it failed before */

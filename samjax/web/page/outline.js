@@ -112,7 +112,7 @@ function joinEdges(bits, [height, width]) {
 /**
  * @template {{moveTo(x: number, y: number): void, lineTo(x: number, y: number): void, closePath(): void}} P
  * @param {P} path
- * @param {Outline} outline
+ * @param {Outline | Float32Array} outline
  * @param {number} scaleX image pixels per pixel of the mask
  * @param {number} scaleY
  * @returns {P} the path, in pixels of the image

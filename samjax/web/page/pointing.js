@@ -58,6 +58,8 @@ export class Pointing {
   /** @param {Point | null} point */
   hover(point) {
     const inside = point && isInside(point, this.stage.imageSize) ? point : null;
+    // Drawing takes time from the model: only what follows the pointer is drawn again.
+    const follows = this.tip !== null || this.crosshair !== null;
     this.pointer = point;
     this.crosshair = null;
     if (this.tool === "everything" && this.found.masks.length) {
@@ -65,7 +67,7 @@ export class Pointing {
     } else if (this.tool === "add" || this.tool === "box") {
       void this.editor.hover(this.box ? null : inside);
     }
-    this.stage.redrawAbove();
+    if (follows || this.tip) this.stage.redrawAbove();
   }
 
   /**

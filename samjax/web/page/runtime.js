@@ -15,16 +15,20 @@ function threadCount() {
   return self.crossOriginIsolated ? Math.min(4, navigator.hardwareConcurrency || 1) : 1;
 }
 
-/** @returns {Promise<{ort: Ort, threads: number}>} */
-export async function loadRuntime() {
+/**
+ * @param {number} most threads
+ * @returns {Promise<{ort: Ort, threads: number}>}
+ */
+export async function loadRuntime(most) {
   /** @type {Ort} */
   const ort = await import(`${VENDOR}ort.wasm.min.mjs`).catch(() => {
     throw new Error("The runtime of the model could not be loaded: page/vendor/ is not there, or the server cannot be reached.");
   });
   ort.env.wasm.wasmPaths = VENDOR;
-  ort.env.wasm.numThreads = threadCount();
+  const threads = Math.min(most, threadCount());
+  ort.env.wasm.numThreads = threads;
   ort.env.logLevel = "error";
-  return { ort, threads: threadCount() };
+  return { ort, threads };
 }
 
 /**

@@ -4,6 +4,7 @@ import { announce, messageOf, notify } from "./announce.js";
 import { byId, el } from "./dom.js";
 import { MaskStore, toAnnotationIn } from "./mask_store.js";
 import { Outbox } from "./outbox.js";
+import { makeUuid } from "./uuid.js";
 
 /** @typedef {import("./backend.js").Backend} Backend */
 /** @typedef {import("./backend.js").ImageEntry} ImageEntry */
@@ -133,7 +134,7 @@ export class Saving {
       const copy = () => {
         const store = this.#here(errand);
         if (!store || !mine) return;
-        const own = { ...toAnnotationIn(mine), uuid: crypto.randomUUID() };
+        const own = { ...toAnnotationIn(mine), uuid: makeUuid() };
         store.replace(current);
         store.copy(own);
       };

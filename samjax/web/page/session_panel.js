@@ -39,6 +39,7 @@ export function makeSessionPanel({ editor, labels, accept, discard, setLabel, hi
   return () => {
     const { showing, session, choices } = editor;
     const isEmpty = editor.isEmpty && !session.editing;
+    byId("session").setAttribute("aria-busy", String(editor.busy));
     byId("session-hint").hidden = !isEmpty;
     byId("session-hint").textContent = isEmpty ? hint() : "";
     byId("session-body").hidden = isEmpty;

@@ -30,8 +30,11 @@ import { addToPath } from "./outline.js";
  * @property {Point | null} crosshair
  */
 
+// In milliseconds.
+const FRAME = 16;
+
 export class Stage {
-  /** @type {WeakMap<Int32Array, Path2D>} */
+  /** @type {WeakMap<Int32Array | Float32Array, Path2D>} */
   #paths = new WeakMap();
   /** @type {ImageBitmap | null} */
   #bitmap = null;
@@ -45,6 +48,7 @@ export class Stage {
   /** @type {Below["masks"]} */
   #drawn = [];
   #frames = { below: false, above: false };
+  #drawnAt = { below: 0, above: 0 };
 
   /**
    * @param {HTMLElement} element that holds the canvases
@@ -156,9 +160,17 @@ export class Stage {
    */
   #schedule(which, draw) {
     if (this.#frames[which]) return;
+    const now = performance.now();
+    if (now - this.#drawnAt[which] > FRAME) {
+      // Nothing was drawn lately: there is nothing to wait for.
+      this.#drawnAt[which] = now;
+      draw();
+      return;
+    }
     this.#frames[which] = true;
     requestAnimationFrame(() => {
       this.#frames[which] = false;
+      this.#drawnAt[which] = performance.now();
       draw();
     });
   }

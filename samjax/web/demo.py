@@ -1,0 +1,163 @@
+"""The page without a server: a folder for any static host, encoder and decoder in it."""
+
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from samjax.export.decoder_files import export_decoder
+from samjax.export.encoder_files import export_encoder
+from samjax.export.onnx_graph import Storage
+from samjax.inference import Predictor
+from samjax.inference.images import read_image
+from samjax.web.description import describe_model
+from samjax.web.page import missing_files, page_folder
+
+CONFIG = "config.json"
+_ISOLATION = "isolation_worker.js"
+
+# Threads share memory, which a browser gives to isolated pages alone. Hosts that read
+# this file send what isolates; on others the page asks a worker of its own to.
+_HEADERS = """/*
+  Cross-Origin-Opener-Policy: same-origin
+  Cross-Origin-Embedder-Policy: require-corp
+  Cross-Origin-Resource-Policy: same-origin
+  X-Content-Type-Options: nosniff
+"""
+
+
+def write_demo(
+    predictor: Predictor,
+    out: Path,
+    *,
+    name: str,
+    samples: Sequence[Path],
+    storage: Storage = "float16",
+    say: Callable[[str], object] = lambda what: None,
+) -> dict[str, int]:
+    """Writes the folder, whole or not at all; a demo that was there is replaced.
+
+    Args:
+        predictor: The model. Its encoder runs in the visitor's browser: a small one.
+        out: The folder.
+        name: Of the model, for the page to show.
+        samples: Photos that a visitor may begin with; the models are tried on the first.
+        storage: How weights are stored.
+        say: Is told what is done next.
+
+    Returns:
+        The bytes of every file, by its path in the folder.
+
+    Raises:
+        FileExistsError: The folder has something else in it.
+        FileNotFoundError: Files of the page are missing.
+        NotTheModel: What is exported does not answer as the model does.
+        OSError: It cannot be written.
+    """
+    check_place(out)
+    page = page_folder()
+    if missing := missing_files(page):
+        raise FileNotFoundError(
+            f"the page is not complete, {missing[0]} is missing: run `make page` in a"
+            " checkout of samjax"
+        )
+    hidden = out.with_name(f".{out.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        shutil.copytree(page, hidden / "page")
+        os.replace(hidden / "page" / "index.html", hidden / "index.html")
+        # A service worker governs its own folder and those below.
+        os.replace(hidden / "page" / _ISOLATION, hidden / _ISOLATION)
+        (hidden / "_headers").write_text(_HEADERS)
+        models = _export(predictor, hidden / "model", samples[0], name, storage, say)
+        (hidden / "photos").mkdir()
+        for sample in samples:
+            shutil.copyfile(sample, hidden / "photos" / sample.name)
+        config = {
+            "mode": "demo",
+            "model": describe_model(predictor, name),
+            **models,
+            "samples": [
+                {"url": f"photos/{sample.name}", "name": sample.stem}
+                for sample in samples
+            ],
+        }
+        (hidden / CONFIG).write_text(json.dumps(config, indent=1) + "\n")
+        if out.exists():
+            shutil.rmtree(out)
+        os.replace(hidden, out)
+    finally:
+        shutil.rmtree(hidden, ignore_errors=True)
+    files = sorted(path for path in out.rglob("*") if path.is_file())
+    return {str(path.relative_to(out)): path.stat().st_size for path in files}
+
+
+def check_place(out: Path) -> None:
+    """Checks that a demo may be written to a folder.
+
+    Raises:
+        FileExistsError: Something else is there.
+    """
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return
+    try:
+        is_demo = json.loads((out / CONFIG).read_text())["mode"] == "demo"
+    except (OSError, ValueError, KeyError, TypeError):
+        is_demo = False
+    if not is_demo:
+        raise FileExistsError(
+            f"{out} has something else than a demo in it: name a new folder"
+        )
+
+
+def _export(
+    predictor: Predictor,
+    folder: Path,
+    photo: Path,
+    name: str,
+    storage: Storage,
+    say: Callable[[str], object],
+) -> dict[str, Any]:
+    """Writes the models, and says where they are."""
+    folder.mkdir()
+    pixels = read_image(photo)
+    embedding = predictor.embed(pixels)
+    features = np.asarray(embedding.features)
+    about = {"model": name}
+    say("the decoder")
+    export_decoder(
+        predictor.model,
+        predictor.params,
+        [features],
+        folder / "decoder.onnx",
+        form="pair",
+        storage=storage,
+        about=about,
+    )
+    say("the encoder")
+    export_encoder(
+        predictor.model,
+        predictor.params,
+        embedding.frame.resize_image(pixels),
+        features,
+        folder / "encoder.onnx",
+        storage=storage,
+        about=about,
+    )
+
+    def file(part: str) -> dict[str, Any]:
+        path = folder / f"{part}.onnx"
+        return {"url": f"model/{path.name}", "bytes": path.stat().st_size}
+
+    return {
+        "encoder": file("encoder"),
+        "decoder": {
+            "prepare": file("decoder.prepare"),
+            "prompt": file("decoder.prompt"),
+            "storage": storage,
+        },
+    }

@@ -1,0 +1,119 @@
+"""The page without a server: its folder, and the folder in a browser."""
+
+import contextlib
+import functools
+import http.server
+import json
+import threading
+
+import numpy as np
+import pytest
+from PIL import Image
+
+pytest.importorskip("onnxruntime")
+
+import browser
+
+import samjax
+from samjax import cli
+from samjax.data.schema import record_from_json
+from samjax.geometry.masks import decode_rle
+from samjax.inference.images import read_image
+from samjax.web import demo
+from samjax.web.page import missing_files, page_folder
+
+needs_runtime = pytest.mark.skipif(
+    bool(missing_files(page_folder())), reason="no runtime: make page"
+)
+
+
+@contextlib.contextmanager
+def plain_host(folder):
+    """A host of files that sends no headers of its own."""
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+    handler = functools.partial(Handler, directory=str(folder))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}/"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@needs_runtime
+def test_a_folder_with_something_else_in_it_is_left_alone(tmp_path, capsys):
+    out = tmp_path / "site"
+    out.mkdir()
+    (out / "thesis.txt").write_text("mine")
+    assert cli.main(["export", "--demo", str(out)]) == 1
+    assert "something else" in capsys.readouterr().err
+    assert [path.name for path in out.iterdir()] == ["thesis.txt"]
+
+
+@needs_runtime
+def test_what_fails_on_the_way_leaves_the_old_demo(tmp_path, monkeypatch, tiny_model):
+    out = tmp_path / "site"
+    out.mkdir()
+    (out / "config.json").write_text('{"mode": "demo"}')
+    monkeypatch.setattr(demo, "export_encoder", lambda *_, **__: 1 / 0)
+    photo = tmp_path / "photo.png"
+    Image.fromarray(np.full((30, 40, 3), 90, np.uint8)).save(photo)
+    predictor = samjax.Predictor(*tiny_model)
+    monkeypatch.setattr(demo, "export_decoder", lambda *_, **__: None)
+    with pytest.raises(ZeroDivisionError):
+        demo.write_demo(predictor, out, name="small", samples=[photo])
+    assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == ["site"]
+    assert [path.name for path in out.iterdir()] == ["config.json"]
+
+
+@pytest.mark.slow
+@needs_runtime
+@pytest.mark.skipif(browser.find_browser() is None, reason="there is no Chromium")
+def test_a_visitor_s_photo_is_embedded_and_segmented_in_the_page(tmp_path):
+    playwright_api = pytest.importorskip("playwright.sync_api")
+    from page_driver import CUP, accept, click, wait_until_ready
+
+    out = tmp_path / "site"
+    words = ["export", "--demo", str(out), "--storage", "float32"]
+    assert cli.main(words) == 0
+    config = json.loads((out / "config.json").read_text())
+    assert config["mode"] == "demo" and config["model"]["name"] == "tiny"
+
+    photo = tmp_path / "mine.png"
+    with Image.open(out / config["samples"][0]["url"]) as image:
+        image.resize((300, 200)).save(photo)
+    with plain_host(out) as address, playwright_api.sync_playwright() as playwright:
+        context = browser.start_browser(
+            playwright, viewport={"width": 1200, "height": 800}, accept_downloads=True
+        )
+        page = context.pages[0]
+        page.set_default_timeout(60_000)
+        page.goto(address)
+        page.wait_for_selector("[data-testid=image-card]")
+        # The host does not isolate: the page's service worker does.
+        assert page.evaluate("self.crossOriginIsolated")
+        page.locator("#upload-files").set_input_files(photo)
+        wait_until_ready(page)
+        click(page)
+        accept(page)
+        page.locator("#export summary").click()
+        with page.expect_download() as download:
+            page.locator("#export .menu-items").get_by_text("SA-1B").first.click()
+        with open(download.value.path(), encoding="utf-8") as file:
+            text = file.read()
+        context.close()
+
+    [record] = record_from_json(text)["annotations"]
+    predictor = samjax.Predictor(*samjax.load("tiny"))
+    [point] = record["point_coords"]
+    np.testing.assert_allclose(point, np.multiply(CUP, (300, 200)), atol=1)
+    prompt = samjax.Prompt(points=[point], labels=[1])
+    masks = predictor.predict(predictor.embed(read_image(photo)), prompt)
+    best = np.asarray(masks.masks[int(np.argmax(masks.scores))])
+    ours = decode_rle(record["segmentation"]).astype(bool)
+    assert (ours & best).sum() / (ours | best).sum() > 0.999
