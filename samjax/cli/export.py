@@ -1,4 +1,4 @@
-"""`samjax export decoder|encoder`: the model for programs without samjax."""
+"""`samjax export`: the model for programs without samjax, and a page that has it."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,8 +63,32 @@ class Encoder:
     """How weights are stored; they are computed with in float32."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Demo:
+    """Writes a page that segments a visitor's own photos with no server behind it: a
+    folder for any static host, with encoder and decoder in it.
+
+    samjax export --demo DIR
+    """
+
+    demo: Annotated[Path, tyro.conf.arg(metavar="DIR")]
+    """The folder to write; a demo that is there is replaced."""
+
+    model: str = "tiny"
+    """The encoder runs in the visitor's browser too: a small one."""
+
+    storage: Literal["float32", "float16", "int8"] = "float16"
+    """How weights are stored; they are computed with in float32."""
+
+    photos: tuple[Path, ...] = ()
+    """Photos to begin with, instead of the one that samjax brings."""
+
+
 def run(arguments: list[str]) -> None:
     """Exports, and says what was written and how it compares."""
+    if any(word.partition("=")[0] == "--demo" for word in arguments):
+        _export_demo(parse(Demo, "samjax export", arguments))
+        return
     wanted: Any = parse(Decoder | Encoder, "samjax export", arguments)
     _check(wanted)
     if wanted.out.suffix == ".onnx":
@@ -85,6 +109,34 @@ def run(arguments: list[str]) -> None:
     else:
         resized = embedding.frame.resize_image(pixels)
         _export_encoder(wanted, predictor, resized, features)
+
+
+def _export_demo(wanted: Demo) -> None:
+    # Asked for before the model is loaded.
+    import fastapi  # noqa: F401
+    import onnx  # noqa: F401
+    import onnxruntime  # noqa: F401
+
+    import samjax
+    from samjax.web.demo import check_place, write_demo
+
+    out = wanted.demo.absolute()
+    check_place(out)
+    for photo in wanted.photos:
+        if not photo.is_file():
+            raise UsageError(f"there is no photo {photo}")
+    own = Path(samjax.__file__).parent / "assets" / "coffee.jpg"
+    predictor = load_predictor(wanted.model, "float32")
+    files = write_demo(
+        predictor,
+        out,
+        name=wanted.model,
+        samples=wanted.photos or (own,),
+        storage=wanted.storage,
+        say=lambda what: print(f"exporting {what}"),
+    )
+    print(f"{wanted.demo}  {len(files)} files, {sum(files.values()) / 1e6:.1f} MB")
+    print(f"try it with: python -m http.server --directory {wanted.demo}")
 
 
 def _check(wanted: Decoder | Encoder) -> None:
