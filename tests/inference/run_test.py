@@ -263,7 +263,7 @@ def test_what_is_not_the_image_s_fault_is_raised(predictor, photos, monkeypatch)
         list(generate_for_many(predictor, find_images([photos]), OPEN))
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_several_devices_give_the_files_of_one(photos, tiny_model, tmp_path):
     """In a process of its own, since the number of devices is set before jax starts."""
     from samjax.checkpoints import save

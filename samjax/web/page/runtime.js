@@ -33,21 +33,19 @@ export async function loadRuntime(most) {
 
 /**
  * @param {Ort} ort
- * @param {GraphFile} file
- * @param {(bytes: number) => void} onBytes is told how many more have come
+ * @param {Uint8Array} content of a graph
  * @returns {Promise<InferenceSession>}
  */
-export async function loadGraph(ort, file, onBytes) {
-  const content = await fetchBytes(file, onBytes);
+export function makeSession(ort, content) {
   return ort.InferenceSession.create(content, { executionProviders: ["wasm"] });
 }
 
 /**
  * @param {GraphFile} file
- * @param {(bytes: number) => void} onBytes
+ * @param {(bytes: number) => void} onBytes is told how many more have come
  * @returns {Promise<Uint8Array>}
  */
-async function fetchBytes({ url }, onBytes) {
+export async function fetchBytes({ url }, onBytes) {
   const response = await fetch(url, { credentials: "same-origin" });
   if (!response.ok || !response.body) {
     throw new Error(`The model could not be loaded: the server answered ${response.status}.`);

@@ -10,7 +10,7 @@ import { Decoder } from "./decoder.js";
 import { embedPhoto } from "./encoder.js";
 import { findEverything } from "./everything.js";
 import { fitFrame } from "./frame.js";
-import { loadGraph, loadRuntime } from "./runtime.js";
+import { fetchBytes, loadRuntime, makeSession } from "./runtime.js";
 
 /** @typedef {import("./prompts.js").Prompt} Prompt */
 /** @typedef {import("./frame.js").Frame} Frame */
@@ -49,10 +49,14 @@ const calls = {
     const total = prepare.bytes + prompt.bytes + (encoder?.bytes ?? 0);
     let done = 0;
     const onBytes = (/** @type {number} */ bytes) => report({ done: (done += bytes), total });
+    // Files come at once; sessions are made one after another: the runtime must not be
+    // started twice.
+    const files = [prepare, prompt, encoder].map((file) => file && fetchBytes(file, onBytes));
+    for (const file of files) file?.catch(() => {});
     const { ort, threads } = await loadRuntime(most);
-    // Sessions are made one after another: the runtime must not be started twice.
-    const decoder = new Decoder(ort, await loadGraph(ort, prepare, onBytes), await loadGraph(ort, prompt, onBytes));
-    loaded = { ort, decoder, encoder: encoder && (await loadGraph(ort, encoder, onBytes)) };
+    const session = async (/** @type {number} */ i) => makeSession(ort, /** @type {Uint8Array} */ (await files[i]));
+    const decoder = new Decoder(ort, await session(0), await session(1));
+    loaded = { ort, decoder, encoder: encoder && (await session(2)) };
     void warmUp(decoder, shape);
     return { threads };
   },
@@ -167,8 +171,10 @@ function inTurn(task) {
  * @param {number[]} shape of the features
  */
 async function warmUp(decoder, shape) {
+  // An image that is about to be opened goes first.
+  await nextMessage(300);
   while (!decoder.isWarm) {
-    // Whoever waits for the model goes first.
+    // So does whoever waits for the model.
     await nextMessage(60);
     if (waiting === 0) await inTurn(() => decoder.warmUp(shape));
   }
