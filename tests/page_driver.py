@@ -43,6 +43,10 @@ def drag(page, start, end):
 
 
 def wait_for_mask(page):
+    # Panels show with the next frame that the page is busy.
+    page.evaluate(
+        "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+    )
     until(page, "!document.getElementById('accept').disabled")
     until(page, "document.getElementById('session').ariaBusy === 'false'")
     # The drawing comes with the next frame.

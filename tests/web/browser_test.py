@@ -91,6 +91,8 @@ def open_page(playwright):
         page.set_default_timeout(60_000)
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.goto(address)
+        # Until then nothing listens.
+        page.wait_for_selector("html[data-state=ready]")
         return page
 
     yield make
