@@ -96,12 +96,10 @@ def run(arguments: list[str]) -> None:
         import onnx  # noqa: F401
         import onnxruntime  # noqa: F401
 
-    import samjax
-    from samjax.inference.images import read_image
+    from samjax.inference.images import SAMPLE_PHOTO, read_image
 
     predictor = load_predictor(wanted.model, "float32")
-    photo = Path(samjax.__file__).parent / "assets" / "coffee.jpg"
-    pixels = read_image(photo)
+    pixels = read_image(SAMPLE_PHOTO)
     embedding = predictor.embed(pixels)
     features = np.asarray(embedding.features)
     if isinstance(wanted, Decoder):
@@ -117,7 +115,7 @@ def _export_demo(wanted: Demo) -> None:
     import onnx  # noqa: F401
     import onnxruntime  # noqa: F401
 
-    import samjax
+    from samjax.inference.images import SAMPLE_PHOTO
     from samjax.web.demo import check_place, write_demo
 
     out = wanted.demo.absolute()
@@ -125,13 +123,12 @@ def _export_demo(wanted: Demo) -> None:
     for photo in wanted.photos:
         if not photo.is_file():
             raise UsageError(f"there is no photo {photo}")
-    own = Path(samjax.__file__).parent / "assets" / "coffee.jpg"
     predictor = load_predictor(wanted.model, "float32")
     files = write_demo(
         predictor,
         out,
         name=wanted.model,
-        samples=wanted.photos or (own,),
+        samples=wanted.photos or (SAMPLE_PHOTO,),
         storage=wanted.storage,
         say=lambda what: print(f"exporting {what}"),
     )

@@ -30,6 +30,9 @@ from samjax.data.pixels import to_eight_bits
 ImageSource = np.ndarray | Image.Image | bytes | str | os.PathLike
 """An image in memory, the bytes of a file, or its path."""
 
+SAMPLE_PHOTO = Path(__file__).parents[1] / "assets" / "coffee.jpg"
+"""The photo in the package, on which models are tried."""
+
 
 def read_image(source: ImageSource) -> UInt8[np.ndarray, "h w 3"]:
     """Returns an image as RGB, by the rules of this module.

@@ -14,6 +14,7 @@ import numpy as np
 from samjax import __version__
 from samjax.export.onnx_graph import Storage
 from samjax.inference import Predictor
+from samjax.inference.images import SAMPLE_PHOTO
 
 Part = Literal["prepare", "prompt"]
 PARTS: tuple[Part, ...] = ("prepare", "prompt")
@@ -71,19 +72,37 @@ def obtain_decoder(
     found = _verified(folder, storage)
     if found is None:
         before_export()
-        _export(predictor, folder, storage)
+        features = np.asarray(predictor.embed(SAMPLE_PHOTO).features)
+        folder.mkdir(parents=True, exist_ok=True)
+        export_pair(predictor, features, folder, storage=storage)
         found = _verified(folder, storage)
     if found is None:
         raise OSError(f"{folder}: what was just written there cannot be read back")
     return found
 
 
-def _export(predictor: Predictor, folder: Path, storage: Storage) -> None:
+def export_pair(
+    predictor: Predictor,
+    features: np.ndarray,
+    folder: Path,
+    *,
+    storage: Storage,
+    about: dict[str, Any] | None = None,
+) -> None:
+    """Writes the two graphs that a page runs, and the report on them, to a folder.
+
+    Args:
+        predictor: The model.
+        features: What it makes of a photo, over which the graphs are compared with it.
+        folder: Where they go.
+        storage: How weights are stored.
+        about: What else the report is to say.
+
+    Raises:
+        NotTheModel: The graphs do not answer as the model does.
+    """
     from samjax.export.decoder_files import export_decoder
 
-    photo = Path(str(resources.files("samjax"))) / "assets" / "coffee.jpg"
-    features = np.asarray(predictor.embed(photo).features)
-    folder.mkdir(parents=True, exist_ok=True)
     export_decoder(
         predictor.model,
         predictor.params,
@@ -91,6 +110,7 @@ def _export(predictor: Predictor, folder: Path, storage: Storage) -> None:
         folder / "decoder.onnx",
         form="pair",
         storage=storage,
+        about=about,
     )
 
 

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from samjax.export.decoder_files import export_decoder
 from samjax.export.encoder_files import export_encoder
 from samjax.export.onnx_graph import Storage
 from samjax.inference import Predictor
 from samjax.inference.images import read_image
+from samjax.web.decoder import export_pair
 from samjax.web.description import describe_model
 from samjax.web.page import missing_files, page_folder
 
@@ -129,15 +129,7 @@ def _export(
     features = np.asarray(embedding.features)
     about = {"model": name}
     say("the decoder")
-    export_decoder(
-        predictor.model,
-        predictor.params,
-        [features],
-        folder / "decoder.onnx",
-        form="pair",
-        storage=storage,
-        about=about,
-    )
+    export_pair(predictor, features, folder, storage=storage, about=about)
     say("the encoder")
     export_encoder(
         predictor.model,

@@ -2,54 +2,21 @@
 
 import dataclasses
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import random_params
+from small_export import CONFIG, embedding_of, params_of
 
 from samjax.export import encoder_graph
 from samjax.export.encoder_graph import write_encoder
-from samjax.geometry.frame import normalize
-from samjax.models import Sam, SamConfig
+from samjax.models import Sam
 
 onnxruntime = pytest.importorskip("onnxruntime")
-
-# A grid of 8: windows of 3 are padded, those of 4 are not.
-CONFIG = SamConfig(
-    image_size=64,
-    patch_size=8,
-    embed_dim=24,
-    depth=3,
-    num_heads=2,
-    global_attention_blocks=(1,),
-    window_size=3,
-    prompt_embed_dim=16,
-    decoder_num_heads=2,
-    decoder_mlp_dim=16,
-)
-
-
-def params_of(model):
-    return jax.tree.map(jnp.float32, random_params(model, seed=0))
 
 
 def embed(graph, image):
     session = onnxruntime.InferenceSession(graph.SerializeToString())
     (found,) = session.run(["image_embeddings"], {"image": image.astype(np.float32)})
     return found
-
-
-def expected(model, params, image):
-    height, width, _ = image.shape
-    side = model.config.image_size
-    padded = np.zeros((1, side, side, 3), np.uint8)
-    padded[0, :height, :width] = image
-    pixels = normalize(padded, np.array([[height, width]]))
-    variables = {"params": params}
-    # One operation after the other: compiling would take longer.
-    found = model.apply(variables, pixels, method="encode_image")
-    return np.asarray(jnp.moveaxis(found, -1, 1))
 
 
 @pytest.mark.parametrize("window", [3, 4])
@@ -64,7 +31,7 @@ def test_an_image_is_embedded_as_by_the_model(monkeypatch, window, largest):
     assert (matmuls > 40) == (largest == 2**9)
     for size in ((64, 64), (40, 64), (64, 21)):
         image = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
-        wanted = expected(model, params, image)
+        wanted = embedding_of(model, params, image)
         error = np.abs(embed(graph, image) - wanted).max()
         assert error < 2e-5 * np.sqrt(np.mean(np.square(wanted)))
 
@@ -90,7 +57,7 @@ def test_weights_may_be_stored_smaller(storage):
     )
     assert small < 0.75 * whole
     image = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
-    wanted = expected(model, params, image)
+    wanted = embedding_of(model, params, image)
     found = embed(write_encoder(model, params, storage), image)
     error = np.abs(found - wanted).max() / np.sqrt(np.mean(np.square(wanted)))
     assert 1e-6 < error < {"float16": 0.05, "int8": 1.0}[storage]

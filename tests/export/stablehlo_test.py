@@ -5,31 +5,17 @@ import json
 import subprocess
 import sys
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from conftest import random_params
+from small_export import CONFIG, embedding_of, params_of
 
 from samjax.export import encoder_files, stablehlo
 from samjax.export.encoder_files import export_encoder
 from samjax.export.files import NotTheModel
 from samjax.export.verify import answers_of_model, draw_questions
-from samjax.geometry.frame import normalize
-from samjax.models import Sam, SamConfig
+from samjax.models import Sam
 
-CONFIG = SamConfig(
-    image_size=64,
-    patch_size=8,
-    embed_dim=24,
-    depth=3,
-    num_heads=2,
-    global_attention_blocks=(1,),
-    window_size=3,
-    prompt_embed_dim=16,
-    decoder_num_heads=2,
-    decoder_mlp_dim=16,
-)
 MODEL = Sam(CONFIG)
 
 STRANGER = """
@@ -48,7 +34,7 @@ assert "samjax" not in sys.modules
 
 @pytest.fixture(scope="module")
 def params():
-    return jax.tree.map(jnp.float32, random_params(MODEL, seed=0))
+    return params_of(MODEL)
 
 
 def embedding(seed=0):
@@ -62,13 +48,7 @@ def picture(height, width):
 
 
 def embed(params, image):
-    height, width, _ = image.shape
-    side = CONFIG.image_size
-    padded = np.zeros((1, side, side, 3), np.uint8)
-    padded[0, :height, :width] = image
-    pixels = normalize(padded, np.array([[height, width]]))
-    found = MODEL.apply({"params": params}, pixels, method="encode_image")
-    return np.asarray(found)[0]
+    return embedding_of(MODEL, params, image)[0].transpose(1, 2, 0)
 
 
 def as_a_stranger(tmp_path, out, feeds):

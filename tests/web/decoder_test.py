@@ -29,10 +29,10 @@ def decoder(predictor, cache):
 def not_again(monkeypatch):
     """Fails if a decoder is exported."""
 
-    def fail(*arguments):
+    def fail(*arguments, **options):
         raise AssertionError("exported again")
 
-    monkeypatch.setattr(decoder_module, "_export", fail)
+    monkeypatch.setattr(decoder_module, "export_pair", fail)
 
 
 def test_it_is_what_is_on_the_disk(decoder):

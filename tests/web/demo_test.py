@@ -64,7 +64,7 @@ def test_what_fails_on_the_way_leaves_the_old_demo(tmp_path, monkeypatch, tiny_m
     photo = tmp_path / "photo.png"
     Image.fromarray(np.full((30, 40, 3), 90, np.uint8)).save(photo)
     predictor = samjax.Predictor(*tiny_model)
-    monkeypatch.setattr(demo, "export_decoder", lambda *_, **__: None)
+    monkeypatch.setattr(demo, "export_pair", lambda *_, **__: None)
     with pytest.raises(ZeroDivisionError):
         demo.write_demo(predictor, out, name="small", samples=[photo])
     assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == ["site"]

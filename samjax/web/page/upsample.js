@@ -5,7 +5,7 @@
  * are separable and linear, so they compose into at most four weights per row and column
  * of the target, and the image between them never exists (as in
  * `samjax/geometry/resampling.py`). The target is the original image where a mask is
- * kept, and smaller where it is only looked at.
+ * kept, and smaller where it is only judged; what is only looked at is in `contour.js`.
  */
 
 /** @typedef {import("./frame.js").Frame} Frame */
@@ -140,7 +140,7 @@ function stretchRow(from, start, { count, sources, weights }, to, place, width) 
 function mixRows(wide, width, { count, sources, weights }, y, values) {
   const first = y * count;
   if (count === 3) {
-    // The usual case, written out: it is most of the time of a hover.
+    // The usual case, written out: it is most of the time.
     const [a, b, c] = [0, 1, 2].map((k) => sources[first + k] * width);
     const [u, v, w] = [0, 1, 2].map((k) => weights[first + k]);
     for (let x = 0; x < width; x++) values[x] = u * wide[a + x] + v * wide[b + x] + w * wide[c + x];

@@ -91,14 +91,14 @@ const calls = {
       const { frame } = opened(key);
       const of = JSON.stringify(prompt);
       // Who clicks has hovered there before: that is the answer.
-      const before = answers.get("hover");
-      if (before?.of === of) answers.set(slot, before);
-      else {
+      let answer = answers.get("hover");
+      if (answer?.of !== of) {
         const started = performance.now();
         const logits = await model().decoder.answer(prompt, frame);
-        answers.set(slot, { frame, logits, of, milliseconds: performance.now() - started });
+        answer = { frame, logits, of, milliseconds: performance.now() - started };
       }
-      const { logits, milliseconds } = /** @type {{logits: Logits, milliseconds: number}} */ (answers.get(slot));
+      answers.set(slot, answer);
+      const { logits, milliseconds } = answer;
       return { masks: showAnswer(prompt, frame, logits, slot === "hover"), milliseconds };
     });
   },
