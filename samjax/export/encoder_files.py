@@ -9,7 +9,7 @@ from jaxtyping import Float, UInt8
 
 from samjax.export.encoder_graph import write_encoder
 from samjax.export.files import NotTheModel, write_files
-from samjax.export.onnx_graph import MADE_WITH, VERSIONS, Storage
+from samjax.export.onnx_graph import MADE_WITH, VERSIONS, Arithmetic, Storage
 from samjax.models.sam import Sam
 
 # Of a protobuf.
@@ -28,6 +28,7 @@ def export_encoder(
     out: Path,
     *,
     storage: Storage = "float32",
+    arithmetic: Arithmetic = "float32",
     about: dict[str, Any] | None = None,
 ) -> float:
     """Writes the image encoder as ONNX.
@@ -38,7 +39,8 @@ def export_encoder(
         image: A photo, its longer side of the model's input size.
         embedding: What the model makes of it, with which the graph is compared.
         out: The file.
-        storage: How weights are stored. What is computed is float32.
+        storage: How weights are stored.
+        arithmetic: What its large products are computed in; the rest is float32.
         about: What else the report is to say, such as the model's name.
 
     Returns:
@@ -49,15 +51,16 @@ def export_encoder(
         ValueError: It would be larger than an ONNX file can be.
     """
     _check_size(params, storage)
-    content = write_encoder(model, params, storage).SerializeToString()
+    content = write_encoder(model, params, storage, arithmetic).SerializeToString()
     error = difference(content, image, embedding)
-    check_difference(error, storage)
+    check_difference(error, "int8" if arithmetic == "int8" else storage)
     write_files(
         {out: content},
         out.with_suffix(".json"),
         {
             **(about or {}),
             "storage": storage,
+            "arithmetic": arithmetic,
             "image_size": model.config.image_size,
             "embedding_error": error,
             **VERSIONS,

@@ -15,6 +15,7 @@ VERSIONS = {"ir_version": IR_VERSION, "opset": OPSET}
 MADE_WITH = ("onnx", "onnxruntime")
 
 Storage = Literal["float32", "float16", "int8"]
+Arithmetic = Literal["float32", "int8"]
 
 # Smaller weights are stored as they are, in every storage: they are norms and biases.
 _SMALLEST = 1024
@@ -27,10 +28,17 @@ class Graph:
         name: Of the graph.
         storage: How large weights are stored; they are float32 again before they are
             used, so that the arithmetic is the same for all.
+        arithmetic: What dense layers multiply in. In `"int8"` their weights are rounded
+            once, by channel, and values as they come, by tensor.
     """
 
-    def __init__(self, name: str, storage: Storage = "float32"):
-        self.name = name
+    def __init__(
+        self,
+        name: str,
+        storage: Storage = "float32",
+        arithmetic: Arithmetic = "float32",
+    ):
+        self.name, self.arithmetic = name, arithmetic
         self._storage: Storage = storage
         self._nodes: list[Any] = []
         self._initializers: dict[str, Any] = {}
@@ -95,16 +103,20 @@ class Graph:
         if self._storage == "float16":
             stored = self._store(name, array.astype(np.float16))
             return self._named(f"{name}/float32", "Cast", stored, **float32)
-        scale = np.max(np.abs(array), axis=tuple(range(array.ndim - 1)), keepdims=True)
-        scale = np.maximum(scale, 1e-30) / 127
-        stored = self._store(name, np.round(array / scale).astype(np.int8))
-        whole = self.op("Cast", stored, **float32)
-        scale = self._store(f"{name}/scale", scale.astype(np.float32))
+        array, scale = _rounded(array)
+        whole = self.op("Cast", self._store(name, array), **float32)
+        scale = self._store(f"{name}/scale", scale)
         return self._named(f"{name}/float32", "Mul", whole, scale)
 
     def matmul(self, a: str, b: str) -> str:
         """A matrix product, or many."""
         return self.op("MatMul", a, b)
+
+    def rounded_matmul(self, a: str, b: str) -> str:
+        """A product of values that are rounded to 8 bits first, each by tensor."""
+        return self._matmul_integers(
+            a, *self.ops("DynamicQuantizeLinear", b, results=3)
+        )
 
     def add(self, *values: str) -> str:
         """A sum."""
@@ -145,8 +157,22 @@ class Graph:
 
     def dense(self, name: str, value: str, params: Mapping[str, np.ndarray]) -> str:
         """A dense layer, of parameters `kernel` and `bias`."""
+        bias = self.constant(params["bias"])
+        if self.arithmetic == "int8":
+            stored, scale = _rounded(params["kernel"])
+            # Unsigned: of signed ones, CPUs without VNNI cut off sums at 16 bits.
+            stored = (stored.astype(np.int16) + 128).astype(np.uint8)
+            kernel = [
+                self._store(f"{name}/{what}", array)
+                for what, array in (
+                    ("kernel", stored),
+                    ("scale", scale),
+                    ("zero", np.array(128, np.uint8)),
+                )
+            ]
+            return self.add(self._matmul_integers(value, *kernel), bias)
         kernel = self.weight(f"{name}/kernel", params["kernel"])
-        return self.add(self.matmul(value, kernel), self.constant(params["bias"]))
+        return self.add(self.matmul(value, kernel), bias)
 
     def layer_norm(
         self, value: str, params: Mapping[str, np.ndarray], epsilon: float
@@ -210,6 +236,12 @@ class Graph:
         onnx.checker.check_model(model, full_check=True)
         return model
 
+    def _matmul_integers(self, a: str, b: str, scale: str, zero: str) -> str:
+        """A product of a float32 value and of 8-bit numbers of a scale and a zero."""
+        a, scale_a, zero_a = self.ops("DynamicQuantizeLinear", a, results=3)
+        whole = self.op("Cast", self.op("MatMulInteger", a, b, zero_a, zero), to=1)
+        return self.op("Mul", whole, self.op("Mul", scale_a, scale))
+
     def _store(self, name: str, array: np.ndarray) -> str:
         import onnx
 
@@ -224,6 +256,13 @@ class Graph:
             onnx.helper.make_node(kind, list(inputs), [name], **attributes)
         )
         return name
+
+
+def _rounded(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A weight as int8, and the scale of each channel, which are its last axis."""
+    scale = np.max(np.abs(weight), axis=tuple(range(weight.ndim - 1)))
+    scale = np.maximum(scale, 1e-30) / 127
+    return np.round(weight / scale).astype(np.int8), scale.astype(np.float32)
 
 
 def _described(name: str, shape: Sequence[int | str]) -> Any:

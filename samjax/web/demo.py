@@ -7,11 +7,12 @@ import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 
 from samjax.export.encoder_files import export_encoder
-from samjax.export.onnx_graph import Storage
+from samjax.export.onnx_graph import Arithmetic, Storage
 from samjax.inference import Predictor
 from samjax.inference.images import read_image
 from samjax.web.decoder import export_pair
@@ -38,6 +39,7 @@ def write_demo(
     name: str,
     samples: Sequence[Path],
     storage: Storage = "float16",
+    arithmetic: Arithmetic = "int8",
     say: Callable[[str], object] = lambda what: None,
 ) -> dict[str, int]:
     """Writes the folder, whole or not at all; a demo that was there is replaced.
@@ -48,6 +50,7 @@ def write_demo(
         name: Of the model, for the page to show.
         samples: Photos that a visitor may begin with; the models are tried on the first.
         storage: How weights are stored.
+        arithmetic: What the encoder's large products are computed in.
         say: Is told what is done next.
 
     Returns:
@@ -73,17 +76,20 @@ def write_demo(
         # A service worker governs its own folder and those below.
         os.replace(hidden / "page" / _ISOLATION, hidden / _ISOLATION)
         (hidden / "_headers").write_text(_HEADERS)
-        models = _export(predictor, hidden / "model", samples[0], name, storage, say)
+        models = _export(
+            predictor, hidden / "model", samples[0], name, storage, arithmetic, say
+        )
+        photos = _names(samples)
         (hidden / "photos").mkdir()
-        for sample in samples:
-            shutil.copyfile(sample, hidden / "photos" / sample.name)
+        for sample, photo in zip(samples, photos, strict=True):
+            shutil.copyfile(sample, hidden / "photos" / photo)
         config = {
             "mode": "demo",
             "model": describe_model(predictor, name),
             **models,
             "samples": [
-                {"url": f"photos/{sample.name}", "name": sample.stem}
-                for sample in samples
+                {"url": f"photos/{quote(photo)}", "name": sample.stem}
+                for sample, photo in zip(samples, photos, strict=True)
             ],
         }
         (hidden / CONFIG).write_text(json.dumps(config, indent=1) + "\n")
@@ -114,12 +120,27 @@ def check_place(out: Path) -> None:
         )
 
 
+def _names(samples: Sequence[Path]) -> list[str]:
+    """Names of the photos' copies, no two of them the same on any file system."""
+    names: list[str] = []
+    taken: set[str] = set()
+    for sample in samples:
+        name, number = sample.name, 1
+        while name.casefold() in taken:
+            number += 1
+            name = f"{sample.stem}_{number}{sample.suffix}"
+        taken.add(name.casefold())
+        names.append(name)
+    return names
+
+
 def _export(
     predictor: Predictor,
     folder: Path,
     photo: Path,
     name: str,
     storage: Storage,
+    arithmetic: Arithmetic,
     say: Callable[[str], object],
 ) -> dict[str, Any]:
     """Writes the models, and says where they are."""
@@ -138,6 +159,7 @@ def _export(
         features,
         folder / "encoder.onnx",
         storage=storage,
+        arithmetic=arithmetic,
         about=about,
     )
 

@@ -61,3 +61,17 @@ def test_weights_may_be_stored_smaller(storage):
     found = embed(write_encoder(model, params, storage), image)
     error = np.abs(found - wanted).max() / np.sqrt(np.mean(np.square(wanted)))
     assert 1e-6 < error < {"float16": 0.05, "int8": 1.0}[storage]
+
+
+def test_large_products_may_be_computed_in_8_bits():
+    model = Sam(CONFIG)
+    params = params_of(model)
+    graph = write_encoder(model, params, "float16", "int8")
+    kinds = [node.op_type for node in graph.graph.node]
+    # Four layers of a block, and its queries with its keys.
+    assert kinds.count("MatMulInteger") == 5 * CONFIG.depth
+    image = np.random.default_rng(0).integers(0, 256, (40, 64, 3), np.uint8)
+    wanted = embedding_of(model, params, image)
+    difference = embed(graph, image) - wanted
+    error = np.sqrt(np.mean(np.square(difference)) / np.mean(np.square(wanted)))
+    assert 1e-4 < error < 0.05

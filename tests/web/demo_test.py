@@ -5,6 +5,7 @@ import functools
 import http.server
 import json
 import threading
+import urllib.request
 
 import numpy as np
 import pytest
@@ -71,6 +72,26 @@ def test_what_fails_on_the_way_leaves_the_old_demo(tmp_path, monkeypatch, tiny_m
     assert [path.name for path in out.iterdir()] == ["config.json"]
 
 
+@needs_runtime
+def test_photos_of_one_name_and_of_odd_names_are_all_there(
+    tmp_path, monkeypatch, tiny_model
+):
+    monkeypatch.setattr(demo, "_export", lambda *_: {})
+    photos = []
+    for i, name in enumerate(("a/cup #1.png", "b/cup #1.png", "c/CUP #1.png")):
+        photos.append(tmp_path / name)
+        photos[-1].parent.mkdir()
+        Image.fromarray(np.full((30, 40, 3), i, np.uint8)).save(photos[-1])
+    out = tmp_path / "site"
+    predictor = samjax.Predictor(*tiny_model)
+    demo.write_demo(predictor, out, name="small", samples=photos)
+    samples = json.loads((out / "config.json").read_text())["samples"]
+    with plain_host(out) as address:
+        for photo, sample in zip(photos, samples, strict=True):
+            with urllib.request.urlopen(address + sample["url"]) as answer:
+                assert answer.read() == photo.read_bytes()
+
+
 @pytest.mark.slow
 @needs_runtime
 @pytest.mark.skipif(browser.find_browser() is None, reason="there is no Chromium")
@@ -79,8 +100,8 @@ def test_a_visitor_s_photo_is_embedded_and_segmented_in_the_page(tmp_path):
     from page_driver import CUP, accept, click, wait_until_ready
 
     out = tmp_path / "site"
-    words = ["export", "--demo", str(out), "--storage", "float32"]
-    assert cli.main(words) == 0
+    exact = ["--storage", "float32", "--arithmetic", "float32"]
+    assert cli.main(["export", "--demo", str(out), *exact]) == 0
     config = json.loads((out / "config.json").read_text())
     assert config["mode"] == "demo" and config["model"]["name"] == "tiny"
 

@@ -91,7 +91,7 @@ export function demoBackend(config, base, client) {
       /** @type {Map<string, {name: string, photo: () => Promise<Blob>}>} */
       const known = new Map();
       for (const { url, name } of config.samples) {
-        known.set(`sample-${name}`, { name, photo: async () => (await fetch(absolute(url))).blob() });
+        known.set(`sample-${url}`, { name, photo: async () => (await fetch(absolute(url))).blob() });
       }
       for (const { id, name, photo } of await storage.all("photos")) known.set(id, { name, photo: async () => photo });
       if (!known.size) onSome([], 0);
