@@ -37,7 +37,11 @@ export async function loadRuntime(most) {
  * @returns {Promise<InferenceSession>}
  */
 export function makeSession(ort, content) {
-  return ort.InferenceSession.create(content, { executionProviders: ["wasm"] });
+  return ort.InferenceSession.create(content, {
+    executionProviders: ["wasm"],
+    // Else the model's threads go on waiting busily while the page draws the answer.
+    extra: { session: { force_spinning_stop: "1" } },
+  });
 }
 
 /**
