@@ -56,18 +56,6 @@ export function toModel({ originalSize, resizedSize }, [x, y]) {
 }
 
 /**
- * @param {Frame} frame
- * @param {Point} point in pixels of the model's input
- * @returns {Point} in pixels of the image
- */
-export function toOriginal({ originalSize, resizedSize }, [x, y]) {
-  return [
-    (x * originalSize[1]) / resizedSize[1],
-    (y * originalSize[0]) / resizedSize[0],
-  ];
-}
-
-/**
  * The size at which a mask is drawn while it is still changing: enough for a screen, and
  * little enough to be made at every move of a pointer.
  * @param {[number, number]} originalSize height and width
