@@ -116,7 +116,13 @@ def fingerprint(config: SamConfig, params: Mapping[str, Any]) -> str:
         name: size for name, size in sizes.items() if not name.startswith(_NOT_ENCODER)
     }
     digest.update(json.dumps(encoder_sizes, sort_keys=True).encode())
-    leaves = jax.tree_util.tree_leaves_with_path(encoder)
+    update_by_params(digest, encoder)
+    return digest.hexdigest()
+
+
+def update_by_params(digest: Any, params: Any) -> None:
+    """Lets names, shapes and contents of parameters into a hash; see `fingerprint`."""
+    leaves = jax.tree_util.tree_leaves_with_path(params)
     for path, leaf in sorted(leaves, key=lambda item: jax.tree_util.keystr(item[0])):
         values = np.ascontiguousarray(_on_host(leaf), np.float32).reshape(-1)
         digest.update(f"{jax.tree_util.keystr(path)} {leaf.shape}".encode())
@@ -124,7 +130,6 @@ def fingerprint(config: SamConfig, params: Mapping[str, Any]) -> str:
         even = values[: len(values) // 2 * 2].view(np.uint64)
         digest.update(np.add.reduce(even, dtype=np.uint64).tobytes())
         digest.update(values[len(values) // 2 * 2 :].tobytes())
-    return digest.hexdigest()
 
 
 _NOT_ENCODER = ("decoder_", "mask_in_chans", "num_multimask_outputs")

@@ -8,12 +8,12 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
-import jax
 import numpy as np
 
 from samjax import __version__
 from samjax.export.onnx_graph import Storage
 from samjax.inference import Predictor
+from samjax.inference.embedding import update_by_params
 from samjax.inference.images import SAMPLE_PHOTO
 
 Part = Literal["prepare", "prompt"]
@@ -139,12 +139,7 @@ def _key(predictor: Predictor, storage: Storage) -> str:
     digest.update(f"{predictor.fingerprint} {__version__} {storage}".encode())
     # The fingerprint is that of the encoder alone.
     for name in ("prompt_encoder", "mask_decoder"):
-        leaves = jax.tree_util.tree_leaves_with_path(predictor.params[name])
-        for path, leaf in sorted(
-            leaves, key=lambda item: jax.tree_util.keystr(item[0])
-        ):
-            digest.update(jax.tree_util.keystr(path).encode())
-            digest.update(np.ascontiguousarray(leaf, np.float32).tobytes())
+        update_by_params(digest, predictor.params[name])
     # In a checkout the version stands still while the code does not.
     for source in sorted(resources.files("samjax.export").iterdir(), key=str):
         if source.name.endswith(".py"):
