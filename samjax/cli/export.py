@@ -212,22 +212,20 @@ def _export_encoder(
 ) -> None:
     given = (predictor.model, predictor.params, image, features, wanted.out)
     about = {"model": wanted.model}
-    files = [wanted.out]
     if wanted.out.suffix == ".onnx":
         from samjax.export.encoder_files import export_encoder
 
-        error = export_encoder(
+        done = export_encoder(
             *given, storage=wanted.storage, arithmetic=wanted.arithmetic, about=about
         )
     else:
         from samjax.export import stablehlo
 
-        files, error = stablehlo.export_encoder(
-            *given, storage=wanted.storage, about=about
-        )
-    _say_files(files)
+        done = stablehlo.export_encoder(*given, storage=wanted.storage, about=about)
+    _say_files(done.files)
     print(
-        f"beside the model, on a photo: the embedding differs by {error:.1e} of its size"
+        f"beside the model, on a photo: the embedding differs by {done.error:.1e} of its"
+        " size"
     )
 
 

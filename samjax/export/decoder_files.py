@@ -31,7 +31,7 @@ LEAST_IOU = {"float32": 0.999, "float16": 0.99, "int8": 0.9}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Exported:
+class ExportedDecoder:
     """What was written.
 
     Attributes:
@@ -55,7 +55,7 @@ def export_decoder(
     storage: Storage = "float32",
     best_mask: bool = False,
     about: dict[str, Any] | None = None,
-) -> Exported:
+) -> ExportedDecoder:
     """Writes the mask decoder as ONNX.
 
     Args:
@@ -103,7 +103,7 @@ def export_decoder(
         },
         MADE_WITH,
     )
-    return Exported(files=list(names.values()), report=path, agreement=found)
+    return ExportedDecoder(files=list(names.values()), report=path, agreement=found)
 
 
 def compare(

@@ -1,5 +1,6 @@
 """Writes an image encoder's file, once it has been run and found to be the model."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,22 @@ _BYTES = {"float32": 4, "float16": 2, "int8": 1}
 LARGEST_ERROR = {"float32": 1e-4, "float16": 0.1, "int8": 1.0}
 
 
+@dataclass(frozen=True, kw_only=True)
+class ExportedEncoder:
+    """What was written.
+
+    Attributes:
+        files: The graph, or a program and its weights.
+        report: The file beside them that says what was found of them.
+        error: The largest difference of a photo's embedding from the model's, over the
+            root of its mean square.
+    """
+
+    files: list[Path]
+    report: Path
+    error: float
+
+
 def export_encoder(
     model: Sam,
     params: Any,
@@ -30,7 +47,7 @@ def export_encoder(
     storage: Storage = "float32",
     arithmetic: Arithmetic = "float32",
     about: dict[str, Any] | None = None,
-) -> float:
+) -> ExportedEncoder:
     """Writes the image encoder as ONNX.
 
     Args:
@@ -43,9 +60,6 @@ def export_encoder(
         arithmetic: What its large products are computed in; the rest is float32.
         about: What else the report is to say, such as the model's name.
 
-    Returns:
-        The largest difference of the embedding, over the root of its mean square.
-
     Raises:
         NotTheModel: The graph does not embed the photo as the model does.
         ValueError: It would be larger than an ONNX file can be.
@@ -54,9 +68,10 @@ def export_encoder(
     content = write_encoder(model, params, storage, arithmetic).SerializeToString()
     error = difference(content, image, embedding)
     check_difference(error, "int8" if arithmetic == "int8" else storage)
+    report = out.with_suffix(".json")
     write_files(
         {out: content},
-        out.with_suffix(".json"),
+        report,
         {
             **(about or {}),
             "storage": storage,
@@ -67,7 +82,7 @@ def export_encoder(
         },
         MADE_WITH,
     )
-    return error
+    return ExportedEncoder(files=[out], report=report, error=error)
 
 
 def difference(

@@ -18,8 +18,12 @@ import safetensors.numpy
 from flax.traverse_util import flatten_dict, unflatten_dict
 from jaxtyping import Float, UInt8
 
-from samjax.export.decoder_files import Exported, check
-from samjax.export.encoder_files import check_difference, relative_difference
+from samjax.export.decoder_files import ExportedDecoder, check
+from samjax.export.encoder_files import (
+    ExportedEncoder,
+    check_difference,
+    relative_difference,
+)
 from samjax.export.files import write_files
 from samjax.export.onnx_graph import Storage
 from samjax.export.verify import (
@@ -150,7 +154,7 @@ def export_decoder(
     *,
     storage: Storage = "float32",
     about: dict[str, Any] | None = None,
-) -> Exported:
+) -> ExportedDecoder:
     """Writes the mask decoder as StableHLO, and its weights beside it.
 
     Args:
@@ -181,7 +185,7 @@ def export_decoder(
             "agreement": dataclasses.asdict(found),
         },
     )
-    return Exported(files=list(contents), report=report, agreement=found)
+    return ExportedDecoder(files=list(contents), report=report, agreement=found)
 
 
 def export_encoder(
@@ -193,7 +197,7 @@ def export_encoder(
     *,
     storage: Storage = "float32",
     about: dict[str, Any] | None = None,
-) -> tuple[list[Path], float]:
+) -> ExportedEncoder:
     """Writes the image encoder as StableHLO, and its weights beside it.
 
     Args:
@@ -205,10 +209,6 @@ def export_encoder(
         storage: `"float32"` or `"float16"`, of large weights.
         about: What else the report is to say, such as the model's name.
 
-    Returns:
-        The files, and the largest difference of the embedding over the root of its mean
-        square.
-
     Raises:
         NotTheModel: The program does not embed the photo as the model does.
     """
@@ -217,7 +217,7 @@ def export_encoder(
     found = np.asarray(program.call(weights, image.astype(np.float32)[None]))
     error = relative_difference(found, embedding)
     check_difference(error, storage)
-    _write(
+    report = _write(
         contents,
         out,
         {
@@ -227,7 +227,7 @@ def export_encoder(
             "embedding_error": error,
         },
     )
-    return list(contents), error
+    return ExportedEncoder(files=list(contents), report=report, error=error)
 
 
 def _lower(function: Any, weights: dict[str, np.ndarray], shapes: Any) -> Program:

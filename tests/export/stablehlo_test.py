@@ -104,11 +104,10 @@ def test_the_files_of_a_decoder_answer_where_there_is_no_samjax(tmp_path, params
 def test_the_files_of_an_encoder_embed_images_of_any_size(tmp_path, params):
     out = tmp_path / "encoder.stablehlo"
     image = picture(40, 64)
-    files, error = stablehlo.export_encoder(
-        MODEL, params, image, embed(params, image), out
-    )
-    assert [file.name for file in files] == ["encoder.stablehlo", "encoder.safetensors"]
-    assert error < 2e-5
+    done = stablehlo.export_encoder(MODEL, params, image, embed(params, image), out)
+    names = [file.name for file in done.files]
+    assert names == ["encoder.stablehlo", "encoder.safetensors"]
+    assert done.error < 2e-5
     pair = np.stack([picture(64, 21), picture(64, 21)[::-1]])
     feeds = {"images": pair.astype(np.float32)}
     found = as_a_stranger(tmp_path, out, feeds)["image_embeddings"]
