@@ -91,11 +91,11 @@ def read_boundaries(texts: Sequence[bytes], size: tuple[int, int]) -> Boundaries
     tails = np.searchsorted(last, stops - 1) + 1
     heads = np.append(0, tails[:-1])
     owner = np.repeat(np.arange(len(kept)), tails - heads)
-    runs = _undo_differences(_numbers(codes, first, last), heads, tails)
+    runs = _undo_differences(_numbers(codes, first, last), heads, owner)
     pixels = size[0] * size[1]
     damaged = (runs < 0) | (last - first > 6)
     ends = np.cumsum(runs)
-    ends -= np.repeat(ends[heads] - runs[heads], tails - heads)
+    ends -= (ends[heads] - runs[heads])[owner]
     sound = (ends[tails - 1] == pixels) & (
         np.bincount(owner[damaged], minlength=len(kept)) == 0
     )
@@ -133,8 +133,9 @@ def move_boundaries(boundaries: Boundaries, window: Window, side: int) -> Bounda
     if not np.array_equal(order, np.arange(len(order))):
         mask, place = _arrange_columns(mask, place, order, side, len(boundaries.good))
         keys = np.sort(mask.astype(np.int64) * (end + 1) + place)
-    mask, place = np.divmod(_cancel_pairs(keys), end + 1)
-    kept = place < end
+        mask, place = np.divmod(keys, end + 1)
+    kept = _once_of_pairs(keys)
+    kept = kept[place[kept] < end]
     return Boundaries(
         mask[kept].astype(np.int32), place[kept].astype(np.int32), boundaries.good
     )
@@ -237,23 +238,23 @@ def _numbers(codes: np.ndarray, first: np.ndarray, last: np.ndarray) -> np.ndarr
 
 
 def _undo_differences(
-    values: np.ndarray, heads: np.ndarray, tails: np.ndarray
+    values: np.ndarray, heads: np.ndarray, owner: np.ndarray
 ) -> np.ndarray:
     """Adds to each number the sum of those two, four, six, ... places before it.
 
     The first number of a mask stands alone, beside both sums.
     """
-    counts = tails - heads
-    place = _places_in_groups(counts)
-    odd = (place & 1).astype(bool)
     alone = values[heads]
     values[heads] = 0
-    sums = []
-    for chain in (~odd, odd):
-        total = np.cumsum(np.where(chain, values, 0))
-        # Heads are 0 in the one chain and absent from the other.
-        sums.append(total - np.repeat(total[heads], counts))
-    runs = np.where(odd, sums[1], sums[0])
+    # Whatever masks they are of: what a sum had before its mask is taken off again.
+    runs = np.empty_like(values)
+    before = np.empty((2, len(heads)), values.dtype)
+    for parity in (0, 1):
+        total = np.cumsum(values[parity::2])
+        runs[parity::2] = total
+        before[parity] = np.append(0, total)[(heads + 1 - parity) // 2]
+    place = np.arange(len(values)) & 1
+    runs -= before[place, owner]
     runs[heads] = alone
     return runs
 
@@ -292,11 +293,11 @@ def _arrange_columns(
     )
 
 
-def _cancel_pairs(keys: np.ndarray) -> np.ndarray:
-    """Drops from a sorted list what is in it an even number of times, else leaves one."""
+def _once_of_pairs(keys: np.ndarray) -> np.ndarray:
+    """Where a sorted list has what is in it an odd number of times, one place of each."""
     new = np.flatnonzero(np.diff(keys, prepend=-1))
     number = np.diff(new, append=len(keys))
-    return keys[new[number % 2 == 1]]
+    return new[number % 2 == 1]
 
 
 def _signs(number: np.ndarray) -> np.ndarray:

@@ -131,9 +131,12 @@ def _parse(example: RawExample) -> dict[str, Any]:
 
 
 def _whole_path(examples: ExampleSource, number: int, config: PrepareConfig) -> float:
-    """CPU seconds for each example that was read, some of them ahead."""
+    """CPU seconds for each example that was read, some of them ahead.
+
+    By one thread, as each worker has: two of one process take time from each other.
+    """
     counted = _First(examples, number)
-    source = DatasetSource(counted, config, batch_size=8, seed=0)
+    source = DatasetSource(counted, config, batch_size=8, seed=0, prefetch=1)
     source.batch(0)
     start, before = time.process_time(), counted.reads
     for step in range(1, 2 * number // 8):
