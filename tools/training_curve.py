@@ -194,7 +194,8 @@ def chart(name: str, lines: Sequence[Line], left: float) -> str:
                 )
                 for at in points
             ]
-        x = left + LEFT + 120 + 130 * i
+        # Beyond the name, which is bold.
+        x = left + LEFT + max(120, 8 * len(name)) + 130 * i
         parts.append(
             f'<path d="M{x} 12h16" stroke="{colour}" stroke-width="2"/>'
             f'<text x="{x + 20}" y="16">{html.escape(line.name)}</text>'

@@ -13,13 +13,14 @@ shows on average what it shows at full size.
 What a short run from nothing needs beside SAM's recipe: an informed start, a loss on
 the image embedding itself, Muon for matrices, and rounds that teach every mask token.
 Its learning rate matters more than anything else: at 1.5e-3 the noise of batches of 8
-images held the IoU of plain scenes at 0.30, where 3e-4 got to 0.44 within 50 steps. Even so the parameters of a step are noisier than their moving average,
-which is some 0.05 better; judge a run by its end, or by its evaluations, which use the
-average.
+images held the IoU of plain scenes at 0.30, where 3e-4 got to 0.44 within 50 steps.
+Even so the parameters of a step are noisier than their moving average, which is some
+0.05 better; judge a run by its end, or by its evaluations, which use the average.
 
-To go on from the weights in the package: `--initial tiny --stages.0.steps 1`. On Linux
-a tenth of the time goes into fresh pages of memory that the allocator gives back after
-every step; it keeps them with
+To go on from the weights in the package: `--initial tiny --stages.0.steps 1
+--stages.1.steps 1` and a lower rate; docs/training.md has such a run. On Linux a tenth
+of the time goes into fresh pages of memory that the allocator gives back after every
+step; it keeps them with
 
     GLIBC_TUNABLES=glibc.malloc.hugetlb=1:glibc.malloc.mmap_max=0:\
     glibc.malloc.trim_threshold=17179869184:glibc.malloc.top_pad=268435456
