@@ -162,15 +162,13 @@ class Graph:
             stored, scale = _rounded(params["kernel"])
             # Unsigned: of signed ones, CPUs without VNNI cut off sums at 16 bits.
             stored = (stored.astype(np.int16) + 128).astype(np.uint8)
-            kernel = [
-                self._store(f"{name}/{what}", array)
-                for what, array in (
-                    ("kernel", stored),
-                    ("scale", scale),
-                    ("zero", np.array(128, np.uint8)),
-                )
-            ]
-            return self.add(self._matmul_integers(value, *kernel), bias)
+            found = self._matmul_integers(
+                value,
+                self._store(f"{name}/kernel", stored),
+                self._store(f"{name}/scale", scale),
+                self.constant(128, np.uint8),
+            )
+            return self.add(found, bias)
         kernel = self.weight(f"{name}/kernel", params["kernel"])
         return self.add(self.matmul(value, kernel), bias)
 

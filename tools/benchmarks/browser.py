@@ -67,7 +67,8 @@ ASK_WORKER = """async ([threads, runs]) => {
 # would take time from the model.
 WATCH_CLICK = """() => {
   performance.clearMarks();
-  window.marks = new Promise((resolve) => {
+  window.marks = new Promise((resolve, reject) => {
+    setTimeout(() => reject(new Error("nothing was drawn")), 30000);
     const marks = [];
     new PerformanceObserver((list, observer) => {
       for (const {name, startTime, detail} of list.getEntries()) {

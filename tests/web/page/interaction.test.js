@@ -16,10 +16,14 @@ test("sides are resized with halves up, and never to nothing", () => {
   assert.throws(() => frames.fitFrame([0, 5], 1024), /at least 1/);
 });
 
-test("points come back from the screen", () => {
+test("points go to the model's frame, and come back from the screen", () => {
   const roll = dice(5);
   for (let i = 0; i < 50; i++) {
     const size = /** @type {[number, number]} */ ([1 + roll(3000), 1 + roll(3000)]);
+    const frame = frames.fitFrame(size, 512);
+    const [height, width] = frame.resizedSize;
+    near(frames.toModel(frame, [size[1], size[0]]), [width, height]);
+    near(frames.toModel(frame, [size[1] / 4, size[0] / 2]), [width / 4, height / 2]);
     const point = /** @type {[number, number]} */ ([roll(size[1]), roll(size[0])]);
     const view = { scale: 0.1 + roll(80) / 10, x: roll(900) - 400, y: roll(900) - 400 };
     near(frames.toImage(view, frames.toScreen(view, point)), point);
