@@ -73,6 +73,7 @@ def guess_config(shapes: Shapes, heads: int) -> tuple[SamConfig, list[str]]:
         decoder_num_heads=heads,
         decoder_mlp_dim=sizes["decoder_mlp_dim"],
         num_multimask_outputs=masks - 1,
+        final_norm=any(name in shapes for name in FINAL_NORM),
     )
     return config, problems or invalid_sizes(config)
 
@@ -175,7 +176,7 @@ def invalid_sizes(config: SamConfig) -> list[str]:
 
 def config_to_json(config: SamConfig) -> str:
     """The config as one line of JSON."""
-    return json.dumps(dataclasses.asdict(config))
+    return json.dumps(config.as_fields())
 
 
 def config_from_json(text: str) -> SamConfig:
@@ -249,6 +250,8 @@ EVIDENCE = {
     ),
     "decoder_mlp_dim": ((_LAYER + ".mlp.lin1.bias", 0),),
 }
+# Their presence shows that the encoder has a final norm.
+FINAL_NORM = ("image_encoder.norm.weight", "image_encoder.norm.bias")
 # To go on comparing where nothing is left to show a size: ViT-B's.
 FALLBACK = {
     "embed_dim": 768,

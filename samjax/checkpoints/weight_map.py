@@ -1,7 +1,8 @@
 """The weight map: one table, one row per kind of module, read in both directions.
 
 A row names a module as the release does, as Hugging Face does, says what kind of
-module it is, and gives the shape of its weight as the release stores it. Everything
+module it is, and gives the shape of its weight as the release stores it; a row of a
+module that only some models have names the config's option for it. Everything
 else is computed: the rows expand over the config to one `Entry` per array; the kind
 gives the leaf names and an invertible change of layout; and the path in samjax's
 parameter tree is the released name with each number glued to the name before it
@@ -37,6 +38,7 @@ class Row:
         kind: Decides the leaves and their layout.
         shape: The weight's shape in the release, symbols separated by spaces.
         bias: Whether a linear or convolution has one.
+        option: Field of the config that has to be on for the module to be there.
     """
 
     released: str
@@ -44,6 +46,7 @@ class Row:
     kind: Kind
     shape: str
     bias: bool = True
+    option: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,7 +87,12 @@ def entries(config: SamConfig) -> tuple[Entry, ...]:
 
     ViT-B, L and H have 314, 482 and 594.
     """
-    return tuple(entry for row in TABLE for entry in _expand(row, config))
+    return tuple(
+        entry
+        for row in TABLE
+        if row.option is None or getattr(config, row.option)
+        for entry in _expand(row, config)
+    )
 
 
 def tree_path(released: str) -> tuple[str, ...]:
@@ -226,6 +234,7 @@ TABLE: tuple[Row, ...] = (
         "vision_encoder",
         Row("pos_embed", "pos_embed", "array", "1 g g d"),
         Row("patch_embed.proj", "patch_embed.projection", "conv", "d 3 p p"),
+        Row("norm", "norm", "norm", "d", option="final_norm"),
         Row("neck.0", "neck.conv1", "conv", "c d 1 1", bias=False),
         Row("neck.1", "neck.layer_norm1", "norm", "c"),
         Row("neck.2", "neck.conv2", "conv", "c c 3 3", bias=False),

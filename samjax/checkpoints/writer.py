@@ -101,7 +101,17 @@ def write_checkpoint(
         format: The form.
         dtype: A key of `DTYPES`; None keeps each tensor's.
         metadata: More strings for samjax's own form.
+
+    Raises:
+        CheckpointError: If a value does not fit the dtype, or the form has no place for
+            part of the model.
     """
+    if format == "huggingface" and checkpoint.config.final_norm:
+        raise CheckpointError(
+            f"{checkpoint.path} has a norm after the image encoder's last block, which "
+            "transformers' SamModel would leave out: write samjax's own form, "
+            "'safetensors' or 'pth'."
+        )
     ordered = checkpoint.entries()
     plan = [_plan(checkpoint, entry, format, dtype) for entry in ordered]
     arrays = _stream(checkpoint, ordered, format, dtype)

@@ -62,6 +62,8 @@ class EncoderWriter:
         tokens = self._embed_patches(graph.input("image", ("height", "width", 3)))
         for i in range(self.config.depth):
             tokens = self._block(tokens, i)
+        if self.config.final_norm:
+            tokens = graph.layer_norm(tokens, self.params["norm"], ENCODER_EPSILON)
         channels = self.config.prompt_embed_dim
         kernel = self.params["neck_0"]["kernel"].reshape(-1, channels)
         features = graph.matmul(tokens, graph.weight("neck_0/kernel", kernel))

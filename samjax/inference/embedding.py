@@ -109,7 +109,7 @@ def fingerprint(config: SamConfig, params: Mapping[str, Any]) -> str:
     """
     encoder = params["image_encoder"]
     digest = hashlib.sha256()
-    sizes = dataclasses.asdict(config)
+    sizes = config.as_fields()
     for name in ("drop_path_rate", "remat", "scan"):
         del sizes[name]
     encoder_sizes = {

@@ -42,6 +42,7 @@ class ImageEncoder(nn.Module):
         window_size: Side of the attention windows of the other blocks, in tokens.
         mlp_ratio: Width of the MLP over `embed_dim`.
         out_channels: Channels of the embedding.
+        final_norm: LayerNorm (`norm`) after the last block, before the neck.
         drop_path_rate: Rate of the last block; the first has 0, in between linear.
         remat: Recompute each block in the backward pass instead of keeping it.
         scan: Compile one stage of blocks and loop over stages. The results are the
@@ -59,6 +60,7 @@ class ImageEncoder(nn.Module):
     window_size: int
     mlp_ratio: float
     out_channels: int
+    final_norm: bool = False
     drop_path_rate: float = 0.0
     remat: bool = False
     scan: bool = False
@@ -139,6 +141,8 @@ class ImageEncoder(nn.Module):
         )
 
     def _neck(self, x: Float[Array, "b gh gw e"]) -> Float[Array, "b gh gw c"]:
+        if self.final_norm:
+            x = layer_norm(ENCODER_EPSILON, self.dtype, "norm")(x)
         x = PatchProjection(
             self.out_channels, 1, use_bias=False, dtype=self.dtype, name="neck_0"
         )(x)

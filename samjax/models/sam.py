@@ -1,6 +1,8 @@
 """Segment Anything: image encoder, prompt encoder and mask decoder (SAM, figure 4)."""
 
+import dataclasses
 from dataclasses import dataclass
+from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -41,6 +43,8 @@ class SamConfig:
         decoder_num_heads: Attention heads of those layers.
         decoder_mlp_dim: Hidden width of their MLPs.
         num_multimask_outputs: Masks for an ambiguous prompt, beside the single one.
+        final_norm: LayerNorm after the last block, before the neck. DINOv2 has one, the
+            released models do not.
         drop_path_rate: Drop path of the last encoder block, in training.
         remat: Recompute encoder blocks in the backward pass, in training.
         scan: Compile one stage of encoder blocks and loop over stages, where compiling
@@ -61,6 +65,7 @@ class SamConfig:
     decoder_num_heads: int = 8
     decoder_mlp_dim: int = 2048
     num_multimask_outputs: int = 3
+    final_norm: bool = False
     drop_path_rate: float = 0.0
     remat: bool = False
     scan: bool = False
@@ -69,6 +74,17 @@ class SamConfig:
     def grid_size(self) -> int:
         """Side of the square image embedding, in patches."""
         return self.image_size // self.patch_size
+
+    def as_fields(self) -> dict[str, Any]:
+        """The fields by name, as files and hashes have them.
+
+        `final_norm` is among them only where it is on, so that files and hashes of
+        models without it are those of versions that did not know it.
+        """
+        fields = dataclasses.asdict(self)
+        if not self.final_norm:
+            del fields["final_norm"]
+        return fields
 
 
 class Sam(nn.Module):
@@ -106,6 +122,7 @@ class Sam(nn.Module):
             window_size=config.window_size,
             mlp_ratio=config.mlp_ratio,
             out_channels=config.prompt_embed_dim,
+            final_norm=config.final_norm,
             drop_path_rate=config.drop_path_rate,
             remat=config.remat,
             scan=config.scan,

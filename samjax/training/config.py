@@ -178,7 +178,7 @@ class TrainConfig:
 
     def identity(self) -> dict[str, Any]:
         """The part of the config that decides what a run computes, as a tree."""
-        fields = dataclasses.asdict(self)
+        fields = dataclasses.asdict(self) | {"model": self.model.as_fields()}
         if fields["data"] is not None:
             fields["data"] = _without(fields["data"], _READING)
         return _without(fields, _REPORTING)

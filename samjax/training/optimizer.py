@@ -120,7 +120,7 @@ def layer_scale(path: str, depth: int, decay: float) -> float:
     """Returns the factor on the learning rate of a parameter (the rule of ViTDet).
 
     Patch and position embedding are layer 0, block i is layer i + 1, everything else
-    (neck, prompt encoder, mask decoder) is layer `depth + 1` and has factor 1.
+    (final norm, neck, prompt encoder, mask decoder) is layer `depth + 1` and has factor 1.
     """
     layer = depth + 1
     if path.startswith(("image_encoder/pos_embed", "image_encoder/patch_embed")):

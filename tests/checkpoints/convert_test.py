@@ -42,6 +42,32 @@ def test_out_and_in_again_every_byte_is_equal(tmp_path, own_file, first, second)
     assert contents(again) == contents(out) == contents(own_file)
 
 
+@pytest.fixture
+def normed_file(tmp_path, config, params):
+    """The small model with a norm after its last block."""
+    norm = {"scale": np.full(24, 0.5, np.float32), "bias": np.ones(24, np.float32)}
+    encoder = params["image_encoder"] | {"norm": norm}
+    config = dataclasses.replace(config, final_norm=True)
+    return save(
+        tmp_path / "normed.safetensors", config, params | {"image_encoder": encoder}
+    )
+
+
+@pytest.mark.parametrize("format", ["pth", "safetensors", "samjax"])
+def test_a_final_norm_is_converted_and_found_again(tmp_path, normed_file, format):
+    out = convert(normed_file, tmp_path / "2" / DESTINATIONS[format], format=format)
+    assert open_checkpoint(out).config.final_norm
+    assert contents(out) == contents(normed_file)
+
+
+def test_transformers_is_not_given_a_norm_that_it_would_leave_out(
+    tmp_path, normed_file
+):
+    with pytest.raises(CheckpointError, match="transformers' SamModel would leave out"):
+        convert(normed_file, tmp_path / "hf", format="huggingface")
+    assert not (tmp_path / "hf").exists()
+
+
 @pytest.mark.parity
 def test_the_official_file_of_the_reference_comes_back_to_the_byte(tmp_path, config):
     import reference

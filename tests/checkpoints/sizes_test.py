@@ -48,6 +48,7 @@ def configs(draw):
         "decoder_depth": draw(st.integers(1, 3)),
         "decoder_mlp_dim": draw(st.integers(1, 3000)),
         "num_multimask_outputs": draw(st.integers(1, 4)),
+        "final_norm": draw(st.booleans()),
     }
 
 
@@ -111,6 +112,11 @@ def test_configs_survive_json(fields):
     assert config_from_json(config_to_json(config)) == config
 
 
+def test_released_sizes_are_written_as_before_there_was_a_final_norm():
+    assert "final_norm" not in config_to_json(VIT_B)
+    assert set(dataclasses.asdict(VIT_B)) - set(VIT_B.as_fields()) == {"final_norm"}
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -125,6 +131,7 @@ def test_configs_survive_json(fields):
         ({"global_attention_blocks": 3}, "global_attention_blocks"),
         ({"text_tower": 1}, "unknown field 'text_tower': update samjax"),
         ({"embed_dim": None}, "embed_dim"),
+        ({"final_norm": 1}, "final_norm"),
     ],
 )
 def test_configs_that_no_model_could_have_are_refused(change, message):

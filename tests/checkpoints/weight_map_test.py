@@ -1,5 +1,6 @@
 """The table names every array of every model, once, in every naming."""
 
+import dataclasses
 import math
 
 import jax
@@ -49,6 +50,18 @@ def test_the_table_is_the_models_parameter_tree(name):
 
 def test_the_table_follows_every_size_of_a_config(config):
     assert {e.path: e.tree_shape for e in entries(config)} == model_shapes(config)
+
+
+def test_a_final_norm_is_two_more_entries(config):
+    with_norm = dataclasses.replace(config, final_norm=True)
+    added = {e.path: e.released for e in entries(with_norm)}
+    assert {e.path: e.tree_shape for e in entries(with_norm)} == model_shapes(with_norm)
+    for entry in entries(config):
+        del added[entry.path]
+    assert added == {
+        ("image_encoder", "norm", "scale"): "image_encoder.norm.weight",
+        ("image_encoder", "norm", "bias"): "image_encoder.norm.bias",
+    }
 
 
 @pytest.mark.parity

@@ -36,6 +36,17 @@ def test_an_image_is_embedded_as_by_the_model(monkeypatch, window, largest):
         assert error < 2e-5 * np.sqrt(np.mean(np.square(wanted)))
 
 
+def test_a_final_norm_is_in_the_graph():
+    model = Sam(dataclasses.replace(CONFIG, final_norm=True))
+    params = params_of(model)
+    image = np.random.default_rng(0).integers(0, 256, (40, 64, 3), np.uint8)
+    wanted = embedding_of(model, params, image)
+    found = embed(write_encoder(model, params), image)
+    assert np.abs(found - wanted).max() < 2e-5 * np.sqrt(np.mean(np.square(wanted)))
+    without = embed(write_encoder(Sam(CONFIG), params), image)
+    assert np.abs(without - wanted).max() > 1e-2
+
+
 def test_padding_is_zero_after_normalization_and_not_black():
     model = Sam(CONFIG)
     params = params_of(model)

@@ -16,7 +16,8 @@ from samjax.export.files import NotTheModel
 from samjax.export.verify import answers_of_model, draw_questions
 from samjax.models import Sam
 
-MODEL = Sam(CONFIG)
+# With a norm that only some models have.
+MODEL = Sam(dataclasses.replace(CONFIG, final_norm=True))
 
 STRANGER = """
 import sys

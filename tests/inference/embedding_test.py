@@ -11,6 +11,7 @@ import safetensors.numpy
 
 from samjax.geometry.frame import Frame
 from samjax.inference.embedding import FORMAT, ImageEmbedding, fingerprint
+from samjax.models import SamConfig
 
 
 @pytest.fixture
@@ -167,5 +168,13 @@ def test_embeddings_outlive_a_new_decoder(tiny_model):
 def test_other_sizes_have_another_fingerprint(tiny_model):
     """The same tensors with other windows compute another embedding."""
     model, params = tiny_model
-    other = dataclasses.replace(model.config, window_size=5)
-    assert fingerprint(other, params) != fingerprint(model.config, params)
+    for change in ({"window_size": 5}, {"final_norm": True}):
+        other = dataclasses.replace(model.config, **change)
+        assert fingerprint(other, params) != fingerprint(model.config, params)
+
+
+def test_the_fingerprint_of_a_model_does_not_change_with_samjax():
+    """Embeddings in files name the model by it."""
+    config = SamConfig(embed_dim=4, depth=1, num_heads=1, global_attention_blocks=(0,))
+    params = {"image_encoder": {"a": np.arange(5, dtype=np.float32)}}
+    assert fingerprint(config, params).startswith("1d603a9dd5dd38ae")

@@ -21,12 +21,14 @@ CONFIG = SamConfig(
     global_attention_blocks=(1, 3),
     window_size=3,
     decoder_mlp_dim=64,
+    final_norm=True,
 )
 SCANNED = dataclasses.replace(CONFIG, scan=True)
 
 
 @pytest.fixture(scope="module")
 def params():
+    """With a final norm, which comes after the loop."""
     return jax.tree.map(jnp.asarray, random_params(Sam(CONFIG), seed=0))
 
 

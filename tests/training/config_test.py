@@ -51,6 +51,9 @@ def test_what_is_reported_is_no_part_of_what_a_run_is():
         )
     )
     on_data = dataclasses.replace(config, data=data)
+    assert "final_norm" not in config.identity()["model"]
+    model = dataclasses.replace(config.model, final_norm=True)
+    assert dataclasses.replace(config, model=model).identity() != config.identity()
     assert faster.identity() == on_data.identity() != flipped.identity()
     other = dataclasses.replace(stage, scenes=SceneConfig(camouflage=0.0))
     assert dataclasses.replace(config, stages=(other,)).identity() != config.identity()

@@ -30,6 +30,7 @@ CONFIG = SamConfig(
     global_attention_blocks=(1,),
     window_size=7,
     decoder_depth=1,
+    final_norm=True,
 )
 # One round after the first: the compiler counts a loop's body once.
 PROMPTS = PromptSimulationConfig(

@@ -37,6 +37,7 @@ def flat(tree):
         ("image_encoder/blocks_0/attn/qkv/kernel", 12),
         ("image_encoder/blocks_3/attn/rel_pos_h", 9),
         ("image_encoder/blocks_11/mlp/lin2/bias", 1),
+        ("image_encoder/norm/scale", 0),
         ("image_encoder/neck_0/kernel", 0),
         ("prompt_encoder/no_mask_embed/embedding", 0),
         ("mask_decoder/transformer/layers_0/norm1/scale", 0),
