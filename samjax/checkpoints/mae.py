@@ -2,31 +2,22 @@
 
 The files that its authors publish, `mae_pretrain_vit_{base,large,huge}.pth`, hold the
 encoder of a ViT of 224 pixels: its blocks are those of SAM's image encoder without
-relative positions. What has no place in SAM, the class token and the final norm, is
-dropped; relative positions start at zero, with which a block is what it was; neck,
-prompt encoder and mask decoder stay as they are.
+relative positions. The class token has no place in SAM and is dropped, and so is the
+final norm, unless the model has one; neck, prompt encoder and mask decoder stay as they
+are.
 
 Two things have another size in SAM, and SAM's authors do not say how they changed it:
-
-- The position table, 14 x 14 (16 x 16 for ViT-H), is enlarged by cubic interpolation,
-  as ViTDet does for the same files.
-- ViT-H's patches of 14 pixels become 16. The kernel is the one of least norm that makes
-  of a patch enlarged to 16 pixels just what the old one made of the patch (Beyer et
-  al., "FlexiViT", 2022, section 3.4). Simply resizing it would scale what it makes.
+the position table, 14 x 14 (16 x 16 for ViT-H), and ViT-H's patches of 14 pixels, which
+become 16. `plain_vit` says how they are resized here.
 """
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import jax.numpy as jnp
-import numpy as np
-from flax.traverse_util import flatten_dict, unflatten_dict
-from jaxtyping import Float
-
 from samjax.checkpoints.errors import CheckpointError
 from samjax.checkpoints.mapped import StoredTensor
+from samjax.checkpoints.plain_vit import misfits, put_into_encoder, read_float32
 from samjax.checkpoints.torch_file import read_torch_file
 from samjax.checkpoints.weight_map import Entry, entries
 from samjax.models import SamConfig
@@ -58,18 +49,11 @@ def load_mae_encoder(path: str | Path, params: Any, config: SamConfig) -> Any:
     tensors = read_torch_file(path)
     wanted = {name: entry for entry in entries(config) if (name := _mae_name(entry))}
     _check(path, tensors, wanted, config)
-    flat: dict[Any, Any] = dict(flatten_dict(params))
-    for name, entry in wanted.items():
-        array = _read(tensors[name])
-        if name == POSITIONS:
-            array = _resize_positions(array, config.grid_size)
-        elif name == PATCHES:
-            array = _resize_patches(array, config.patch_size)
-        flat[entry.path] = jnp.array(entry.to_tree(array), jnp.float32)
-    for place, leaf in list(flat.items()):
-        if place[-1] in ("rel_pos_h", "rel_pos_w"):
-            flat[place] = jnp.zeros_like(leaf)
-    return unflatten_dict(flat)
+    return put_into_encoder(
+        params,
+        config,
+        ((entry, read_float32(tensors[name])) for name, entry in wanted.items()),
+    )
 
 
 def _mae_name(entry: Entry) -> str | None:
@@ -107,7 +91,7 @@ def _check(
     problems = [f"{name} is missing" for name in wanted if name not in tensors]
     for name, tensor in tensors.items():
         if name in wanted:
-            problems += _misfits(name, tensor, wanted[name])
+            problems += misfits(name, tensor, wanted[name])
         elif not name.startswith(DROPPED):
             problems.append(f"{name} is not of a masked autoencoder's encoder")
     if problems:
@@ -122,72 +106,7 @@ def _width_and_depth(tensors: Mapping[str, StoredTensor]) -> tuple[int, int]:
     return shape[0] if shape else 0, len(numbers)
 
 
-def _misfits(name: str, tensor: StoredTensor, entry: Entry) -> list[str]:
-    shape, expected = tensor.shape, "x".join(map(str, entry.shape))
-    if name == POSITIONS:
-        # The class token and a square of patches.
-        width = entry.shape[-1]
-        side = math.isqrt(max(shape[1] - 1, 0)) if len(shape) == 3 else 0
-        fits = side > 0 and shape == (1, side**2 + 1, width)
-        expected = f"1x(n*n+1)x{width}"
-    elif name == PATCHES:
-        fits = len(shape) == 4 and shape == (*entry.shape[:2], shape[2], shape[2])
-        expected = f"{entry.shape[0]}x3xpxp"
-    else:
-        fits = shape == entry.shape
-    problems = []
-    if not fits:
-        got = "x".join(map(str, shape))
-        problems.append(f"{name} has shape {got}, expected {expected}")
-    if not tensor.dtype.startswith(("F", "BF")):
-        problems.append(f"{name} is of {tensor.dtype}, expected floating point")
-    return problems
-
-
-def _read(tensor: StoredTensor) -> np.ndarray:
-    array = np.array(tensor.array(), np.float32)
-    tensor.release()
-    return array
-
-
-def _resize_positions(
-    table: Float[np.ndarray, "1 n c"], side: int
-) -> Float[np.ndarray, "1 side side c"]:
-    old = math.isqrt(table.shape[1] - 1)
-    grid = table[0, 1:].reshape(old, old, -1)
-    matrix = cubic_matrix(old, side)
-    return np.einsum("yi,xj,ijc->yxc", matrix, matrix, grid, optimize=True)[None]
-
-
-def _resize_patches(
-    kernel: Float[np.ndarray, "d c p p"], size: int
-) -> Float[np.ndarray, "d c size size"]:
-    if kernel.shape[-1] == size:
-        return kernel
-    # With R enlarging a column of pixels: <R x, k'> = <x, R^T k'>, which is <x, k>.
-    matrix = np.linalg.pinv(cubic_matrix(kernel.shape[-1], size).T)
-    return np.einsum("yi,xj,dcij->dcyx", matrix, matrix, kernel, optimize=True)
-
-
-def cubic_matrix(old: int, new: int) -> Float[np.ndarray, "new old"]:
-    """The matrix of cubic interpolation of `old` samples at `new` places.
-
-    With half-pixel centres, borders repeated and no antialiasing: what PyTorch calls
-    bicubic without aligned corners, whose cubic has a slope parameter of -0.75.
-    """
-    matrix = np.zeros((new, old))
-    places = (np.arange(new) + 0.5) * old / new - 0.5
-    first = np.floor(places).astype(int)
-    for offset in (-1, 0, 1, 2):
-        distance = np.abs(places - (first + offset))
-        near = (SLOPE + 2) * distance**3 - (SLOPE + 3) * distance**2 + 1
-        far = SLOPE * (distance**3 - 5 * distance**2 + 8 * distance - 4)
-        weight = np.where(distance <= 1, near, far)
-        np.add.at(matrix, (np.arange(new), np.clip(first + offset, 0, old - 1)), weight)
-    return matrix
-
-
 POSITIONS, PATCHES = "pos_embed", "patch_embed.proj.weight"
-# The class token and the final norm; the decoder, where a file has it.
+# The class token, and the final norm of a model without one; the decoder, where a file
+# has it.
 DROPPED = ("cls_token", "norm.", "mask_token", "decoder_")
-SLOPE = -0.75

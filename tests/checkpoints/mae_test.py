@@ -9,7 +9,8 @@ import pytest
 from flax.traverse_util import flatten_dict
 
 from samjax.checkpoints import CheckpointError
-from samjax.checkpoints.mae import cubic_matrix, load_mae_encoder
+from samjax.checkpoints.mae import load_mae_encoder
+from samjax.checkpoints.plain_vit import cubic_matrix
 from samjax.checkpoints.safetensors_file import Planned
 from samjax.checkpoints.torch_writer import write_torch_file
 from samjax.models import VIT_B, VIT_H, VIT_L, Sam, SamConfig
@@ -119,6 +120,14 @@ def test_everything_in_the_encoder_but_its_neck_comes_from_the_file(loaded, fres
 def test_the_parameters_that_were_given_stay_as_they_were(loaded, fresh):
     del loaded
     assert all((leaf == 0.5).all() for leaf in jax.tree.leaves(fresh))
+
+
+def test_a_model_with_a_final_norm_takes_that_too(tmp_path, arrays, fresh):
+    config = dataclasses.replace(CONFIG, final_norm=True)
+    path = write(tmp_path / "mae.pth", arrays)
+    norm = load_mae_encoder(path, fresh, config)["image_encoder"]["norm"]
+    np.testing.assert_array_equal(norm["scale"], arrays["norm.weight"])
+    np.testing.assert_array_equal(norm["bias"], arrays["norm.bias"])
 
 
 @pytest.mark.parity
