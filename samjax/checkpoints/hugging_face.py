@@ -37,8 +37,10 @@ def weight_files(folder: Path) -> list[Path]:
     )
 
 
-def read_config(folder: Path) -> dict[str, Any]:
-    """Reads `config.json`, checking that it is one of SAM.
+def read_config(
+    folder: Path, model_types: tuple[str, ...] = ("sam",)
+) -> dict[str, Any]:
+    """Reads `config.json`, checking that it is one of SAM, or of these models.
 
     Raises:
         CheckpointError: If it is missing or of another model.
@@ -47,9 +49,10 @@ def read_config(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         raise CheckpointError(f"{folder} has no {CONFIG_NAME}.")
     config = _read_json(path)
-    if config.get("model_type") != "sam":
+    if config.get("model_type") not in model_types:
         raise CheckpointError(
-            f"{path} says model_type {config.get('model_type')!r:.80}, expected 'sam'."
+            f"{path} says model_type {config.get('model_type')!r:.80}, expected "
+            f"{' or '.join(map(repr, model_types))}."
         )
     return config
 

@@ -83,7 +83,7 @@ def open_checkpoint(path: Path) -> Checkpoint:
         else:
             files = hugging_face.weight_files(path)
             foreign = hugging_face.read_config(path)
-            tensors = _read_shards(files)
+            tensors = read_tensors(files)
     elif path.suffix == ".safetensors":
         tensors, metadata = read_safetensors(path)
     else:
@@ -97,7 +97,12 @@ def open_checkpoint(path: Path) -> Checkpoint:
     return _open_foreign(path, tensors, foreign, heads)
 
 
-def _read_shards(files: list[Path]) -> dict[str, StoredTensor]:
+def read_tensors(files: list[Path]) -> dict[str, StoredTensor]:
+    """Opens the tensors of files of any form, which are shards of one set.
+
+    Raises:
+        CheckpointError: If a file cannot be read, or two have a tensor of one name.
+    """
     tensors: dict[str, StoredTensor] = {}
     for file in files:
         if file.suffix == ".safetensors":

@@ -28,9 +28,6 @@ from samjax.training.config import TrainConfig
 if TYPE_CHECKING:
     from samjax.training.loop import Evaluator
 
-# Before the name of a masked autoencoder's file.
-MAE = "mae:"
-
 HELP = """\
 usage: samjax train CONFIG [--out PATH] [--resume] [FIELD VALUE ...]
 
@@ -44,8 +41,9 @@ all with their values.
               (default: runs/NAME, with the name of the config)
   --initial MODEL
               weights to start from: a name, file or folder, as for samjax.load, or
-              mae:FILE for the encoder of a masked autoencoder; of the sizes of the
-              config, if it does not take theirs (default: random ones)
+              mae:FILE or dinov2:FILE_OR_FOLDER for the encoder of a masked autoencoder
+              or a DINOv2; of the sizes of the config, if it does not take theirs
+              (default: random ones)
   --resume    go on from the newest checkpoint in that folder, if there is one
   --held-out-scenes INT
               drawn scenes to evaluate on now and then; 0 for none (default: 50)
@@ -74,7 +72,8 @@ class Train:
     """Folder of the run: checkpoints, metrics, and at the end model.safetensors."""
 
     initial: str | None = None
-    """Weights to start from, as for `samjax.load`, or mae:FILE; random without it."""
+    """Weights to start from, as for `samjax.load`, or mae:FILE or dinov2:FILE_OR_FOLDER
+    for the image encoder's; random without it."""
 
     resume: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Go on from the newest checkpoint in that folder, if there is one."""
@@ -154,8 +153,10 @@ def load_config(path: Path, initial: str | None = None) -> TrainConfig:
         options = inspect.signature(module.get_config).parameters
     except Exception as error:
         raise ValueError(f"{path} gives no config: {error!r}") from error
+    from samjax.checkpoints.initial import is_encoder
+
     sizes = {}
-    if initial is not None and not initial.startswith(MAE) and "model" in options:
+    if initial is not None and not is_encoder(initial) and "model" in options:
         sizes["model"] = sizes_of(initial)
     try:
         config = module.get_config(**sizes)
@@ -216,15 +217,14 @@ def _initial_params(wanted: Train) -> Any:
     import jax
 
     from samjax import checkpoints
-    from samjax.checkpoints.mae import load_mae_encoder
+    from samjax.checkpoints.initial import is_encoder, load_encoder
     from samjax.models import Sam
     from samjax.training.step import init_params
 
     config = wanted.config
-    if wanted.initial.startswith(MAE):
+    if is_encoder(wanted.initial):
         fresh = init_params(jax.random.key(config.seed), Sam(config.model))
-        path = wanted.initial.removeprefix(MAE)
-        return load_mae_encoder(path, fresh, config.model)
+        return load_encoder(wanted.initial, fresh, config.model)
     model, params = checkpoints.load(wanted.initial)
     # How a model is computed, which weights know nothing of.
     how = {

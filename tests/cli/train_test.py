@@ -128,6 +128,43 @@ def test_a_run_may_start_from_the_encoder_of_a_masked_autoencoder(
     assert "mae_pretrain_vit_base" in err and err.count("\n") == 1
 
 
+@pytest.mark.slow
+def test_a_run_may_start_from_a_dinov2(config, tmp_path, rng, capfd):
+    """With sizes given by name: its patches are of 14 pixels, its norm is kept."""
+    from checkpoints.small_dinov2 import draw, write_folder
+
+    arrays = draw(rng)
+    folder = write_folder(tmp_path / "dinov2", arrays)
+    out = tmp_path / "run"
+    words = ["train", str(config), "--initial", f"dinov2:{folder}", "--out", str(out)]
+    sizes = {"image-size": 56, "patch-size": 14, "embed-dim": 24, "depth": 3}
+    for name, size in sizes.items():
+        words += [f"--model.{name}", str(size)]
+    words += ["--model.global-attention-blocks", "0", "1", "2", "--model.final-norm"]
+    words += ["--stages.0.image-size", "56", "--stages.0.steps", "1"]
+    words += ["--held-out-scenes", "0", "--optimizer.peak-learning-rate", "0"]
+    assert cli.main(words) == 0
+    model, params = samjax.load(out / "model.safetensors")
+    assert (model.config.image_size, model.config.patch_size) == (56, 14)
+    norm = params["image_encoder"]["norm"]["bias"]
+    np.testing.assert_array_equal(norm, arrays["layernorm.bias"])
+    capfd.readouterr()
+
+    words[3] = f"dinov2:{tmp_path / 'none'}"
+    assert cli.main([*words, "--resume"]) == 1
+    err = capfd.readouterr().err
+    assert "facebook/dinov2-small" in err and err.count("\n") == 1
+
+
+def test_a_config_is_not_asked_for_the_sizes_of_an_encoder(tmp_path):
+    path = tmp_path / "config.py"
+    path.write_text(CONFIG.replace("get_config()", "get_config(model=None)"))
+    for initial in ("mae:none.pth", "dinov2:none"):
+        assert load_config(path, initial).total_steps == 50
+    with pytest.raises(samjax.CheckpointError):
+        load_config(path, "none.pth")
+
+
 def test_initial_weights_of_other_sizes_are_one_line(config, tmp_path, capfd):
     words = ["train", str(config), "--initial", "tiny", "--out", str(tmp_path / "run")]
     assert cli.main(words) == 2
