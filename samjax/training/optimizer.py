@@ -34,6 +34,9 @@ class OptimizerConfig:
             the default is what ViTDet does for ViT-B.
         layer_decay: Learning rate of a layer of the image encoder over that of the
             layer after it.
+        encoder_rate: Learning rate of the image encoder's blocks, patch embedding and
+            positions over that of everything else, before `layer_decay`: below 1 where
+            the encoder is pre-trained and neck and mask decoder are not.
         clip_norm: Largest norm of the whole gradient, or None. The paper does not say.
         matrices: What the kernels of dense layers follow: `"adam"` as all else, or
             `"muon"`, whose updates are momentum made orthogonal (Jordan et al., 2024):
@@ -56,6 +59,7 @@ class OptimizerConfig:
         "position",
     )
     layer_decay: float = 0.8
+    encoder_rate: float = 1.0
     clip_norm: float | None = None
     matrices: Literal["adam", "muon"] = "adam"
     muon_rms: float = 0.2
@@ -78,7 +82,8 @@ def make_optimizer(
     frozen = map_paths(lambda path: path == FROZEN, params)
     decays = map_paths(lambda path: not _is_exempt(path, config.decay_exempt), params)
     scales = map_paths(
-        lambda path: layer_scale(path, depth, config.layer_decay), params
+        lambda path: layer_scale(path, depth, config.layer_decay, config.encoder_rate),
+        params,
     )
     learning_rate = make_schedule(config, total_steps)
     clip = config.clip_norm
@@ -116,7 +121,9 @@ def make_schedule(config: OptimizerConfig, total_steps: int) -> Schedule:
     return optax.join_schedules([ramp, after], [warmup])
 
 
-def layer_scale(path: str, depth: int, decay: float) -> float:
+def layer_scale(
+    path: str, depth: int, decay: float, encoder_rate: float = 1.0
+) -> float:
     """Returns the factor on the learning rate of a parameter (the rule of ViTDet).
 
     Patch and position embedding are layer 0, block i is layer i + 1, everything else
@@ -127,7 +134,7 @@ def layer_scale(path: str, depth: int, decay: float) -> float:
         layer = 0
     elif path.startswith("image_encoder/blocks_"):
         layer = int(path.split("/")[1].removeprefix("blocks_")) + 1
-    return decay ** (depth + 1 - layer)
+    return decay ** (depth + 1 - layer) * (encoder_rate if layer <= depth else 1.0)
 
 
 def _direction(config: OptimizerConfig) -> GradientTransformation:

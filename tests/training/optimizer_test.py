@@ -47,6 +47,39 @@ def test_learning_rates_decay_by_layer_from_the_top_of_the_encoder(path, exponen
     assert layer_scale(path, 12, 0.6) == pytest.approx(0.6**exponent)
 
 
+@pytest.mark.parametrize(
+    ("path", "factor"),
+    [
+        ("image_encoder/pos_embed", 0.1 * 0.5**13),
+        ("image_encoder/blocks_11/mlp/lin2/bias", 0.1 * 0.5),
+        ("image_encoder/norm/scale", 1.0),
+        ("image_encoder/neck_2/kernel", 1.0),
+        ("mask_decoder/iou_token/embedding", 1.0),
+    ],
+)
+def test_a_pre_trained_encoder_is_slower_than_what_stands_on_it(path, factor):
+    assert layer_scale(path, 12, 0.5, encoder_rate=0.1) == pytest.approx(factor)
+
+
+def test_the_encoders_rate_reaches_the_update(mini_config):
+    params, gradients = params_and_gradients(mini_config)
+    plain = OptimizerConfig(layer_decay=1.0, weight_decay=0.0, **CONSTANT)
+    slow = dataclasses.replace(plain, encoder_rate=0.25)
+    moved = {
+        name: flat(
+            jax.tree.map(jnp.subtract, step_of(config, params, gradients), params)
+        )
+        for name, config in (("plain", plain), ("slow", slow))
+    }
+    for path, factor in (
+        ("image_encoder/blocks_0/mlp/lin1/kernel", 0.25),
+        ("image_encoder/neck_0/kernel", 1.0),
+    ):
+        np.testing.assert_allclose(
+            moved["slow"][path], factor * moved["plain"][path], rtol=1e-3, atol=1e-7
+        )
+
+
 def test_every_parameter_of_the_released_size_has_a_path_that_the_rules_know():
     paths = set(flat(shapes_of(VIT_B)))
     assert FROZEN in paths
