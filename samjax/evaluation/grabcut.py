@@ -49,7 +49,7 @@ class GrabCut:
     def predict(
         self, embedding: UInt8[np.ndarray, "h w 3"], prompts: Sequence[Prompt]
     ) -> list[Prediction]:
-        """Cuts an object out of each box, all of the box where GrabCut cannot.
+        """Cuts an object out of each box.
 
         Raises:
             ValueError: A prompt is anything but a box alone.
@@ -62,7 +62,7 @@ class GrabCut:
                     "got points or a mask, expected a box: GrabCut's prompt"
                 )
             mask = cut_out(embedding, prompt.box, iterations=self.iterations)
-            one = FixedMasks(mask[None], np.ones(1))
+            one = FixedMasks(mask[None])
             predictions.append(Prediction(one, one))
         return predictions
 
@@ -78,8 +78,8 @@ def cut_out(
         iterations: Turns of fitting and cutting.
 
     Returns:
-        The mask; the box itself where it covers the image, or so little of it that no
-        colour model can be fitted.
+        The mask; the whole box where no pixel is outside of it, so that there is no
+        background to fit.
     """
     cv2 = _cv2()
     height, width = image.shape[:2]

@@ -62,9 +62,10 @@ class ObjectScores(NamedTuple):
 
     Attributes:
         iou: True IoUs: `click_n` and `click_n_oracle` for every number of clicks, `box`
-            (best-ranked of the multimask output), `box_oracle`, `box_single`. Kinds of
-            prompt that the model does not take are missing.
-        predicted: Predicted IoUs of the masks of `iou`, without oracles.
+            (best-ranked of the multimask output), `box_oracle`, `box_single`. What the
+            model has not, a kind of prompt or several masks, is missing.
+        predicted: Predicted IoUs of the masks of `iou`, without oracles, of models that
+            predict it.
         clicks: For each threshold of the protocol the clicks that it took, or None
             where it was not reached.
     """
@@ -161,7 +162,8 @@ class _User:
         protocol: PromptProtocol,
     ):
         self.target = target if counted is None else target & counted
-        self.iou = self.oracle_iou = self.predicted_iou = 0.0
+        self.iou = self.oracle_iou = 0.0
+        self.predicted_iou: float | None = None
         self.scores = ObjectScores({}, {}, dict.fromkeys(protocol.thresholds))
         self._counted, self._protocol = counted, protocol
         self._mask: np.ndarray | None = None
@@ -196,11 +198,11 @@ class _User:
         """Looks at the masks of the clicks so far."""
         number = len(self._points)
         masks = prediction.multimask if number == 1 else prediction.single
-        best = int(np.argmax(masks.scores))
+        best = _best_ranked(masks)
         self._mask = self._inside(masks.masks[best])
         self._logits = None if masks.logits is None else masks.logits[best]
         self.iou = float(mask_iou(self._mask[None], self.target[None])[0, 0])
-        self.predicted_iou = float(masks.scores[best])
+        self.predicted_iou = None if masks.scores is None else float(masks.scores[best])
         if number <= max(self._protocol.clicks):
             self.oracle_iou = float(self._ious(prediction.multimask).max())
         if number <= self._protocol.max_clicks:
@@ -211,22 +213,31 @@ class _User:
     def take_box(self, prediction: Prediction) -> None:
         """Looks at the masks of the box."""
         multimask, single = prediction.multimask, prediction.single
-        ious = self._ious(multimask)
-        best = int(np.argmax(multimask.scores))
-        self.scores.iou["box"] = float(ious[best])
-        self.scores.iou["box_oracle"] = float(ious.max())
-        self.scores.iou["box_single"] = float(self._ious(single)[0])
-        self.scores.predicted["box"] = float(multimask.scores[best])
-        self.scores.predicted["box_single"] = float(single.scores[0])
+        ious, best = self._ious(multimask), _best_ranked(multimask)
+        iou, predicted = self.scores.iou, self.scores.predicted
+        iou["box"] = float(ious[best])
+        if len(ious) > 1:
+            iou["box_oracle"] = float(ious.max())
+            iou["box_single"] = float(self._ious(single)[0])
+        if multimask.scores is not None:
+            predicted["box"] = float(multimask.scores[best])
+        if len(ious) > 1 and single.scores is not None:
+            predicted["box_single"] = float(single.scores[0])
 
     def record(self, number: int) -> None:
         """Notes the scores after `number` clicks."""
         self.scores.iou[f"click_{number}"] = self.iou
         self.scores.iou[f"click_{number}_oracle"] = self.oracle_iou
-        self.scores.predicted[f"click_{number}"] = self.predicted_iou
+        if self.predicted_iou is not None:
+            self.scores.predicted[f"click_{number}"] = self.predicted_iou
 
     def _ious(self, masks: MaskSet) -> np.ndarray:
         return mask_iou(self._inside(masks.masks), self.target[None])[:, 0]
 
     def _inside(self, masks: np.ndarray) -> np.ndarray:
         return masks if self._counted is None else masks & self._counted
+
+
+def _best_ranked(masks: MaskSet) -> int:
+    """The mask of the highest predicted IoU; the first of a model that predicts none."""
+    return 0 if masks.scores is None else int(np.argmax(masks.scores))

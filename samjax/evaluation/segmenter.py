@@ -28,13 +28,13 @@ class FixedMasks:
 
     Attributes:
         masks: The masks.
-        scores: Their predicted IoUs.
+        scores: Their predicted IoUs, or None where the model predicts none.
         logits: Their low-res logits, which can be the mask of a next prompt, or None
             where the model has none.
     """
 
     masks: Bool[np.ndarray, "m h w"]
-    scores: Float[np.ndarray, " m"]
+    scores: Float[np.ndarray, " m"] | None = None
     logits: Float[np.ndarray, "m l l"] | None = None
 
 

@@ -59,7 +59,8 @@ class PhotoProtocol:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"got {name}={value}, expected at least 1")
-        self.prompts  # noqa: B018
+        # Checks the numbers of clicks.
+        _ = self.prompts
 
     @property
     def prompts(self) -> PromptProtocol:
@@ -228,17 +229,19 @@ def _score_photo(
 
 
 def _renamed(values: Mapping[str, float]) -> dict[str, float]:
-    """Names as they stand in results: `click_3_oracle` is `oracle_3`."""
+    """Names and order of results: `click_3_oracle` is `oracle_3`, clicks come first."""
     renamed = {}
     for name, value in values.items():
         kind, _, rest = name.partition("_")
         number, _, oracle = rest.partition("_")
-        if kind == "click":
-            name = number
-            if oracle:
-                name = "oracle" if number == "1" else f"oracle_{number}"
-        renamed[name] = value
-    return renamed
+        if kind != "click":
+            continue
+        if oracle:
+            renamed["oracle" if number == "1" else f"oracle_{number}"] = value
+        else:
+            renamed[number] = value
+    boxes = {name: value for name, value in values.items() if name.startswith("box")}
+    return renamed | boxes
 
 
 def _values(records: Sequence[Mapping[str, Any]], name: str) -> np.ndarray:
