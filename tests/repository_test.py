@@ -212,12 +212,18 @@ def test_everything_public_has_a_docstring(path: Path):
     check(tree.body, "")
 
 
-@named(python_files("configs"))
-def test_every_config_builds(path: Path):
+def config_module(path: Path):
+    """Imports a config's file, which is in no package."""
     spec = importlib.util.spec_from_file_location("config", path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    return module
+
+
+@named(python_files("configs"))
+def test_every_config_builds(path: Path):
+    module = config_module(path)
     assert module.__doc__, (
         "a config says its command, hardware, time and expected score"
     )
@@ -225,6 +231,36 @@ def test_every_config_builds(path: Path):
     assert dataclasses.is_dataclass(config)
     with pytest.raises(dataclasses.FrozenInstanceError):
         setattr(config, dataclasses.fields(config)[0].name, None)
+
+
+@named(python_files("configs"))
+def test_no_config_trains_on_photos_that_are_for_measuring_only(path: Path):
+    tree = ast.parse(path.read_text())
+    docstring = ast.get_docstring(tree, clean=False)
+    names = [
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    ]
+    names += strings(config_module(path).get_config())
+    for name in names:
+        assert name == docstring or "eval" not in re.split(r"[\\/\s]+", name), (
+            f"{path.relative_to(ROOT)} names {name!r}: sets in a folder `eval` are for "
+            "measuring only"
+        )
+
+
+def strings(value: object) -> list[str]:
+    """All strings that a config holds, however deep."""
+    if isinstance(value, str | Path):
+        return [str(value)]
+    if dataclasses.is_dataclass(value):
+        value = [getattr(value, field.name) for field in dataclasses.fields(value)]
+    if isinstance(value, dict):
+        value = [*value, *value.values()]
+    if isinstance(value, list | tuple | set | frozenset):
+        return [name for part in value for name in strings(part)]
+    return []
 
 
 @named(sorted((ROOT / "tests").rglob("*_test.py")))
@@ -317,7 +353,8 @@ def test_no_file_names_a_folder_of_somebodys_machine():
 def repository_files() -> Iterator[Path]:
     """The files of the repository, without what building and running leave in it."""
     for path in sorted(ROOT.iterdir()):
-        if path.is_file():
+        # In a worktree of git, `.git` is a file that says where the rest is.
+        if path.is_file() and path.name != ".git":
             yield path
     folders = [
         ".ci",

@@ -17,7 +17,7 @@ COMMANDS = {
     "convert": "turn a checkpoint into another format",
     "export": "write a model as ONNX, for browsers and other programs without JAX",
     "train": "train a model from a config",
-    "evaluate": "measure a model on held-out scenes",
+    "evaluate": "measure a model on drawn scenes or on photos with masks",
     "data": "index tars of SA-1B, build a TFDS dataset of them, verify and count it",
     "serve": "segment and annotate a folder's images in a browser, or through an API",
     "info": "show devices, versions, models and the cache",

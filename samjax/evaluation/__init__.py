@@ -1,1 +1,1 @@
-"""Measuring a model: prompt policies, metrics and reports. Sees only a `Predictor`."""
+"""Measuring a model: prompts, metrics, reports. Sees a `Segmenter`, never params."""

@@ -1,6 +1,6 @@
 """Masks from clicks and from a box, on the examples of a dataset: a user's held-out part.
 
-The protocol is that of `single_point`. Images and masks are looked at in their original
+The protocol is that of `prompting`. Images and masks are looked at in their original
 size; what is damaged is passed over and counted.
 """
 
@@ -15,8 +15,9 @@ from rich.progress import track
 from samjax.data.decode import ImageFile
 from samjax.data.examples import ExampleSource, RawExample
 from samjax.evaluation.metrics import mean_iou
+from samjax.evaluation.prompting import evaluate_image
 from samjax.evaluation.report import Report
-from samjax.evaluation.single_point import evaluate_image
+from samjax.evaluation.segmenter import PredictorSegmenter
 from samjax.geometry.masks import decode_rle
 from samjax.inference.predictor import Predictor
 
@@ -56,6 +57,7 @@ def evaluate_examples(
         )
     count = len(source) if images is None else min(images, len(source))
     chosen = np.linspace(0, len(source) - 1, count).round().astype(int)
+    segmenter = PredictorSegmenter(predictor)
     objects: list[dict[str, Any]] = []
     damaged = 0
     for index in track(
@@ -72,7 +74,7 @@ def evaluate_examples(
             some = rng.choice(len(targets), objects_per_image, replace=False)
             targets = targets[np.sort(some)]
         if len(targets):
-            ious = evaluate_image(predictor, image, targets, clicks)
+            ious = evaluate_image(segmenter, image, targets, clicks)
             for target, of_object in zip(targets, ious, strict=True):
                 about = {"example": raw.name, "area": int(target.sum())}
                 objects.append(about | {"iou": of_object})

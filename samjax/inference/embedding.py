@@ -7,7 +7,6 @@ the file names the weights it came from and a `Predictor` refuses any others.
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 import os
@@ -110,13 +109,28 @@ def fingerprint(config: SamConfig, params: Mapping[str, Any]) -> str:
     encoder = params["image_encoder"]
     digest = hashlib.sha256()
     sizes = config.as_fields()
-    for name in ("drop_path_rate", "remat", "scan"):
+    for name in _NOT_SIZES:
         del sizes[name]
     encoder_sizes = {
         name: size for name, size in sizes.items() if not name.startswith(_NOT_ENCODER)
     }
     digest.update(json.dumps(encoder_sizes, sort_keys=True).encode())
     update_by_params(digest, encoder)
+    return digest.hexdigest()
+
+
+def weights_fingerprint(config: SamConfig, params: Mapping[str, Any]) -> str:
+    """Names a whole model: a SHA-256 over all of its sizes and parameters.
+
+    As `fingerprint`, but with the prompt encoder and the mask decoder: two models with
+    one image encoder have embeddings in common, and results of their own.
+    """
+    digest = hashlib.sha256()
+    sizes = config.as_fields()
+    for name in _NOT_SIZES:
+        del sizes[name]
+    digest.update(json.dumps(sizes, sort_keys=True).encode())
+    update_by_params(digest, params)
     return digest.hexdigest()
 
 
@@ -132,6 +146,7 @@ def update_by_params(digest: Any, params: Any) -> None:
         digest.update(values[len(values) // 2 * 2 :].tobytes())
 
 
+_NOT_SIZES = ("drop_path_rate", "remat", "scan")
 _NOT_ENCODER = ("decoder_", "mask_in_chans", "num_multimask_outputs")
 
 

@@ -3,7 +3,6 @@ import numpy as np
 import pytest
 
 from samjax.data.synthetic import SceneConfig
-from samjax.evaluation import single_point
 from samjax.evaluation.single_point import evaluate_scenes
 from samjax.geometry.frame import Frame
 from samjax.inference import ImageEmbedding, Predictor
@@ -117,16 +116,6 @@ def test_a_real_predictor_is_evaluated(tiny_model):
     assert report.objects
     assert all(0 <= score <= 1 for score in report.scores.values())
     assert report.scores["click_1_oracle"] >= report.scores["click_1"]
-
-
-def test_a_user_stops_clicking_when_the_mask_is_right():
-    target = np.zeros((8, 8), bool)
-    target[2:5, 2:5] = True
-    user = single_point._User(target)
-    assert user.click()
-    masks = np.stack([target] * 4)
-    user.take(single_point._Answers(masks, np.zeros(4), np.zeros((4, 2, 2))))
-    assert user.iou == 1 and not user.click()
 
 
 @pytest.mark.parametrize("bad", [{"clicks": ()}, {"clicks": (0,)}, {"num_scenes": 0}])

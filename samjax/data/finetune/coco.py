@@ -44,7 +44,7 @@ class CocoSource:
     def __init__(
         self, path: str | os.PathLike, *, images: str | os.PathLike | None = None
     ):
-        file = _annotation_file(Path(path))
+        file = annotation_file(Path(path))
         problems: list[str] = []
         names, sizes, records = [], [], []
         for record in read_coco(
@@ -56,7 +56,7 @@ class CocoSource:
                 records.append(record_to_json(record).encode())
         if not records:
             raise nothing_usable(file, "no image with a mask", problems)
-        self._images = Path(images) if images else _image_folder(file, names)
+        self._images = Path(images) if images else image_folder(file, names)
         self._names, self._sizes = tuple(names), tuple(sizes)
         self._records = tuple(records)
         self.groups = self._names
@@ -72,8 +72,12 @@ class CocoSource:
         return RawExample(name, image, self._records[index])
 
 
-def _annotation_file(path: Path) -> Path:
-    """The one JSON file that a path means."""
+def annotation_file(path: Path) -> Path:
+    """Returns the one JSON file of COCO that a path means: itself, or in its folder.
+
+    Raises:
+        ValueError: A folder has none, or several.
+    """
     if not path.is_dir():
         return path
     for folder in (path, path / "annotations"):
@@ -91,8 +95,12 @@ def _annotation_file(path: Path) -> Path:
     )
 
 
-def _image_folder(file: Path, names: list[str]) -> Path:
-    """The folder that has images of these names."""
+def image_folder(file: Path, names: list[str]) -> Path:
+    """Returns the folder near a COCO file that has images of these names.
+
+    Raises:
+        ValueError: No place where they are usually kept has any of the first.
+    """
     places = list(_places(file))
     for place in places:
         if any((place / name).is_file() for name in names[:_LOOKED_FOR]):

@@ -106,7 +106,7 @@ def read_coco(
         ValueError: the file is not COCO's, or as for `problems`.
         OSError: the file cannot be read.
     """
-    content = _content(Path(path))
+    content = read_content(Path(path))
     images = {}
     for entry in content["images"]:
         try:
@@ -242,7 +242,13 @@ def _json(value: Any) -> str:
     return json.dumps(value, allow_nan=False, separators=(",", ":"))
 
 
-def _content(path: Path) -> dict[str, Any]:
+def read_content(path: Path) -> dict[str, Any]:
+    """Reads the JSON of a COCO file as it stands.
+
+    Raises:
+        ValueError: it is not JSON, or has no list of images.
+        OSError: it cannot be read.
+    """
     try:
         content = json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:
