@@ -73,6 +73,9 @@ _REPORTING = (
 )
 # The same of its dataset.
 _READING = ("workers", "prefetch", "max_bad_fraction")
+# Options of a dataset that came later: where they are off, checkpoints do not name them,
+# so that older runs go on.
+_LATER = ("unlabelled", "exclude_licences")
 
 
 _COUNTS = ("steps", "image_size", "batch_size", "masks_per_image", "accumulate")
@@ -180,7 +183,8 @@ class TrainConfig:
         """The part of the config that decides what a run computes, as a tree."""
         fields = dataclasses.asdict(self)
         if fields["data"] is not None:
-            fields["data"] = _without(fields["data"], _READING)
+            off = tuple(name for name in _LATER if not fields["data"][name])
+            fields["data"] = _without(fields["data"], _READING + off)
         return _without(fields, _REPORTING)
 
     def stage_scenes(self, stage: Stage) -> SceneConfig:
