@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
+from jaxtyping import Bool, Int
 
 from samjax.data.decode import BadImage, ImageFile
 from samjax.data.examples import RawExample, smaller_size
@@ -312,13 +313,31 @@ def _read_masks(
     visible = (len(window.rows), len(window.columns))
     read = read_boundaries(texts, window.size)
     boundaries = move_boundaries(read, window, side)
-    areas = mask_areas(boundaries, visible, side)
+    boundaries, usable, too_coarse = choose_usable(boundaries, visible, config)
+    bad = int(np.sum(~boundaries.good) + np.sum(too_coarse))
+    return boundaries, usable, bad
+
+
+def choose_usable(
+    boundaries: Boundaries, visible: tuple[int, int], config: PrepareConfig
+) -> tuple[Boundaries, Int[np.ndarray, " n"], Bool[np.ndarray, " m"]]:
+    """Finds which masks can be trained on.
+
+    Args:
+        boundaries: in the frame.
+        visible: h, w of the part of the frame that is not padding.
+        config: what is asked of a mask.
+
+    Returns:
+        Boundaries that fit the rows of an example, the masks to use, and which masks
+        lost too much to fit.
+    """
+    areas = mask_areas(boundaries, visible, config.image_size)
     boundaries, lost = drop_short_runs(
-        boundaries, config.boundaries_per_mask, visible, side
+        boundaries, config.boundaries_per_mask, visible, config.image_size
     )
     too_coarse = lost > 0.01 * areas
     usable = (areas > 0) & ~too_coarse
     if config.largest_mask is not None:
         usable &= areas <= config.largest_mask * visible[0] * visible[1]
-    bad = int(np.sum(~boundaries.good) + np.sum(too_coarse))
-    return boundaries, np.flatnonzero(usable), bad
+    return boundaries, np.flatnonzero(usable), too_coarse

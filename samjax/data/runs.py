@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Int, Int32
+from jaxtyping import Bool, Int, Int32
 
 
 class Boundaries(NamedTuple):
@@ -106,6 +106,17 @@ def read_boundaries(texts: Sequence[bytes], size: tuple[int, int]) -> Boundaries
         mask=kept[owner[inner]].astype(np.int32),
         position=ends[inner].astype(np.int32),
         good=good,
+    )
+
+
+def boundaries_of_masks(masks: Bool[np.ndarray, "m s s"]) -> Boundaries:
+    """Finds where masks change that fill the training frame, without padding."""
+    columns = masks.swapaxes(1, 2).reshape(len(masks), masks.shape[1] * masks.shape[2])
+    changes = columns.copy()
+    changes[:, 1:] ^= columns[:, :-1]
+    mask, position = np.nonzero(changes)
+    return Boundaries(
+        mask.astype(np.int32), position.astype(np.int32), np.ones(len(masks), bool)
     )
 
 

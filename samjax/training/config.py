@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from samjax.data.datasets import DatasetConfig
+from samjax.data.mixture import MixtureConfig
 from samjax.data.synthetic.config import SceneConfig
 from samjax.models.sam import SamConfig
 from samjax.sharding import MeshConfig
@@ -88,8 +89,10 @@ class TrainConfig:
     Attributes:
         model: Sizes of the model.
         stages: What is trained on, in order.
-        data: The dataset to train on; None for drawn scenes.
-        scenes: Drawn scenes to train on; each stage sets its size and masks.
+        data: The dataset to train on, or a mixture of several and of drawn scenes; None
+            for drawn scenes alone.
+        scenes: Drawn scenes to train on; each stage sets its size and masks. Those of a
+            mixture stand in its parts.
         losses: Weights and constants of the losses.
         optimizer: The optimizer; its schedule spans all stages.
         mesh: How the devices are laid out. A run may go on with another one.
@@ -112,7 +115,7 @@ class TrainConfig:
 
     model: SamConfig
     stages: tuple[Stage, ...]
-    data: DatasetConfig | None = None
+    data: DatasetConfig | MixtureConfig | None = None
     scenes: SceneConfig = field(default_factory=SceneConfig)
     losses: LossConfig = field(default_factory=LossConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
@@ -183,7 +186,7 @@ class TrainConfig:
         """The part of the config that decides what a run computes, as a tree."""
         fields = dataclasses.asdict(self)
         if fields["data"] is not None:
-            off = tuple(name for name in _LATER if not fields["data"][name])
+            off = tuple(name for name in _LATER if not fields["data"].get(name))
             fields["data"] = _without(fields["data"], _READING + off)
         return _without(fields, _REPORTING)
 
