@@ -13,6 +13,8 @@ import numpy as np
 
 from samjax.data.batch import RunBatch
 from samjax.data.batch_reader import BatchReader
+from samjax.data.colour import jitter_colours
+from samjax.data.copy_paste import donor_config, paste_objects
 from samjax.data.examples import ExampleSource
 from samjax.data.prepare import Example, PrepareConfig, prepare
 
@@ -34,6 +36,13 @@ class DatasetConfig:
         flip: Whether half of the images are mirrored.
         jitter: Bounds of the scale of large-scale jitter, or None for none.
         largest_mask: Share of the image above which a mask is left out, or None.
+        smallest_mask: Pixels in the training frame below which a mask is left out, or
+            None.
+        copy_paste: Chance that objects of another image of the dataset are pasted on
+            an image; 0 for none (`samjax.data.copy_paste`).
+        colour_jitter: Strength of the jitter of brightness, contrast and saturation, 0
+            for none (`samjax.data.colour`).
+        greyscale: Chance that an image loses its colours.
         boundaries_per_mask: Run boundaries kept of each mask.
         validation_fraction: Part of the images that is held out, chosen by the hash of
             their names. This and the next two are for `coco`, `folder` and `npz`.
@@ -53,6 +62,10 @@ class DatasetConfig:
     flip: bool = False
     jitter: tuple[float, float] | None = None
     largest_mask: float | None = None
+    smallest_mask: int | None = None
+    copy_paste: float = 0.0
+    colour_jitter: float = 0.0
+    greyscale: float = 0.0
     boundaries_per_mask: int = 2048
     validation_fraction: float = 0.0
     limit: int | None = None
@@ -87,6 +100,12 @@ class DatasetConfig:
             raise ValueError("DatasetConfig: " + "; ".join(problems))
         self.preparation(image_size=1, masks_per_image=1)
 
+    @property
+    def augments(self) -> bool:
+        """Whether an image is another one whenever it comes."""
+        chances = (self.copy_paste, self.colour_jitter, self.greyscale)
+        return self.flip or self.jitter is not None or any(chances)
+
     def preparation(self, *, image_size: int, masks_per_image: int) -> PrepareConfig:
         """Returns what becomes of each example, for these shapes of a batch.
 
@@ -98,6 +117,10 @@ class DatasetConfig:
             masks_per_image=masks_per_image,
             boundaries_per_mask=self.boundaries_per_mask,
             largest_mask=self.largest_mask,
+            smallest_mask=self.smallest_mask,
+            copy_paste=self.copy_paste,
+            colour_jitter=self.colour_jitter,
+            greyscale=self.greyscale,
             flip=self.flip,
             jitter=self.jitter,
         )
@@ -270,10 +293,23 @@ def shuffled(examples: ExampleSource, config: PrepareConfig, seed: int) -> Any:
 
 
 class _Prepare:
-    """Reads and prepares the example of an index; goes to the workers."""
+    """Reads, prepares and augments the example of an index; goes to the workers."""
 
     def __init__(self, examples: ExampleSource, config: PrepareConfig):
         self._examples, self._config = examples, config
 
     def __call__(self, index: int, rng: np.random.Generator) -> Example:
-        return prepare(self._examples[index], self._config, rng, index)
+        config = self._config
+        example = prepare(self._examples[index], config, rng, index)
+        if config.copy_paste and rng.random() < config.copy_paste:
+            other = int(rng.integers(max(1, len(self._examples) - 1)))
+            other += other >= index and len(self._examples) > 1
+            donor = prepare(self._examples[other], donor_config(config), rng, other)
+            example = paste_objects(example, donor, config, rng)
+        if config.colour_jitter or config.greyscale:
+            height, width = example.size
+            shown = example.image[:height, :width]
+            shown[...] = jitter_colours(
+                shown, config.colour_jitter, config.greyscale, rng
+            )
+        return example

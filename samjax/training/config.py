@@ -76,7 +76,14 @@ _REPORTING = (
 _READING = ("workers", "prefetch", "max_bad_fraction")
 # Options of a dataset that came later: where they are off, checkpoints do not name them,
 # so that older runs go on.
-_LATER = ("unlabelled", "exclude_licences")
+_LATER = (
+    "unlabelled",
+    "exclude_licences",
+    "smallest_mask",
+    "copy_paste",
+    "colour_jitter",
+    "greyscale",
+)
 
 
 _COUNTS = ("steps", "image_size", "batch_size", "masks_per_image", "accumulate")

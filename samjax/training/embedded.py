@@ -89,8 +89,7 @@ def can_be_embedded(config: TrainConfig) -> bool:
     data = config.data
     return (
         isinstance(data, DatasetConfig)
-        and not data.flip
-        and data.jitter is None
+        and not data.augments
         and config.encoder_training == "frozen"
         and config.model.drop_path_rate == 0.0
         and not any(stage.crops for stage in config.stages)
