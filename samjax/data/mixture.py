@@ -34,6 +34,8 @@ class MixturePart:
         data: The dataset; None for drawn scenes.
         scenes: Drawn scenes, drawn by the host's CPU; each stage sets their size and
             their number of masks.
+        textures: Photos that the scenes' regions are filled from, instead of what the
+            scenes look like (`samjax.data.textures`); masks are not read.
         loss_weight: What the losses of this part's masks are multiplied by, such as
             less than 1 for masks that a model made.
     """
@@ -41,12 +43,15 @@ class MixturePart:
     weight: float = 1.0
     data: DatasetConfig | None = None
     scenes: SceneConfig | None = None
+    textures: DatasetConfig | None = None
     loss_weight: float = 1.0
 
     def __post_init__(self):
         problems = []
         if (self.data is None) == (self.scenes is None):
             problems.append("give either data or scenes")
+        if self.textures is not None and self.scenes is None:
+            problems.append("textures are for scenes")
         if not (np.isfinite(self.weight) and self.weight > 0):
             problems.append(f"weight={self.weight}: use a number above 0")
         if not (np.isfinite(self.loss_weight) and self.loss_weight >= 0):
@@ -159,8 +164,11 @@ def open_mixture(
             scenes = dataclasses.replace(
                 part.scenes, size=image_size, num_masks=masks_per_image
             )
+            textures = None if part.textures is None else open_examples(part.textures)
             sequences.append(
-                SceneExamples(scenes, config.boundaries_per_mask, part_seed)
+                SceneExamples(
+                    scenes, config.boundaries_per_mask, part_seed, textures=textures
+                )
             )
     mixed = MixedExamples(
         sequences,

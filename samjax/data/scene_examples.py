@@ -16,10 +16,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from samjax.data.examples import ExampleSource
 from samjax.data.prepare import Example, PrepareConfig, Status, choose_usable
 from samjax.data.runs import boundaries_of_masks, pack_boundaries
 from samjax.data.synthetic.config import SceneConfig
 from samjax.data.synthetic.scene import draw_scene
+from samjax.data.textures import draw_photos, fill_regions
 
 
 class SceneExamples:
@@ -30,10 +32,19 @@ class SceneExamples:
             `num_masks` the masks of an example.
         boundaries_per_mask: Run boundaries kept of each mask.
         seed: Another seed, other scenes.
+        textures: Photos that the scenes' regions are filled from; None leaves them as
+            they are drawn. A scene for which no photo can be read is damaged.
     """
 
-    def __init__(self, config: SceneConfig, boundaries_per_mask: int, seed: int):
-        self._config, self._seed = config, seed
+    def __init__(
+        self,
+        config: SceneConfig,
+        boundaries_per_mask: int,
+        seed: int,
+        *,
+        textures: ExampleSource | None = None,
+    ):
+        self._config, self._seed, self._textures = config, seed, textures
         self._prepared = PrepareConfig(
             image_size=config.size,
             masks_per_image=config.num_masks,
@@ -49,8 +60,17 @@ class SceneExamples:
     def __getitem__(self, index: int, /) -> Example:
         self._keep_off_the_accelerators()
         with jax.default_device(jax.local_devices(backend="cpu")[0]):
-            drawn = _draw(np.uint32(self._seed), np.uint32(index), self._config)
+            draw = _draw if self._textures is None else _draw_masks
+            drawn = draw(np.uint32(self._seed), np.uint32(index), self._config)
             image, masks, valid = (np.asarray(leaf) for leaf in drawn)
+        if self._textures is None:
+            return example_of_scene(image, masks[valid], self._prepared, index)
+        rng = np.random.default_rng([self._seed, index])
+        photos = draw_photos(self._textures, self._config.size, rng)
+        if not photos:
+            bad = example_of_scene(image, masks[:0], self._prepared, index)
+            return bad._replace(status=np.array(Status.BAD_IMAGE, np.int32))
+        image = fill_regions(masks[valid], photos, rng)
         return example_of_scene(image, masks[valid], self._prepared, index)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -97,3 +117,10 @@ def example_of_scene(
 def _draw(seed: jax.Array, number: jax.Array, config: SceneConfig) -> Any:
     scene = draw_scene(jax.random.fold_in(jax.random.key(seed), number), config)
     return scene.image.astype(jnp.uint8), scene.masks, scene.valid
+
+
+@functools.partial(jax.jit, static_argnames="config")
+def _draw_masks(seed: jax.Array, number: jax.Array, config: SceneConfig) -> Any:
+    # Nobody asks for the picture, so XLA leaves its lighting out.
+    image, masks, valid = _draw(seed, number, config)
+    return jnp.zeros_like(image), masks, valid

@@ -173,6 +173,17 @@ def test_other_seeds_and_like_parts_have_orders_of_their_own(folders, source):
     assert not np.array_equal(other.index, whole.index)
 
 
+def test_scenes_of_a_part_wear_the_photos_that_it_names(folders, source):
+    plain = MixturePart(scenes=SCENES)
+    worn = MixturePart(scenes=SCENES, textures=DatasetConfig(path=folders[1]))
+    first, second = (
+        source(MixtureConfig(parts=(part,), boundaries_per_mask=64)).batch(0)
+        for part in (plain, worn)
+    )
+    np.testing.assert_array_equal(first.runs, second.runs)
+    assert (first.images != second.images).any(axis=(1, 2, 3)).all()
+
+
 def test_each_example_has_the_loss_weight_of_its_part(folders, source):
     config = config_of(folders)
     lower = dataclasses.replace(config.parts[1], loss_weight=0.25)
@@ -188,6 +199,8 @@ def test_what_cannot_be_mixed_is_refused_with_all_reasons(folders):
         MixturePart(weight=0.0, loss_weight=-1.0)
     with pytest.raises(ValueError, match="either data or scenes"):
         MixturePart(data=data, scenes=SCENES)
+    with pytest.raises(ValueError, match="textures are for scenes"):
+        MixturePart(data=data, textures=data)
     with pytest.raises(ValueError, match="parts is empty"):
         MixtureConfig(parts=())
     parts = (
