@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from samjax.data.datasets import DatasetConfig
     from samjax.evaluation.report import Report
     from samjax.models import SamConfig
     from samjax.training.config import TrainConfig
@@ -38,15 +39,34 @@ def sizes_of(initial: str) -> SamConfig:
 
 
 def held_out_evaluators(config: TrainConfig, images: int) -> dict[str, Evaluator]:
-    """Makes the evaluator of the part of a dataset that is held out, if there is one.
+    """Makes the evaluators of the parts of datasets that are held out, where there are.
 
     Args:
         config: The run.
-        images: Most images to look at; 0 for no evaluation.
+        images: Most images to look at, of each dataset; 0 for no evaluation.
+
+    Returns:
+        `held_out`; for a mixture `held_out_0` of its first part, and so on.
     """
-    data = config.data
-    if data is None or not data.validation_fraction or images < 1:
-        return {}
+    from samjax.data.mixture import MixtureConfig
+
+    if isinstance(config.data, MixtureConfig):
+        datasets = {
+            f"held_out_{number}": part.data
+            for number, part in enumerate(config.data.parts)
+        }
+    else:
+        datasets = {"held_out": config.data}
+    return {
+        name: _held_out_evaluator(config, data, images)
+        for name, data in datasets.items()
+        if data is not None and data.validation_fraction and images > 0
+    }
+
+
+def _held_out_evaluator(
+    config: TrainConfig, data: DatasetConfig, images: int
+) -> Evaluator:
     import jax.numpy as jnp
 
     from samjax.data.datasets import open_examples
@@ -63,7 +83,7 @@ def held_out_evaluators(config: TrainConfig, images: int) -> dict[str, Evaluator
         )
         return report.scores
 
-    return {"held_out": evaluate}
+    return evaluate
 
 
 def print_start(evaluators: Mapping[str, Evaluator], params: Any) -> None:

@@ -42,6 +42,10 @@ class RunBatch(NamedTuple):
         index: Int64 "b", place of each example in its dataset.
         embeddings: Float "b gh gw c", the images as a frozen encoder embeds them
             (`samjax.training.embedded`); None where they are still to be embedded.
+        weights: Float32 "b", what the losses of each example's masks are multiplied by;
+            None for 1.
+        part: Int32 "b", which part of a mixture each example is of, and `index` its
+            place in that; None without a mixture.
     """
 
     images: Array
@@ -52,6 +56,8 @@ class RunBatch(NamedTuple):
     bad_masks: Array
     index: Array
     embeddings: Array | None = None
+    weights: Array | None = None
+    part: Array | None = None
 
 
 @runtime_checkable

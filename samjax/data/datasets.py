@@ -1,10 +1,7 @@
 """Datasets as training batches: any order of any epoch, from the step alone.
 
-Grain shuffles by index, reads ahead in threads or worker processes, and shares each batch
-among the processes of a run. What it has seen is one number, the index of the next
-example, so a run goes on exactly with another number of workers or processes: the rows
-of a step are a function of seed, step and batch size, in one order, of which process p
-of n has the p-th of n equal parts.
+Grain shuffles by index, so that the rows of a step are a function of seed, step and batch
+size; how they are read ahead and shared among processes is in `batch_reader`.
 """
 
 from __future__ import annotations
@@ -15,6 +12,9 @@ from typing import Any, Literal
 import numpy as np
 
 from samjax.data.batch import RunBatch
+from samjax.data.batch_reader import BatchReader
+from samjax.data.colour import jitter_colours
+from samjax.data.copy_paste import donor_config, paste_objects
 from samjax.data.examples import ExampleSource
 from samjax.data.prepare import Example, PrepareConfig, prepare
 
@@ -36,11 +36,22 @@ class DatasetConfig:
         flip: Whether half of the images are mirrored.
         jitter: Bounds of the scale of large-scale jitter, or None for none.
         largest_mask: Share of the image above which a mask is left out, or None.
+        smallest_mask: Pixels in the training frame below which a mask is left out, or
+            None.
+        copy_paste: Chance that objects of another image of the dataset are pasted on
+            an image; 0 for none (`samjax.data.copy_paste`).
+        colour_jitter: Strength of the jitter of brightness, contrast and saturation, 0
+            for none (`samjax.data.colour`).
+        greyscale: Chance that an image loses its colours.
         boundaries_per_mask: Run boundaries kept of each mask.
         validation_fraction: Part of the images that is held out, chosen by the hash of
             their names. This and the next two are for `coco`, `folder` and `npz`.
         limit: Most examples to train on, or None for all; what is held out stays.
         separate: Whether each connected region of a label map is an object by itself.
+        unlabelled: Whether images without a mask are kept, for what needs images alone.
+            This and the next are for `coco`.
+        exclude_licences: Licences whose images are left out, by the number that the
+            file gives them or by name: `("5", "CC BY-SA")`.
         max_bad_fraction: Share of damaged examples above which a run stops.
     """
 
@@ -51,10 +62,16 @@ class DatasetConfig:
     flip: bool = False
     jitter: tuple[float, float] | None = None
     largest_mask: float | None = None
+    smallest_mask: int | None = None
+    copy_paste: float = 0.0
+    colour_jitter: float = 0.0
+    greyscale: float = 0.0
     boundaries_per_mask: int = 2048
     validation_fraction: float = 0.0
     limit: int | None = None
     separate: bool = False
+    unlabelled: bool = False
+    exclude_licences: tuple[str, ...] = ()
     max_bad_fraction: float = 0.001
 
     def __post_init__(self):
@@ -73,11 +90,21 @@ class DatasetConfig:
                 "validation_fraction, limit and separate are for coco, folder and npz, "
                 f"not for {self.format}"
             )
+        if self.format != "coco" and (self.unlabelled or self.exclude_licences):
+            problems.append(
+                f"unlabelled and exclude_licences are for coco, not for {self.format}"
+            )
         if not 0 <= self.max_bad_fraction <= 1:
             problems.append(f"max_bad_fraction={self.max_bad_fraction}: use 0 to 1")
         if problems:
             raise ValueError("DatasetConfig: " + "; ".join(problems))
         self.preparation(image_size=1, masks_per_image=1)
+
+    @property
+    def augments(self) -> bool:
+        """Whether an image is another one whenever it comes."""
+        chances = (self.copy_paste, self.colour_jitter, self.greyscale)
+        return self.flip or self.jitter is not None or any(chances)
 
     def preparation(self, *, image_size: int, masks_per_image: int) -> PrepareConfig:
         """Returns what becomes of each example, for these shapes of a batch.
@@ -90,6 +117,10 @@ class DatasetConfig:
             masks_per_image=masks_per_image,
             boundaries_per_mask=self.boundaries_per_mask,
             largest_mask=self.largest_mask,
+            smallest_mask=self.smallest_mask,
+            copy_paste=self.copy_paste,
+            colour_jitter=self.colour_jitter,
+            greyscale=self.greyscale,
             flip=self.flip,
             jitter=self.jitter,
         )
@@ -160,7 +191,13 @@ def open_examples(
         return TfdsSource(path)
     from samjax.data import finetune
 
-    source = finetune.open_examples(path, config.format, separate=config.separate)
+    source = finetune.open_examples(
+        path,
+        config.format,
+        separate=config.separate,
+        unlabelled=config.unlabelled,
+        exclude_licences=config.exclude_licences,
+    )
     trained, held_out = finetune.split_examples(
         source, config.validation_fraction, limit=config.limit
     )
@@ -200,22 +237,14 @@ class DatasetSource:
         process_index: int = 0,
         process_count: int = 1,
     ):
-        if not 0 <= process_index < process_count or batch_size % process_count:
-            raise ValueError(
-                f"got {batch_size=} for process {process_index} of {process_count}, "
-                "expected a number that the processes can share equally"
-            )
-        if not len(examples):
-            raise ValueError("the dataset has no examples")
         self.examples = examples
-        self._batch_size = batch_size
-        self._next_step = 0
-        self._iterator = _elastic_iterator(
-            _pipeline(examples, config, seed, batch_size, process_count),
-            batch_size,
-            (process_index, process_count),
-            workers,
-            prefetch,
+        self._reader = BatchReader(
+            shuffled(examples, config, seed),
+            batch_size=batch_size,
+            workers=workers,
+            prefetch=prefetch,
+            process_index=process_index,
+            process_count=process_count,
         )
 
     def batch(self, step: int) -> RunBatch:
@@ -224,18 +253,7 @@ class DatasetSource:
         Raises:
             RuntimeError: a worker was lost.
         """
-        if step != self._next_step:
-            self._iterator.set_state({"global_next_index": step * self._batch_size})
-            self._next_step = step
-        try:
-            example = next(self._iterator)
-        except StopIteration as error:
-            raise RuntimeError(
-                f"the dataset ended at step {step}, which only happens when a worker is "
-                "lost: see what it printed, and whether memory or /dev/shm is full"
-            ) from error
-        self._next_step += 1
-        return RunBatch(*example)
+        return RunBatch(*self._reader.read(step))
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -245,93 +263,53 @@ class DatasetSource:
     @property
     def position(self) -> dict[str, int]:
         """What a checkpoint keeps: the index of the next example, over all epochs."""
-        return {"global_next_index": self._next_step * self._batch_size}
+        return self._reader.position
 
     def close(self) -> None:
         """Ends threads and workers."""
-        self._iterator.close()
+        self._reader.close()
+
+
+def shuffled(examples: ExampleSource, config: PrepareConfig, seed: int) -> Any:
+    """Returns the examples of a dataset without end, each epoch in an order of its own.
+
+    Args:
+        examples: The dataset.
+        config: What becomes of each example.
+        seed: Of order and preparation.
+
+    Returns:
+        A sequence of `Example`, as `samjax.data.batch_reader` takes it.
+
+    Raises:
+        ValueError: there are no examples.
+    """
+    import grain
+
+    if not len(examples):
+        raise ValueError("the dataset has no examples")
+    indices = grain.MapDataset.range(len(examples)).seed(seed).shuffle().repeat()
+    return indices.random_map(_Prepare(examples, config))
 
 
 class _Prepare:
-    """Reads and prepares the example of an index; goes to the workers."""
+    """Reads, prepares and augments the example of an index; goes to the workers."""
 
     def __init__(self, examples: ExampleSource, config: PrepareConfig):
         self._examples, self._config = examples, config
 
     def __call__(self, index: int, rng: np.random.Generator) -> Example:
-        return prepare(self._examples[index], self._config, rng, index)
-
-
-class _InParts:
-    """A dataset in the order in which every n-th example is of one process.
-
-    That is how `ElasticIterator` shares out a batch; the rows of each process are to be
-    neighbours in the batch, wherever the borders between processes are.
-    """
-
-    def __init__(self, examples: Any, batch_size: int, process_count: int):
-        self._examples, self._batch_size = examples, batch_size
-        self._process_count = process_count
-
-    def __len__(self) -> int:
-        return len(self._examples)
-
-    def __getitem__(self, index: int) -> Example:
-        start, row = divmod(index, self._batch_size)
-        place, process = divmod(row, self._process_count)
-        row = process * (self._batch_size // self._process_count) + place
-        return self._examples[start * self._batch_size + row]
-
-
-def _pipeline(
-    examples: ExampleSource,
-    config: PrepareConfig,
-    seed: int,
-    batch_size: int,
-    process_count: int,
-) -> Any:
-    import grain
-
-    indices = grain.MapDataset.range(len(examples)).seed(seed).shuffle().repeat()
-    prepared = indices.random_map(_Prepare(examples, config))
-    return grain.MapDataset.source(_InParts(prepared, batch_size, process_count))
-
-
-def _elastic_iterator(
-    dataset: Any,
-    batch_size: int,
-    part: tuple[int, int],
-    workers: int,
-    prefetch: int,
-) -> Any:
-    """The only place that knows grain's elastic iterator, which is experimental."""
-    import grain
-    from grain.experimental import ElasticIterator
-
-    # Grain's defaults would hold 500 batches ready.
-    threads = 1 if workers else prefetch
-    processes = None
-    if workers:
-        _mark_flags_as_parsed()
-        processes = grain.MultiprocessingOptions(
-            num_workers=workers, per_worker_buffer_size=prefetch
-        )
-    return iter(
-        ElasticIterator(
-            dataset,
-            batch_size,
-            grain.sharding.ShardOptions(*part),
-            read_options=grain.ReadOptions(
-                num_threads=threads, prefetch_buffer_size=threads
-            ),
-            multiprocessing_options=processes,
-        )
-    )
-
-
-def _mark_flags_as_parsed() -> None:
-    from absl import flags
-
-    # Grain's workers read absl's flags, which fails in programs that have none.
-    if not flags.FLAGS.is_parsed():
-        flags.FLAGS.mark_as_parsed()
+        config = self._config
+        example = prepare(self._examples[index], config, rng, index)
+        if config.copy_paste and rng.random() < config.copy_paste:
+            other = int(rng.integers(max(1, len(self._examples) - 1)))
+            other += other >= index and len(self._examples) > 1
+            donor = prepare(self._examples[other], donor_config(config), rng, other)
+            example = paste_objects(example, donor, config, rng)
+        if config.colour_jitter or config.greyscale:
+            height, width = example.size
+            shown = example.image[:height, :width]
+            shown[...] = jitter_colours(
+                shown, config.colour_jitter, config.greyscale, rng
+            )
+        return example

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
+from jaxtyping import Bool, Int
 
 from samjax.data.decode import BadImage, ImageFile
 from samjax.data.examples import RawExample, smaller_size
@@ -43,19 +44,30 @@ class PrepareConfig:
             longest runs are kept; if they are less than 99 % of it, it counts as bad.
         largest_mask: Share of the image above which a mask is left out, as it is of
             nothing in particular; None keeps all.
+        smallest_mask: Pixels in the frame below which a mask is left out; None keeps
+            all that are not empty.
         flip: Whether half of the images are mirrored left to right.
         jitter: Bounds of the scale by which an image is resized beyond its fitting
             into the frame, drawn uniformly for each; of what becomes larger than the
             frame a part is taken at random (large-scale jitter, Ghiasi et al. 2021).
             None resizes to fit.
+        copy_paste: Chance that objects of another example are pasted on an image
+            (`samjax.data.copy_paste`).
+        colour_jitter: Strength of the jitter of brightness, contrast and saturation, 0
+            to 1 (`samjax.data.colour`).
+        greyscale: Chance that an image loses its colours.
     """
 
     image_size: int
     masks_per_image: int
     boundaries_per_mask: int = 2048
     largest_mask: float | None = None
+    smallest_mask: int | None = None
     flip: bool = False
     jitter: tuple[float, float] | None = None
+    copy_paste: float = 0.0
+    colour_jitter: float = 0.0
+    greyscale: float = 0.0
 
     def __post_init__(self):
         problems = []
@@ -69,6 +81,11 @@ class PrepareConfig:
             )
         if self.largest_mask is not None and not 0 < self.largest_mask <= 1:
             problems.append(f"largest_mask={self.largest_mask}: use a share, 0 to 1")
+        if self.smallest_mask is not None and self.smallest_mask < 1:
+            problems.append(f"smallest_mask={self.smallest_mask}: use at least 1")
+        for name in ("copy_paste", "colour_jitter", "greyscale"):
+            if not 0 <= getattr(self, name) <= 1:
+                problems.append(f"{name}={getattr(self, name)}: use 0 to 1")
         if self.jitter is not None and not 0 < self.jitter[0] <= self.jitter[1] <= 8:
             problems.append(f"jitter={self.jitter}: use 0 < low <= high <= 8")
         if problems:
@@ -312,13 +329,33 @@ def _read_masks(
     visible = (len(window.rows), len(window.columns))
     read = read_boundaries(texts, window.size)
     boundaries = move_boundaries(read, window, side)
-    areas = mask_areas(boundaries, visible, side)
+    boundaries, usable, too_coarse = choose_usable(boundaries, visible, config)
+    bad = int(np.sum(~boundaries.good) + np.sum(too_coarse))
+    return boundaries, usable, bad
+
+
+def choose_usable(
+    boundaries: Boundaries, visible: tuple[int, int], config: PrepareConfig
+) -> tuple[Boundaries, Int[np.ndarray, " n"], Bool[np.ndarray, " m"]]:
+    """Finds which masks can be trained on.
+
+    Args:
+        boundaries: in the frame.
+        visible: h, w of the part of the frame that is not padding.
+        config: what is asked of a mask.
+
+    Returns:
+        Boundaries that fit the rows of an example, the masks to use, and which masks
+        lost too much to fit.
+    """
+    areas = mask_areas(boundaries, visible, config.image_size)
     boundaries, lost = drop_short_runs(
-        boundaries, config.boundaries_per_mask, visible, side
+        boundaries, config.boundaries_per_mask, visible, config.image_size
     )
     too_coarse = lost > 0.01 * areas
     usable = (areas > 0) & ~too_coarse
     if config.largest_mask is not None:
         usable &= areas <= config.largest_mask * visible[0] * visible[1]
-    bad = int(np.sum(~boundaries.good) + np.sum(too_coarse))
-    return boundaries, np.flatnonzero(usable), bad
+    if config.smallest_mask is not None:
+        usable &= areas >= config.smallest_mask
+    return boundaries, np.flatnonzero(usable), too_coarse

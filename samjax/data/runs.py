@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Int, Int32
+from jaxtyping import Bool, Int, Int32
 
 
 class Boundaries(NamedTuple):
@@ -106,6 +106,70 @@ def read_boundaries(texts: Sequence[bytes], size: tuple[int, int]) -> Boundaries
         mask=kept[owner[inner]].astype(np.int32),
         position=ends[inner].astype(np.int32),
         good=good,
+    )
+
+
+def boundaries_of_masks(
+    masks: Bool[np.ndarray, "m s w"],
+    left: int = 0,
+    visible: tuple[int, int] | None = None,
+) -> Boundaries:
+    """Finds where masks change that are drawn in the training frame.
+
+    Args:
+        masks: some columns of the frame, all rows of them.
+        left: the first of these columns.
+        visible: h, w of the part of the frame that is not padding, where masks are
+            False; None for all.
+    """
+    count, side, width = masks.shape
+    height, end = visible or (side, side)
+    columns = np.zeros((count, side * width + 2), bool)
+    columns[:, 1:-1] = masks.swapaxes(1, 2).reshape(count, side * width)
+    mask, position = np.nonzero(columns[:, 1:] != columns[:, :-1])
+    position += left * side
+    row = position % side
+    position += np.where(row >= height, side - row, 0)
+    # In order still, but what ends at a foot may begin again at the next head.
+    keys = mask * (side * side + side) + position
+    kept = _once_of_pairs(keys)
+    kept = kept[position[kept] < end * side]
+    return Boundaries(
+        mask[kept].astype(np.int32),
+        position[kept].astype(np.int32),
+        np.ones(count, bool),
+    )
+
+
+def cut_boundaries(
+    boundaries: Boundaries, covered: Int[np.ndarray, " n"]
+) -> Boundaries:
+    """Takes one mask's pixels from many others.
+
+    Args:
+        boundaries: of the others.
+        covered: positions of the one mask's boundaries, each once, in order.
+    """
+    count, number = len(boundaries.good), len(covered)
+    mask = np.concatenate([boundaries.mask, np.repeat(np.arange(count), number)])
+    position = np.concatenate([boundaries.position, np.tile(covered, count)])
+    is_cover = np.arange(len(mask)) >= len(boundaries.mask)
+    keys = mask.astype(np.int64) << 32 | position
+    order = np.argsort(keys, kind="stable")
+    keys, mask, is_cover = keys[order], mask[order], is_cover[order]
+    own = np.bincount(boundaries.mask, minlength=count)
+    own_before = np.cumsum(own) - own
+    inside = (np.cumsum(~is_cover) - own_before[mask]) & 1
+    under = (np.cumsum(is_cover) - number * mask) & 1
+    # What holds after the last of all that change at one place.
+    last = np.flatnonzero(np.diff(keys, append=-1))
+    state = (inside & ~under)[last]
+    before = np.where(np.diff(mask[last], prepend=-1), 0, np.roll(state, 1))
+    changed = last[state != before]
+    return Boundaries(
+        mask[changed].astype(np.int32),
+        position[order][changed].astype(np.int32),
+        boundaries.good,
     )
 
 

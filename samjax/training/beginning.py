@@ -71,7 +71,7 @@ class Beginning:
         params = init_params(self._key, self._model)
         # All of the batch in every process, so that all begin with the same numbers.
         first = make_source(self._config, self._config.stages[0], 0, 1).batch(0)
-        first = dense_batch(first)
+        first = jax.jit(dense_batch)(first)
         params = whiten_patches(params, normalize(first.images, first.sizes))
         return align_cross_attention(spread_frequencies(params))
 

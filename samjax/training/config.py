@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from samjax.data.datasets import DatasetConfig
+from samjax.data.mixture import MixtureConfig
 from samjax.data.synthetic.config import SceneConfig
 from samjax.models.sam import SamConfig
 from samjax.sharding import MeshConfig
@@ -73,6 +74,16 @@ _REPORTING = (
 )
 # The same of its dataset.
 _READING = ("workers", "prefetch", "max_bad_fraction")
+# Options of a dataset that came later: where they are off, checkpoints do not name them,
+# so that older runs go on.
+_LATER = (
+    "unlabelled",
+    "exclude_licences",
+    "smallest_mask",
+    "copy_paste",
+    "colour_jitter",
+    "greyscale",
+)
 
 
 _COUNTS = ("steps", "image_size", "batch_size", "masks_per_image", "accumulate")
@@ -85,8 +96,10 @@ class TrainConfig:
     Attributes:
         model: Sizes of the model.
         stages: What is trained on, in order.
-        data: The dataset to train on; None for drawn scenes.
-        scenes: Drawn scenes to train on; each stage sets its size and masks.
+        data: The dataset to train on, or a mixture of several and of drawn scenes; None
+            for drawn scenes alone.
+        scenes: Drawn scenes to train on; each stage sets its size and masks. Those of a
+            mixture stand in its parts.
         losses: Weights and constants of the losses.
         optimizer: The optimizer; its schedule spans all stages.
         mesh: How the devices are laid out. A run may go on with another one.
@@ -109,7 +122,7 @@ class TrainConfig:
 
     model: SamConfig
     stages: tuple[Stage, ...]
-    data: DatasetConfig | None = None
+    data: DatasetConfig | MixtureConfig | None = None
     scenes: SceneConfig = field(default_factory=SceneConfig)
     losses: LossConfig = field(default_factory=LossConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
@@ -180,7 +193,8 @@ class TrainConfig:
         """The part of the config that decides what a run computes, as a tree."""
         fields = dataclasses.asdict(self) | {"model": self.model.as_fields()}
         if fields["data"] is not None:
-            fields["data"] = _without(fields["data"], _READING)
+            off = tuple(name for name in _LATER if not fields["data"].get(name))
+            fields["data"] = _without(fields["data"], _READING + off)
         return _without(fields, _REPORTING)
 
     def stage_scenes(self, stage: Stage) -> SceneConfig:

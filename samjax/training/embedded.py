@@ -15,6 +15,7 @@ import jax
 import numpy as np
 
 from samjax.data.batch import RunBatch
+from samjax.data.datasets import DatasetConfig
 from samjax.geometry.frame import normalize
 from samjax.models.sam import Sam
 from samjax.training.config import TrainConfig
@@ -87,9 +88,8 @@ def can_be_embedded(config: TrainConfig) -> bool:
     """Whether every step of a run sees the same embedding of an image."""
     data = config.data
     return (
-        data is not None
-        and not data.flip
-        and data.jitter is None
+        isinstance(data, DatasetConfig)
+        and not data.augments
         and config.encoder_training == "frozen"
         and config.model.drop_path_rate == 0.0
         and not any(stage.crops for stage in config.stages)

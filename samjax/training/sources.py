@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from samjax.data.batch import Source
 from samjax.data.datasets import open_source
+from samjax.data.mixture import MixtureConfig, open_mixture
 from samjax.data.synthetic.source import SyntheticSource
 from samjax.training.config import Stage, TrainConfig
 
@@ -14,7 +15,7 @@ SourceFactory = Callable[[TrainConfig, Stage, int, int], Source]
 def make_source(
     config: TrainConfig, stage: Stage, part: int = 0, parts: int = 1
 ) -> Source:
-    """Makes the source of a stage: the run's dataset, or drawn scenes.
+    """Makes the source of a stage: the run's dataset or mixture, or drawn scenes.
 
     Args:
         config: The run.
@@ -23,15 +24,17 @@ def make_source(
         parts: In how many equal parts a batch is.
     """
     if config.data is not None:
-        return open_source(
-            config.data,
-            image_size=stage.image_size,
-            masks_per_image=stage.masks_per_image,
-            batch_size=stage.batch_size,
-            seed=config.seed,
-            process_index=part,
-            process_count=parts,
-        )
+        reading: dict[str, int] = {
+            "image_size": stage.image_size,
+            "masks_per_image": stage.masks_per_image,
+            "batch_size": stage.batch_size,
+            "seed": config.seed,
+            "process_index": part,
+            "process_count": parts,
+        }
+        if isinstance(config.data, MixtureConfig):
+            return open_mixture(config.data, **reading)
+        return open_source(config.data, **reading)
     return SyntheticSource(
         config.stage_scenes(stage),
         batch_size=stage.batch_size,

@@ -165,6 +165,9 @@ def batch_loss(
 
     The loss is the mean over all valid target masks of the batch of the sum (or mean)
     over their rounds of prompts, and the loss on the embedding where it has a weight.
+    What a mask adds is multiplied by the weight of its example, where the batch has
+    weights; the number of masks stays that of all. Metrics of single losses are plain
+    means.
     """
     drop_key, prompt_key, origin_key = jax.random.split(key, 3)
     dense = dense_batch(batch)
@@ -199,6 +202,7 @@ def batch_loss(
         origin=origin,
     )
     rounds = losses_of_rounds(embeddings, targets, decoder, prompt_key, config)
+    rounds = rounds._replace(total=_weighted(rounds.total, batch))
     by_round = jax.tree.map(lambda x: mean_over_valid(x, targets.valid), rounds)
     over_rounds = jnp.sum if config.losses.rounds == "sum" else jnp.mean
     loss = over_rounds(by_round.total)
@@ -214,11 +218,9 @@ def batch_loss(
     if config.losses.grouping_weight:
         grouping = grouping_loss(embeddings, targets.masks, targets.inside)
         metrics["grouping"] = mean_over_valid(grouping, targets.valid)
-        metrics["loss"] += config.losses.grouping_weight * metrics["grouping"]
-    if isinstance(batch, RunBatch):
-        metrics["bad_examples"] = jnp.sum(batch.status > 0)
-        metrics["bad_masks"] = jnp.sum(batch.bad_masks)
-    return metrics["loss"], metrics
+        grouping = mean_over_valid(_weighted(grouping, batch), targets.valid)
+        metrics["loss"] += config.losses.grouping_weight * grouping
+    return metrics["loss"], metrics | _damage(batch)
 
 
 def losses_of_rounds(
@@ -257,3 +259,20 @@ def losses_of_rounds(
         (targets.masks, targets.valid, keys_of_targets(key, targets)),
         config.prompts.masks_at_a_time,
     )
+
+
+def _weighted(
+    losses: Float[Array, "*rounds b k"], batch: Batch | RunBatch
+) -> Float[Array, "*rounds b k"]:
+    if isinstance(batch, Batch) or batch.weights is None:
+        return losses
+    return losses * batch.weights.reshape(*[1] * (losses.ndim - 2), -1, 1)
+
+
+def _damage(batch: Batch | RunBatch) -> Metrics:
+    if isinstance(batch, Batch):
+        return {}
+    return {
+        "bad_examples": jnp.sum(batch.status > 0),
+        "bad_masks": jnp.sum(batch.bad_masks),
+    }

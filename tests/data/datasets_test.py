@@ -10,7 +10,7 @@ import simplejpeg
 from samjax.data.batch import RunBatch, Source
 from samjax.data.datasets import DatasetConfig, DatasetSource, open_source
 from samjax.data.examples import RawExample
-from samjax.data.prepare import PrepareConfig, Status
+from samjax.data.prepare import PrepareConfig, Status, prepare
 from samjax.geometry.masks import encode_rle
 
 CONFIG = PrepareConfig(
@@ -136,6 +136,15 @@ def test_damaged_examples_keep_their_place_and_their_status(source):
         np.testing.assert_array_equal(batch.valid.any(axis=1), ~damaged)
 
 
+@pytest.mark.parametrize(("smallest", "left"), [(None, 2), (2, 2), (3, 0)])
+def test_masks_of_fewer_pixels_than_asked_for_are_left_out(smallest, left):
+    config = DatasetConfig(path="any", smallest_mask=smallest, boundaries_per_mask=32)
+    prepared = config.preparation(image_size=16, masks_per_image=2)
+    # Each of its masks has two pixels.
+    made = prepare(Drawn()[1], prepared, np.random.default_rng(0))
+    assert made.valid.sum() == left and made.bad_masks == 0
+
+
 class Slow(Drawn):
     """Takes a while to read, without keeping a core busy."""
 
@@ -200,3 +209,9 @@ def test_a_config_out_of_bounds_is_refused_with_all_reasons():
         DatasetConfig(path=("a", "b"), format="coco")
     with pytest.raises(ValueError, match="jitter"):
         DatasetConfig(path="a", jitter=(2.0, 1.0))
+    with pytest.raises(
+        ValueError, match=r"smallest_mask=0.*copy_paste=2.*greyscale=-1"
+    ):
+        DatasetConfig(path="a", smallest_mask=0, copy_paste=2.0, greyscale=-1.0)
+    with pytest.raises(ValueError, match="are for coco, not for sa1b"):
+        DatasetConfig(path="a", unlabelled=True)

@@ -12,6 +12,8 @@ from samjax.data.drawing import decode_runs
 from samjax.data.runs import (
     Boundaries,
     Window,
+    boundaries_of_masks,
+    cut_boundaries,
     drop_short_runs,
     mask_areas,
     move_boundaries,
@@ -208,3 +210,41 @@ def test_many_images_are_drawn_at_once():
         np.testing.assert_array_equal(together[image], alone)
     assert not np.asarray(together)[1, 0, 2:].any()
     assert not np.asarray(together)[1, 0, :, 3:].any()
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_boundaries_of_pixels_and_what_is_cut_from_them_are_those_of_the_pixels(seed):
+    rng = np.random.default_rng(seed)
+    side = int(rng.integers(2, 9))
+    height, width = (int(n) for n in rng.integers(1, side + 1, 2))
+    masks = np.zeros((4, side, side), bool)
+    masks[:, :height, :width] = rng.random((4, height, width)) < rng.random((4, 1, 1))
+    masks[rng.integers(4)] = False
+    masks[rng.integers(4), :height, :width] = True
+    left = int(rng.integers(width))
+    masks[:, :, :left] = False
+    visible = (height, width)
+    found = boundaries_of_masks(masks[:, :, left:], left, visible)
+    assert (found.position % side < height).all()
+    np.testing.assert_array_equal(pixels_of(found, visible, side), masks)
+    np.testing.assert_array_equal(
+        mask_areas(found, visible, side), masks.sum(axis=(1, 2))
+    )
+    covered = found.position[found.mask == 3]
+    cut = cut_boundaries(found, covered)
+    expected = masks & ~masks[3]
+    np.testing.assert_array_equal(pixels_of(cut, visible, side), expected)
+    np.testing.assert_array_equal(
+        mask_areas(cut, visible, side), expected.sum(axis=(1, 2))
+    )
+    places = cut.mask.astype(np.int64) * (side * side + 1) + cut.position
+    assert (np.diff(places) > 0).all()
+
+
+def pixels_of(
+    boundaries: Boundaries, visible: tuple[int, int], side: int
+) -> np.ndarray:
+    count = len(boundaries.good)
+    rows = np.full((count, side * side + 1), side * side, np.int32)
+    pack_boundaries(boundaries, np.arange(count), rows)
+    return np.asarray(draw(rows, np.array(visible, np.int32), side))

@@ -118,6 +118,8 @@ def test_only_a_run_that_sees_every_image_alike_can_keep_embeddings(mini_config)
         {"data": None},
         {"data": dataclasses.replace(data, flip=True)},
         {"data": dataclasses.replace(data, jitter=(0.5, 2.0))},
+        {"data": dataclasses.replace(data, copy_paste=0.1)},
+        {"data": dataclasses.replace(data, greyscale=0.1)},
         {"trainable": "all"},
         {"lora": LoraConfig(rank=1)},
         {"model": dataclasses.replace(mini_config, drop_path_rate=0.1)},

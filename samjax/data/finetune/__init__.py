@@ -19,12 +19,14 @@ itself.
 (h, w) or (h, w, 3) and its label map (h, w), or a volume (d, h, w) and the labels of
 its slices. A slice is an example.
 
-Images without masks are left out when a dataset is opened, since they teach nothing.
+Images without masks are left out when a dataset is opened, since they teach nothing; of
+a COCO file they can be asked for, and images can be left out by their licence.
 What cannot be used is left out too and named in `problems`; a dataset of which nothing
 can be used is a ValueError. Later nothing is raised: a file that has gone bad is None.
 """
 
 import os
+from collections.abc import Sequence
 from typing import Literal
 
 from samjax.data.finetune.coco import CocoSource
@@ -46,7 +48,12 @@ UserFormat = Literal["coco", "folder", "npz"]
 
 
 def open_examples(
-    path: str | os.PathLike, format: UserFormat, *, separate: bool = False
+    path: str | os.PathLike,
+    format: UserFormat,
+    *,
+    separate: bool = False,
+    unlabelled: bool = False,
+    exclude_licences: Sequence[str] = (),
 ) -> CocoSource | FolderSource | NpzSource:
     """Opens a dataset of a user.
 
@@ -56,13 +63,17 @@ def open_examples(
         separate: Whether each connected region of a label is an object of its own: for
             label maps that say what a pixel is, not which thing it belongs to. COCO's
             files name each object and are not changed.
+        unlabelled: Whether images without masks are kept; for COCO's files.
+        exclude_licences: Licences whose images are left out; for COCO's files.
 
     Raises:
         ValueError: It is no such dataset, or nothing of it can be used.
         OSError: It is not there or cannot be read.
     """
     if format == "coco":
-        return CocoSource(path)
+        return CocoSource(
+            path, unlabelled=unlabelled, exclude_licences=exclude_licences
+        )
     if format == "folder":
         return FolderSource(path, separate=separate)
     if format == "npz":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from samjax.data.examples import RawExample
@@ -30,6 +30,10 @@ class CocoSource:
     Args:
         path: Of the JSON file, or of a folder with one.
         images: Folder of the images; None looks for it (`samjax.data.finetune`).
+        unlabelled: Whether images without a mask are examples too.
+        exclude_licences: Licences, by number or name, whose images are left out
+            (`samjax.data.formats.licences.is_excluded`); images of which the file
+            names no licence stay.
 
     Attributes:
         groups: For each example, what must stay together in a split: its image's name.
@@ -42,20 +46,30 @@ class CocoSource:
     """
 
     def __init__(
-        self, path: str | os.PathLike, *, images: str | os.PathLike | None = None
+        self,
+        path: str | os.PathLike,
+        *,
+        images: str | os.PathLike | None = None,
+        unlabelled: bool = False,
+        exclude_licences: Sequence[str] = (),
     ):
         file = annotation_file(Path(path))
         problems: list[str] = []
         names, sizes, records = [], [], []
         for record in read_coco(
-            file, problems=lambda error: problems.append(str(error))
+            file,
+            exclude_licences=exclude_licences,
+            problems=lambda error: problems.append(str(error)),
         ):
-            if record["annotations"]:
+            if unlabelled or record["annotations"]:
                 names.append(record["image"]["file_name"])
                 sizes.append((record["image"]["height"], record["image"]["width"]))
                 records.append(record_to_json(record).encode())
         if not records:
-            raise nothing_usable(file, "no image with a mask", problems)
+            lacking = "no image" if unlabelled else "no image with a mask"
+            if exclude_licences:
+                lacking += f" that is under none of {', '.join(exclude_licences)}"
+            raise nothing_usable(file, lacking, problems)
         self._images = Path(images) if images else image_folder(file, names)
         self._names, self._sizes = tuple(names), tuple(sizes)
         self._records = tuple(records)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TextIO
 
@@ -30,6 +30,7 @@ from samjax.data.formats.guards import (
     check_size,
     raise_problem,
 )
+from samjax.data.formats.licences import is_excluded, licence_names
 from samjax.data.schema import Annotation, ImageInfo, Record
 from samjax.files import replacing
 from samjax.geometry.polygons import mask_to_polygons
@@ -81,7 +82,11 @@ def write_coco(
 
 
 def read_coco(
-    path: str | os.PathLike, *, crowds: bool = False, problems: Problems = raise_problem
+    path: str | os.PathLike,
+    *,
+    crowds: bool = False,
+    exclude_licences: Sequence[str] = (),
+    problems: Problems = raise_problem,
 ) -> Iterator[Record]:
     """Reads a COCO file, of this module or of others, image by image in its order.
 
@@ -93,12 +98,16 @@ def read_coco(
 
     Args:
         path: of the JSON file.
-        crowds: whether masks that cover many objects at once (`iscrowd`) are wanted.
+        crowds: whether masks that cover many objects at once (`iscrowd`), or that a
+            score leaves out (`ignore`), are wanted.
+        exclude_licences: licences, by number or name, of which no image is wanted
+            (`licences.is_excluded`).
         problems: is called with the error of every image and annotation that is left
             out; the default raises it.
 
     Yields:
-        A record for every image, also for those without annotations. `file_name` may
+        A record for every image, also for those without annotations. Annotations that
+        say themselves that they are boxes without a mask (`box_only`) are passed over. `file_name` may
         have a folder, if the file has; it never leads upwards. Where it is missing (as
         in LVIS) it is the last part of `coco_url`.
 
@@ -107,22 +116,12 @@ def read_coco(
         OSError: the file cannot be read.
     """
     content = read_content(Path(path))
-    images = {}
-    for entry in content["images"]:
-        try:
-            image = _image(entry, path)
-            if image["image_id"] in images:
-                raise ValueError(
-                    f"{path}: image {image['image_id']} comes a second time, expected "
-                    "a number of its own"
-                )
-        except ValueError as error:
-            problems(error)
-        else:
-            images[image["image_id"]] = image
+    images, passed_over = _wanted_images(content, path, exclude_licences, problems)
     of_image: dict[int, list[Any]] = {number: [] for number in images}
     for entry in content.pop("annotations", []):
         number = entry.get("image_id") if isinstance(entry, Mapping) else None
+        if type(number) is int and number in passed_over:
+            continue
         if type(number) is not int or number not in of_image:
             problems(
                 ValueError(
@@ -130,7 +129,9 @@ def read_coco(
                     "expected the number of one of the images"
                 )
             )
-        elif crowds or not entry.get("iscrowd"):
+        elif entry.get("box_only") is True:
+            continue
+        elif crowds or not (entry.get("iscrowd") or entry.get("ignore")):
             of_image[number].append(entry)
     numbers: set[int] = set()
     for number, image in images.items():
@@ -265,6 +266,34 @@ def read_content(path: Path) -> dict[str, Any]:
             "no images"
         )
     return content
+
+
+def _wanted_images(
+    content: Mapping[str, Any],
+    path: str | os.PathLike,
+    excluded: Sequence[str],
+    problems: Problems,
+) -> tuple[dict[int, ImageInfo], set[int]]:
+    """The images by number, and the numbers of those whose licence is excluded."""
+    images: dict[int, ImageInfo] = {}
+    passed_over: set[int] = set()
+    for entry in content["images"]:
+        try:
+            image = _image(entry, path)
+            number = image["image_id"]
+            if number in images or number in passed_over:
+                raise ValueError(
+                    f"{path}: image {number} comes a second time, expected a number "
+                    "of its own"
+                )
+        except ValueError as error:
+            problems(error)
+            continue
+        if excluded and is_excluded(licence_names(content, entry), excluded):
+            passed_over.add(number)
+        else:
+            images[number] = image
+    return images, passed_over
 
 
 def _image(entry: Any, path: str | os.PathLike) -> ImageInfo:

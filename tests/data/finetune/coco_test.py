@@ -92,3 +92,25 @@ def test_what_is_no_dataset_is_an_error_that_says_so(tmp_path):
     path.write_text(json.dumps(content | {"annotations": []}))
     with pytest.raises(ValueError, match="no image with a mask"):
         CocoSource(path)
+
+
+def test_images_without_masks_come_where_they_are_asked_for(tmp_path):
+    coco_folder(tmp_path)
+    source = open_examples(tmp_path, "coco", unlabelled=True)
+    assert len(source) == 3
+    config = PrepareConfig(image_size=32, masks_per_image=2)
+    made = prepare(source[2], config, np.random.default_rng(0))
+    assert made.status == Status.NO_MASK and made.image.any()
+
+
+def test_images_are_left_out_by_their_licence(tmp_path):
+    path = coco_folder(tmp_path)
+    content = json.loads(path.read_text())
+    content["images"][0]["licence"] = "CC-BY-SA-4.0"
+    path.write_text(json.dumps(content))
+    source = CocoSource(path, exclude_licences=("CC BY-SA",))
+    assert source.groups == ("photo 1.png",)
+    content["images"][1]["license"] = 5
+    path.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match="a mask that is under none of 5, CC BY-SA"):
+        CocoSource(path, exclude_licences=("5", "CC BY-SA"))

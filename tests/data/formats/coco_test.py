@@ -220,6 +220,28 @@ def test_crowds_are_left_out_unless_asked_for(path):
     assert ids == [[71], [70, 71]]
 
 
+def test_what_says_that_it_is_to_be_ignored_or_only_a_box_is_no_problem(path):
+    rle = encode_rle(DISC)
+    path.write_text(
+        json.dumps(
+            foreign(
+                {"segmentation": rle, "ignore": 1},
+                {"bbox": [1, 2, 3, 4], "box_only": True},
+                {"segmentation": rle},
+            )
+        )
+    )
+    (record,) = read_coco(path)
+    assert [one["id"] for one in record["annotations"]] == [72]
+
+
+def test_images_of_excluded_licences_go_with_their_annotations(path):
+    content = foreign({"segmentation": encode_rle(DISC)}, license=5)
+    path.write_text(json.dumps(content))
+    assert list(read_coco(path, exclude_licences=("5", "CC BY-SA"))) == []
+    assert len(list(read_coco(path, exclude_licences=("4",)))) == 1
+
+
 def test_lvis_has_the_name_in_the_address(path):
     content = foreign(coco_url="http://images.cocodataset.org/val2017/000000397133.jpg")
     del content["images"][0]["file_name"]
