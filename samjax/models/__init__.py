@@ -20,6 +20,7 @@ from samjax.models.prompt_encoder import (
 )
 from samjax.models.sam import (
     SIZES,
+    SMALL,
     TINY,
     VIT_B,
     VIT_H,
@@ -37,6 +38,7 @@ __all__ = [
     "FOREGROUND",
     "NOT_A_POINT",
     "SIZES",
+    "SMALL",
     "TINY",
     "VIT_B",
     "VIT_H",

@@ -20,7 +20,16 @@ from samjax.models.mask_decoder import (
 )
 from samjax.models.prompt_encoder import PromptEmbeddings, PromptEncoder, PromptInputs
 
-__all__ = ["SIZES", "TINY", "VIT_B", "VIT_H", "VIT_L", "MaskPrediction", "Sam"]
+__all__ = [
+    "SIZES",
+    "SMALL",
+    "TINY",
+    "VIT_B",
+    "VIT_H",
+    "VIT_L",
+    "MaskPrediction",
+    "Sam",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -266,4 +275,26 @@ TINY = SamConfig(
     window_size=16,
     decoder_mlp_dim=1024,
 )
-SIZES = {"vit_b": VIT_B, "vit_l": VIT_L, "vit_h": VIT_H, "tiny": TINY}
+# The bundled model for photos: a DINOv2 ViT-S under SAM's neck and decoder. Windows of
+# 24 x 24 tokens cut the grid of 48 x 48 into four without padding, and with the global
+# blocks late they change the pre-trained features least: mean cosine to those of
+# global attention in all blocks 0.88, against 0.84 with blocks 2, 5, 8 and 11, and 0.59
+# with those and windows of 16.
+SMALL = SamConfig(
+    image_size=768,
+    patch_size=16,
+    embed_dim=384,
+    depth=12,
+    num_heads=6,
+    global_attention_blocks=(5, 7, 9, 11),
+    window_size=24,
+    decoder_mlp_dim=1024,
+    final_norm=True,
+)
+SIZES = {
+    "vit_b": VIT_B,
+    "vit_l": VIT_L,
+    "vit_h": VIT_H,
+    "small": SMALL,
+    "tiny": TINY,
+}

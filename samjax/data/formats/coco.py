@@ -107,9 +107,9 @@ def read_coco(
 
     Yields:
         A record for every image, also for those without annotations. Annotations that
-        say themselves that they are boxes without a mask (`box_only`) are passed over. `file_name` may
-        have a folder, if the file has; it never leads upwards. Where it is missing (as
-        in LVIS) it is the last part of `coco_url`.
+        say themselves that they are boxes without a mask (`box_only`) are passed over.
+        `file_name` may have a folder, if the file has; it never leads upwards. Where it
+        is missing (as in LVIS) it is the last part of `coco_url`.
 
     Raises:
         ValueError: the file is not COCO's, or as for `problems`.
