@@ -1,7 +1,8 @@
-"""Initial weights of the image encoder from other models: `mae:FILE`, `dinov2:FILE`.
+"""Initial weights from several models: a pre-trained encoder, a trained mask decoder.
 
-A row of the table is a kind of pre-trained encoder, with what puts one into a model. The
-word before the colon is the one that `samjax train --initial` takes.
+A row of the table is a kind of pre-trained image encoder, `mae:FILE` or `dinov2:FILE`,
+with the function that puts one into a model. The word before the colon is the one that
+`samjax train --initial` takes.
 """
 
 from collections.abc import Callable, Mapping
@@ -9,7 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from samjax.checkpoints.dinov2 import load_dinov2_encoder
+from samjax.checkpoints.errors import CheckpointError
+from samjax.checkpoints.loading import locate, read_params
 from samjax.checkpoints.mae import load_mae_encoder
+from samjax.checkpoints.reader import open_checkpoint
 from samjax.models import SamConfig
 
 Loader = Callable[[str | Path, Any, SamConfig], Any]
@@ -42,3 +46,47 @@ def load_encoder(initial: str, params: Any, config: SamConfig) -> Any:
     """
     kind, _, path = initial.partition(":")
     return ENCODERS[kind](path, params, config)
+
+
+def load_decoder(source: str | Path, params: Any, config: SamConfig) -> Any:
+    """Puts the prompt encoder and mask decoder of trained weights into a model.
+
+    The image encoder of the weights may be of any size: of its grid only the width of
+    the image embedding reaches the mask decoder.
+
+    Args:
+        source: The weights, as for `samjax.load`.
+        params: The model's parameters.
+        config: Its sizes.
+
+    Returns:
+        The parameters with prompt encoder and mask decoder from the weights.
+
+    Raises:
+        CheckpointError: If the weights cannot be had, or their prompt encoder and mask
+            decoder are of other sizes than the model's.
+    """
+    checkpoint = open_checkpoint(locate(source))
+    wrong = [
+        f"{field} is {getattr(checkpoint.config, field)}, expected the model's "
+        f"{getattr(config, field)}"
+        for field in DECODER_SIZES
+        if getattr(checkpoint.config, field) != getattr(config, field)
+    ]
+    if wrong:
+        raise CheckpointError(
+            f"The mask decoder of {source} is of other sizes than the model's.", wrong
+        )
+    trained = read_params(checkpoint)
+    parts = {part: trained[part] for part in ("prompt_encoder", "mask_decoder")}
+    return {**params, **parts}
+
+
+DECODER_SIZES = (
+    "prompt_embed_dim",
+    "mask_in_chans",
+    "decoder_depth",
+    "decoder_num_heads",
+    "decoder_mlp_dim",
+    "num_multimask_outputs",
+)

@@ -44,6 +44,9 @@ all with their values.
               mae:FILE or dinov2:FILE_OR_FOLDER for the encoder of a masked autoencoder
               or a DINOv2; of the sizes of the config, if it does not take theirs
               (default: random ones)
+  --initial-decoder MODEL
+              prompt encoder and mask decoder to start from, of a name, file or folder as
+              for samjax.load, where --initial gives an encoder alone (default: random)
   --resume    go on from the newest checkpoint in that folder, if there is one
   --held-out-scenes INT
               drawn scenes to evaluate on now and then; 0 for none (default: 50)
@@ -74,6 +77,10 @@ class Train:
     initial: str | None = None
     """Weights to start from, as for `samjax.load`, or mae:FILE or dinov2:FILE_OR_FOLDER
     for the image encoder's; random without it."""
+
+    initial_decoder: str | None = None
+    """Weights whose prompt encoder and mask decoder to start from, as for
+    `samjax.load`, where `--initial` gives an encoder alone; random without it."""
 
     resume: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Go on from the newest checkpoint in that folder, if there is one."""
@@ -212,19 +219,34 @@ def _train(wanted: Train) -> bool:
 
 def _initial_params(wanted: Train) -> Any:
     """The weights that a run starts from, if it does not start from random ones."""
+    decoder = wanted.initial_decoder
     if wanted.initial is None:
+        if decoder is not None:
+            raise UsageError(
+                f"--initial-decoder {decoder} goes with the image encoder of another "
+                "model: add --initial dinov2:FILE_OR_FOLDER or mae:FILE, or give the "
+                "weights as --initial alone"
+            )
         return None
     import jax
 
     from samjax import checkpoints
-    from samjax.checkpoints.initial import is_encoder, load_encoder
+    from samjax.checkpoints.initial import is_encoder, load_decoder, load_encoder
     from samjax.models import Sam
     from samjax.training.step import init_params
 
     config = wanted.config
     if is_encoder(wanted.initial):
         fresh = init_params(jax.random.key(config.seed), Sam(config.model))
-        return load_encoder(wanted.initial, fresh, config.model)
+        params = load_encoder(wanted.initial, fresh, config.model)
+        if decoder is not None:
+            params = load_decoder(decoder, params, config.model)
+        return params
+    if decoder is not None:
+        raise UsageError(
+            f"--initial-decoder {decoder} is for an image encoder alone (dinov2: or "
+            f"mae:), and --initial {wanted.initial} has a mask decoder: leave one out"
+        )
     model, params = checkpoints.load(wanted.initial)
     # How a model is computed, which weights know nothing of.
     how = {

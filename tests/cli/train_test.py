@@ -165,6 +165,18 @@ def test_a_config_is_not_asked_for_the_sizes_of_an_encoder(tmp_path):
         load_config(path, "none.pth")
 
 
+@pytest.mark.parametrize("initial", [None, "tiny"])
+def test_a_decoder_without_an_encoder_to_go_with_is_one_line(
+    config, tmp_path, capfd, initial
+):
+    words = ["train", str(config), "--initial-decoder", "tiny"]
+    words += ["--out", str(tmp_path / "run")]
+    words += [] if initial is None else ["--initial", initial]
+    assert cli.main(words) == 2
+    err = capfd.readouterr().err
+    assert "--initial-decoder tiny" in err and err.count("\n") == 1
+
+
 def test_initial_weights_of_other_sizes_are_one_line(config, tmp_path, capfd):
     words = ["train", str(config), "--initial", "tiny", "--out", str(tmp_path / "run")]
     assert cli.main(words) == 2

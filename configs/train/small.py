@@ -1,0 +1,104 @@
+"""The bundled model `small` on photos, from a DINOv2 ViT-S and a trained mask decoder.
+
+    python tools/dinov2_from_onnx.py dinov2-small
+    samjax train configs/train/small.py --initial dinov2:dinov2-small \\
+        --initial-decoder tiny --out runs/small
+
+The photos are sets in COCO's form, a folder each, side by side in the folder that
+`SAMJAX_PHOTOS` names (`photos` without it). Weights of the sets are by variety, not by
+number of masks: half of the examples are COCO's, where a mask is of one of eighty kinds
+of things, and the thousands of masks of mushrooms and windows are a tenth together.
+Photos under share-alike licences are left out.
+
+Nearly all of what `small` knows of photos is DINOv2's; what the run teaches is where one
+thing ends and the next begins. The encoder is trained at a tenth of the rate of neck and
+decoder, its lower blocks slower yet.
+
+For a GPU: batches of 32, four rounds of prompts, in bfloat16. This run has not been made;
+docs/models.md says how the weights in the package were, on two cores of a CPU.
+"""
+
+import os
+from pathlib import Path
+
+from samjax.data.datasets import DatasetConfig
+from samjax.data.mixture import MixtureConfig, MixturePart
+from samjax.data.synthetic import SceneConfig
+from samjax.models import SMALL
+from samjax.training.config import Stage, TrainConfig
+from samjax.training.losses import LossConfig
+from samjax.training.optimizer import OptimizerConfig
+from samjax.training.prompt_simulation import PromptSimulationConfig
+
+SHARE_ALIKE = ("5", "CC BY-SA")
+
+WEIGHTS = {
+    "coco_permissive": 6.0,
+    "facades": 1.0,
+    "balloons": 0.6,
+    "mushrooms": 0.5,
+    "bottles": 0.3,
+    "seedlings": 0.25,
+    "components": 0.2,
+    "boards": 0.2,
+    "pine_trees": 0.15,
+}
+
+
+def photos(name: str) -> DatasetConfig:
+    """Returns a set of photos with masks, and what becomes of them in training."""
+    folder = Path(os.environ.get("SAMJAX_PHOTOS", "photos"))
+    return DatasetConfig(
+        path=str(folder / name),
+        format="coco",
+        exclude_licences=SHARE_ALIKE,
+        flip=True,
+        jitter=(0.75, 2.0),
+        colour_jitter=0.3,
+        greyscale=0.05,
+        copy_paste=0.3,
+        smallest_mask=200,
+    )
+
+
+def get_config() -> TrainConfig:
+    """Returns the run."""
+    parts = [MixturePart(data=photos(name), weight=w) for name, w in WEIGHTS.items()]
+    parts.append(MixturePart(scenes=SceneConfig(), weight=1.0))
+    return TrainConfig(
+        model=SMALL,
+        data=MixtureConfig(parts=tuple(parts)),
+        stages=(
+            Stage(
+                steps=10_000,
+                image_size=SMALL.image_size,
+                batch_size=32,
+                masks_per_image=8,
+                resolution="logits",
+                prompts=PromptSimulationConfig(
+                    correction_points=3,
+                    refine_at_random=False,
+                    refine_at_end=False,
+                    teach_all=True,
+                ),
+            ),
+        ),
+        losses=LossConfig(
+            rounds="mean", iou_weight=4.0, iou_supervision="all", grouping_weight=1.0
+        ),
+        optimizer=OptimizerConfig(
+            peak_learning_rate=4e-4,
+            warmup_steps=100,
+            schedule="cosine",
+            final_fraction=0.02,
+            beta2=0.98,
+            weight_decay=0.05,
+            layer_decay=0.8,
+            encoder_rate=0.15,
+            clip_norm=1.0,
+        ),
+        dtype="bfloat16",
+        ema_decay=0.995,
+        checkpoint_every=500,
+        evaluate_every=1000,
+    )
