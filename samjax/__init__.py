@@ -1,6 +1,6 @@
 """Segment Anything in JAX and Flax.
 
-    model, params = samjax.load("tiny")
+    model, params = samjax.load("small")
     predictor = samjax.Predictor(model, params)
     embedding = predictor.embed(image)
     masks = predictor.predict(embedding, samjax.Prompt(points=[[500, 375]], labels=[1]))

@@ -26,11 +26,11 @@ def load(
 
     Never needs torch, and never runs anything that a file contains.
 
-        model, params = samjax.load("tiny")
+        model, params = samjax.load("small")
         model, params = samjax.load("medsam_vit_b.pth")
 
     Args:
-        source: A released name ("tiny", "vit_b", "vit_l", "vit_h"): downloaded and
+        source: A released name ("small", "tiny", "vit_b", "vit_l", "vit_h"): downloaded and
             verified once, then kept in the cache. Or a path: a `.pth` or
             `.safetensors` file, a Hugging Face SAM folder, or samjax's own form. A
             path object, or a path with a separator in it, is never taken for a name.

@@ -66,6 +66,14 @@ RELEASES: Mapping[str, Release] = {
     release.name: release
     for release in (
         Release(
+            name="small",
+            file="small.safetensors",
+            parameters=26_274_480,
+            licence="Apache-2.0",
+            source="samjax, trained on photos from DINOv2 ViT-S (Meta AI, Apache-2.0)",
+            bundled=True,
+        ),
+        Release(
             name="tiny",
             file="tiny.safetensors",
             parameters=8_092_912,

@@ -12,6 +12,9 @@ from samjax.cli import UsageError
 
 T = TypeVar("T")
 
+# The model of every command that is not told another: it comes with samjax.
+DEFAULT_MODEL = "small"
+
 
 def parse(
     kind: type[T] | types.UnionType,

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import tyro
 
 from samjax.cli import UsageError
-from samjax.cli.arguments import parse
+from samjax.cli.arguments import DEFAULT_MODEL, parse
 from samjax.cli.compilation import keep_compiled_programs
 from samjax.cli.outputs import make_folder
 
@@ -24,7 +24,7 @@ class Evaluate:
     named: Annotated[
         tyro.conf.Positional[str | None], tyro.conf.arg(metavar="MODEL")
     ] = None
-    """tiny (the default), vit_b, vit_l, vit_h, or a file or folder of weights."""
+    """small (the default), tiny, vit_b, vit_l, vit_h, or a file or folder of weights."""
 
     model: str | None = None
     """The same as MODEL."""
@@ -75,7 +75,7 @@ def run(arguments: list[str]) -> None:
         raise UsageError(
             f"{wanted.named}, --model {wanted.model}: expected one model, by either"
         )
-    model = wanted.model or wanted.named or "tiny"
+    model = wanted.model or wanted.named or DEFAULT_MODEL
     if not wanted.clicks or min(wanted.clicks) < 1:
         raise UsageError("--clicks: expected numbers of at least 1")
     if wanted.data:

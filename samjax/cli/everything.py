@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, get_type_hints
 import tyro
 
 from samjax.cli import UsageError
-from samjax.cli.arguments import parse, parse_share
+from samjax.cli.arguments import DEFAULT_MODEL, parse, parse_share
 from samjax.cli.everything_progress import Tally, show_progress
 from samjax.cli.loading import load_predictor
 from samjax.cli.outputs import make_folder
@@ -66,8 +66,8 @@ class Everything:
     ] = dataclasses.field(default_factory=Options)
     """Single options, over those of the preset."""
 
-    model: str = "tiny"
-    """tiny, vit_b, vit_l, vit_h, or a file or folder of weights."""
+    model: str = DEFAULT_MODEL
+    """small, tiny, vit_b, vit_l, vit_h, or a file or folder of weights."""
 
     dtype: Literal["float32", "bfloat16"] = "float32"
     """What to compute in."""

@@ -8,7 +8,7 @@ import numpy as np
 import tyro
 
 from samjax.cli import UsageError
-from samjax.cli.arguments import parse
+from samjax.cli.arguments import DEFAULT_MODEL, parse
 from samjax.cli.loading import load_predictor
 
 if TYPE_CHECKING:
@@ -27,8 +27,8 @@ class Decoder:
     was found is printed and stored in FILE.json.
     """
 
-    model: str = "tiny"
-    """tiny, vit_b, vit_l, vit_h, or a file or folder of weights."""
+    model: str = DEFAULT_MODEL
+    """small, tiny, vit_b, vit_l, vit_h, or a file or folder of weights."""
 
     out: Annotated[Path, tyro.conf.arg(metavar="FILE")] = Path("decoder.onnx")
     """The file to write, NAME.onnx or NAME.stablehlo; one that exists is replaced."""
@@ -53,8 +53,8 @@ class Encoder:
     program in StableHLO has its weights beside it, in FILE.safetensors.
     """
 
-    model: str = "tiny"
-    """tiny, vit_b, vit_l, vit_h, or a file or folder of weights."""
+    model: str = DEFAULT_MODEL
+    """small, tiny, vit_b, vit_l, vit_h, or a file or folder of weights."""
 
     out: Annotated[Path, tyro.conf.arg(metavar="FILE")] = Path("encoder.onnx")
     """The file to write, NAME.onnx or NAME.stablehlo; one that exists is replaced."""
@@ -78,7 +78,7 @@ class Demo:
     demo: Annotated[Path, tyro.conf.arg(metavar="DIR")]
     """The folder to write; a demo that is there is replaced."""
 
-    model: str = "tiny"
+    model: str = DEFAULT_MODEL
     """The encoder runs in the visitor's browser too: a small one."""
 
     storage: Literal["float32", "float16", "int8"] = "float16"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from samjax.cli.arguments import parse
+from samjax.cli.arguments import DEFAULT_MODEL, parse
 from samjax.cli.loading import load_predictor
 from samjax.cli.outputs import make_folder
 from samjax.cli.photos import check_photo, find_photos, read_mask
@@ -61,8 +61,8 @@ class Segment:
     multimask: Literal["auto", "yes", "no"] = "auto"
     """Three masks for each prompt, or one; auto: three where a lone prompt is vague."""
 
-    model: str = "tiny"
-    """tiny, vit_b, vit_l, vit_h, or a file or folder of weights."""
+    model: str = DEFAULT_MODEL
+    """small, tiny, vit_b, vit_l, vit_h, or a file or folder of weights."""
 
     dtype: Literal["float32", "bfloat16"] = "float32"
     """What to compute in."""

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import tyro
 
 from samjax.cli import UsageError
-from samjax.cli.arguments import parse
+from samjax.cli.arguments import DEFAULT_MODEL, parse
 from samjax.cli.loading import load_predictor
 from samjax.cli.outputs import make_folder
 
@@ -32,8 +32,8 @@ class Serve:
     )
     """Of images, and folders of images; made if need be."""
 
-    model: str = "tiny"
-    """tiny, vit_b, vit_l, vit_h, or a file or folder of weights."""
+    model: str = DEFAULT_MODEL
+    """small, tiny, vit_b, vit_l, vit_h, or a file or folder of weights."""
 
     dtype: Literal["float32", "bfloat16"] = "float32"
     """What the server computes in."""

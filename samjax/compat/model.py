@@ -208,18 +208,19 @@ def _build(name: str, checkpoint: str | os.PathLike | None = None) -> Sam:
     """Builds one of the released models.
 
     Args:
-        name: "vit_b", "vit_l", "vit_h" or "tiny".
+        name: "vit_b", "vit_l", "vit_h", "small" or "tiny".
         checkpoint: a file or folder that `samjax.load` reads. Without one, the model
-            has random parameters, as in the reference; "tiny" has its bundled ones.
+            has random parameters, as in the reference; "small" and "tiny" have
+            their bundled ones.
 
     Raises:
         ValueError: the checkpoint is of another size.
     """
     config = models.SIZES[name]
-    if checkpoint is None and name != "tiny":
+    if checkpoint is None and not checkpoints.RELEASES[name].bundled:
         model = models.Sam(config)
         return Sam(model, _random_params(model))
-    model, params = checkpoints.load("tiny" if checkpoint is None else checkpoint)
+    model, params = checkpoints.load(name if checkpoint is None else checkpoint)
     if model.config != config:
         alike = [key for key, value in models.SIZES.items() if value == model.config]
         raise ValueError(
@@ -266,5 +267,6 @@ sam_model_registry: dict[str, Callable[..., Sam]] = {
     "vit_h": build_sam_vit_h,
     "vit_l": build_sam_vit_l,
     "vit_b": build_sam_vit_b,
+    "small": functools.partial(_build, "small"),
     "tiny": functools.partial(_build, "tiny"),
 }

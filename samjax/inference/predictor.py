@@ -34,7 +34,7 @@ class Predictor:
     """A model ready to be asked; immutable, and safe to share between threads.
 
     Example:
-        model, params = samjax.load("tiny")
+        model, params = samjax.load("small")
         predictor = samjax.Predictor(model, params)
         embedding = predictor.embed(image)
         masks = predictor.predict(embedding, samjax.Prompt(points=[[500, 375]]))

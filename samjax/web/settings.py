@@ -53,7 +53,7 @@ class Settings:
     host: str = "127.0.0.1"
     token: str | None = None
     hosts: tuple[str, ...] = ()
-    model: str = "tiny"
+    model: str = "small"
     labels: tuple[str, ...] = ()
     limits: Limits = field(default_factory=Limits)
 

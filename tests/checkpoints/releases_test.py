@@ -5,8 +5,11 @@ import math
 import re
 from pathlib import Path
 
+import jax
+import numpy as np
 import pytest
 
+import samjax
 from samjax.checkpoints import RELEASES
 from samjax.checkpoints.weight_map import entries
 from samjax.models import SIZES
@@ -50,8 +53,23 @@ def test_a_mirror_replaces_the_address_but_not_the_hash(monkeypatch):
 
 
 def test_the_bundled_weights_are_in_the_package_and_not_in_the_cache():
-    import samjax
-
     assert samjax.__file__ is not None
     assets = Path(samjax.__file__).parent / "assets"
-    assert RELEASES["tiny"].path == assets / "tiny.safetensors"
+    for name in ("small", "tiny"):
+        assert RELEASES[name].path == assets / f"{name}.safetensors"
+        assert RELEASES[name].url is None
+
+
+def test_the_package_stays_small_enough_to_be_downloaded():
+    """At most 60 MB for the weights of `small`, at most 30 M parameters."""
+    release = RELEASES["small"]
+    assert release.path.stat().st_size <= 60e6
+    assert release.parameters <= 30e6
+
+
+def test_the_model_for_photos_loads_with_its_own_sizes():
+    model, params = samjax.load("small")
+    assert model.config == SIZES["small"] and model.config.final_norm
+    numbers = [np.asarray(leaf) for leaf in jax.tree.leaves(params)]
+    assert all(np.isfinite(values).all() for values in numbers)
+    assert sum(values.size for values in numbers) == RELEASES["small"].parameters

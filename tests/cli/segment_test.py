@@ -152,7 +152,7 @@ BAD_INPUT = {
     "{photo} --box 9,9,1,1": "left of and above",
     "{photo} --mask {here}/no.png": "no.png: no such file",
     "{photo} --mask {here}/small.png": "(8, 8)",
-    "{photo} --point 1,1 --model vit_x": "tiny, vit_b, vit_l",
+    "{photo} --point 1,1 --model vit_x": "small, tiny, vit_b",
     "{photo} --point 1,1 --model {here}/broken.safetensors": "broken.safetensors",
     "{photo} --point 1,1 --out {here}/file": "file",
     "{photo} --point 1,1 --dtype float16": "float16",

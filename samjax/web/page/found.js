@@ -44,18 +44,18 @@ export class Found {
   }
 
   /**
-   * The release's thresholds suit the released models; the small one thinks less of
-   * itself. A browser is given fewer points.
+   * The release's thresholds suit the released models; those that come with samjax
+   * predict lower IoUs. A browser is given fewer points.
    * @param {string} model
    * @param {Backend["mode"]} mode
    * @returns {EverythingOptions}
    */
   optionsFor(model, mode) {
-    const isTiny = model === "tiny";
+    const isBundled = model === "small" || model === "tiny";
     return {
-      points_per_side: mode === "demo" ? 12 : isTiny ? 16 : 32,
-      pred_iou_thresh: isTiny ? 0.5 : 0.88,
-      stability_score_thresh: isTiny ? 0.6 : 0.95,
+      points_per_side: mode === "demo" ? 12 : isBundled ? 16 : 32,
+      pred_iou_thresh: isBundled ? 0.5 : 0.88,
+      stability_score_thresh: isBundled ? 0.6 : 0.95,
     };
   }
 

@@ -1,0 +1,38 @@
+"""`samjax train` on a CPU with matrix units (AMX): see `amx/kernels.py`.
+
+    python tools/train_amx.py configs/train/small.py --initial dinov2:dinov2-small
+
+Takes the words of `samjax train`, and before them
+
+    --no-relative-positions   leaves the image encoder's relative positions out and as
+                              they are: right where they are zero, and faster
+
+Needs the extra `train`, torch and a C++ compiler. Set the run's dtype to bfloat16.
+"""
+
+import os
+import sys
+
+from amx import kernels
+
+from samjax import cli
+from samjax.files import cache_folder
+
+FLAG = "--no-relative-positions"
+
+
+def main(words: list[str]) -> int:
+    """Installs the kernels and trains; returns the exit status."""
+    if not kernels.is_supported():
+        print("this CPU has no AMX: use samjax train", file=sys.stderr)
+        return 2
+    kernels.install(
+        kernels.build(cache_folder() / "amx"),
+        threads=os.cpu_count() or 1,
+        attention=FLAG in words,
+    )
+    return cli.main(["train", *(word for word in words if word != FLAG)])
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
