@@ -1,6 +1,6 @@
 """Writes a contact sheet of what a model makes of clicks and boxes on real photos.
 
-    python tools/photo_sheet.py --model tiny --out docs/images/tiny_photos.jpg
+    python tools/photo_sheet.py --model small --out docs/images/small_photos.jpg
 
 The photos are the demo's and those of scikit-image's data folder (extra `test`) that
 are in the public domain or under CC0. For every prompt: the mask that the model ranks
@@ -72,7 +72,7 @@ class SheetConfig:
         cell_size: Side of a picture in pixels.
     """
 
-    model: str = "tiny"
+    model: str = "small"
     out: Path = Path("photo_sheet.jpg")
     all_masks: bool = False
     columns: int = 5

@@ -17,9 +17,10 @@ PARAMETERS = {
     "vit_b": 93_735_728,
     "vit_l": 312_343_088,
     "vit_h": 641_090_864,
+    "small": 26_274_480,
     "tiny": 8_092_912,
 }
-ENTRIES = {"vit_b": 314, "vit_l": 482, "vit_h": 594, "tiny": 258}
+ENTRIES = {"vit_b": 314, "vit_l": 482, "vit_h": 594, "small": 316, "tiny": 258}
 
 
 def model_shapes(config) -> dict[tuple[str, ...], tuple[int, ...]]:

@@ -28,8 +28,8 @@ def test_the_bundled_model_is_exported_with_what_was_found_of_it(tmp_path, capsy
     assert report["files"]["decoder.onnx"]["bytes"] == out.stat().st_size
     # The six inputs of the reference's exported decoder.
     assert inputs_of(out) == {
-        "image_embeddings": [1, 256, 64, 64],
-        "mask_input": [1, 1, 256, 256],
+        "image_embeddings": [1, 256, 48, 48],
+        "mask_input": [1, 1, 192, 192],
         "has_mask_input": [1],
         "point_coords": [1, "points", 2],
         "point_labels": [1, "points"],

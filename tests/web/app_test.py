@@ -98,7 +98,7 @@ def test_what_the_server_is_and_takes_is_told(make_client, predictor):
     told = client.get("/api/v1/info").json()
     assert told["api"] == 1 and told["folder"] == "photos"
     assert told["model"] == {
-        "name": "tiny",
+        "name": "small",
         "image_size": 64,
         "grid": [8, 8],
         "channels": 256,

@@ -63,7 +63,9 @@ def cache(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def server(folder, cache):
-    with browser.running_server(folder, "--storage", "float32", cache=cache) as server:
+    with browser.running_server(
+        folder, "--model", "tiny", "--storage", "float32", cache=cache
+    ) as server:
         yield server
 
 

@@ -100,7 +100,7 @@ def test_a_visitor_s_photo_is_embedded_and_segmented_in_the_page(tmp_path):
     from page_driver import CUP, accept, click, wait_until_ready
 
     out = tmp_path / "site"
-    exact = ["--storage", "float32", "--arithmetic", "float32"]
+    exact = ["--model", "tiny", "--storage", "float32", "--arithmetic", "float32"]
     assert cli.main(["export", "--demo", str(out), *exact]) == 0
     config = json.loads((out / "config.json").read_text())
     assert config["mode"] == "demo" and config["model"]["name"] == "tiny"
