@@ -77,7 +77,7 @@ class Naming(NamedTuple):
     """How a published form names what is in it.
 
     Attributes:
-        block: What the names of a block's tensors start with.
+        block: Prefix of the names of a block's tensors, before its number.
         modules: Released name of a module, without its block, to the names of the
             modules that make it up, one after the other along the first axis.
         scales: Released name of a module to the LayerScale that multiplies its result.

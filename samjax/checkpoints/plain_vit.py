@@ -59,12 +59,12 @@ def put_into_encoder(
 def misfits(
     name: str, tensor: StoredTensor, entry: Entry, shape: tuple[int, ...] | None = None
 ) -> list[str]:
-    """What keeps a tensor from becoming an entry of the model, one line each.
+    """Lists the reasons why a tensor does not fit an entry of the model, one line each.
 
     Args:
         name: Its name in the file.
         tensor: The tensor.
-        entry: What it is to become.
+        entry: The entry that the tensor is loaded into.
         shape: The shape that it has to have, if not the entry's; a position table and
             a patch kernel may be of any size.
     """

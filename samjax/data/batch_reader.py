@@ -92,7 +92,7 @@ class BatchReader:
 
     @property
     def position(self) -> dict[str, int]:
-        """What a checkpoint keeps: the index of the next example, over all epochs."""
+        """The state that a checkpoint keeps: the index of the next example, over all epochs."""
         return {"global_next_index": self._next_step * self._batch_size}
 
     def close(self) -> None:

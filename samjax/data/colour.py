@@ -20,7 +20,7 @@ def jitter_colours(
 
     Args:
         pixels: The image.
-        strength: Of the jitter, 0 to 1.
+        strength: Largest relative change of each factor, 0 to 1.
         greyscale: Chance that the saturation is 0 instead.
         rng: Decides all.
     """

@@ -107,17 +107,7 @@ def fingerprint(config: SamConfig, params: Mapping[str, Any]) -> str:
     sum, and an exchange that leaves the sum moves the sample. (Hashing every byte of
     the largest model would take seconds.) It guards against mistakes, not forgery.
     """
-    encoder = params["image_encoder"]
-    digest = hashlib.sha256()
-    sizes = config.as_fields()
-    for name in _NOT_SIZES:
-        del sizes[name]
-    encoder_sizes = {
-        name: size for name, size in sizes.items() if not name.startswith(_NOT_ENCODER)
-    }
-    digest.update(json.dumps(encoder_sizes, sort_keys=True).encode())
-    update_by_params(digest, encoder)
-    return digest.hexdigest()
+    return _fingerprint(config, params["image_encoder"], left_out=_NOT_ENCODER)
 
 
 def weights_fingerprint(config: SamConfig, params: Mapping[str, Any]) -> str:
@@ -126,10 +116,17 @@ def weights_fingerprint(config: SamConfig, params: Mapping[str, Any]) -> str:
     As `fingerprint`, but with the prompt encoder and the mask decoder: two models with
     one image encoder have embeddings in common, and results of their own.
     """
+    return _fingerprint(config, params)
+
+
+def _fingerprint(config: SamConfig, params: Any, left_out: tuple[str, ...] = ()) -> str:
+    """Hashes parameters, and the sizes whose names do not start with `left_out`."""
     digest = hashlib.sha256()
-    sizes = config.as_fields()
-    for name in _NOT_SIZES:
-        del sizes[name]
+    sizes = {
+        name: size
+        for name, size in config.as_fields().items()
+        if name not in _NOT_SIZES and not name.startswith(left_out)
+    }
     digest.update(json.dumps(sizes, sort_keys=True).encode())
     update_by_params(digest, params)
     return digest.hexdigest()
