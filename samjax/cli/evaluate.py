@@ -39,8 +39,8 @@ class Evaluate:
     """How many scenes to draw, without --data (default: 500)."""
 
     seed: int | None = None
-    """Of the scenes, by default one that no config of samjax trains on; with --data of
-    the objects that are drawn and of the bootstrap."""
+    """Seed of the scenes, by default one that no config of samjax trains on; with --data
+    the seed of the objects that are drawn and of the bootstrap."""
 
     dtype: Literal["float32", "bfloat16"] = "float32"
     """What to compute in."""

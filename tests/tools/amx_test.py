@@ -29,12 +29,7 @@ def kernels(tmp_path_factory):
         sys.path.remove(str(TOOLS))
     if not kernels.is_supported():
         pytest.skip("a CPU without AMX")
-    import ctypes
-
-    library = ctypes.CDLL(str(kernels.build(tmp_path_factory.mktemp("amx"))))
-    for name in kernels.KERNELS:
-        capsule = jax.ffi.pycapsule(getattr(library, name))
-        jax.ffi.register_ffi_target(f"samjax_amx_{name}", capsule, platform="cpu")
+    kernels.register(kernels.build(tmp_path_factory.mktemp("amx")))
     return kernels
 
 

@@ -84,13 +84,18 @@ def install(library: Path, *, threads: int, attention: bool) -> None:
     import torch
 
     torch.set_num_threads(threads)
+    register(library)
+    _lower_products()
+    _lower_sums()
+    _replace_layers(attention)
+
+
+def register(library: Path) -> None:
+    """Makes the kernels known to JAX, which calls them only where it is told to."""
     loaded = ctypes.CDLL(str(library))
     for name in KERNELS:
         capsule = jax.ffi.pycapsule(getattr(loaded, name))
         jax.ffi.register_ffi_target(f"samjax_amx_{name}", capsule, platform="cpu")
-    _lower_products()
-    _lower_sums()
-    _replace_layers(attention)
 
 
 def _call(name: str, results: Any, *operands: Any, **attributes: Any) -> Any:
