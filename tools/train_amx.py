@@ -1,4 +1,4 @@
-"""`samjax train` on a CPU with matrix units (AMX): see `amx/kernels.py`.
+"""`samjax train` on a CPU that multiplies bfloat16 in hardware: see `amx/kernels.py`.
 
     python tools/train_amx.py configs/train/small.py --initial dinov2:dinov2-small
 
@@ -24,7 +24,7 @@ FLAG = "--no-relative-positions"
 def main(words: list[str]) -> int:
     """Installs the kernels and trains; returns the exit status."""
     if not kernels.is_supported():
-        print("this CPU has no AMX: use samjax train", file=sys.stderr)
+        print("this CPU multiplies no bfloat16 (AMX, AVX-512): use samjax train", file=sys.stderr)
         return 2
     kernels.install(
         kernels.build(cache_folder() / "amx"),

@@ -39,6 +39,8 @@ class Stage:
             batch at a random place of it; otherwise small images are coarse views of
             whole ones, and position tables are resized.
         scenes: Drawn scenes of this stage; None for those of the run.
+        repeat_masks: Whether the free slots of an image with fewer masks repeat those
+            that it has, with prompts of their own.
     """
 
     steps: int
@@ -50,6 +52,7 @@ class Stage:
     crops: bool = False
     scenes: SceneConfig | None = None
     accumulate: int = 1
+    repeat_masks: bool = False
 
     def describe(self) -> str:
         """Says on one line what the stage trains on."""
@@ -74,8 +77,8 @@ _REPORTING = (
 )
 # The same of its dataset.
 _READING = ("workers", "prefetch", "max_bad_fraction")
-# Options of a dataset that came later: where they are off, checkpoints do not name them,
-# so that older runs go on.
+# Options that came later: where they are off, checkpoints do not name them, so that
+# older runs go on. First those of a dataset, then others with their value when off.
 _LATER = (
     "unlabelled",
     "exclude_licences",
@@ -84,7 +87,8 @@ _LATER = (
     "colour_jitter",
     "greyscale",
 )
-
+_LATER_OF_STAGE = {"repeat_masks": False}
+_LATER_OF_OPTIMIZER = {"encoder_rate": 1.0}
 
 _COUNTS = ("steps", "image_size", "batch_size", "masks_per_image", "accumulate")
 
@@ -179,7 +183,9 @@ class TrainConfig:
         """What the backward pass has to find in the image encoder."""
         if self.trainable == "all":
             return "trained"
-        return "adapted" if self.lora.rank and self.lora.encoder else "frozen"
+        if self.lora.rank and self.lora.encoder:
+            return "adapted"
+        return "neck" if self.trainable == "neck_and_decoder" else "frozen"
 
     def spans(self) -> list[tuple[Stage, int, int]]:
         """Each stage with its first step and the step after its last."""
@@ -191,10 +197,15 @@ class TrainConfig:
 
     def identity(self) -> dict[str, Any]:
         """The part of the config that decides what a run computes, as a tree."""
-        fields = dataclasses.asdict(self) | {"model": self.model.as_fields()}
+        fields: dict[str, Any] = dataclasses.asdict(self)
+        fields["model"] = self.model.as_fields()
         if fields["data"] is not None:
             off = tuple(name for name in _LATER if not fields["data"].get(name))
             fields["data"] = _without(fields["data"], _READING + off)
+        fields["optimizer"] = _without_values(fields["optimizer"], _LATER_OF_OPTIMIZER)
+        fields["stages"] = tuple(
+            _without_values(stage, _LATER_OF_STAGE) for stage in fields["stages"]
+        )
         return _without(fields, _REPORTING)
 
     def stage_scenes(self, stage: Stage) -> SceneConfig:
@@ -212,11 +223,20 @@ class TrainConfig:
             prompts=stage.prompts,
             resolution=stage.resolution,
             crops=stage.crops,
+            repeat_masks=stage.repeat_masks,
             ema_decay=self.ema_decay,
             accumulate=stage.accumulate,
             trainable=self.trainable,
             lora=self.lora,
         )
+
+
+def _without_values(fields: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: value
+        for name, value in fields.items()
+        if name not in values or values[name] != value
+    }
 
 
 def _without(fields: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from typing import Literal
 from samjax.models.sam import SamConfig
 from samjax.training.prompt_simulation import PromptSimulationConfig
 
-EncoderTraining = Literal["trained", "adapted", "frozen"]
+EncoderTraining = Literal["trained", "adapted", "neck", "frozen"]
 
 
 def step_flops(
@@ -38,8 +38,8 @@ def step_flops(
         prompts: The rounds of prompts.
         encoder: What the image encoder's backward pass has to find: gradients of
             everything (`"trained"`), of activations only, as for adapters beside
-            frozen weights (`"adapted"`, whose own small cost is left out), or nothing
-            (`"frozen"`).
+            frozen weights (`"adapted"`, whose own small cost is left out), of the
+            neck's parameters only (`"neck"`), or nothing (`"frozen"`).
         recompute: Also count what the backward pass computes again: blocks of the
             encoder where `model.remat`, rounds of prompts where `prompts.remat`. That
             is what a device really does; utilisation is without.
@@ -51,7 +51,9 @@ def step_flops(
     in_encoder = encoder_multiply_adds(model, image_size)
     in_prompts = rounds_multiply_adds(model, image_size, masks_per_image, prompts)
     total = ENCODER_PASSES[encoder] * in_encoder + 3 * in_prompts
-    if recompute and model.remat and encoder != "frozen":
+    if encoder == "neck":
+        total += 2 * _neck_multiply_adds(model, image_size)
+    if recompute and model.remat and encoder in ("trained", "adapted"):
         total += in_encoder
     if recompute and prompts.remat:
         total += in_prompts
@@ -80,8 +82,7 @@ def encoder_multiply_adds(model: SamConfig, image_size: int) -> int:
         attention = 2 * side**2 + 2 * side
         total += attending * width * (projections + attention)
         total += tokens * 2 * width * int(width * model.mlp_ratio)
-    channels = model.prompt_embed_dim
-    return total + tokens * channels * (width + 9 * channels)
+    return total + _neck_multiply_adds(model, image_size)
 
 
 def rounds_multiply_adds(
@@ -187,6 +188,11 @@ def shared_prompt_multiply_adds(
     return sets * total
 
 
+def _neck_multiply_adds(model: SamConfig, image_size: int) -> int:
+    tokens, channels = (image_size // model.patch_size) ** 2, model.prompt_embed_dim
+    return tokens * channels * (model.embed_dim + 9 * channels)
+
+
 def _tokens_alone(model: SamConfig, tokens: int) -> int:
     """What a layer does to the tokens of a prompt set, without the image."""
     channels = model.prompt_embed_dim
@@ -251,7 +257,7 @@ def peak_flops(device_kind: str, dtype: Literal["float32", "bfloat16"]) -> float
 
 
 # Products in forward and backward pass for each one of the forward pass.
-ENCODER_PASSES = {"trained": 3, "adapted": 2, "frozen": 1}
+ENCODER_PASSES = {"trained": 3, "adapted": 2, "neck": 1, "frozen": 1}
 
 # (pattern of the device's kind, TFLOPs in bfloat16, in float32). Kinds that are not here
 # have no figure rather than a wrong one: cards of one name differ by form.

@@ -32,7 +32,12 @@ from samjax.training.prompt_simulation import (
     PromptSimulationConfig,
     simulate_prompts,
 )
-from samjax.training.targets import Resolution, Targets, make_targets
+from samjax.training.targets import (
+    Resolution,
+    Targets,
+    make_targets,
+    repeat_targets,
+)
 from samjax.training.trainable import Trainable, merge_params, split_params
 
 Params = Mapping[str, Any]
@@ -48,6 +53,7 @@ class StepConfig:
         prompts: The rounds of prompts.
         resolution: Where predictions and targets are compared.
         crops: Whether the images are parts of an input of the model's own size.
+        repeat_masks: Whether free slots for masks repeat those of their image.
         ema_decay: Decay of the moving average of the parameters, or None for none.
         accumulate: Parts in which the batch goes through the model, one after the
             other; the step is that of the whole batch.
@@ -59,6 +65,7 @@ class StepConfig:
     prompts: PromptSimulationConfig = field(default_factory=PromptSimulationConfig)
     resolution: Resolution = "image"
     crops: bool = False
+    repeat_masks: bool = False
     ema_decay: float | None = None
     accumulate: int = 1
     trainable: Trainable = "all"
@@ -193,6 +200,8 @@ def batch_loss(
         config.resolution,
         (4 * grid[0], 4 * grid[1]),
     )
+    if config.repeat_masks:
+        targets = repeat_targets(targets)
 
     asked = {name: params[name] for name in ("prompt_encoder", "mask_decoder")}
     decoder = functools.partial(

@@ -73,6 +73,23 @@ def make_targets(
     )
 
 
+def repeat_targets(targets: Targets) -> Targets:
+    """Fills the free slots of each image with its masks again, in turn.
+
+    Every slot costs a decoder pass, with a mask or without. A mask that is there twice
+    has different prompts in its two slots. An image without a mask stays without.
+    """
+    slots = jnp.arange(targets.valid.shape[1])[None]
+    # Stable, so that masks keep their order in front of the free slots.
+    order = jnp.argsort(~targets.valid, axis=1, stable=True)
+    count = jnp.sum(targets.valid, axis=1, keepdims=True)
+    source = jnp.take_along_axis(order, slots % jnp.maximum(count, 1), axis=1)
+    return targets._replace(
+        masks=jnp.take_along_axis(targets.masks, source[..., None, None], axis=1),
+        valid=jnp.broadcast_to(count > 0, targets.valid.shape),
+    )
+
+
 def resize_logits(
     logits: Float[Array, "b k m i j"], size: tuple[int, ...]
 ) -> Float[Array, "b k m h w"]:

@@ -14,19 +14,24 @@ from typing import Any, Literal
 
 from samjax.training.optimizer import FROZEN
 
-Trainable = Literal["all", "decoder", "decoder_and_prompts", "adapters"]
-"""What is trained: all of the model, the mask decoder, the mask decoder and the prompt
-encoder, or nothing of it; adapters, where there are any, are trained in each case."""
+Trainable = Literal[
+    "all", "neck_and_decoder", "decoder_and_prompts", "decoder", "adapters"
+]
+"""The trained part: all of the model; all but the image encoder's blocks and embeddings;
+mask decoder and prompt encoder; mask decoder; or nothing of it. Adapters, where there
+are any, are trained in each case."""
 
 Params = Mapping[str, Any]
 
 # Key, beside the parts of the model, under which a tree of parameters holds adapters.
 ADAPTERS = "lora"
 
+# The submodules that each preset trains, by the beginnings of their parameters' paths.
 _PARTS: Mapping[str, tuple[str, ...]] = {
-    "all": ("image_encoder", "prompt_encoder", "mask_decoder"),
-    "decoder": ("mask_decoder",),
-    "decoder_and_prompts": ("mask_decoder", "prompt_encoder"),
+    "all": ("image_encoder/", "prompt_encoder/", "mask_decoder/"),
+    "neck_and_decoder": ("image_encoder/neck_", "prompt_encoder/", "mask_decoder/"),
+    "decoder_and_prompts": ("prompt_encoder/", "mask_decoder/"),
+    "decoder": ("mask_decoder/",),
     "adapters": (),
 }
 
@@ -58,14 +63,14 @@ def split_params(
             "trainable='adapters' trains nothing without adapters: give lora.rank, or "
             "train the 'decoder'"
         )
-    doubled = sorted(set(params.get(ADAPTERS, {})) & set(parts))
+    doubled = sorted(part for part in params.get(ADAPTERS, {}) if f"{part}/" in parts)
     if doubled:
         raise ValueError(
             f"trainable={preset!r} trains the {doubled[0]} itself, and lora has adapters "
             "on it: use trainable='adapters', or leave lora's targets there empty"
         )
-    trained = (*parts, ADAPTERS)
-    return _split(params, "", lambda path: path.split("/")[0] in trained)
+    trained = (*parts, f"{ADAPTERS}/")
+    return _split(params, "", lambda path: path.startswith(trained))
 
 
 def merge_params(trainable: Params, frozen: Params) -> dict[str, Any]:

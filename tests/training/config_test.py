@@ -55,5 +55,17 @@ def test_what_is_reported_is_no_part_of_what_a_run_is():
     model = dataclasses.replace(config.model, final_norm=True)
     assert dataclasses.replace(config, model=model).identity() != config.identity()
     assert faster.identity() == on_data.identity() != flipped.identity()
-    other = dataclasses.replace(stage, scenes=SceneConfig(camouflage=0.0))
-    assert dataclasses.replace(config, stages=(other,)).identity() != config.identity()
+    for change in ({"scenes": SceneConfig(camouflage=0.0)}, {"repeat_masks": True}):
+        other = dataclasses.replace(
+            config, stages=(dataclasses.replace(stage, **change),)
+        )
+        assert other.identity() != config.identity()
+
+
+def test_options_that_came_later_are_not_named_while_they_are_off():
+    config = run_config()
+    identity = config.identity()
+    assert "repeat_masks" not in identity["stages"][0]
+    assert "encoder_rate" not in identity["optimizer"]
+    slow = dataclasses.replace(config.optimizer, encoder_rate=0.1)
+    assert dataclasses.replace(config, optimizer=slow).identity() != identity

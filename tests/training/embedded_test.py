@@ -121,6 +121,7 @@ def test_only_a_run_that_sees_every_image_alike_can_keep_embeddings(mini_config)
         {"data": dataclasses.replace(data, copy_paste=0.1)},
         {"data": dataclasses.replace(data, greyscale=0.1)},
         {"trainable": "all"},
+        {"trainable": "neck_and_decoder"},
         {"lora": LoraConfig(rank=1)},
         {"model": dataclasses.replace(mini_config, drop_path_rate=0.1)},
         {"stages": (dataclasses.replace(stage, crops=True),)},

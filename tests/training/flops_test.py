@@ -19,6 +19,7 @@ from samjax.training.flops import (
 )
 from samjax.training.prompt_simulation import PromptSimulationConfig
 from samjax.training.step import StepConfig, batch_loss, init_params
+from samjax.training.trainable import merge_params, split_params
 
 # A grid of 16 with padded windows, wide enough for products to be nearly all of it.
 CONFIG = SamConfig(
@@ -158,12 +159,20 @@ def loss_of(config: SamConfig, step: StepConfig = STEP):
     return loss
 
 
-def test_a_whole_step_is_what_the_compiler_counts():
-    gradient = jax.jit(jax.grad(loss_of(CONFIG)))
-    lowered = gradient.lower(shapes_of(CONFIG), jax.random.key(0))
+@pytest.mark.parametrize(
+    ("preset", "encoder"),
+    [("all", "trained"), ("neck_and_decoder", "neck"), ("decoder", "frozen")],
+)
+def test_a_whole_step_is_what_the_compiler_counts(preset, encoder):
+    trainable, frozen = split_params(shapes_of(CONFIG), preset)
+
+    def loss(trainable, frozen, key):
+        return loss_of(CONFIG)(merge_params(trainable, frozen), key)
+
+    lowered = jax.jit(jax.grad(loss)).lower(trainable, frozen, jax.random.key(0))
     # Counted before machine code is made, on which no time has to be spent.
     compiled = lowered.compile({"xla_backend_optimization_level": 0})
-    counted = step_flops(CONFIG, 128, 2, 4, PROMPTS)
+    counted = step_flops(CONFIG, 128, 2, 4, PROMPTS, encoder=encoder)
     analysis = compiled.cost_analysis()
     # The compiler adds norms, activations and losses, and leaves out the gradients of
     # pixels and of masks that were fed back.

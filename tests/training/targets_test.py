@@ -2,7 +2,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from samjax.training.targets import make_targets, resize_logits
+from samjax.training.targets import make_targets, repeat_targets, resize_logits
 
 
 def test_targets_at_image_resolution_are_the_masks_without_padding():
@@ -25,6 +25,23 @@ def test_coarse_targets_take_the_majority_and_drop_what_vanishes():
     assert targets.masks[0, 0].tolist() == [[True, False], [False, False]]
     assert targets.valid.tolist() == [[True, False]]
     assert targets.pixel_side == 4
+
+
+def test_free_slots_repeat_the_masks_of_their_image_in_turn():
+    marks = jnp.zeros((3, 5, 8, 8), bool)
+    for slot in range(5):
+        marks = marks.at[:, slot, 0, slot].set(True)
+    valid = jnp.array(
+        [[False, True, False, True, True], [False] * 5, [True] * 5], dtype=bool
+    )
+    sizes = jnp.full((3, 2), 8)
+    targets = make_targets(marks, valid, sizes, "image", (2, 2))
+    repeated = repeat_targets(targets)
+    slots = jnp.argmax(repeated.masks[:, :, 0], axis=-1)
+    assert slots[0].tolist() == [1, 3, 4, 1, 3]
+    assert slots[2].tolist() == [0, 1, 2, 3, 4]
+    assert repeated.valid.tolist() == [[True] * 5, [False] * 5, [True] * 5]
+    assert not repeated.masks[1].any()
 
 
 def test_logits_that_do_not_divide_the_masks_are_refused():
