@@ -24,7 +24,10 @@ FLAG = "--no-relative-positions"
 def main(words: list[str]) -> int:
     """Installs the kernels and trains; returns the exit status."""
     if not kernels.is_supported():
-        print("this CPU multiplies no bfloat16 (AMX, AVX-512): use samjax train", file=sys.stderr)
+        print(
+            "this CPU multiplies no bfloat16 (AMX, AVX-512): use samjax train",
+            file=sys.stderr,
+        )
         return 2
     kernels.install(
         kernels.build(cache_folder() / "amx"),

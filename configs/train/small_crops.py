@@ -13,7 +13,7 @@ For two cores of a CPU: batches of 12, two rounds of prompts, in bfloat16
 (`tools/train_amx.py`).
 """
 
-import importlib.util
+import runpy
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,7 +24,8 @@ from samjax.training.prompt_simulation import PromptSimulationConfig
 
 def get_config() -> TrainConfig:
     """Returns the run."""
-    run = _small().get_config()
+    # Configs are files, not a package.
+    run = runpy.run_path(str(Path(__file__).with_name("small.py")))["get_config"]()
     data = replace(
         run.data,
         parts=tuple(
@@ -77,12 +78,3 @@ def get_config() -> TrainConfig:
         picture_every=None,
         tensorboard=False,
     )
-
-
-def _small():
-    """Loads the recipe that this one goes on from: configs are files, not a package."""
-    path = Path(__file__).with_name("small.py")
-    spec = importlib.util.spec_from_file_location("small", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
