@@ -19,6 +19,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from samjax.data.formats.coco import read_coco, read_content, write_coco
 from samjax.data.schema import ImageInfo, Record, record_from_json, record_to_json
 from samjax.engine.photos import Photos, PhotoToLabel
@@ -173,6 +175,7 @@ def _info(predictor: Predictor, config: PseudoLabelConfig) -> dict[str, Any]:
         "version": VERSION,
         "samjax": __version__,
         "weights": weights_fingerprint(predictor.model.config, predictor.params),
+        "dtype": np.dtype(predictor.model.dtype).name,
         "options": options | plain_options(config.everything),
     }
     return json.loads(json.dumps(info))
@@ -180,7 +183,7 @@ def _info(predictor: Predictor, config: PseudoLabelConfig) -> dict[str, Any]:
 
 def _settings(info: Mapping[str, Any]) -> dict[str, Any]:
     """The part of `info` that labels of one file have in common."""
-    return {"weights": info["weights"], **info["options"]}
+    return {key: info.get(key) for key in ("weights", "dtype")} | info["options"]
 
 
 def _info_of(path: Path) -> dict[str, Any]:

@@ -115,16 +115,13 @@ def read_photo(path: Path, size: tuple[int, int] | None) -> UInt8[np.ndarray, "h
 
 def _coco_file(place: Path) -> Path | None:
     """The COCO file that a path means; None for a folder of images."""
-    if not place.is_dir():
-        return place
-    own = place / "annotations.json"
-    if own.is_file():
-        return own
-    try:
-        find_images([place])
-    except ValueError:
-        return annotation_file(place)
-    return None
+    if place.is_dir() and not (place / "annotations.json").is_file():
+        try:
+            find_images([place])
+        except ValueError:
+            return annotation_file(place)
+        return None
+    return annotation_file(place)
 
 
 def _of_coco(file: Path, exclude_licences: Sequence[str], labelled_too: bool) -> Photos:

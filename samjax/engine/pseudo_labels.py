@@ -183,10 +183,18 @@ def choose_labels(found: InViews, config: PseudoLabelConfig) -> list[Annotation]
         As `label_photo`.
     """
     size, others = found.size, found.others
-    kept, _ = _agreed(found.masks, others, size, config)
+    kept, values = _agreed(found.masks, others, size, config)
+    compared = {
+        one.counts.tobytes(): value for one, value in zip(kept, values, strict=True)
+    }
     kept = without_doubles(kept, size, config.everything)
-    # Masks that were cleaned up are others than those that were compared.
-    kept, values = _agreed(_large_enough(kept, size, config), others, size, config)
+    kept = _large_enough(kept, size, config)
+    coded = [one.counts.tobytes() for one in kept]
+    if compared.keys() >= set(coded):
+        values = [compared[one] for one in coded]
+    else:
+        # Masks that were cleaned up are others than those that were compared.
+        kept, values = _agreed(kept, others, size, config)
     records = []
     for number, (proposal, value) in enumerate(zip(kept, values, strict=True)):
         record = to_annotation(number, proposal, size, "coco_rle")

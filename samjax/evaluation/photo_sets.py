@@ -145,8 +145,7 @@ def read_photo_set(path: str | os.PathLike) -> PhotoSet:
         OSError: It is not there or cannot be read.
     """
     path = Path(path)
-    own = path / "annotations.json"
-    file = own if own.is_file() else annotation_file(path)
+    file = annotation_file(path)
     content = read_content(file)
     categories = _categories(content)
     skipped: list[Skipped] = []
