@@ -159,7 +159,7 @@ def summary(name: str, scored: Sequence[Scored]) -> str:
     if not len(best):
         return line
     owners = np.repeat(np.arange(len(scored)), [len(one.best) for one in scored])
-    low, high = interval(bootstrap_means(best >= 0.5, owners))
+    low, high = interval(bootstrap_means((best >= 0.5).astype(float), owners))
     return (
         f"{line}  {np.mean(best >= 0.5):.3f} ({low:.3f} to {high:.3f})  "
         f"{np.mean(best >= 0.75):9.3f}  {best.mean():.2f}  {np.mean(found >= 0.5):.3f}"

@@ -163,9 +163,13 @@ def test_a_run_that_is_killed_within_a_line_ends_alike(
     head = content.index(b"\n") + 1
     for length in range(head, len(content), 97):
         partial.write_bytes(content[:length])
+        done = content[head:length].count(b"\n")
+        # Goes on for one photo, and is killed again.
+        with pytest.raises(KeyboardInterrupt):
+            run(predictor, folder, out, Generator(1))
         again = Generator()
         run(predictor, folder, out, again)
-        assert len(again.asked) == 5 - (content[head:length].count(b"\n"))
+        assert len(again.asked) == 5 - done - 1
         assert out.read_bytes() == expected
         out.unlink()
 

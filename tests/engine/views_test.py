@@ -65,7 +65,7 @@ def test_an_embedding_at_a_scale_is_that_of_the_smaller_photo(tiny_model, rng):
     assert not np.allclose(embedding.features, predictor.embed(image).features)
 
 
-@pytest.mark.parametrize("scale", [0, -1, 1.5, np.nan])
+@pytest.mark.parametrize("scale", [0.0, -1.0, 1.5, np.nan])
 def test_a_scale_that_does_not_fit_the_frame_is_refused(scale):
     with pytest.raises(ValueError, match="above 0 and up to 1"):
         View(scale=scale)
