@@ -44,7 +44,7 @@ MAY_IMPORT = {
     # A suite sees a Predictor, never params.
     "evaluation": {"inference", "data", "geometry", "files"},
     "export": {"models", "geometry", "files"},
-    "engine": {"inference", "data", "geometry"},
+    "engine": {"inference", "data", "geometry", "files"},
     "web": {
         "engine",
         "inference",

@@ -10,6 +10,10 @@ number of masks: half of the examples are COCO's, where a mask is of one of eigh
 of things, and the thousands of masks of mushrooms and windows are a tenth together.
 Photos under share-alike licences are left out.
 
+A round of pseudo-labels (`samjax data label`, docs/data.md) adds its labels: the folder
+that `SAMJAX_PSEUDO_LABELS` names has a file for each set, `coco_permissive.json` and so
+on, and the photos are those of the set. A mask of theirs adds half as much to the loss.
+
 Nearly all of what `small` knows of photos is DINOv2's; what the run teaches is where one
 thing ends and the next begins. The encoder is trained at a tenth of the rate of neck and
 decoder, its lower blocks slower yet.
@@ -44,12 +48,26 @@ WEIGHTS = {
     "pine_trees": 0.15,
 }
 
+# Sets whose photos have no masks, or have some without; the masks are a model's.
+PSEUDO_WEIGHTS = {
+    "coco_permissive": 2.0,
+    "openimages_photos": 1.0,
+    "photos_unlabelled": 0.5,
+}
+PSEUDO_LOSS_WEIGHT = 0.5
 
-def photos(name: str) -> DatasetConfig:
-    """Returns a set of photos with masks, and what becomes of them in training."""
-    folder = Path(os.environ.get("SAMJAX_PHOTOS", "photos"))
+
+def photos(name: str, labels: Path | None = None) -> DatasetConfig:
+    """Returns a set of photos, and what becomes of them in training.
+
+    Args:
+        name: Of the set.
+        labels: The file of its masks; None stands for the one in the set.
+    """
+    folder = Path(os.environ.get("SAMJAX_PHOTOS", "photos")) / name
     return DatasetConfig(
-        path=str(folder / name),
+        path=str(labels or folder),
+        images=str(folder) if labels else None,
         format="coco",
         exclude_licences=SHARE_ALIKE,
         flip=True,
@@ -61,9 +79,36 @@ def photos(name: str) -> DatasetConfig:
     )
 
 
+def pseudo_labels() -> list[MixturePart]:
+    """Returns the labels of a round; none where no folder of labels is named.
+
+    Raises:
+        ValueError: The folder has no labels of a set.
+    """
+    if not (named := os.environ.get("SAMJAX_PSEUDO_LABELS")):
+        return []
+    files = {name: Path(named) / f"{name}.json" for name in PSEUDO_WEIGHTS}
+    found = {name: file for name, file in files.items() if file.is_file()}
+    if not found:
+        raise ValueError(
+            f"SAMJAX_PSEUDO_LABELS={named}: got no file of labels, expected one of "
+            f"{', '.join(file.name for file in files.values())}: write them with "
+            "samjax data label"
+        )
+    return [
+        MixturePart(
+            data=photos(name, file),
+            weight=PSEUDO_WEIGHTS[name],
+            loss_weight=PSEUDO_LOSS_WEIGHT,
+        )
+        for name, file in found.items()
+    ]
+
+
 def get_config() -> TrainConfig:
     """Returns the run."""
     parts = [MixturePart(data=photos(name), weight=w) for name, w in WEIGHTS.items()]
+    parts += pseudo_labels()
     parts.append(MixturePart(scenes=SceneConfig(), weight=1.0))
     return TrainConfig(
         model=SMALL,

@@ -18,7 +18,7 @@ COMMANDS = {
     "export": "write a model as ONNX, for browsers and other programs without JAX",
     "train": "train a model from a config",
     "evaluate": "measure a model on drawn scenes or on photos with masks",
-    "data": "index tars of SA-1B, build a TFDS dataset of them, verify and count it",
+    "data": "index tars of SA-1B, build a TFDS dataset of them; label photos by a model",
     "serve": "segment and annotate a folder's images in a browser, or through an API",
     "info": "show devices, versions, models and the cache",
 }

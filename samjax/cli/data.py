@@ -1,4 +1,7 @@
-"""`samjax data index|build|verify|stats`: datasets of SA-1B, before they are trained on."""
+"""`samjax data index|build|verify|stats|label`: datasets, before they are trained on.
+
+The first four are for SA-1B and what is made of it; `samjax.cli.data_label` makes labels.
+"""
 
 import sys
 from collections.abc import Iterable
@@ -10,6 +13,7 @@ import tyro
 
 from samjax.cli import UsageError
 from samjax.cli.arguments import parse, parse_share
+from samjax.cli.data_label import Label, label
 from samjax.cli.data_progress import BuildTally, show_build, show_steps
 from samjax.cli.outputs import make_folder, write_json
 
@@ -100,7 +104,9 @@ class Stats:
 
 def run(arguments: list[str]) -> None:
     """Does what the first word says."""
-    wanted: Any = parse(Index | Build | Verify | Stats, "samjax data", arguments)
+    wanted: Any = parse(
+        Index | Build | Verify | Stats | Label, "samjax data", arguments
+    )
     _check_numbers(wanted)
     match wanted:
         case Index():
@@ -111,10 +117,20 @@ def run(arguments: list[str]) -> None:
             _verify(wanted)
         case Stats():
             _stats(wanted)
+        case Label():
+            label(wanted)
 
 
 def _check_numbers(wanted: Any) -> None:
-    for name in ("long_side", "quality", "parts", "workers", "every", "images"):
+    for name in (
+        "long_side",
+        "quality",
+        "parts",
+        "workers",
+        "every",
+        "images",
+        "in_flight",
+    ):
         value = getattr(wanted, name, None)
         if value is not None and value < 1:
             raise UsageError(f"--{name.replace('_', '-')} {value}: use at least 1")

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from samjax.cli.bars import bar
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from samjax.inference.run import Done
 
 
@@ -66,13 +68,18 @@ def show_progress(number: int) -> Iterator[Callable[["Done", Tally], None]]:
     with bar("everything", number) as (progress, task, console):
 
         def show(done: "Done", tally: Tally) -> None:
-            if done.outcome is not None and done.outcome.problem is not None:
-                console.print(
-                    f"samjax: skipped {done.item.name}: {done.outcome.problem}",
-                    markup=False,
-                    highlight=False,
-                    soft_wrap=True,
-                )
+            say_skipped(console, done)
             progress.update(task, advance=1, rate=tally.in_words())
 
         yield show
+
+
+def say_skipped(console: "Console", done: "Done") -> None:
+    """Says that an image is skipped, and why, if it is."""
+    if done.outcome is not None and done.outcome.problem is not None:
+        console.print(
+            f"samjax: skipped {done.item.name}: {done.outcome.problem}",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )

@@ -49,9 +49,11 @@ class DatasetConfig:
         limit: Most examples to train on, or None for all; what is held out stays.
         separate: Whether each connected region of a label map is an object by itself.
         unlabelled: Whether images without a mask are kept, for what needs images alone.
-            This and the next are for `coco`.
+            This and the next two are for `coco`.
         exclude_licences: Licences whose images are left out, by the number that the
             file gives them or by name: `("5", "CC BY-SA")`.
+        images: Folder that the file's names of images start from, where it is none of
+            those near the file.
         max_bad_fraction: Share of damaged examples above which a run stops.
     """
 
@@ -72,6 +74,7 @@ class DatasetConfig:
     separate: bool = False
     unlabelled: bool = False
     exclude_licences: tuple[str, ...] = ()
+    images: str | None = None
     max_bad_fraction: float = 0.001
 
     def __post_init__(self):
@@ -90,9 +93,11 @@ class DatasetConfig:
                 "validation_fraction, limit and separate are for coco, folder and npz, "
                 f"not for {self.format}"
             )
-        if self.format != "coco" and (self.unlabelled or self.exclude_licences):
+        of_coco = self.unlabelled or self.exclude_licences or self.images is not None
+        if self.format != "coco" and of_coco:
             problems.append(
-                f"unlabelled and exclude_licences are for coco, not for {self.format}"
+                "unlabelled, exclude_licences and images are for coco, not for "
+                f"{self.format}"
             )
         if not 0 <= self.max_bad_fraction <= 1:
             problems.append(f"max_bad_fraction={self.max_bad_fraction}: use 0 to 1")
@@ -197,6 +202,7 @@ def open_examples(
         separate=config.separate,
         unlabelled=config.unlabelled,
         exclude_licences=config.exclude_licences,
+        images=config.images,
     )
     trained, held_out = finetune.split_examples(
         source, config.validation_fraction, limit=config.limit

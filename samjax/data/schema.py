@@ -30,6 +30,8 @@ class Annotation(TypedDict):
         stability_score: IoU of the mask with itself at a lower and a higher threshold.
         parent: Not in SA-1B: id of the smallest mask that contains it, None for none.
         depth: Not in SA-1B: 0 for a whole, 1 for a part of it, 2 for a subpart.
+        agreement: Not in SA-1B: IoU with the masks found in other views of the image
+            (`samjax.engine.pseudo_labels`).
     """
 
     bbox: list[float]
@@ -42,6 +44,7 @@ class Annotation(TypedDict):
     stability_score: float
     parent: NotRequired[int | None]
     depth: NotRequired[int]
+    agreement: NotRequired[float]
 
 
 class ImageInfo(TypedDict):

@@ -8,7 +8,6 @@ Annotations that cover many objects at once (`iscrowd`) and those without a mask
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,7 +16,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Int, UInt8
-from PIL import Image
 
 from samjax.data.finetune.coco import annotation_file, image_folder
 from samjax.data.finetune.reading import read_file
@@ -99,7 +97,7 @@ class Photo:
         except ValueError as error:
             raise ValueError(f"{self.name}: {error}") from error
         if pixels.shape[:2] == self.size[::-1] != self.size:
-            pixels = _as_stored(data)
+            pixels = read_image(data, as_stored=True)
         if pixels.shape[:2] != self.size:
             raise ValueError(
                 f"{self.name}: got a photo of {pixels.shape[:2]} with masks of "
@@ -147,8 +145,7 @@ def read_photo_set(path: str | os.PathLike) -> PhotoSet:
         OSError: It is not there or cannot be read.
     """
     path = Path(path)
-    own = path / "annotations.json"
-    file = own if own.is_file() else annotation_file(path)
+    file = annotation_file(path)
     content = read_content(file)
     categories = _categories(content)
     skipped: list[Skipped] = []
@@ -261,9 +258,3 @@ def _object(
     except ValueError as error:
         return Skipped(name, "damaged mask", str(error))
     return PhotoObject(number, category, counts)
-
-
-def _as_stored(data: bytes) -> UInt8[np.ndarray, "h w 3"]:
-    """Decodes a photo without turning it."""
-    with Image.open(io.BytesIO(data)) as image:
-        return read_image(np.asarray(image.convert("RGB")))

@@ -102,11 +102,19 @@ def propose(
         scores = [proposal.predicted_iou for proposal in in_crop]
         proposals += suppress(in_crop, scores, config.box_nms_thresh)
     if len(boxes) > 1:
-        # Small crops first: they see more of what is small.
-        crops = np.array([proposal.crop_box for proposal in proposals]).reshape(-1, 4)
-        scores = (1.0 / box_area(crops)).tolist()
-        proposals = suppress(proposals, scores, config.crop_nms_thresh)
+        proposals = suppress_between_crops(proposals, config.crop_nms_thresh)
     return finish(proposals, size, config)
+
+
+def suppress_between_crops(
+    proposals: Sequence[Proposal], threshold: Number
+) -> list[Proposal]:
+    """Keeps, of proposals of several crops that are alike, that of the smallest crop.
+
+    Small crops see more of what is small.
+    """
+    crops = np.array([proposal.crop_box for proposal in proposals]).reshape(-1, 4)
+    return suppress(proposals, (1.0 / box_area(crops)).tolist(), threshold)
 
 
 def suppress(

@@ -34,7 +34,9 @@ SAMPLE_PHOTO = Path(__file__).parents[1] / "assets" / "coffee.jpg"
 """The photo in the package, on which models are tried."""
 
 
-def read_image(source: ImageSource) -> UInt8[np.ndarray, "h w 3"]:
+def read_image(
+    source: ImageSource, *, as_stored: bool = False
+) -> UInt8[np.ndarray, "h w 3"]:
     """Returns an image as RGB, by the rules of this module.
 
     A file may have at most `PIL.Image.MAX_IMAGE_PIXELS` pixels (Pillow's guard against
@@ -44,25 +46,27 @@ def read_image(source: ImageSource) -> UInt8[np.ndarray, "h w 3"]:
     Args:
         source: an array, a Pillow image, or the bytes or the path of a file that Pillow
             reads.
+        as_stored: whether files and Pillow images stay as they are stored, whatever
+            their EXIF orientation.
 
     Raises:
         ValueError: the image has a shape, type or size that cannot be used.
         FileNotFoundError: there is no such file.
     """
     if isinstance(source, Image.Image):
-        return _from_pillow(source)
+        return _from_pillow(source, as_stored)
     if isinstance(source, bytes):
-        return _from_file(io.BytesIO(source), "the bytes of a file")
+        return _from_file(io.BytesIO(source), "the bytes of a file", as_stored)
     if isinstance(source, str | os.PathLike):
-        return _from_file(Path(source), str(source))
+        return _from_file(Path(source), str(source), as_stored)
     return _from_array(np.asarray(source))
 
 
-def _from_file(file: Path | io.BytesIO, name: str) -> np.ndarray:
+def _from_file(file: Path | io.BytesIO, name: str, as_stored: bool) -> np.ndarray:
     try:
         with Image.open(file) as image:
             _check_pixels(image, name)
-            return _from_pillow(image)
+            return _from_pillow(image, as_stored)
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         raise ValueError(
             f"got {name}: {error} Set PIL.Image.MAX_IMAGE_PIXELS to allow it"
@@ -92,8 +96,9 @@ def _check_pixels(image: Image.Image, name: str) -> None:
         )
 
 
-def _from_pillow(image: Image.Image) -> np.ndarray:
-    image = ImageOps.exif_transpose(image)
+def _from_pillow(image: Image.Image, as_stored: bool) -> np.ndarray:
+    if not as_stored:
+        image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I"):
         # Pillow gives 16-bit files as I;16 or, older formats, as 32-bit I.
         return _from_array(_sixteen_bits(np.asarray(image)))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import jax
@@ -25,6 +25,9 @@ from samjax.inference.automatic_config import AutomaticConfig
 from samjax.inference.images import read_image
 from samjax.inference.predictor import Predictor
 from samjax.inference.tiles import generate_masks_in_tiles
+
+Generate = Callable[[Predictor, UInt8[np.ndarray, "h w 3"]], Sequence[Annotation]]
+"""Makes the masks of an image."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
@@ -53,6 +56,7 @@ def generate_for_many(
     *,
     in_flight: int = 2,
     tile_size: int | None = None,
+    generate: Generate | None = None,
 ) -> Iterator[Outcome]:
     """Segments everything in many images.
 
@@ -63,6 +67,8 @@ def generate_for_many(
         in_flight: images under way at a time on each device. Memory grows with it.
         tile_size: takes images to be very large, and goes over them in tiles of so many
             pixels; None takes each as a whole.
+        generate: makes the masks of an image that is taken as a whole; None stands for
+            `generate_masks` with `config`.
 
     Yields:
         The outcome of every image, in their order. An image that cannot be read is an
@@ -70,15 +76,20 @@ def generate_for_many(
     """
     predictors = _one_per_device(predictor)
     config = config or AutomaticConfig()
+    generate = generate or _by_everything_mode(config)
     threads = in_flight * len(predictors)
     waiting: collections.deque[Future[Outcome]] = collections.deque()
     with ThreadPoolExecutor(threads) as pool:
         try:
             for number, item in enumerate(items):
                 on_device = predictors[number % len(predictors)]
-                waiting.append(
-                    pool.submit(_generate, on_device, item, config, tile_size)
-                )
+                if tile_size is not None:
+                    future = pool.submit(
+                        _generate_in_tiles, on_device, item, config, tile_size
+                    )
+                else:
+                    future = pool.submit(_generate, on_device, item, generate)
+                waiting.append(future)
                 if len(waiting) > threads:
                     yield waiting.popleft().result()
             while waiting:
@@ -86,6 +97,10 @@ def generate_for_many(
         finally:
             for future in waiting:
                 future.cancel()
+
+
+def _by_everything_mode(config: AutomaticConfig) -> Generate:
+    return lambda predictor, image: generate_masks(predictor, image, config)
 
 
 def _one_per_device(predictor: Predictor) -> list[Predictor]:
@@ -98,16 +113,12 @@ def _one_per_device(predictor: Predictor) -> list[Predictor]:
     ]
 
 
-def _generate(
-    predictor: Predictor, item: Item, config: AutomaticConfig, tile_size: int | None
-) -> Outcome:
-    if tile_size is not None:
-        return _generate_in_tiles(predictor, item, config, tile_size)
+def _generate(predictor: Predictor, item: Item, generate: Generate) -> Outcome:
     try:
         image = read_image(item.read())
     except (ValueError, OSError) as error:
         return _problem(item, error)
-    annotations = generate_masks(predictor, image, config)
+    annotations = generate(predictor, image)
     return Outcome(
         item=item, size=image.shape[:2], image=image, annotations=tuple(annotations)
     )

@@ -109,7 +109,7 @@ def generate_to_folder(
         "hierarchy": hierarchy,
         "tile_size": tile_size,
         "shard_size": shard_size,
-        **_options(config),
+        **plain_options(config),
     }
     _check_settings(about / "settings.json", settings)
     run = _Run(predictor, config, hierarchy, tile_size, in_flight, before_record)
@@ -250,7 +250,8 @@ def _write_problems(path: Path, problems: Mapping[str, str]) -> None:
         path.unlink(missing_ok=True)
 
 
-def _options(config: AutomaticConfig) -> dict[str, Any]:
+def plain_options(config: AutomaticConfig) -> dict[str, Any]:
+    """Returns the options that results depend on, as JSON has them."""
     return {
         field.name: _plain(getattr(config, field.name))
         for field in dataclasses.fields(config)
@@ -275,6 +276,22 @@ def _check_settings(path: Path, settings: Mapping[str, Any]) -> None:
         found = dict(json.loads(path.read_bytes()))
     except (ValueError, TypeError) as error:
         raise ValueError(f"{path} is damaged: remove it to go on") from error
+    check_same_settings(path.parents[1], settings, found)
+
+
+def check_same_settings(
+    place: Path, settings: Mapping[str, Any], found: Mapping[str, Any]
+) -> None:
+    """Checks that results are of the settings that more are to be made with.
+
+    Args:
+        place: Where the results are.
+        settings: Those of this run, as JSON has them.
+        found: Those of the results.
+
+    Raises:
+        ValueError: Some differ; they are named.
+    """
     differ = [
         f"{name} is {value}, was {found.get(name)}"
         for name, value in settings.items()
@@ -282,6 +299,6 @@ def _check_settings(path: Path, settings: Mapping[str, Any]) -> None:
     ]
     if differ:
         raise ValueError(
-            f"{path.parents[1]} has results of other settings ({'; '.join(differ)}): "
-            "use the same, or another folder"
+            f"{place} has results of other settings ({'; '.join(differ)}): use the "
+            "same, or name another place for these"
         )

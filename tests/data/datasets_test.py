@@ -215,3 +215,5 @@ def test_a_config_out_of_bounds_is_refused_with_all_reasons():
         DatasetConfig(path="a", smallest_mask=0, copy_paste=2.0, greyscale=-1.0)
     with pytest.raises(ValueError, match="are for coco, not for sa1b"):
         DatasetConfig(path="a", unlabelled=True)
+    with pytest.raises(ValueError, match="images are for coco, not for folder"):
+        DatasetConfig(path="a", format="folder", images="b")

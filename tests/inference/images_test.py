@@ -80,6 +80,8 @@ def test_exif_orientation_turns_images_upright(photo, tmp_path):
     exif = image.getexif()
     exif[0x0112] = 6  # the camera was turned; upright is a quarter turn clockwise
     image.save(tmp_path / "turned.png", exif=exif)
+    stored = read_image(tmp_path / "turned.png", as_stored=True)
+    np.testing.assert_array_equal(stored, np.asarray(image))
     upright = np.rot90(photo, -1)
     np.testing.assert_array_equal(read_image(tmp_path / "turned.png"), upright)
     with Image.open(tmp_path / "turned.png") as opened:

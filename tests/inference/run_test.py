@@ -254,6 +254,23 @@ def test_outcomes_keep_the_order_of_images(predictor, photos):
     assert [outcome.item for outcome in outcomes] == items
 
 
+def test_masks_may_be_made_in_another_way(predictor, photos):
+    items = find_images([photos])
+    asked = []
+
+    def generate(predictor, image):
+        asked.append(image)
+        return generate_masks(predictor, image, OPEN)[:1]
+
+    outcomes = list(generate_for_many(predictor, items, generate=generate))
+    assert [outcome.item for outcome in outcomes] == items
+    made = [one for one in outcomes if one.problem is None]
+    assert len(made) == len(asked) == len(items) - 1
+    for outcome in made:
+        expected = generate_masks(predictor, read_image(outcome.item.read()), OPEN)
+        assert outcome.annotations == tuple(expected[:1])
+
+
 def test_what_is_not_the_image_s_fault_is_raised(predictor, photos, monkeypatch):
     def fail(*arguments):
         raise RuntimeError("out of memory")

@@ -54,6 +54,7 @@ def open_examples(
     separate: bool = False,
     unlabelled: bool = False,
     exclude_licences: Sequence[str] = (),
+    images: str | os.PathLike | None = None,
 ) -> CocoSource | FolderSource | NpzSource:
     """Opens a dataset of a user.
 
@@ -65,6 +66,7 @@ def open_examples(
             files name each object and are not changed.
         unlabelled: Whether images without masks are kept; for COCO's files.
         exclude_licences: Licences whose images are left out; for COCO's files.
+        images: Folder of the images of a COCO file; None looks for it.
 
     Raises:
         ValueError: It is no such dataset, or nothing of it can be used.
@@ -72,7 +74,10 @@ def open_examples(
     """
     if format == "coco":
         return CocoSource(
-            path, unlabelled=unlabelled, exclude_licences=exclude_licences
+            path,
+            images=images,
+            unlabelled=unlabelled,
+            exclude_licences=exclude_licences,
         )
     if format == "folder":
         return FolderSource(path, separate=separate)

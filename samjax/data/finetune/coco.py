@@ -87,13 +87,17 @@ class CocoSource:
 
 
 def annotation_file(path: Path) -> Path:
-    """Returns the one JSON file of COCO that a path means: itself, or in its folder.
+    """Returns the JSON file of COCO that a path means: itself, or in its folder.
+
+    In a folder that is `annotations.json`, or else the only one.
 
     Raises:
         ValueError: A folder has none, or several.
     """
     if not path.is_dir():
         return path
+    if (usual := path / "annotations.json").is_file():
+        return usual
     for folder in (path, path / "annotations"):
         found = sorted(folder.glob("*.json"))
         if len(found) == 1:

@@ -5,8 +5,8 @@ has width 1, where SA-1B has 0. Annotations are numbered through the whole file,
 on, because pycocotools takes a match with number 0 for none.
 
 SA-1B's own fields (`predicted_iou`, `stability_score`, `point_coords`, `crop_box`), and
-`parent` and `depth` where a record has them, stay as extra keys, which other readers
-pass over.
+`parent`, `depth` and `agreement` where a record has them, stay as extra keys, which
+other readers pass over.
 """
 
 from __future__ import annotations
@@ -44,6 +44,8 @@ def write_coco(
     tolerance: float = 0.0,
     category: str = "object",
     info: Mapping[str, Any] | None = None,
+    licences: Sequence[Mapping[str, Any]] = (),
+    image_fields: Mapping[int, Mapping[str, Any]] | None = None,
 ) -> None:
     """Writes records to one COCO file, image by image; it is whole or not there.
 
@@ -58,6 +60,8 @@ def write_coco(
             it; 0 is exact.
         category: name of the one category, which has number 1.
         info: COCO's `info`.
+        licences: COCO's `licenses`.
+        image_fields: Further fields of images, such as `license`, by their `image_id`.
 
     Raises:
         ValueError: two images have one number, an image's name leads out of its folder,
@@ -74,10 +78,11 @@ def write_coco(
         replacing(path) as hidden,
         hidden.open("w", encoding="utf-8", newline="\n") as file,
     ):
-        file.write(f'{{"info":{_json(info or {})},\n"licenses":[],\n')
+        file.write(f'{{"info":{_json(info or {})},\n')
+        file.write(f'"licenses":{_json(list(licences))},\n')
         file.write(f'"categories":[{_json(kind)}],\n"annotations":[')
         used = tolerance if segmentation == "polygons" else None
-        images = _write_annotations(file, records, used)
+        images = _write_annotations(file, records, used, image_fields or {})
         file.write('\n],\n"images":[\n' + ",\n".join(images) + "\n]}\n")
 
 
@@ -154,7 +159,10 @@ def read_coco(
 
 
 def _write_annotations(
-    file: TextIO, records: Iterable[Record], tolerance: float | None
+    file: TextIO,
+    records: Iterable[Record],
+    tolerance: float | None,
+    image_fields: Mapping[int, Mapping[str, Any]],
 ) -> list[str]:
     """Writes the annotations of all records, and returns the lines of their images."""
     images: list[str] = []
@@ -169,22 +177,22 @@ def _write_annotations(
             )
         image_ids.add(image["image_id"])
         _check_path(image["file_name"], f"image {image['image_id']}")
-        images.append(
-            _json(
-                {
-                    "id": image["image_id"],
-                    "width": image["width"],
-                    "height": image["height"],
-                    "file_name": image["file_name"],
-                }
-            )
-        )
+        own_fields = {
+            "id": image["image_id"],
+            "width": image["width"],
+            "height": image["height"],
+            "file_name": image["file_name"],
+        }
+        further = image_fields.get(image["image_id"], {})
+        images.append(_json({**own_fields, **further, **own_fields}))
         own = record["annotations"]
         numbers = {one["id"]: number + i for i, one in enumerate(own, start=1)}
         for annotation in own:
             number += 1
             entry = _entry(annotation, image, number, tolerance)
             entry |= _place_in_tree(annotation, numbers)
+            if "agreement" in annotation:
+                entry["agreement"] = annotation["agreement"]
             file.write((",\n" if number > 1 else "\n") + _json(entry))
     return images
 
@@ -342,6 +350,7 @@ def _annotation(
     extras = {
         "predicted_iou": ("a finite number", is_number),
         "stability_score": ("a finite number", is_number),
+        "agreement": ("a finite number", is_number),
         "crop_box": ("four numbers", lambda value: are_numbers(value, 4)),
         "point_coords": ("a list of points", _are_points),
         "parent": ("the number of an annotation", lambda value: type(value) is int),

@@ -85,7 +85,10 @@ def test_what_is_no_dataset_is_an_error_that_says_so(tmp_path):
     with pytest.raises(ValueError, match=r"'photo 0.png'.*expected them in one of"):
         CocoSource(path)
     assert len(CocoSource(path, images=tmp_path / "elsewhere" / "deep")) == 2
+    # The usual name goes before others.
     (tmp_path / "second.json").write_text("{}")
+    assert len(CocoSource(tmp_path, images=tmp_path / "elsewhere" / "deep")) == 2
+    path = path.rename(tmp_path / "first.json")
     with pytest.raises(ValueError, match="2 JSON files"):
         CocoSource(tmp_path)
     content = json.loads(path.read_text())

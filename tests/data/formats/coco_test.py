@@ -242,6 +242,22 @@ def test_images_of_excluded_licences_go_with_their_annotations(path):
     assert len(list(read_coco(path, exclude_licences=("4",)))) == 1
 
 
+def test_licences_fields_of_images_and_agreement_are_kept(path):
+    records = [record([DISC, DISC], image_id=3), record([], image_id=4)]
+    first, _ = records[0]["annotations"]
+    first["agreement"] = 0.875
+    licences = [{"id": 4, "name": "Attribution", "url": "http://example.org"}]
+    fields = {3: {"license": 4, "id": 9, "file_name": "other"}, 5: {"license": 1}}
+    write_coco(path, records, licences=licences, image_fields=fields)
+    content = json.loads(path.read_text())
+    assert content["licenses"] == licences
+    # The record's own fields stay what they are.
+    assert content["images"][0]["license"] == 4 and content["images"][0]["id"] == 3
+    assert "license" not in content["images"][1]
+    assert list(read_coco(path)) == records
+    assert len(list(read_coco(path, exclude_licences=("Attribution",)))) == 1
+
+
 def test_lvis_has_the_name_in_the_address(path):
     content = foreign(coco_url="http://images.cocodataset.org/val2017/000000397133.jpg")
     del content["images"][0]["file_name"]

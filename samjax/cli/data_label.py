@@ -1,0 +1,161 @@
+"""`samjax data label`: pseudo-labels of photos, for a model to be trained on."""
+
+import contextlib
+import dataclasses
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
+
+from samjax.cli import UsageError
+from samjax.cli.arguments import DEFAULT_MODEL
+from samjax.cli.bars import bar
+from samjax.cli.everything import Options
+from samjax.cli.everything_progress import Tally, say_skipped
+from samjax.cli.loading import load_predictor
+from samjax.cli.outputs import make_folder
+from samjax.engine.pseudo_labels import EVERYTHING, PseudoLabelConfig
+
+if TYPE_CHECKING:
+    from samjax.inference.run import Done
+
+_USUAL = PseudoLabelConfig()
+
+
+def _usual_options() -> Options:  # pyright: ignore[reportInvalidTypeForm]
+    fields = (field.name for field in dataclasses.fields(Options))
+    return Options(**{name: getattr(EVERYTHING, name) for name in fields})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Label:
+    """Makes masks for photos that have none, by a model, to train on.
+
+    Everything mode runs on each photo, on its mirror image and on the photo at other
+    scales. A mask becomes a label if every view has one like it. The labels are written
+    to one COCO file. A run that was stopped goes on where it was when the same command
+    is given again; photos that were added since are labelled, the others not again.
+    """
+
+    photos: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="PHOTOS")]
+    """A folder of photos; or a COCO file, or a folder with one, whose images without
+    masks are labelled."""
+
+    out: Annotated[Path, tyro.conf.arg(metavar="FILE")]
+    """The COCO file of the labels."""
+
+    model: str = DEFAULT_MODEL
+    """small, tiny, vit_b, vit_l, vit_h, or a file or folder of weights."""
+
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """What to compute in."""
+
+    mirror: bool = _USUAL.mirror
+    """Whether the mirror image is a view."""
+
+    scales: tuple[float, ...] = _USUAL.scales
+    """Further views: the photo at so much of the size that it usually has for the
+    model; none are allowed."""
+
+    agreement: float = _USUAL.agreement
+    """IoU that a mask must have with a mask of another view."""
+
+    least_views: int | None = _USUAL.least_views
+    """Other views that must have such a mask; the default is all."""
+
+    smallest: float = _USUAL.smallest
+    """Share of the photo below which a mask is no label."""
+
+    options: Annotated[
+        Options,  # pyright: ignore[reportInvalidTypeForm]
+        tyro.conf.arg(name=""),
+    ] = dataclasses.field(default_factory=_usual_options)
+    """Options of everything mode."""
+
+    exclude_licences: tuple[str, ...] = ()
+    """Licences of a COCO file, by number or name, whose photos are left out."""
+
+    labelled_too: bool = False
+    """Labels photos of a COCO file that have masks, too."""
+
+    in_flight: int = 2
+    """Photos under way at a time on each device."""
+
+
+def label(wanted: Label) -> None:
+    """Labels the photos and says what it wrote."""
+    from samjax.engine import label_photos, open_photos
+
+    config = PseudoLabelConfig(
+        everything=dataclasses.replace(
+            EVERYTHING, **dataclasses.asdict(wanted.options)
+        ),
+        mirror=wanted.mirror,
+        scales=wanted.scales,
+        agreement=wanted.agreement,
+        least_views=wanted.least_views,
+        smallest=wanted.smallest,
+    )
+    if wanted.out.is_dir():
+        raise UsageError(f"--out {wanted.out}: expected a file, this is a folder")
+    photos = open_photos(
+        wanted.photos,
+        exclude_licences=wanted.exclude_licences,
+        labelled_too=wanted.labelled_too,
+    )
+    for problem in photos.problems[:_SHOWN]:
+        print(f"samjax: left out: {problem}", file=sys.stderr)
+    if len(photos.problems) > _SHOWN:
+        print(f"samjax: and {len(photos.problems) - _SHOWN} more", file=sys.stderr)
+    make_folder(wanted.out.parent)
+    predictor = load_predictor(wanted.model, wanted.dtype)
+    tally = Tally()
+    with _progress(len(photos.photos)) as show:
+        for done in label_photos(
+            predictor, photos, wanted.out, config, in_flight=wanted.in_flight
+        ):
+            tally.add(done)
+            show(done, tally)
+    print(f"{tally.in_words()}: {wanted.out}")
+    if tally.made and not tally.masks:
+        print(
+            "samjax: note: no mask is kept: lower --agreement, --pred-iou-thresh or "
+            "--stability-score-thresh",
+            file=sys.stderr,
+        )
+
+
+@contextlib.contextmanager
+def _progress(number: int) -> Iterator[Callable[["Done", Tally], None]]:
+    """Shows a bar on a terminal, and a line now and then elsewhere."""
+    start = said = time.monotonic()
+    with bar("label", number) as (progress, task, console):
+
+        def show(done: "Done", tally: Tally) -> None:
+            nonlocal said
+            say_skipped(console, done)
+            progress.update(task, advance=1, rate=tally.in_words())
+            now = time.monotonic()
+            if console.is_terminal or now - said < _SECONDS_BETWEEN_LINES:
+                return
+            said = now
+            looked_at = tally.made + len(tally.problems)
+            left = number - tally.found - looked_at
+            minutes = left * (now - start) / looked_at / 60 if looked_at else 0.0
+            console.print(
+                f"{number - left} of {number}: {tally.in_words()}; some "
+                f"{minutes:.0f} min left",
+                markup=False,
+                highlight=False,
+                soft_wrap=True,
+            )
+
+        yield show
+
+
+_SHOWN = 10
+_SECONDS_BETWEEN_LINES = 60

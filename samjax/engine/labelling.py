@@ -1,0 +1,216 @@
+"""A run of pseudo-labels over many photos, into one COCO file; stopped and resumed freely.
+
+    labels.json            the labels; whole or not there
+    labels.json.partial    while a run is under way: a line that says what it is of, and
+                           one for each photo that is done
+
+A photo that is done in either is not done again. The line that a killed process was
+writing is dropped, and its photo done again, so that the labels are those of a run that
+was not killed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from samjax.data.formats.coco import read_coco, read_content, write_coco
+from samjax.data.schema import ImageInfo, Record, record_from_json, record_to_json
+from samjax.engine.photos import Photos, PhotoToLabel
+from samjax.engine.pseudo_labels import PseudoLabelConfig, label_photo
+from samjax.files import replacing
+from samjax.inference.embedding import weights_fingerprint
+from samjax.inference.many import Generate, Outcome, generate_for_many
+from samjax.inference.predictor import Predictor
+from samjax.inference.run import Done, check_same_settings, plain_options
+
+FORMAT = "samjax pseudo-labels"
+VERSION = 1
+
+
+def label_photos(
+    predictor: Predictor,
+    photos: Photos,
+    out: str | os.PathLike,
+    config: PseudoLabelConfig | None = None,
+    *,
+    in_flight: int = 2,
+    generate: Generate | None = None,
+) -> Iterator[Done]:
+    """Labels photos and writes the labels to one COCO file at the end.
+
+    Images keep their numbers and fields, licences included; those without a label are in
+    the file too. `info` says by which weights and options labels were made.
+
+    Args:
+        predictor: The model.
+        photos: The photos of the whole run.
+        out: The file; its folder must be there.
+        config: Options.
+        in_flight: Photos under way at a time on each device.
+        generate: Makes the labels of a photo; None stands for `label_photo`.
+
+    Yields:
+        Every photo: those that were done before, then the others in their order. The
+        file is written after the last.
+
+    Raises:
+        ValueError: A file is there that is of other weights or options, of other photos
+            or of no such run.
+        OSError: A file cannot be read or written.
+    """
+    config = config or PseudoLabelConfig()
+    info = _info(predictor, config)
+    labels = _Labels(Path(out), info)
+    names = {photo.item.name for photo in photos.photos}
+    if foreign := sorted(labels.records.keys() - names):
+        raise ValueError(
+            f"{out} has {len(foreign)} photos that are none of these, {foreign[0]} "
+            "among them: name another file"
+        )
+    to_do = [one for one in photos.photos if one.item.name not in labels.records]
+    for photo in photos.photos:
+        if photo.item.name in labels.records:
+            yield Done(photo.item, labels.records[photo.item.name], None)
+    outcomes = generate_for_many(
+        predictor,
+        [photo.item for photo in to_do],
+        in_flight=in_flight,
+        generate=generate or functools.partial(label_photo, config=config),
+    )
+    for photo, outcome in zip(to_do, outcomes, strict=True):
+        record = None
+        if outcome.problem is None:
+            record = _record(photo, outcome)
+            labels.add(record)
+        yield Done(photo.item, record, outcome)
+    labels.finish(photos)
+
+
+class _Labels:
+    """What a run has made so far, in its two files.
+
+    Attributes:
+        records: Of the photos that are done, by their names.
+    """
+
+    def __init__(self, path: Path, info: Mapping[str, Any]):
+        self.path = path
+        self.partial = path.with_name(f"{path.name}.partial")
+        self.info = info
+        self.records: dict[str, Record] = {}
+        if path.exists():
+            check_same_settings(path, _settings(info), _settings(_info_of(path)))
+            self._keep(read_coco(path))
+        if self.partial.exists():
+            self._keep(self._read_partial())
+        else:
+            with replacing(self.partial) as hidden:
+                hidden.write_text(json.dumps(info) + "\n", "utf-8")
+
+    def add(self, record: Record) -> None:
+        """Writes down that a photo is done."""
+        with self.partial.open("a", encoding="utf-8", newline="\n") as file:
+            file.write(record_to_json(record) + "\n")
+        self._keep([record])
+
+    def finish(self, photos: Photos) -> None:
+        """Writes the labels of all photos, in their order, and removes the other file."""
+        records = []
+        for photo in photos.photos:
+            record = self.records.get(photo.item.name)
+            if record is not None:
+                image: ImageInfo = {**record["image"], "image_id": photo.number}
+                records.append(Record(image=image, annotations=record["annotations"]))
+        write_coco(
+            self.path,
+            records,
+            info=self.info,
+            licences=photos.licences,
+            image_fields={photo.number: photo.fields for photo in photos.photos},
+        )
+        self.partial.unlink()
+
+    def _read_partial(self) -> Iterator[Record]:
+        """Reads what is done, and cuts off what a killed process did not end."""
+        content = self.partial.read_bytes()
+        whole = content[: content.rfind(b"\n") + 1]
+        first, *lines = whole.split(b"\n")[:-1] or [b""]
+        try:
+            found = _checked(json.loads(first))
+            records = [record_from_json(line) for line in lines]
+        except (ValueError, RecursionError) as error:
+            raise ValueError(
+                f"{self.partial} is damaged, or no file of `samjax data label`: move it "
+                "away to begin anew"
+            ) from error
+        check_same_settings(self.partial, _settings(self.info), _settings(found))
+        if len(whole) < len(content):
+            os.truncate(self.partial, len(whole))
+        yield from records
+
+    def _keep(self, records: Any) -> None:
+        for record in records:
+            self.records[record["image"]["file_name"]] = record
+
+
+def _info(predictor: Predictor, config: PseudoLabelConfig) -> dict[str, Any]:
+    """What labels are made by, as JSON has it."""
+    from samjax import __version__
+
+    options = {
+        field.name: getattr(config, field.name)
+        for field in dataclasses.fields(config)
+        if field.name != "everything"
+    }
+    info = {
+        "format": FORMAT,
+        "version": VERSION,
+        "samjax": __version__,
+        "weights": weights_fingerprint(predictor.model.config, predictor.params),
+        "dtype": np.dtype(predictor.model.dtype).name,
+        "options": options | plain_options(config.everything),
+    }
+    return json.loads(json.dumps(info))
+
+
+def _settings(info: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of `info` that labels of one file have in common."""
+    return {key: info.get(key) for key in ("weights", "dtype")} | info["options"]
+
+
+def _info_of(path: Path) -> dict[str, Any]:
+    """Reads what the labels of a file were made by.
+
+    Raises:
+        ValueError: It is no file of labels.
+    """
+    try:
+        return _checked(read_content(path).get("info"))
+    except ValueError as error:
+        raise ValueError(
+            f"{path} is there and is no file of `samjax data label`, which alone would "
+            "be replaced: name another file"
+        ) from error
+
+
+def _checked(info: Any) -> dict[str, Any]:
+    kind = (info.get("format"), info.get("version")) if isinstance(info, dict) else None
+    if kind != (FORMAT, VERSION) or not isinstance(info.get("options"), dict):
+        raise ValueError(f"got {ascii(kind)[:80]}, expected {(FORMAT, VERSION)}")
+    return info
+
+
+def _record(photo: PhotoToLabel, outcome: Outcome) -> Record:
+    height, width = outcome.size
+    image = ImageInfo(
+        image_id=photo.number, width=width, height=height, file_name=photo.item.name
+    )
+    return Record(image=image, annotations=list(outcome.annotations))

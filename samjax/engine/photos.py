@@ -1,0 +1,165 @@
+"""Photos to label: a folder of images, or those of a COCO file that have no masks."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import UInt8
+
+from samjax.data.finetune.coco import annotation_file, image_folder
+from samjax.data.finetune.reading import read_file, upright
+from samjax.data.formats.coco import read_coco, read_content
+from samjax.data.images import Item, find_images
+from samjax.inference.images import read_image
+
+# The fields of an image in a COCO file that its record has.
+_OF_RECORD = ("id", "width", "height", "file_name")
+
+
+class PhotoToLabel(NamedTuple):
+    """A photo of which nothing is read before its turn.
+
+    Attributes:
+        number: Its number in the set.
+        item: Its name, perhaps with folders, and what reads its pixels.
+        fields: Everything else that a COCO file says about it, its licence included.
+    """
+
+    number: int
+    item: Item
+    fields: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Photos:
+    """Photos to label.
+
+    Attributes:
+        photos: The photos.
+        licences: COCO's `licenses`, to which their fields may refer.
+        problems: What was left out, and why.
+    """
+
+    photos: tuple[PhotoToLabel, ...]
+    licences: tuple[Mapping[str, Any], ...] = ()
+    problems: tuple[str, ...] = ()
+
+
+def open_photos(
+    place: str | os.PathLike,
+    *,
+    exclude_licences: Sequence[str] = (),
+    labelled_too: bool = False,
+) -> Photos:
+    """Finds the photos of a place.
+
+    Args:
+        place: A folder of images; or a COCO file, or a folder with `annotations.json`,
+            or with one such file and no images beside it.
+        exclude_licences: Licences, by number or name, whose images are left out
+            (`samjax.data.formats.licences.is_excluded`). For COCO's files.
+        labelled_too: Whether images of a COCO file that have masks are wanted too.
+
+    Raises:
+        ValueError: There is no photo to label, or it is no COCO file.
+        OSError: The place is not there or cannot be read.
+    """
+    place = Path(place)
+    file = _coco_file(place)
+    if file is not None:
+        return _of_coco(file, exclude_licences, labelled_too)
+    if exclude_licences:
+        raise ValueError(
+            f"{place} is a folder of images, which says nothing about licences, but "
+            f"{', '.join(exclude_licences)} is to be left out: name a COCO file"
+        )
+    return Photos(
+        photos=tuple(
+            PhotoToLabel(number, item._replace(read=_reader(place / item.name)), {})
+            for number, item in enumerate(find_images([place]), start=1)
+        )
+    )
+
+
+def read_photo(path: Path, size: tuple[int, int] | None) -> UInt8[np.ndarray, "h w 3"]:
+    """Decodes a photo, turned as training turns it.
+
+    Args:
+        path: Of the file.
+        size: (h, w) that a COCO file gives it; None for that of the upright photo.
+
+    Raises:
+        ValueError: It is missing, damaged or of another size.
+    """
+    data = read_file(path)
+    if data is None:
+        raise ValueError("the photo is missing or cannot be read")
+    if size is None:
+        height, width, _ = read_image(data).shape
+        size = (height, width)
+    # Labels are for training, which reads files so.
+    pixels = read_image(upright(data, size) or data, as_stored=True)
+    if pixels.shape[:2] != size:
+        raise ValueError(
+            f"got a photo of {pixels.shape[:2]} where the COCO file says {size} "
+            "(height, width), expected one size"
+        )
+    return pixels
+
+
+def _coco_file(place: Path) -> Path | None:
+    """The COCO file that a path means; None for a folder of images."""
+    if place.is_dir() and not (place / "annotations.json").is_file():
+        try:
+            find_images([place])
+        except ValueError:
+            return annotation_file(place)
+        return None
+    return annotation_file(place)
+
+
+def _of_coco(file: Path, exclude_licences: Sequence[str], labelled_too: bool) -> Photos:
+    problems: list[str] = []
+    records = read_coco(
+        file,
+        exclude_licences=exclude_licences,
+        problems=lambda error: problems.append(str(error)),
+    )
+    images = [
+        record["image"]
+        for record in records
+        if labelled_too or not record["annotations"]
+    ]
+    if not images:
+        lacking = "no image" if labelled_too else "no image without a mask"
+        under = ", ".join(exclude_licences)
+        raise ValueError(
+            f"{file} has {lacking}{f' that is under none of {under}' if under else ''}"
+            ": there is nothing to label"
+        )
+    content = read_content(file)
+    entries = {one["id"]: one for one in content["images"] if "id" in one}
+    folder = image_folder(file, [image["file_name"] for image in images])
+    photos = []
+    for image in images:
+        name, size = image["file_name"], (image["height"], image["width"])
+        entry = entries[image["image_id"]]
+        fields = {key: entry[key] for key in entry if key not in _OF_RECORD}
+        item = Item(name, _reader(folder / name, size), folder / name)
+        photos.append(PhotoToLabel(image["image_id"], item, fields))
+    licences = content.get("licenses")
+    return Photos(
+        photos=tuple(photos),
+        licences=tuple(licences if isinstance(licences, list) else ()),
+        problems=tuple(problems),
+    )
+
+
+def _reader(path: Path, size: tuple[int, int] | None = None) -> Any:
+    return functools.partial(read_photo, path, size)

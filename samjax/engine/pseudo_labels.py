@@ -1,0 +1,280 @@
+"""Pseudo-labels of a photo: everything mode's masks that views of it agree on.
+
+The fully automatic stage of the data engine (SAM, section 4) in small. The paper keeps
+masks that are confident (predicted IoU) and stable (stability score), which is enough for
+a model trained on millions of masks people drew. A smaller model is sure of much that is
+no object, so here a mask must also come back in other views of the photo.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int, UInt8
+
+from samjax.data.schema import Annotation
+from samjax.engine.views import View
+from samjax.geometry.overlaps import intersections, pairwise_iou
+from samjax.inference.automatic import (
+    Proposal,
+    finish,
+    propose,
+    suppress,
+    suppress_between_crops,
+    to_annotation,
+)
+from samjax.inference.automatic_config import AutomaticConfig
+from samjax.inference.predictor import Predictor
+
+Propose = Callable[
+    [Predictor, UInt8[np.ndarray, "h w 3"], AutomaticConfig], list[Proposal]
+]
+"""Finds masks in an image, as `samjax.inference.automatic.propose`."""
+
+EVERYTHING = AutomaticConfig(
+    points_per_side=16,
+    pred_iou_thresh=0.4,
+    stability_score_thresh=0.2,
+    max_mask_area_fraction=0.8,
+    mask_nms_thresh=0.8,
+)
+"""Everything mode as labels are made with it: a quarter of the released generator's
+points, and bounds for `small`, whose scores are lower than ViT-H's."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PseudoLabelConfig:
+    """Which masks become labels.
+
+    Attributes:
+        everything: Everything mode, in all views; doubles are dropped after views have
+            been compared.
+        mirror: Whether the mirror image is a view.
+        scales: Scales of further views, above 0 and below 1: the photo's longest side
+            in the model's frame over the frame's side.
+        agreement: A mask must have an IoU of at least this with a mask of another view.
+        least_views: Other views in which there must be such a mask; None stands for all.
+        smallest: Share of the photo below which a mask is no label.
+    """
+
+    everything: AutomaticConfig = EVERYTHING
+    mirror: bool = True
+    scales: tuple[float, ...] = (0.75,)
+    agreement: float = 0.8
+    least_views: int | None = None
+    smallest: float = 0.001
+
+    def __post_init__(self):
+        problems = []
+        views = int(self.mirror) + len(self.scales)
+        if not views:
+            problems.append("no view is left to agree: mirror, or give scales")
+        if not all(0 < scale < 1 for scale in self.scales):
+            problems.append(f"scales={self.scales}: use numbers between 0 and 1")
+        if not 0 < self.agreement <= 1:
+            problems.append(f"agreement={self.agreement}: use above 0 and up to 1")
+        if self.least_views is not None and not 1 <= self.least_views <= views:
+            problems.append(
+                f"least_views={self.least_views}: use 1 to {views}, the number of views"
+            )
+        if not 0 <= self.smallest < 1:
+            problems.append(f"smallest={self.smallest}: use 0 or more, below 1")
+        if problems:
+            raise ValueError("PseudoLabelConfig: " + "; ".join(problems))
+
+    @property
+    def views(self) -> tuple[View, ...]:
+        """The views beside the photo itself."""
+        mirrored = (View(mirrored=True),) if self.mirror else ()
+        return (*mirrored, *(View(scale=scale) for scale in self.scales))
+
+
+class InViews(NamedTuple):
+    """What was found in a photo and in other views of it, doubles and all.
+
+    Attributes:
+        size: (h, w) of the photo.
+        masks: Found in the photo itself.
+        others: Found in every other view, in the frame of the photo.
+    """
+
+    size: tuple[int, int]
+    masks: list[Proposal]
+    others: tuple[list[Proposal], ...]
+
+
+def label_photo(
+    predictor: Predictor,
+    image: UInt8[np.ndarray, "h w 3"],
+    config: PseudoLabelConfig | None = None,
+    *,
+    propose: Propose = propose,
+) -> list[Annotation]:
+    """Makes the pseudo-labels of a photo.
+
+    Args:
+        predictor: The model.
+        image: The photo, RGB.
+        config: Options.
+        propose: Finds masks in a view.
+
+    Returns:
+        A record for every mask that is kept, as `generate_masks` makes them, with its
+        agreement.
+
+    Raises:
+        ImportError: Small regions are to be cleaned up, and OpenCV is missing.
+    """
+    config = config or PseudoLabelConfig()
+    return choose_labels(find_in_views(predictor, image, config, propose), config)
+
+
+def find_in_views(
+    predictor: Predictor,
+    image: UInt8[np.ndarray, "h w 3"],
+    config: PseudoLabelConfig,
+    propose: Propose = propose,
+) -> InViews:
+    """Runs everything mode on a photo and on its views; arguments as `label_photo`.
+
+    Other views are asked only at the points that found something in the photo. On three
+    photos of COCO they agreed on 98 % of the masks that they agree on when they are asked
+    at the whole grid, which has two to five times as many points. With crops, whose
+    points are those of their layers, views are asked as the photo is.
+    """
+    size = (image.shape[0], image.shape[1])
+    # Doubles of a mask may be what another view agrees with.
+    with_doubles = dataclasses.replace(
+        config.everything,
+        box_nms_thresh=1.0,
+        crop_nms_thresh=1.0,
+        mask_nms_thresh=None,
+        min_mask_region_area=0,
+    )
+    masks = propose(predictor, image, with_doubles)
+    masks = _large_enough(masks, size, config)
+    if not masks:
+        return InViews(size, [], tuple([] for _ in config.views))
+    points = np.unique([one.point for one in masks], axis=0) / [size[1], size[0]]
+    others = []
+    for view in config.views:
+        options = with_doubles
+        if not options.crop_n_layers:
+            grids = (view.of_points(points),)
+            options = dataclasses.replace(
+                options, points_per_side=None, point_grids=grids
+            )
+        found = propose(view.predictor(predictor), view.of_image(image), options)
+        others.append([view.to_photo(one, size) for one in found])
+    return InViews(size, masks, tuple(others))
+
+
+def choose_labels(found: InViews, config: PseudoLabelConfig) -> list[Annotation]:
+    """Keeps what enough views agree with, without doubles.
+
+    Args:
+        found: From `find_in_views`.
+        config: Options.
+
+    Returns:
+        As `label_photo`.
+    """
+    size, others = found.size, found.others
+    kept, values = _agreed(found.masks, others, size, config)
+    compared = {
+        one.counts.tobytes(): value for one, value in zip(kept, values, strict=True)
+    }
+    kept = without_doubles(kept, size, config.everything)
+    kept = _large_enough(kept, size, config)
+    coded = [one.counts.tobytes() for one in kept]
+    if compared.keys() >= set(coded):
+        values = [compared[one] for one in coded]
+    else:
+        # Masks that were cleaned up are others than those that were compared.
+        kept, values = _agreed(kept, others, size, config)
+    records = []
+    for number, (proposal, value) in enumerate(zip(kept, values, strict=True)):
+        record = to_annotation(number, proposal, size, "coco_rle")
+        record["agreement"] = value
+        records.append(record)
+    return records
+
+
+def agreements(
+    masks: Sequence[Int[np.ndarray, " _"]],
+    others: Sequence[Sequence[Int[np.ndarray, " _"]]],
+    size: tuple[int, int],
+    least_views: int | None = None,
+) -> Float[np.ndarray, " k"]:
+    """Returns how far other views agree with each mask.
+
+    Args:
+        masks: Run lengths of the masks.
+        others: Run lengths of the masks of every other view, in the frame of the photo.
+        size: (h, w) of the photo.
+        least_views: Views that count: those that agree most. None stands for all.
+
+    Returns:
+        The least IoU, over the views that count, with the most alike mask of the view;
+        0 where a view has none.
+    """
+    best = np.zeros((len(others), len(masks)))
+    for row, of_view in zip(best, others, strict=True):
+        if len(masks) and len(of_view):
+            shared = intersections([*masks, *of_view], size)
+            row[:] = pairwise_iou(shared)[: len(masks), len(masks) :].max(axis=1)
+    counted = len(others) if least_views is None else least_views
+    return np.sort(best, axis=0)[len(others) - counted]
+
+
+def without_doubles(
+    proposals: Sequence[Proposal], size: tuple[int, int], config: AutomaticConfig
+) -> list[Proposal]:
+    """Drops what is alike and cleans up, in the steps of everything mode.
+
+    Args:
+        proposals: Masks of an image, perhaps of several crops.
+        size: (h, w) of the image.
+        config: Everything mode's options.
+    """
+    by_crop: dict[tuple[int, int, int, int], list[Proposal]] = {}
+    for proposal in proposals:
+        by_crop.setdefault(proposal.crop_box, []).append(proposal)
+    kept = [
+        proposal
+        for of_crop in by_crop.values()
+        for proposal in suppress(
+            of_crop, [one.predicted_iou for one in of_crop], config.box_nms_thresh
+        )
+    ]
+    if config.crop_n_layers:
+        kept = suppress_between_crops(kept, config.crop_nms_thresh)
+    return finish(kept, size, config)
+
+
+def _large_enough(
+    proposals: Sequence[Proposal], size: tuple[int, int], config: PseudoLabelConfig
+) -> list[Proposal]:
+    least = config.smallest * size[0] * size[1]
+    return [proposal for proposal in proposals if proposal.area >= least]
+
+
+def _agreed(
+    proposals: Sequence[Proposal],
+    others: Sequence[Sequence[Proposal]],
+    size: tuple[int, int],
+    config: PseudoLabelConfig,
+) -> tuple[list[Proposal], list[float]]:
+    """The proposals that enough views agree with, and how far they do."""
+    values = agreements(
+        [proposal.counts for proposal in proposals],
+        [[proposal.counts for proposal in of_view] for of_view in others],
+        size,
+        config.least_views,
+    ).tolist()
+    pairs = zip(proposals, values, strict=True)
+    kept = [(one, value) for one, value in pairs if value >= config.agreement]
+    return [one for one, _ in kept], [value for _, value in kept]
