@@ -54,7 +54,7 @@ class SheetConfig:
     """
 
     data: tuple[Path, ...]
-    model: str = "tiny"
+    model: str = "small"
     out: Path = Path("contact_sheet.jpg")
     objects: int = 12
     seed: int = 0
