@@ -44,8 +44,7 @@ NODE         = PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
 demo: $(VENV)/.core
 	$(VENV)/bin/samjax segment samjax/assets/coffee.jpg \
 	  --point 300,150 --box 75,65,482,392 --out demo_output
-	$(VENV)/bin/samjax everything samjax/assets/coffee.jpg \
-	  --pred-iou-thresh 0.5 --stability-score-thresh 0.6 --out demo_output/everything
+	$(VENV)/bin/samjax everything samjax/assets/coffee.jpg --out demo_output/everything
 
 # Where npm's packages cannot be had, what needs the page's runtime is skipped.
 test: $(VENV)/.test-$(PARITY)

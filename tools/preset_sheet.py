@@ -2,11 +2,9 @@
 
     python tools/preset_sheet.py --out docs/images/presets.jpg
 
-`tiny` thinks less of its masks than ViT-H, for which the thresholds of the presets are
-meant, so two of them are lowered alike in all.
+The thresholds are those that suit the model, the same for all presets.
 """
 
-import dataclasses
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,9 +27,7 @@ class Config:
     """Which photo and model, and where to."""
 
     photo: Path = ROOT / "samjax/assets/coffee.jpg"
-    model: str = "tiny"
-    pred_iou_thresh: float = 0.5
-    stability_score_thresh: float = 0.6
+    model: str = "small"
     out: Path = Path("presets.jpg")
 
 
@@ -41,11 +37,7 @@ def main(config: Config) -> None:
     image = read_image(config.photo)
     pictures, captions = [], []
     for name, preset in PRESETS.items():
-        options = dataclasses.replace(
-            preset,
-            pred_iou_thresh=config.pred_iou_thresh,
-            stability_score_thresh=config.stability_score_thresh,
-        )
+        options = preset.for_model(predictor.model.config)
         start = time.perf_counter()
         records = samjax.generate_masks(predictor, image, options)
         print(f"{name}: {len(records)} masks, {time.perf_counter() - start:.1f} s")

@@ -4,7 +4,7 @@ import dataclasses
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 import tyro
 
@@ -25,12 +25,16 @@ _MONTH = 30 * 24 * 3600
 
 # Arrays do not fit a command line, and files have one form of masks.
 _ONLY_IN_PYTHON = {"point_grids", "output_mode"}
+# Those that nobody gives are the model's, which is loaded later.
+_THRESHOLDS = {"pred_iou_thresh", "stability_score_thresh"}
 
 
 def _options_of_the_command() -> type:
     types = get_type_hints(AutomaticConfig)
     fields = [
-        (field.name, types[field.name], dataclasses.field(default=field.default))
+        (field.name, types[field.name] | None, dataclasses.field(default=None))
+        if field.name in _THRESHOLDS
+        else (field.name, types[field.name], dataclasses.field(default=field.default))
         for field in dataclasses.fields(AutomaticConfig)
         if field.name not in _ONLY_IN_PYTHON
     ]
@@ -64,7 +68,8 @@ class Everything:
         Options,  # pyright: ignore[reportInvalidTypeForm]
         tyro.conf.arg(name=""),
     ] = dataclasses.field(default_factory=Options)
-    """Single options, over those of the preset."""
+    """Single options, over those of the preset. Thresholds that are not given are those
+    that suit the model: lower ones for small and tiny than for the released models."""
 
     model: str = DEFAULT_MODEL
     """small, tiny, vit_b, vit_l, vit_h, or a file or folder of weights."""
@@ -107,7 +112,13 @@ class Everything:
 def run(arguments: list[str]) -> None:
     """Segments all images and says what it wrote."""
     wanted = _parse(arguments)
-    config = AutomaticConfig(**dataclasses.asdict(wanted.options))
+    options: dict[str, Any] = {
+        name: value
+        for name, value in dataclasses.asdict(wanted.options).items()
+        if value is not None or name not in _THRESHOLDS
+    }
+    # What contradicts itself is refused before the model is loaded.
+    config = AutomaticConfig(**options)
     share = _share(wanted)
     from samjax.cli.everything_outputs import Pictures, write_formats
     from samjax.data.images import find_images
@@ -116,6 +127,7 @@ def run(arguments: list[str]) -> None:
     items = find_images(wanted.images)
     make_folder(wanted.out)
     predictor = load_predictor(wanted.model, wanted.dtype)
+    config = dataclasses.replace(config.for_model(predictor.model.config), **options)
     pictures = Pictures(wanted.out) if wanted.pictures and not wanted.shards else None
     done = generate_to_folder(
         predictor,
@@ -153,9 +165,15 @@ def _parse(arguments: list[str]) -> Everything:
     """Parses twice, since the preset gives the other options their defaults."""
     wanted = parse(Everything, "samjax everything", arguments)
     preset = PRESETS[wanted.preset]
-    fields = (field.name for field in dataclasses.fields(Options))
+    fields = [field.name for field in dataclasses.fields(Options)]
     start = dataclasses.replace(
-        wanted, options=Options(**{name: getattr(preset, name) for name in fields})
+        wanted,
+        options=Options(
+            **{
+                name: None if name in _THRESHOLDS else getattr(preset, name)
+                for name in fields
+            }
+        ),
     )
     wanted = parse(Everything, "samjax everything", arguments, default=start)
     if wanted.shards and wanted.also:

@@ -5,6 +5,7 @@ attention of global blocks goes by blocks of queries, as on a CPU: its logits wo
 fit a browser's memory at once.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -133,21 +134,21 @@ class EncoderWriter:
             graph.reshape(part, -1, side * side, width)
             for part in graph.ops("Split", qkv, results=3, axis=0, num_outputs=3)
         )
-        rows, columns = self._relative_terms(query, name, side, width)
+        terms = self._relative_terms(query, name, side, width)
         query = graph.multiply(query, graph.constant(width**-0.5))
         key = graph.transpose(key, 0, 2, 1)
         attended = []
         blocks = self._query_blocks(side * side)
         if blocks == 1:
-            attended = [self._attend(query, key, value, rows, columns, side)]
+            attended = [self._attend(query, key, value, terms, side)]
         else:
             split = [
                 graph.ops("Split", part, results=blocks, axis=1, num_outputs=blocks)
-                for part in (query, rows, columns)
+                for part in (query, *terms)
             ]
             attended = [
-                self._attend(q, key, value, of_rows, of_columns, side)
-                for q, of_rows, of_columns in zip(*split, strict=True)
+                self._attend(q, key, value, of_block, side)
+                for q, *of_block in zip(*split, strict=True)
             ]
         found = graph.concatenate(*attended, axis=1)
         found = graph.reshape(found, -1, heads, side * side, width)
@@ -157,34 +158,41 @@ class EncoderWriter:
         return graph.dense(f"{name}/attn/proj", found, params["proj"])
 
     def _attend(
-        self, query: str, key: str, value: str, rows: str, columns: str, side: int
+        self, query: str, key: str, value: str, terms: Sequence[str], side: int
     ) -> str:
-        """Attends for some queries: "g q d", with terms of "g q side"."""
+        """Attends for some queries: "g q d", with terms of "g q side", if any."""
         graph = self.graph
         in_int8 = graph.arithmetic == "int8"
         logits = (graph.rounded_matmul if in_int8 else graph.matmul)(query, key)
-        logits = graph.op("Reshape", logits, graph.integers(0, 0, side, side))
-        logits = graph.add(
-            logits,
-            graph.op("Unsqueeze", rows, graph.integers(3)),
-            graph.op("Unsqueeze", columns, graph.integers(2)),
-        )
-        weights = graph.op("Softmax", graph.reshape(logits, 0, 0, -1), axis=-1)
+        if terms:
+            rows, columns = terms
+            logits = graph.op("Reshape", logits, graph.integers(0, 0, side, side))
+            logits = graph.add(
+                logits,
+                graph.op("Unsqueeze", rows, graph.integers(3)),
+                graph.op("Unsqueeze", columns, graph.integers(2)),
+            )
+            logits = graph.reshape(logits, 0, 0, -1)
+        weights = graph.op("Softmax", logits, axis=-1)
         # Never in 8 bits: among thousands, most are far below 1/255 of the largest.
         return graph.matmul(weights, value)
 
     def _relative_terms(
         self, query: str, name: str, side: int, width: int
-    ) -> tuple[str, str]:
-        """Products of queries with the rows', and columns', distances: "g t side"."""
-        graph = self.graph
+    ) -> tuple[str, ...]:
+        """Products of queries with the rows', and columns', distances: "g t side".
+
+        None where all are zero: an encoder that began as one without relative positions
+        may have kept its tables so, and adding zeros is a tenth of its time.
+        """
+        graph, params = self.graph, self.params[name]["attn"]
+        if not (np.any(params["rel_pos_h"]) or np.any(params["rel_pos_w"])):
+            return ()
         place = np.arange(side)
         distances = graph.constant(place[:, None] - place[None] + side - 1, np.int64)
 
         def relative(table: str) -> str:
-            stored = graph.weight(
-                f"{name}/attn/{table}", self.params[name]["attn"][table]
-            )
+            stored = graph.weight(f"{name}/attn/{table}", params[table])
             found = graph.op("Gather", stored, distances, axis=0)
             return graph.transpose(found, 0, 2, 1)
 

@@ -70,7 +70,8 @@ def generate_masks(
     Args:
         predictor: the model.
         image: RGB uint8 (h, w, 3), or anything that `Predictor.embed` takes.
-        config: options; by default the release's.
+        config: options; by default the release's, with the thresholds that suit the
+            model (`AutomaticConfig.for_model`).
 
     Returns:
         A record for every mask, with the fields of SA-1B.
@@ -79,7 +80,7 @@ def generate_masks(
         ValueError: the image cannot be used.
         ImportError: small regions are to be cleaned up, and OpenCV is missing.
     """
-    config = config or AutomaticConfig()
+    config = config or AutomaticConfig().for_model(predictor.model.config)
     image = read_image(image)
     proposals = propose(predictor, image, config)
     size = image.shape[:2]

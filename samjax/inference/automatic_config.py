@@ -8,11 +8,19 @@ import numpy as np
 from jaxtyping import Float
 
 from samjax.geometry.grids import point_grids
+from samjax.models import VIT_B, VIT_H, VIT_L, SamConfig
 
 OUTPUT_MODES = ("coco_rle", "uncompressed_rle", "binary_mask")
 
 # Whole numbers too, since people write 0 and 1.
 Number = float | int
+
+# The defaults of `AutomaticConfig` suit encoders of these sizes, as they were released.
+_RELEASED_ENCODERS = {(size.embed_dim, size.depth) for size in (VIT_B, VIT_L, VIT_H)}
+# Smaller models, such as the bundled ones. Their predicted IoUs are estimates of IoUs
+# that are in fact lower. Their logits are smaller too, so that moving the mask
+# threshold by one, as the stability score does, changes more of a mask.
+SMALL_MODEL_THRESHOLDS = {"pred_iou_thresh": 0.4, "stability_score_thresh": 0.5}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -21,7 +29,7 @@ class AutomaticConfig:
 
     Names, meanings and defaults are those of the released `SamAutomaticMaskGenerator`;
     the last group is what the paper did beside that. A threshold of 0 turns its filter
-    off.
+    off. The defaults suit the released models; `for_model` has the thresholds of others.
 
     Attributes:
         points_per_side: points along a side of the grid; None if `point_grids` has them.
@@ -91,6 +99,17 @@ class AutomaticConfig:
             )
         if problems:
             raise ValueError("AutomaticConfig: " + "; ".join(problems))
+
+    def for_model(self, sizes: SamConfig) -> AutomaticConfig:
+        """Returns these options with the two thresholds that suit a model.
+
+        Args:
+            sizes: of the model. Encoders of the released sizes keep the thresholds that
+                these options have; all others get `SMALL_MODEL_THRESHOLDS`.
+        """
+        if (sizes.embed_dim, sizes.depth) in _RELEASED_ENCODERS:
+            return self
+        return dataclasses.replace(self, **SMALL_MODEL_THRESHOLDS)
 
     def grids(self) -> tuple[Float[np.ndarray, "_ 2"], ...]:
         """The points of the image and of each layer of crops, in the unit square."""

@@ -63,7 +63,8 @@ def generate_for_many(
     Args:
         predictor: the model.
         items: images, from `samjax.data.images.find_images`.
-        config: options; by default the release's.
+        config: options; by default the release's, with the thresholds that suit the
+            model (`AutomaticConfig.for_model`).
         in_flight: images under way at a time on each device. Memory grows with it.
         tile_size: takes images to be very large, and goes over them in tiles of so many
             pixels; None takes each as a whole.
@@ -75,7 +76,7 @@ def generate_for_many(
         outcome too; everything else is raised.
     """
     predictors = _one_per_device(predictor)
-    config = config or AutomaticConfig()
+    config = config or AutomaticConfig().for_model(predictor.model.config)
     generate = generate or _by_everything_mode(config)
     threads = in_flight * len(predictors)
     waiting: collections.deque[Future[Outcome]] = collections.deque()

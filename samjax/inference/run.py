@@ -86,7 +86,8 @@ def generate_to_folder(
         predictor: the model.
         items: the images of the whole run, from `samjax.data.images.find_images`.
         out: the folder; made if need be.
-        config: options; by default the release's.
+        config: options; by default the release's, with the thresholds that suit the
+            model (`AutomaticConfig.for_model`).
         hierarchy: adds to each mask its `parent` and `depth`.
         tile_size: side of the tiles of very large images; None takes images as a whole.
         shard_size: images of a tar shard; None writes a JSON file for each image.
@@ -101,7 +102,8 @@ def generate_to_folder(
         ValueError: the folder has results of other weights or options.
         OSError: a file cannot be written.
     """
-    config = dataclasses.replace(config or AutomaticConfig(), output_mode="coco_rle")
+    config = config or AutomaticConfig().for_model(predictor.model.config)
+    config = dataclasses.replace(config, output_mode="coco_rle")
     about = out / "run"
     about.mkdir(parents=True, exist_ok=True)
     settings = {

@@ -71,7 +71,8 @@ def generate_masks_in_tiles(
     Args:
         predictor: the model.
         image: from `samjax.data.large_images.open_large_image`, or an `ArrayImage`.
-        config: options; by default the release's.
+        config: options; by default the release's, with the thresholds that suit the
+            model (`AutomaticConfig.for_model`).
         tile_size: side of a tile in pixels, halos included. The default is the model's
             input size, so that nothing is scaled.
         halo: by how much a tile reaches beyond its middle, at least; an eighth of it by
@@ -90,7 +91,7 @@ def generate_masks_in_tiles(
             the image cannot be read.
         ImportError: small regions are to be cleaned up, and OpenCV is missing.
     """
-    config = config or AutomaticConfig()
+    config = config or AutomaticConfig().for_model(predictor.model.config)
     if tile_size is None:
         tile_size = predictor.model.config.image_size
     if halo is None:

@@ -21,6 +21,8 @@ from samjax.web.page import missing_files, page_folder
 
 CONFIG = "config.json"
 _ISOLATION = "isolation_worker.js"
+# Everything mode's, for the visitor's browser answers them one by one.
+_POINTS_PER_SIDE = 12
 
 # Threads share memory, which a browser gives to isolated pages alone. Hosts that read
 # this file send what isolates; on others the page asks a worker of its own to.
@@ -85,7 +87,7 @@ def write_demo(
             shutil.copyfile(sample, hidden / "photos" / photo)
         config = {
             "mode": "demo",
-            "model": describe_model(predictor, name),
+            "model": describe_model(predictor, name, _POINTS_PER_SIDE),
             **models,
             "samples": [
                 {"url": f"photos/{quote(photo)}", "name": sample.stem}

@@ -1,5 +1,6 @@
 """What the model does: embeddings, answers to prompts, everything in an image."""
 
+import dataclasses
 import json
 from typing import Annotated
 
@@ -133,7 +134,8 @@ def segment_everything(
                 "min_mask_region_area needs OpenCV on the server: leave it at 0, or "
                 "run pip install 'samjax[eval]' there"
             ) from None
-    config = AutomaticConfig(**given.model_dump())
+    config = AutomaticConfig().for_model(services.predictor.model.config)
+    config = dataclasses.replace(config, **given.model_dump(exclude_none=True))
     return JobStarted(job=services.worker.segment_everything(file, config).id)
 
 

@@ -77,11 +77,11 @@ class EmbeddingIn(_Given):
 
 
 class EverythingIn(_Given):
-    """Options of everything mode, as in the release."""
+    """Options of everything mode, as in the release; thresholds suit the model."""
 
     points_per_side: Annotated[int, Field(ge=1, le=128)] = 32
-    pred_iou_thresh: Share = 0.88
-    stability_score_thresh: Share = 0.95
+    pred_iou_thresh: Share | None = None
+    stability_score_thresh: Share | None = None
     min_mask_region_area: Annotated[int, Field(ge=0, le=1_000_000)] = 0
 
 

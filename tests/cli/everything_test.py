@@ -21,6 +21,7 @@ from samjax.cli.everything_outputs import draw_everything, evenly_chosen
 from samjax.data.formats import read_folder, read_label_map, read_shard, read_yolo
 from samjax.data.images import find_images
 from samjax.geometry.masks import decode_rle, encode_rle
+from samjax.inference.automatic_config import SMALL_MODEL_THRESHOLDS
 from samjax.visualize import draw_masks
 
 ROOT = Path(__file__).parents[2]
@@ -183,10 +184,14 @@ def test_a_folder_of_other_settings_is_refused(everything, photos):
 def test_single_options_go_over_the_preset_s(weights, photos, tmp_path):
     words = ["everything", photos, "--model", weights, "--out", tmp_path / "out"]
     words += ["--preset", "dense", "--points-per-side", "2", "--no-pictures"]
+    words += ["--stability-score-thresh", "0.9"]
     assert cli.main([str(word) for word in words]) == 0
     settings = json.loads((tmp_path / "out/run/settings.json").read_text())
     assert settings["points_per_side"] == 2
     assert settings["crop_n_layers"] == 1
+    # The threshold that nobody gave is the model's.
+    assert settings["pred_iou_thresh"] == SMALL_MODEL_THRESHOLDS["pred_iou_thresh"]
+    assert settings["stability_score_thresh"] == 0.9
 
 
 def test_many_masks_are_drawn_as_if_at_once(rng):

@@ -47,6 +47,24 @@ def test_a_final_norm_is_in_the_graph():
     assert np.abs(without - wanted).max() > 1e-2
 
 
+def test_relative_positions_that_are_all_zero_cost_nothing():
+    model = Sam(CONFIG)
+    params = params_of(model)
+    image = np.random.default_rng(0).integers(0, 256, (40, 64, 3), np.uint8)
+    zeroed = (("blocks_0", "rel_pos_h"), ("blocks_0", "rel_pos_w"))
+    zeroed += (("blocks_1", "rel_pos_w"),)
+    # A block with one table of zeros adds both.
+    for (block, table), left in zip(zeroed, (3, 2, 2), strict=True):
+        attention = params["image_encoder"][block]["attn"]
+        attention[table] = 0 * attention[table]
+        graph = write_encoder(model, params)
+        kinds = [node.op_type for node in graph.graph.node]
+        assert kinds.count("Unsqueeze") == 2 * left
+        wanted = embedding_of(model, params, image)
+        error = np.abs(embed(graph, image) - wanted).max()
+        assert error < 2e-5 * np.sqrt(np.mean(np.square(wanted)))
+
+
 def test_padding_is_zero_after_normalization_and_not_black():
     model = Sam(CONFIG)
     params = params_of(model)

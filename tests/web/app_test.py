@@ -4,6 +4,8 @@ import pytest
 from fastapi.routing import APIRoute
 from web.conftest import code_of
 
+from samjax.inference.automatic_config import SMALL_MODEL_THRESHOLDS
+
 METHODS = ("GET", "PUT", "POST", "PATCH", "DELETE")
 
 
@@ -105,6 +107,7 @@ def test_what_the_server_is_and_takes_is_told(make_client, predictor):
         "masks": 4,
         "text": False,
         "fingerprint": predictor.fingerprint,
+        "everything": {"points_per_side": 16, **SMALL_MODEL_THRESHOLDS},
     }
     assert told["limits"] == {
         "upload_bytes": 64 << 20,

@@ -213,12 +213,16 @@ def test_everything_is_found_accepted_kept_and_exported(server, open_page):
     page = open_page(server.address)
     open_image(page, "d.png")
     page.keyboard.press("g")
-    for name, value in (
-        ("Points per side", 4),
-        ("Least expected IoU", 0),
-        ("Least stability", 0),
+    # It begins with what the server says of the model.
+    with urllib.request.urlopen(f"{server.address}/api/v1/info") as answer:
+        begins = json.load(answer)["model"]["everything"]
+    for name, option, value in (
+        ("Points per side", "points_per_side", 4),
+        ("Least expected IoU", "pred_iou_thresh", 0),
+        ("Least stability", "stability_score_thresh", 0),
     ):
         slider = page.get_by_role("slider", name=name)
+        assert float(slider.input_value()) == begins[option]
         slider.fill(str(value))
     page.get_by_test_id("everything-start").click()
     page.get_by_test_id("everything-accept").click(timeout=120_000)

@@ -19,6 +19,7 @@ import samjax
 from samjax import cli
 from samjax.data.schema import record_from_json
 from samjax.geometry.masks import decode_rle
+from samjax.inference.automatic_config import SMALL_MODEL_THRESHOLDS
 from samjax.inference.images import read_image
 from samjax.web import demo
 from samjax.web.page import missing_files, page_folder
@@ -85,7 +86,11 @@ def test_photos_of_one_name_and_of_odd_names_are_all_there(
     out = tmp_path / "site"
     predictor = samjax.Predictor(*tiny_model)
     demo.write_demo(predictor, out, name="small", samples=photos)
-    samples = json.loads((out / "config.json").read_text())["samples"]
+    config = json.loads((out / "config.json").read_text())
+    samples = config["samples"]
+    # A browser is given fewer points than a server.
+    everything = {"points_per_side": 12, **SMALL_MODEL_THRESHOLDS}
+    assert config["model"]["everything"] == everything
     with plain_host(out) as address:
         for photo, sample in zip(photos, samples, strict=True):
             with urllib.request.urlopen(address + sample["url"]) as answer:

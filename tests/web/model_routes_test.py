@@ -1,6 +1,7 @@
 """Embeddings, prompts and everything through HTTP, on a small model."""
 
 import json
+import types
 
 import numpy as np
 import pytest
@@ -11,6 +12,8 @@ import samjax
 from samjax.data.schema import record_from_json
 from samjax.geometry.masks import decode_rle, encode_rle
 from samjax.inference import AutomaticConfig
+from samjax.inference.automatic_config import SMALL_MODEL_THRESHOLDS
+from samjax.web.worker import ModelWorker
 
 POINT = {"points": [[10, 12]], "labels": [1]}
 OPEN = {"points_per_side": 4, "pred_iou_thresh": 0, "stability_score_thresh": 0}
@@ -167,6 +170,23 @@ def test_everything_is_found_as_without_a_server(client, photos, predictor, ids)
     assert records == json.loads(json.dumps(expected)) and records
     info = {"image_id": 1, "width": 32, "height": 24, "file_name": "photo.png"}
     record_from_json(json.dumps({"image": info, "annotations": records}))
+
+
+def test_thresholds_that_are_not_given_are_those_of_the_model(client, ids, monkeypatch):
+    started = []
+
+    def start(worker, image, config):
+        started.append(config)
+        return types.SimpleNamespace(id="one")
+
+    monkeypatch.setattr(ModelWorker, "segment_everything", start)
+    path = f"/api/v1/images/{ids['img2.png']}/everything"
+    for given in ({}, {"pred_iou_thresh": 0.9}):
+        assert client.post(path, json=given).status_code == 202
+    assert started == [
+        AutomaticConfig(**SMALL_MODEL_THRESHOLDS),
+        AutomaticConfig(**{**SMALL_MODEL_THRESHOLDS, "pred_iou_thresh": 0.9}),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@
  * @typedef {object} Info
  * @property {string} samjax version
  * @property {string} folder
- * @property {{name: string, image_size: number, grid: [number, number], channels: number, masks: number, text: boolean}} model
+ * @property {{name: string, image_size: number, grid: [number, number], channels: number, masks: number, text: boolean, everything: import("./everything.js").EverythingOptions}} model
  * @property {{prepare: GraphFile, prompt: GraphFile}} decoder
  * @property {GraphFile} [encoder] only where the page embeds
  * @property {string[]} labels that masks have already

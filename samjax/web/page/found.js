@@ -43,22 +43,6 @@ export class Found {
     this.#onChange = onChange;
   }
 
-  /**
-   * The release's thresholds suit the released models; those that come with samjax
-   * predict lower IoUs. A browser is given fewer points.
-   * @param {string} model
-   * @param {Backend["mode"]} mode
-   * @returns {EverythingOptions}
-   */
-  optionsFor(model, mode) {
-    const isBundled = model === "small" || model === "tiny";
-    return {
-      points_per_side: mode === "demo" ? 12 : isBundled ? 16 : 32,
-      pred_iou_thresh: isBundled ? 0.5 : 0.88,
-      stability_score_thresh: isBundled ? 0.6 : 0.95,
-    };
-  }
-
   /** @returns {import("./everything_panel.js").EverythingState} */
   get state() {
     return { progress: this.#progress, found: this.masks.length, hasRun: this.#hasRun };

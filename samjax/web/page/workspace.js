@@ -78,7 +78,7 @@ export class Workspace {
       },
     });
     const showEverything = makeEverythingPanel({
-      options: found.optionsFor(info.model.name, backend.mode),
+      options: { ...info.model.everything },
       start: (options) => this.image && found.start(this.image, options),
       cancel: () => found.cancel(),
       acceptAll: () => actions.acceptAll(),

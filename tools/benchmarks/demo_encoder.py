@@ -1,0 +1,120 @@
+"""Embedding a photo in a browser: the encoders of demos (`samjax export --demo`), in turn.
+
+    samjax export --demo demos/small
+    samjax export --demo demos/tiny --model tiny
+    python tools/benchmarks/demo_encoder.py demos/tiny demos/small --threads 2
+
+Needs the extra `test` and a Chromium. Timed: a JPEG to its embedding in the page's
+worker, decoding and resizing included, as the page does it for a visitor. The first
+photo is reported apart. Every demo has a page and a worker of its own; they embed the
+demo's first photo in turn, one photo a round. The ratio is to the first demo.
+"""
+
+import argparse
+import contextlib
+import functools
+import http.server
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import peers
+
+# Threads share memory, which browsers give to isolated pages alone.
+_ISOLATED = {
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Embedder-Policy": "require-corp",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+
+# A worker with a model of its own, and one call for each photo to embed.
+START = """async (threads) => {
+  const {model, encoder, decoder, samples} = await (await fetch("config.json")).json();
+  const worker = new Worker("page/worker.js", {type: "module"});
+  const calls = [];
+  worker.onmessage = ({data}) => {
+    if (!data.progress) calls[data.id](data);
+  };
+  const call = (call, given) => new Promise((resolve, reject) => {
+    const id = calls.push(({value, error}) => error ? reject(error) : resolve(value)) - 1;
+    worker.postMessage({id, call, given});
+  });
+  const absolute = ({url, bytes}) => ({url: new URL(url, location.href).href, bytes});
+  const files = {
+    prepare: absolute(decoder.prepare),
+    prompt: absolute(decoder.prompt),
+    encoder: absolute(encoder),
+  };
+  const shape = [1, model.channels, ...model.grid];
+  const started = await call("load", {...files, shape, threads});
+  const photo = await (await fetch(samples[0].url)).blob();
+  window.embed = async () =>
+    (await call("embed", {photo, modelSize: model.image_size})).milliseconds;
+  return started.threads;
+}"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("demos", type=Path, nargs="+")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+
+    import browser
+    from playwright.sync_api import sync_playwright
+
+    with contextlib.ExitStack() as stack:
+        playwright = stack.enter_context(sync_playwright())
+        context = browser.start_browser(playwright)
+        stack.callback(context.close)
+        calls = {}
+        for folder in options.demos:
+            page = context.new_page()
+            # Of the demo's origin, and without the demo's own page and its model.
+            page.goto(f"{stack.enter_context(isolated_host(folder))}config.json")
+            threads = page.evaluate(START, options.threads)
+            if threads != options.threads:
+                raise SystemExit(f"got {threads} threads, expected {options.threads}")
+            calls[str(folder)] = functools.partial(page.evaluate, "window.embed()")
+            # The decoder warms up by itself when the worker has had nothing to do.
+            page.wait_for_timeout(6000)
+        figures = peers.time_in_turn(calls, options.repeats)
+    result = peers.report(
+        figures,
+        str(options.demos[0]),
+        threads=options.threads,
+        encoder_bytes={
+            str(folder): (folder / "model" / "encoder.onnx").stat().st_size
+            for folder in options.demos
+        },
+    )
+    peers.write(result, options.json)
+
+
+@contextlib.contextmanager
+def isolated_host(folder: Path) -> Iterator[str]:
+    """Serves a demo's folder with the headers that isolate it, and gives its address."""
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def end_headers(self):
+            for name, value in _ISOLATED.items():
+                self.send_header(name, value)
+            super().end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    handler = functools.partial(Handler, directory=str(folder))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}/"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+if __name__ == "__main__":
+    main()
