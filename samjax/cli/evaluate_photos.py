@@ -37,7 +37,9 @@ def run_photos(wanted: "Evaluate", model: str) -> None:
     with bar("evaluating", number) as (progress, task, console):
 
         def say(text: str) -> None:
-            console.print(text, markup=False, highlight=False, soft_wrap=True)
+            console.print(
+                printable(text), markup=False, highlight=False, soft_wrap=True
+            )
 
         for one in sets:
             for part in one.skipped:
@@ -165,11 +167,11 @@ def _segmenter(wanted: "Evaluate", model: str) -> "Segmenter":
 
 def _versions() -> dict[str, str]:
     """The versions that numbers may depend on, and the kind of device."""
-    import jax
-
     import samjax
+    from samjax.devices import find_devices
 
-    versions = {"samjax": samjax.__version__, "device": jax.devices()[0].device_kind}
+    kind = find_devices()[0].device_kind
+    versions = {"samjax": samjax.__version__, "device": kind}
     for package in ("jax", "flax", "numpy", "pillow", "opencv-python-headless"):
         try:
             versions[package] = importlib.metadata.version(package)
