@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from samjax.cli.bars import bar
+from samjax.terminal import printable
 
 if TYPE_CHECKING:
     from samjax.inference.run import Done
@@ -68,7 +69,9 @@ def show_progress(number: int) -> Iterator[Callable[["Done", Tally], None]]:
         def show(done: "Done", tally: Tally) -> None:
             if done.outcome is not None and done.outcome.problem is not None:
                 console.print(
-                    f"samjax: skipped {done.item.name}: {done.outcome.problem}",
+                    printable(
+                        f"samjax: skipped {done.item.name}: {done.outcome.problem}"
+                    ),
                     markup=False,
                     highlight=False,
                     soft_wrap=True,
