@@ -20,6 +20,7 @@ from __future__ import annotations
 import io
 import os
 from pathlib import Path
+from typing import BinaryIO, cast
 
 import numpy as np
 from jaxtyping import UInt8
@@ -27,8 +28,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from samjax.data.pixels import to_eight_bits
 
-ImageSource = np.ndarray | Image.Image | bytes | str | os.PathLike
-"""An image in memory, the bytes of a file, or its path."""
+ImageSource = np.ndarray | Image.Image | bytes | BinaryIO | str | os.PathLike
+"""An image in memory, the bytes of a file, a file that is open, or the path of one."""
 
 SAMPLE_PHOTO = Path(__file__).parents[1] / "assets" / "coffee.jpg"
 """The photo in the package, on which models are tried."""
@@ -43,7 +44,7 @@ def read_image(source: ImageSource) -> UInt8[np.ndarray, "h w 3"]:
 
     Args:
         source: an array, a Pillow image, or the bytes or the path of a file that Pillow
-            reads.
+            reads, or one that is open for reading bytes.
 
     Raises:
         ValueError: the image has a shape, type or size that cannot be used.
@@ -51,11 +52,25 @@ def read_image(source: ImageSource) -> UInt8[np.ndarray, "h w 3"]:
     """
     if isinstance(source, Image.Image):
         return _from_pillow(source)
+    if hasattr(source, "read"):
+        source = _content(cast(BinaryIO, source))
+    if isinstance(source, bytes | bytearray | memoryview):
+        source = bytes(source)
     if isinstance(source, bytes):
         return _from_file(io.BytesIO(source), "the bytes of a file")
     if isinstance(source, str | os.PathLike):
         return _from_file(Path(source), str(source))
     return _from_array(np.asarray(source))
+
+
+def _content(file: BinaryIO) -> bytes:
+    """The bytes of an open file, from where it stands."""
+    content = file.read()
+    if isinstance(content, str):
+        raise ValueError(  # noqa: TRY004
+            "got a file that is open for reading text, expected bytes: open(path, 'rb')"
+        )
+    return content
 
 
 def _from_file(file: Path | io.BytesIO, name: str) -> np.ndarray:
