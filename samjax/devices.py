@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import os
 import re
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    import jax
+from collections.abc import Sequence
+from typing import Any
 
 
 class DeviceError(RuntimeError):
     """A device that is not there, or that cannot do what was asked; one line."""
 
 
-def find_devices() -> list[jax.Device]:
+def find_devices() -> Sequence[Any]:
     """Returns the devices of the platform that JAX computes on.
 
     Raises:
@@ -30,7 +28,7 @@ def find_devices() -> list[jax.Device]:
     try:
         return jax.devices()
     except (RuntimeError, AssertionError) as error:
-        asked = jax.config.jax_platforms or os.environ.get("JAX_PLATFORMS")
+        asked = _asked_for()
         reason = " ".join(str(error).split())[:MAX_WORDS] or "JAX has no plug-in for it"
         if not asked:
             raise DeviceError(f"JAX finds nothing to compute on: {reason}") from error
@@ -40,6 +38,15 @@ def find_devices() -> list[jax.Device]:
             "between. Unset JAX_PLATFORMS to let JAX choose; a GPU needs its driver and "
             "JAX's build for it (pip install 'samjax[gpu]')"
         ) from error
+
+
+def _asked_for() -> str | None:
+    """The platforms that JAX is to use; None where it is to choose."""
+    import jax
+
+    # JAX's setting starts as the environment's.
+    setting = getattr(jax.config, "jax_platforms", None)
+    return setting or os.environ.get("JAX_PLATFORMS")
 
 
 def explain(error: BaseException) -> str | None:

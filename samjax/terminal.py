@@ -44,7 +44,7 @@ class Guarded:
             its own colours to it.
     """
 
-    def __init__(self, stream: TextIO):
+    def __init__(self, stream: Any):
         self.rich_proxied_file = stream
 
     def write(self, text: str) -> int:
@@ -71,7 +71,7 @@ def guarded() -> Iterator[None]:
         yield
 
 
-def unguarded(stream: TextIO) -> TextIO:
+def unguarded(stream: Any) -> Any:
     """Returns the stream within a guarded one; any other as it is."""
     return stream.rich_proxied_file if isinstance(stream, Guarded) else stream
 

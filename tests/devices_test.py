@@ -3,6 +3,7 @@
 import jax
 import pytest
 
+from samjax import devices
 from samjax.cli import info, main
 from samjax.cli.everything import Everything
 from samjax.devices import DeviceError, explain, find_devices
@@ -15,12 +16,11 @@ def no_device(monkeypatch):
     """Makes JAX fail as it does, and says what was asked for."""
 
     def fail_with(error, asked):
-        def devices():
+        def fail():
             raise error
 
-        monkeypatch.setattr(jax, "devices", devices)
-        monkeypatch.setattr(jax.config, "jax_platforms", None, raising=False)
-        monkeypatch.setenv("JAX_PLATFORMS", asked)
+        monkeypatch.setattr(jax, "devices", fail)
+        monkeypatch.setattr(devices, "_asked_for", lambda: asked)
 
     return fail_with
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from samjax.cli import UsageError
 from samjax.cli.bars import bar
 from samjax.cli.outputs import make_folder
+from samjax.terminal import printable
 
 if TYPE_CHECKING:
     from samjax.cli.evaluate import Evaluate

@@ -14,7 +14,7 @@ class WrongArgument(ValueError, AssertionError):
 
 
 def checked(
-    name: str, value: ArrayLike, shape: Sequence[int | str], dtype: DTypeLike
+    name: str, value: ArrayLike, shape: Sequence[int | str], dtype: DTypeLike | None
 ) -> np.ndarray:
     """Returns an argument as an array of a shape.
 
@@ -22,7 +22,7 @@ def checked(
         name: of the argument.
         value: what was given.
         shape: of every axis its length, or a letter that stands for any.
-        dtype: of the array.
+        dtype: of the array; None for its own.
 
     Raises:
         WrongArgument: it is of another shape, or no numbers.

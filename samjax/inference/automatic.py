@@ -177,7 +177,7 @@ def propose_in_crop(
     corner, proposals = [left, top, left, top], []
     asked = _ask(predictor, embedding, points, crop_box, size, config, chunk)
     for first, found in asked:
-        check_scores(found.predicted_iou[: int(found.count)])
+        check_scores(np.asarray(found.predicted_iou[: int(found.count)]))
         for row in range(int(found.count)):
             x, y = points[first + int(found.source[row]) // 3]
             box, bits = np.asarray(found.boxes[row]), np.asarray(found.bits[row])

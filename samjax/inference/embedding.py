@@ -185,9 +185,10 @@ def _check_length(path: Path) -> None:
 def _sound_frame(header: Mapping[str, Any], features: np.ndarray) -> Frame | None:
     """The frame that a header describes; None if it or the features cannot be."""
     original, resized = header.get("original_size"), header.get("resized_size")
-    model_size, crc = header.get("model_size"), header.get("crc32")
-    if not (_is_size(original) and _is_size(resized) and _is_size([model_size] * 2)):
+    square, crc = [header.get("model_size")] * 2, header.get("crc32")
+    if not (_is_size(original) and _is_size(resized) and _is_size(square)):
         return None
+    model_size = square[0]
     # The resized size is the user's own where the image was resized elsewhere.
     is_sound = (
         max(resized) <= model_size

@@ -20,7 +20,7 @@ from __future__ import annotations
 import io
 import os
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
@@ -28,7 +28,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from samjax.data.pixels import to_eight_bits
 
-ImageSource = np.ndarray | Image.Image | bytes | BinaryIO | str | os.PathLike
+ImageSource = np.ndarray | Image.Image | bytes | io.IOBase | str | os.PathLike
 """An image in memory, the bytes of a file, a file that is open, or the path of one."""
 
 SAMPLE_PHOTO = Path(__file__).parents[1] / "assets" / "coffee.jpg"
@@ -53,7 +53,7 @@ def read_image(source: ImageSource) -> UInt8[np.ndarray, "h w 3"]:
     if isinstance(source, Image.Image):
         return _from_pillow(source)
     if hasattr(source, "read"):
-        source = _content(cast(BinaryIO, source))
+        source = _content(source)
     if isinstance(source, bytes | bytearray | memoryview):
         source = bytes(source)
     if isinstance(source, bytes):
@@ -63,7 +63,7 @@ def read_image(source: ImageSource) -> UInt8[np.ndarray, "h w 3"]:
     return _from_array(np.asarray(source))
 
 
-def _content(file: BinaryIO) -> bytes:
+def _content(file: Any) -> bytes:
     """The bytes of an open file, from where it stands."""
     content = file.read()
     if isinstance(content, str):

@@ -74,7 +74,10 @@ def test_options_that_are_assigned_hold_from_then_on(sam, rng):
 def test_small_regions_are_cleaned_up_as_by_the_reference(rng):
     import copy
 
+    import reference
     import torch
+
+    reference.import_reference()
     from segment_anything import SamAutomaticMaskGenerator as Published
     from segment_anything.utils.amg import MaskData, mask_to_rle_pytorch
 
