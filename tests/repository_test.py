@@ -22,6 +22,8 @@ PACKAGE = ROOT / "samjax"
 # parts of lower layers, and the order of the lines is the order of the layers.
 MAY_IMPORT = {
     "files": set(),
+    "terminal": set(),
+    "devices": set(),
     "geometry": set(),
     "models": set(),
     "sharding": set(),
@@ -29,8 +31,8 @@ MAY_IMPORT = {
     "data": {"geometry", "files"},
     "visualize": {"geometry"},
     "report": {"data"},
-    "checkpoints": {"models", "sharding", "files"},
-    "inference": {"models", "geometry", "sharding", "data", "files"},
+    "checkpoints": {"models", "sharding", "files", "terminal", "devices"},
+    "inference": {"models", "geometry", "sharding", "data", "files", "devices"},
     "compat": {"inference", "checkpoints", "models", "geometry"},
     "training": {
         "models",
@@ -40,6 +42,7 @@ MAY_IMPORT = {
         "sharding",
         "distributed",
         "files",
+        "terminal",
     },
     # A suite sees a Predictor, never params.
     "evaluation": {"inference", "data", "geometry", "files"},
@@ -62,6 +65,12 @@ FILE_LINES = 400
 FUNCTION_LINES = 60
 LONGER_FILES: dict[str, str] = {}
 LONGER_FUNCTIONS: dict[str, str] = {}
+
+# Of what else calls Python's writer of JSON, why.
+WRITE_JSON = {
+    "samjax/files.py": "the one place",
+    "samjax/checkpoints/store.py": "brings a config to the types of JSON, to compare it",
+}
 
 VAGUE_NAMES = {"utils", "util", "helpers", "helper", "common", "misc"}
 HEAVY = ("torch", "tensorflow", "cv2", "grain", "tensorflow_datasets")
@@ -187,6 +196,15 @@ def test_nothing_has_a_name_that_says_nothing():
     for path in python_files("samjax", "configs", "tools", "tests"):
         vague = VAGUE_NAMES & set(path.relative_to(ROOT).with_suffix("").parts)
         assert not vague, f"{path}: name the concept, not {vague}"
+
+
+@named(python_files("samjax"))
+def test_json_is_written_in_one_place_that_refuses_what_is_none(path: Path):
+    name = str(path.relative_to(ROOT))
+    if name in WRITE_JSON:
+        return
+    calls = re.findall(r"json\.dumps?\(", path.read_text())
+    assert not calls, f"{name} writes JSON itself: use samjax.files.json_text"
 
 
 @named(python_files("samjax"))

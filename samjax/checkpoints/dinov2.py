@@ -32,7 +32,8 @@ from samjax.checkpoints import hugging_face
 from samjax.checkpoints.errors import CheckpointError
 from samjax.checkpoints.mapped import StoredTensor
 from samjax.checkpoints.plain_vit import misfits, put_into_encoder, read_float32
-from samjax.checkpoints.reader import read_tensors
+from samjax.checkpoints.reader import SAM_NAMES, read_tensors
+from samjax.checkpoints.state_dict import find_state_dict, has_names
 from samjax.checkpoints.weight_map import Entry, entries
 from samjax.models import SamConfig
 
@@ -64,7 +65,13 @@ def load_dinov2_encoder(path: str | Path, params: Any, config: SamConfig) -> Any
             "linked from https://github.com/facebookresearch/dinov2."
         )
     files = hugging_face.weight_files(path) if path.is_dir() else [path]
-    tensors = _plain_names(read_tensors(files))
+    groups = read_tensors(files)
+    if has_names(groups, SAM_NAMES):
+        raise CheckpointError(
+            f"{path} is a checkpoint of SAM, not of DINOv2: load it as any weights, "
+            "without dinov2:."
+        )
+    tensors = _plain_names(find_state_dict(path, groups, DINOV2_NAMES))
     naming = _naming(path, tensors)
     sources = list(_sources(config, naming))
     said = hugging_face.read_config(path, MODEL_TYPES) if path.is_dir() else {}
@@ -107,16 +114,9 @@ class Source(NamedTuple):
 def _plain_names(tensors: Tensors) -> dict[str, StoredTensor]:
     """Brings names to those of the published files.
 
-    Off come what models around the encoder put before its names, and chunks of blocks
-    (the authors' code can keep block 5 as `blocks.0.5`). transformers 5 has other names
-    for attention in memory than in its folders.
+    Chunks of blocks come off (the authors' code can keep block 5 as `blocks.0.5`).
+    transformers 5 has other names for attention in memory than in its folders.
     """
-    tensors = dict(tensors)
-    for prefix in PREFIXES:
-        inner = {n: tensor for n, tensor in tensors.items() if n.startswith(prefix)}
-        if inner:
-            # What is beside the encoder, such as a classifier, is not asked for.
-            tensors = {name.removeprefix(prefix): t for name, t in inner.items()}
     plain = {}
     for name, tensor in tensors.items():
         name = re.sub(r"^blocks\.\d+\.(\d+)\.", r"blocks.\1.", name)
@@ -128,11 +128,6 @@ def _plain_names(tensors: Tensors) -> dict[str, StoredTensor]:
 
 def _naming(path: Path, tensors: Tensors) -> Naming:
     """Finds the naming of a DINOv2 encoder, refusing other models by what they are."""
-    if any(name.startswith(("image_encoder.", "vision_encoder.")) for name in tensors):
-        raise CheckpointError(
-            f"{path} is a checkpoint of SAM, not of DINOv2: load it as any weights, "
-            "without dinov2:."
-        )
     for naming in (HUGGING_FACE, OFFICIAL):
         (positions,), (patches,) = (
             naming.modules[name] for name in ("pos_embed", "patch_embed.proj")
@@ -308,8 +303,10 @@ HUGGING_FACE = Naming(
         "layernorm.",
     ),
 )
-# Attributes by which transformers' models around an encoder hold it.
-PREFIXES = ("dinov2.", "dinov2_with_registers.")
+DINOV2_NAMES = (
+    r"embeddings\.(?:position_embeddings|patch_embeddings\.projection\.weight)"
+    r"|pos_embed|patch_embed\.proj\.weight"
+)
 # transformers 5 to its folders.
 IN_MEMORY = {
     ".attention.q_proj.": ".attention.attention.query.",

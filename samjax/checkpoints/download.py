@@ -19,7 +19,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     DownloadColumn,
@@ -29,6 +28,7 @@ from rich.progress import (
 )
 
 from samjax.checkpoints.errors import CheckpointError
+from samjax.terminal import bar_console
 
 
 def download(url: str, path: Path, *, size: int, sha256: str) -> Path:
@@ -201,7 +201,7 @@ def _opener() -> urllib.request.OpenerDirector:
 
 
 def _progress() -> Progress:
-    console = Console(stderr=True)
+    console = bar_console()
     return Progress(
         "{task.description}",
         BarColumn(),

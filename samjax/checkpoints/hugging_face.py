@@ -161,7 +161,7 @@ def _read_json(path: Path) -> dict[str, Any]:
         raise CheckpointError(f"{path} is larger than any of its kind.")
     try:
         content = json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as error:
+    except (ValueError, RecursionError, OSError) as error:
         raise CheckpointError(f"{path} is no JSON: {error}.") from error
     if not isinstance(content, dict):
         raise CheckpointError(f"{path} is no JSON object.")

@@ -11,10 +11,13 @@ from jax.typing import DTypeLike
 
 from samjax.checkpoints.download import download, locked
 from samjax.checkpoints.errors import CheckpointError
+from samjax.checkpoints.finite import not_finite, refuse_not_finite
+from samjax.checkpoints.hub import fetch, is_repository
 from samjax.checkpoints.mapped import fill
 from samjax.checkpoints.reader import Checkpoint, open_checkpoint
 from samjax.checkpoints.releases import RELEASES, Release
 from samjax.checkpoints.writer import write_checkpoint
+from samjax.devices import find_devices
 from samjax.files import cache_folder
 from samjax.models import Sam
 
@@ -32,8 +35,11 @@ def load(
     Args:
         source: A released name ("small", "tiny", "vit_b", "vit_l", "vit_h"): downloaded and
             verified once, then kept in the cache. Or a path: a `.pth` or
-            `.safetensors` file, a Hugging Face SAM folder, or samjax's own form. A
-            path object, or a path with a separator in it, is never taken for a name.
+            `.safetensors` file, a Hugging Face SAM folder, or samjax's own form. Or
+            OWNER/NAME, a repository of the Hugging Face Hub ("facebook/sam-vit-base"),
+            or OWNER/NAME/FILE in one, with the extra `hub`; with @REVISION after the
+            name if not the newest. A path object, or a path that is there, is never
+            taken for a name.
         dtype: Compute dtype of the model, float32 (the default) or bfloat16.
 
     Returns:
@@ -57,7 +63,7 @@ def load(
 
 
 def locate(source: str | os.PathLike) -> Path:
-    """Finds the file or folder of a name or path, downloading a release if need be.
+    """Finds the file or folder of a name or path, downloading it if need be.
 
     Raises:
         CheckpointError: If there is no such name and no such path, or a download fails.
@@ -65,27 +71,38 @@ def locate(source: str | os.PathLike) -> Path:
     if isinstance(source, str) and source in RELEASES:
         return _released(RELEASES[source])
     path = Path(source).expanduser()
-    if not path.exists():
-        raise CheckpointError(
-            f"Got {os.fspath(source)!r}, which is neither a released name "
-            f"({', '.join(RELEASES)}) nor an existing file or folder."
-        )
-    return path
+    if path.exists():
+        return path
+    if isinstance(source, str) and is_repository(source):
+        return fetch(source)
+    raise CheckpointError(
+        f"Got {os.fspath(source)!r}, which is neither a released name "
+        f"({', '.join(RELEASES)}) nor an existing file or folder."
+    )
 
 
 def read_params(checkpoint: Checkpoint) -> dict[str, Any]:
-    """Reads all tensors into a nested dict of float32 arrays on the default device."""
+    """Reads all tensors into a nested dict of float32 arrays on the default device.
+
+    Raises:
+        CheckpointError: Numbers are not finite, or contradict their checksum; it names
+            the tensors.
+    """
+    find_devices()
     params: dict[str, Any] = {}
+    problems: list[str] = []
     for entry in checkpoint.entries():
         leaf = checkpoint.leaf(entry)
         # The mapped file is only ever copied from: it could change under an alias.
         copy = _aligned(leaf.shape)
         fill(copy, leaf)
+        problems += not_finite(checkpoint.name(entry), copy)
         checkpoint.tensors[entry.released].release()
         place = params
         for name in entry.path[:-1]:
             place = place.setdefault(name, {})
         place[entry.path[-1]] = jax.device_put(copy)
+    refuse_not_finite(checkpoint.path, problems)
     return params
 
 

@@ -18,6 +18,8 @@ from typing import Any
 from samjax.checkpoints.errors import CheckpointError
 from samjax.checkpoints.mapped import StoredTensor
 from samjax.checkpoints.plain_vit import misfits, put_into_encoder, read_float32
+from samjax.checkpoints.reader import SAM_NAMES
+from samjax.checkpoints.state_dict import find_state_dict, has_names
 from samjax.checkpoints.torch_file import read_torch_file
 from samjax.checkpoints.weight_map import Entry, entries
 from samjax.models import SamConfig
@@ -46,7 +48,13 @@ def load_mae_encoder(path: str | Path, params: Any, config: SamConfig) -> Any:
             "mae_pretrain_vit_base.pth, _large.pth and _huge.pth, linked from "
             "https://github.com/facebookresearch/mae."
         )
-    tensors = read_torch_file(path)
+    groups = read_torch_file(path)
+    if has_names(groups, SAM_NAMES):
+        raise CheckpointError(
+            f"{path} is a checkpoint of SAM, not of a masked autoencoder: load it as "
+            "any weights, without mae:."
+        )
+    tensors = find_state_dict(path, groups, MAE_NAMES)
     wanted = {name: entry for entry in entries(config) if (name := _mae_name(entry))}
     _check(path, tensors, wanted, config)
     return put_into_encoder(
@@ -71,11 +79,6 @@ def _check(
     config: SamConfig,
 ) -> None:
     """Refuses files that are not what they should be."""
-    if any(name.startswith("image_encoder.") for name in tensors):
-        raise CheckpointError(
-            f"{path} is a checkpoint of SAM, not of a masked autoencoder: load it as "
-            "any weights, without mae:."
-        )
     if POSITIONS not in tensors or PATCHES not in tensors:
         raise CheckpointError(
             f"{path} is no masked autoencoder of the published layout: it has no "
@@ -107,6 +110,7 @@ def _width_and_depth(tensors: Mapping[str, StoredTensor]) -> tuple[int, int]:
 
 
 POSITIONS, PATCHES = "pos_embed", "patch_embed.proj.weight"
+MAE_NAMES = r"pos_embed|patch_embed\.proj\.weight"
 # The class token, and the final norm of a model without one; the decoder, where a file
 # has it.
 DROPPED = ("cls_token", "norm.", "mask_token", "decoder_")

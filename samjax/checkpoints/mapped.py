@@ -10,6 +10,7 @@ import math
 import mmap
 import os
 import sys
+import zlib
 from pathlib import Path
 
 import ml_dtypes
@@ -38,6 +39,11 @@ class MappedFile:
         except OSError as error:
             raise CheckpointError(f"{path} cannot be read: {error}.") from error
 
+    def crc(self, start: int, stop: int) -> int:
+        """CRC-32 of some of its bytes."""
+        with memoryview(self.buffer) as whole, whole[start:stop] as part:
+            return zlib.crc32(part)
+
     def release(self, start: int, stop: int) -> None:
         """Tells the system that the bytes are not needed for now."""
         if isinstance(self.buffer, bytes) or not hasattr(mmap, "MADV_DONTNEED"):
@@ -61,6 +67,7 @@ class StoredTensor:
         start: Byte of its first element.
         storage: First byte and byte after the last one that it may touch.
         big_endian: Whether elements are stored most significant byte first.
+        crc: CRC-32 of the storage's bytes, where the file has one.
     """
 
     file: MappedFile
@@ -70,6 +77,7 @@ class StoredTensor:
     start: int
     storage: tuple[int, int]
     big_endian: bool = False
+    crc: int | None = None
 
     def __post_init__(self):
         if problem := self._problem():
@@ -106,10 +114,20 @@ class StoredTensor:
         return math.prod(self.shape) * DTYPES[self.dtype].itemsize
 
     def array(self) -> np.ndarray:
-        """The elements in the machine's byte order, as a view wherever possible."""
+        """The elements in the machine's byte order, as a view wherever possible.
+
+        Raises:
+            CheckpointError: The bytes are not those whose checksum the file has.
+        """
         dtype = DTYPES[self.dtype]
         if not self.nbytes:
             return np.empty(self.shape, dtype)
+        first, stop = self.storage
+        if self.crc is not None and self.crc != self.file.crc(first, stop):
+            raise CheckpointError(
+                f"bytes {first} to {stop} contradict the checksum beside them: the "
+                "file is damaged; get it again"
+            )
         stored = "big" if self.big_endian else "little"
         swap = dtype.itemsize > 1 and stored != sys.byteorder
         bits = np.dtype(f"u{dtype.itemsize}")

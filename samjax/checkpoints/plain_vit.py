@@ -20,6 +20,7 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 from jaxtyping import Float
 
+from samjax.checkpoints.finite import not_finite, refuse_not_finite
 from samjax.checkpoints.mapped import StoredTensor
 from samjax.checkpoints.weight_map import Entry
 from samjax.models import SamConfig
@@ -42,14 +43,20 @@ def put_into_encoder(
 
     Returns:
         The parameters with these arrays, and all relative positions at zero.
+
+    Raises:
+        CheckpointError: Numbers are not finite, or contradict their checksum.
     """
     flat: dict[Any, Any] = dict(flatten_dict(params))
+    problems: list[str] = []
     for entry, array in arrays:
+        problems += not_finite(entry.released, array)
         if entry.released == POSITIONS:
             array = resize_positions(array, config.grid_size)
         elif entry.released == PATCHES:
             array = resize_patches(array, config.patch_size)
         flat[entry.path] = jnp.array(entry.to_tree(array), jnp.float32)
+    refuse_not_finite("The encoder", problems)
     for place, leaf in list(flat.items()):
         if place[-1] in ("rel_pos_h", "rel_pos_w"):
             flat[place] = jnp.zeros_like(leaf)

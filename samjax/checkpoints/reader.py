@@ -19,6 +19,12 @@ from samjax.checkpoints.errors import CheckpointError
 from samjax.checkpoints.mapped import StoredTensor
 from samjax.checkpoints.safetensors_file import read_safetensors
 from samjax.checkpoints.sizes import config_from_json, count_modules, guess_config
+from samjax.checkpoints.state_dict import (
+    WRAPPERS,
+    Groups,
+    all_names,
+    find_state_dict,
+)
 from samjax.checkpoints.torch_file import read_torch_file
 from samjax.checkpoints.weight_map import (
     CONSTANT_BUFFERS,
@@ -60,9 +66,25 @@ class Checkpoint:
             ),
         )
 
+    def name(self, entry: Entry) -> str:
+        """Name of an entry in the file."""
+        if self.naming == "samjax":
+            return "/".join(entry.path)
+        hugging_face = self.naming == "huggingface"
+        return entry.hugging_face if hugging_face else entry.released
+
     def leaf(self, entry: Entry) -> np.ndarray:
-        """The array of an entry in samjax's layout, as a view of the file."""
-        array = self.tensors[entry.released].array()
+        """The array of an entry in samjax's layout, as a view of the file.
+
+        Raises:
+            CheckpointError: Its bytes contradict their checksum.
+        """
+        try:
+            array = self.tensors[entry.released].array()
+        except CheckpointError as error:
+            raise CheckpointError(
+                f"{self.path} is damaged.", [f"{self.name(entry)}: {error}"]
+            ) from error
         return array if self.naming == "samjax" else entry.to_tree(array)
 
 
@@ -79,40 +101,46 @@ def open_checkpoint(path: Path) -> Checkpoint:
     metadata: dict[str, str] = {}
     if path.is_dir():
         if (path / OWN_NAME).is_file():
-            tensors, metadata = read_safetensors(path / OWN_NAME)
+            own, metadata = read_safetensors(path / OWN_NAME)
+            groups: Groups = {(): dict(own)}
         else:
             files = hugging_face.weight_files(path)
             foreign = hugging_face.read_config(path)
-            tensors = read_tensors(files)
+            groups = read_tensors(files)
     elif path.suffix == ".safetensors":
-        tensors, metadata = read_safetensors(path)
+        own, metadata = read_safetensors(path)
+        groups = {(): dict(own)}
     else:
-        tensors = read_torch_file(path)
+        own, groups = {}, read_torch_file(path)
     if metadata.get("format") == "samjax":
-        return _open_own(path, tensors, metadata)
+        return _open_own(path, own, metadata)
     heads = hugging_face.decoder_heads(foreign or {})
     if "samjax_config" in metadata:
         config = _said_config(path, metadata["samjax_config"])
         heads = config.decoder_num_heads
-    return _open_foreign(path, tensors, foreign, heads)
+    return _open_foreign(path, groups, foreign, heads)
 
 
-def read_tensors(files: list[Path]) -> dict[str, StoredTensor]:
+def read_tensors(files: list[Path]) -> Groups:
     """Opens the tensors of files of any form, which are shards of one set.
 
     Raises:
         CheckpointError: If a file cannot be read, or two have a tensor of one name.
     """
-    tensors: dict[str, StoredTensor] = {}
+    groups: Groups = {}
     for file in files:
         if file.suffix == ".safetensors":
-            shard = read_safetensors(file).tensors
+            shard: Groups = {(): dict(read_safetensors(file).tensors)}
         else:
             shard = read_torch_file(file)
-        if twice := sorted(set(tensors) & set(shard)):
-            raise CheckpointError(f"{file} repeats tensors of another shard.", twice)
-        tensors |= shard
-    return tensors
+        for keys, tensors in shard.items():
+            group = groups.setdefault(keys, {})
+            if twice := sorted(set(group) & set(tensors)):
+                raise CheckpointError(
+                    f"{file} repeats tensors of another shard.", twice
+                )
+            group |= tensors
+    return groups
 
 
 def _open_own(
@@ -153,14 +181,11 @@ def _said_config(path: Path, text: str) -> SamConfig:
 
 
 def _open_foreign(
-    path: Path,
-    tensors: Mapping[str, StoredTensor],
-    foreign: dict[str, Any] | None,
-    heads: int,
+    path: Path, groups: Groups, foreign: dict[str, Any] | None, heads: int
 ) -> Checkpoint:
     """Opens tensors under the release's names or Hugging Face's."""
-    tensors = _strip_prefix(tensors)
-    naming = _naming(path, tensors)
+    tensors = find_state_dict(path, groups, SAM_NAMES, PARTS)
+    naming = _naming(path, tensors, all_names(groups))
     tensors, problems = _drop_known_extras(tensors, naming)
     released = _released_names(tensors, naming)
     shapes = {
@@ -189,29 +214,20 @@ def _open_foreign(
     return Checkpoint(path, config, naming, found, {})
 
 
-def _strip_prefix(tensors: Mapping[str, StoredTensor]) -> dict[str, StoredTensor]:
-    """Takes off what wrappers put before every name: `module.` and the like."""
-    tensors = dict(tensors)
-    while tensors:
-        prefix = next(iter(tensors)).split(".")[0] + "."
-        if prefix not in PREFIXES or not all(n.startswith(prefix) for n in tensors):
-            break
-        tensors = {name[len(prefix) :]: value for name, value in tensors.items()}
-    return tensors
-
-
-def _naming(path: Path, tensors: Mapping[str, StoredTensor]) -> Naming:
+def _naming(
+    path: Path, tensors: Mapping[str, StoredTensor], names: list[str]
+) -> Naming:
     votes: dict[Naming, int] = {
         "released": sum(name.startswith("image_encoder.") for name in tensors),
         "huggingface": sum(name.startswith("vision_encoder.") for name in tensors),
     }
     naming = max(votes, key=lambda key: votes[key])
     if not votes[naming]:
-        names = ", ".join(f"{name:.60}" for name in list(tensors)[:8])
+        shown = ", ".join(f"{name:.60}" for name in names[:8])
         raise CheckpointError(
             f"{path} holds no Segment Anything model: no tensor is named "
             "image_encoder.* (the release) or vision_encoder.* (Hugging Face). "
-            f"It has {len(tensors)} tensors: {names or 'none'}."
+            f"It has {len(names)} tensors: {shown or 'none'}."
         )
     return naming
 
@@ -283,6 +299,15 @@ def _compare(
 
 OWN_VERSION = "1"
 FLOATING = ("F64", "F32", "F16", "BF16")
-# DistributedDataParallel, torch.compile, and the names that training loops give the
-# model as their attribute.
-PREFIXES = ("module.", "_orig_mod.", "model.", "sam.", "sam_model.")
+# Names that the image encoder of SAM has, in the release's naming or Hugging Face's.
+SAM_NAMES = (
+    rf"(?:image_encoder|vision_encoder)\.(?:(?:{'|'.join(WRAPPERS)})\.)*(?:pos_embed|"
+    r"(?:patch_embed|blocks|layers|neck|norm)\.[\w.]*(?:weight|bias|rel_pos_[hw]))"
+)
+PARTS = (
+    "image_encoder",
+    "vision_encoder",
+    "shared_image_embedding",
+    "prompt_encoder",
+    "mask_decoder",
+)

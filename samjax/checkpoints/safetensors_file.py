@@ -9,9 +9,10 @@ which the library, given whole dicts, cannot.
 import io
 import json
 import math
+import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -24,6 +25,7 @@ from samjax.checkpoints.mapped import (
     contiguous_strides,
     fill,
 )
+from samjax.files import json_text
 
 
 class SafetensorsFile(NamedTuple):
@@ -45,6 +47,13 @@ def read_safetensors(path: Path) -> SafetensorsFile:
         CheckpointError: If the file is truncated, no such file, or has numbers that
             are not real numbers of 1 to 8 bytes.
     """
+    file = MappedFile(path)
+    base = 8 + int.from_bytes(file.buffer[:8], "little")
+    # The library reads any header whole, into memory of 25 times its size.
+    if MAX_HEADER < base <= file.size:
+        raise CheckpointError(
+            f"{path} has a header of {base} bytes, expected at most {MAX_HEADER}."
+        )
     try:
         with safe_open(path, "numpy") as checked:
             metadata = dict(checked.metadata() or {})
@@ -52,9 +61,8 @@ def read_safetensors(path: Path) -> SafetensorsFile:
         raise CheckpointError(
             f"{path} is no safetensors file, or is damaged or cut off: {error}."
         ) from error
-    file = MappedFile(path)
-    base = 8 + int.from_bytes(file.buffer[:8], "little")
     header = json.loads(file.buffer[8:base])
+    sums = _checksums(path, header, metadata)
     tensors, problems = {}, []
     for name, entry in header.items():
         if name == "__metadata__":
@@ -74,10 +82,45 @@ def read_safetensors(path: Path) -> SafetensorsFile:
             strides=contiguous_strides(shape),
             start=start,
             storage=(start, stop),
+            crc=sums.get(name),
         )
     if problems:
         raise CheckpointError(f"{path} cannot be read.", problems)
     return SafetensorsFile(tensors, metadata)
+
+
+def _checksums(
+    path: Path, header: dict[str, Any], metadata: dict[str, str]
+) -> dict[str, int]:
+    """The CRC-32 of every tensor, where samjax wrote the file; else nothing."""
+    if CHECKSUMS not in metadata:
+        return {}
+    names = [name for name in header if name != "__metadata__"]
+    names.sort(key=lambda name: header[name]["data_offsets"])
+    *words, of_header = metadata[CHECKSUMS].split(" ")
+    is_whole = len(words) == len(names) and all(
+        len(word) == 8 and set(word) <= HEXADECIMAL for word in (*words, of_header)
+    )
+    if not is_whole or of_header != _header_sum(header):
+        raise CheckpointError(
+            f"{path} has a header that contradicts its checksum: the file is damaged; "
+            f"get it again. If it was changed on purpose, leave {CHECKSUMS} out of its "
+            "metadata."
+        )
+    return {name: int(word, 16) for name, word in zip(names, words, strict=True)}
+
+
+def _header_sum(header: dict[str, Any]) -> str:
+    """CRC-32 of what a header says, whatever order its strings are in."""
+    strings = dict(header["__metadata__"])
+    # The last word is that of the header itself.
+    strings[CHECKSUMS] = strings[CHECKSUMS].rpartition(" ")[0]
+    whole = {**header, "__metadata__": strings}
+    return _word(json_text(whole, sort_keys=True).encode())
+
+
+def _word(content: Any) -> str:
+    return f"{zlib.crc32(content):08x}"
 
 
 class Planned(NamedTuple):
@@ -98,36 +141,52 @@ def write_safetensors(
     plan: Iterable[Planned],
     arrays: Iterator[np.ndarray],
     metadata: dict[str, str],
+    *,
+    checksums: bool = False,
 ) -> None:
     """Writes a `.safetensors` file, holding one tensor in memory at a time.
 
     Args:
-        file: Open for writing.
+        file: Open for writing; seekable, for checksums.
         plan: Every tensor, in the order of `arrays`.
         arrays: Their numbers, made as they are taken.
         metadata: Strings to put beside them.
+        checksums: Puts the CRC-32 of every tensor, and of the header, into the
+            metadata. For samjax's own forms: programs that change other files may copy
+            metadata that they do not know.
     """
-    header: dict[str, object] = {"__metadata__": metadata}
-    end = 0
     plan = list(plan)
+    words = ["0" * 8] * (len(plan) + 1)
+    if checksums:
+        metadata = {**metadata, CHECKSUMS: " ".join(words)}
+    header: dict[str, Any] = {"__metadata__": metadata}
+    end = 0
     for tensor in plan:
         header[tensor.name] = {
             "dtype": tensor.dtype,
-            "shape": tensor.shape,
-            "data_offsets": (end, end + tensor.nbytes),
+            "shape": list(tensor.shape),
+            "data_offsets": [end, end + tensor.nbytes],
         }
         end += tensor.nbytes
-    text = json.dumps(header, separators=(",", ":")).encode()
+    text = json_text(header, separators=(",", ":")).encode()
     # The format wants the numbers at a multiple of 8 bytes; of 64, a page's and a
     # vector's, lets readers map them as they are.
     text += b" " * (-(8 + len(text)) % 64)
     file.write(len(text).to_bytes(8, "little") + text)
-    for tensor, array in zip(plan, arrays, strict=True):
-        write_array(file, array, tensor)
+    for number, (tensor, array) in enumerate(zip(plan, arrays, strict=True)):
+        words[number] = f"{write_array(file, array, tensor):08x}"
+    if checksums:
+        # They take the place of zeros, so that nothing moves.
+        metadata[CHECKSUMS] = " ".join(words)
+        words[-1] = _header_sum(header)
+        metadata[CHECKSUMS] = " ".join(words)
+        file.seek(8)
+        file.write(json_text(header, separators=(",", ":")).encode())
+        file.seek(0, io.SEEK_END)
 
 
-def write_array(file: io.BufferedIOBase, array: np.ndarray, planned: Planned) -> None:
-    """Writes an array's numbers in row-major order, little-endian."""
+def write_array(file: io.BufferedIOBase, array: np.ndarray, planned: Planned) -> int:
+    """Writes an array's numbers in row-major order, little-endian; returns their CRC."""
     if array.shape != planned.shape or array.dtype != DTYPES[planned.dtype]:
         raise ValueError(f"{planned} was announced, got {array.dtype} {array.shape}.")
     order = np.dtype(f"u{array.itemsize}").newbyteorder("<")
@@ -135,4 +194,12 @@ def write_array(file: io.BufferedIOBase, array: np.ndarray, planned: Planned) ->
         view, array = array, np.empty(array.shape, array.dtype)
         fill(array, view)
     bits = np.ascontiguousarray(array).view(f"u{array.itemsize}")
-    file.write(bits.astype(order, copy=False).data)
+    content = bits.astype(order, copy=False).data
+    file.write(content)
+    return zlib.crc32(content)
+
+
+CHECKSUMS = "samjax_crc32"
+HEXADECIMAL = set("0123456789abcdef")
+# ViT-H's has 0.1 MB.
+MAX_HEADER = 2**21

@@ -12,12 +12,13 @@ training run and are not read.
 """
 
 import dataclasses
-import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from samjax.checkpoints.errors import CheckpointError
+from samjax.files import json_object, json_text
 from samjax.models import VIT_B, SamConfig
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -156,9 +157,17 @@ def invalid_sizes(config: SamConfig) -> list[str]:
     ]
     if problems:
         return problems
+    hidden = config.embed_dim * config.mlp_ratio
+    if not 1 <= hidden <= MAX_SIZE:
+        problems.append(
+            f"mlp_ratio is {config.mlp_ratio}, which makes a hidden width of {hidden}, "
+            f"expected 1 to {MAX_SIZE}"
+        )
+    if not 0 <= config.drop_path_rate < 1:
+        problems.append(f"drop_path_rate is {config.drop_path_rate}, expected 0 to 1")
     if not all(0 <= block < config.depth for block in config.global_attention_blocks):
         problems.append(
-            f"global_attention_blocks is {config.global_attention_blocks}, expected "
+            f"global_attention_blocks is {config.global_attention_blocks!s:.200}, expected "
             f"blocks below the depth {config.depth}"
         )
     for dividend, divisor in (
@@ -176,7 +185,7 @@ def invalid_sizes(config: SamConfig) -> list[str]:
 
 def config_to_json(config: SamConfig) -> str:
     """The config as one line of JSON."""
-    return json.dumps(config.as_fields())
+    return json_text(config.as_fields())
 
 
 def config_from_json(text: str) -> SamConfig:
@@ -186,11 +195,9 @@ def config_from_json(text: str) -> SamConfig:
         CheckpointError: With every field that is unknown, missing or of a wrong type.
     """
     try:
-        values = json.loads(text)
-    except (ValueError, RecursionError):
-        values = None
-    if not isinstance(values, dict):
-        raise CheckpointError("Its config is no JSON object.")
+        values = json_object(text)
+    except ValueError as error:
+        raise CheckpointError(f"Its config is no JSON object: {error}.") from error
     fields = {field.name: field for field in dataclasses.fields(SamConfig)}
     problems = [
         f"its config has an unknown field {name!r}: update samjax"
@@ -201,16 +208,9 @@ def config_from_json(text: str) -> SamConfig:
         if name not in values:
             if field.default is dataclasses.MISSING:
                 problems.append(f"its config has no {name}")
-        elif field.type in (int, float, bool):
-            accepted = (int, float) if field.type is float else (field.type,)
-            if type(values[name]) in accepted:
-                read[name] = field.type(values[name])
-            else:
-                problems.append(f"its config has {values[name]!r:.80} for {name}")
-        elif isinstance(values[name], list) and all(
-            type(item) is int for item in values[name]
-        ):
-            read[name] = tuple(values[name])
+        elif _is_of(field.type, values[name]):
+            of = {int: int, float: float, bool: bool}.get(field.type, tuple)
+            read[name] = of(values[name])
         else:
             problems.append(f"its config has {values[name]!r:.80} for {name}")
     if not problems:
@@ -219,6 +219,16 @@ def config_from_json(text: str) -> SamConfig:
     if problems:
         raise CheckpointError("Its config is not one of a model.", problems)
     return config
+
+
+def _is_of(kind: Any, value: Any) -> bool:
+    """Whether a value of JSON can be a field of this type, of a size that it may have."""
+    if kind is float:
+        # Before it is made one: a whole number of JSON may be larger than any float.
+        return type(value) in (int, float) and abs(value) <= MAX_SIZE
+    if kind in (int, bool):
+        return type(value) is kind
+    return isinstance(value, list) and all(type(item) is int for item in value)
 
 
 # Larger sizes are mistakes or attacks; ViT-H's widest layer has 5120.

@@ -4,7 +4,12 @@ A pickle is a program for a small stack machine. Python's own machine calls what
 the program names; this one has no instruction that could. It goes through the opcodes
 one by one (`pickletools.genops` only parses them), builds plain containers, and
 instead of tensors returns `TensorRecord`s that say where in the archive the numbers
-are. The names in `GLOBALS` are tokens that it compares, never imports. Any other name,
+are. The names in `GLOBALS` are tokens that it compares, never imports.
+
+Training loops save more beside the weights: the best score as a NumPy number, the
+options as a Namespace, a device, a dtype. Names of such plain data (`DATA`) are tokens
+too, and what the pickle would make of them is an `Opaque` value, of which only the kind
+is known; that is an error where a tensor is needed, and nowhere else. Any other name,
 and any other opcode, is refused with a `CheckpointError`.
 """
 
@@ -16,6 +21,7 @@ from typing import IO, Any, cast
 
 from samjax.checkpoints.errors import CheckpointError
 from samjax.checkpoints.mapped import MAX_AXES
+from samjax.checkpoints.torch_names import DATA, MAPPINGS, STORAGES
 
 
 def read_pickle(file: io.BufferedIOBase) -> Any:
@@ -26,7 +32,8 @@ def read_pickle(file: io.BufferedIOBase) -> Any:
             what it can give: a pickle takes memory in proportion to its length.
 
     Returns:
-        What was pickled, tensors as `TensorRecord`, ordered dicts as dicts.
+        What was pickled, tensors as `TensorRecord`, dicts of any kind as dicts, other
+        plain data as `Opaque`.
 
     Raises:
         CheckpointError: If the pickle is broken, or asks for anything but tensors and
@@ -34,7 +41,13 @@ def read_pickle(file: io.BufferedIOBase) -> Any:
     """
     machine = _Machine()
     try:
-        for opcode, argument, _ in pickletools.genops(cast(IO[bytes], file)):
+        operations = pickletools.genops(cast(IO[bytes], file))
+        for number, (opcode, argument, _) in enumerate(operations):
+            # A byte can ask for an empty dict of 64.
+            if number >= MAX_OPERATIONS:
+                raise CheckpointError(
+                    f"The pickle has more than {MAX_OPERATIONS} instructions."
+                )
             machine.step(opcode.name, argument)
         return machine.result()
     except CheckpointError:
@@ -79,6 +92,17 @@ class TensorRecord:
     strides: tuple[int, ...]
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class Opaque:
+    """Data beside the weights that is passed over.
+
+    Attributes:
+        kind: Name of what the pickle would make; nothing was made.
+    """
+
+    kind: str
+
+
 @dataclasses.dataclass(frozen=True)
 class _Global:
     """A name that the pickle mentions. Only a token: nothing is looked up."""
@@ -98,11 +122,17 @@ class _Machine:
     def result(self) -> Any:
         if not self.stopped or len(self.stack) != 1:
             raise CheckpointError("Not a readable pickle: it does not end as one.")
+        if isinstance(self.stack[0], Opaque | _Global):
+            raise CheckpointError(
+                f"The pickle is {shorten(self.stack[0])}, and no dict of tensors."
+            )
         return self.stack[0]
 
     def step(self, opcode: str, argument: Any) -> None:
         if opcode in LITERALS:
             self.stack.append(argument)
+        elif opcode in BYTES:
+            self.stack.append(Opaque("bytes"))
         elif opcode in CONSTANTS:
             self.stack.append(CONSTANTS[opcode]())
         elif opcode in INSTRUCTIONS:
@@ -131,6 +161,8 @@ class _Machine:
         self.stopped = True
 
     def put(self, index: int) -> None:
+        if not 0 <= index < 2**32:
+            raise CheckpointError("Not a readable pickle: a memo's index is too large.")
         self.memo[index] = self.stack[-1]
 
     def memoize(self, _) -> None:
@@ -143,21 +175,21 @@ class _Machine:
         self.stack.append(tuple(items))
 
     def extend(self, items: list[Any]) -> None:
-        _expect(self.stack[-1], list).extend(items)
+        target = self.stack[-1]
+        if not isinstance(target, Opaque):
+            _expect(target, list).extend(items)
 
     def update(self, items: list[Any]) -> None:
-        target = _expect(self.stack[-1], dict)
+        target = self.stack[-1]
+        if isinstance(target, Opaque):
+            return
         for key, value in zip(items[::2], items[1::2], strict=True):
-            # Nested tuples as keys could make hashing endless.
-            if not isinstance(key, str | int | float | None):
-                raise CheckpointError(
-                    f"A dict of the pickle has a key of type {type(key).__name__}."
-                )
-            target[key] = value
+            _expect(target, dict)[_key(key)] = value
 
     def name(self, module: Any, attribute: Any) -> None:
         name = f"{_expect(module, str)}.{_expect(attribute, str)}"
-        if name not in GLOBALS and name not in STORAGES:
+        known = name in GLOBALS or name in STORAGES or name in MAPPINGS
+        if not known and not DATA.fullmatch(name):
             raise CheckpointError(
                 f"The pickle asks for {shorten(name)}, and samjax reads tensors and "
                 "containers only; nothing was executed. If you trust the file, save "
@@ -171,9 +203,14 @@ class _Machine:
         if len(saved) not in (5, 6) or saved[0] != "storage":
             raise CheckpointError("The pickle refers to something that is no storage.")
         _, kind, key, _, count, *view = saved
-        dtype = STORAGES.get(_expect(kind, _Global).name)
+        name = _expect(kind, _Global).name
+        dtype = STORAGES.get(name)
+        if dtype is None and "Storage" in name:
+            # Of complex or quantized numbers, which weights are not.
+            self.stack.append(Opaque(name))
+            return
         if dtype is None:
-            raise CheckpointError(f"{kind.name} is no storage.")
+            raise CheckpointError(f"{name} is no storage.")
         view = view[0] if view else None
         if view is not None:
             view_key, first, size = _expect(view, tuple)
@@ -183,20 +220,56 @@ class _Machine:
     def reduce(self, _) -> None:
         function, arguments = self.take(2)
         name = _expect(function, _Global).name
-        if name not in GLOBALS:
+        if name in GLOBALS:
+            self.stack.append(GLOBALS[name](*_expect(arguments, tuple)))
+        else:
+            self.make(function)
+
+    def make(self, token: Any) -> None:
+        """Puts something in the place of an object; nothing is made."""
+        name = _expect(token, _Global).name
+        if name not in MAPPINGS and (name in STORAGES or not DATA.fullmatch(name)):
             raise CheckpointError(f"The pickle calls {name}.")
-        self.stack.append(GLOBALS[name](*_expect(arguments, tuple)))
+        self.stack.append({} if name in MAPPINGS else Opaque(name))
 
     def build(self, _) -> None:
-        """Attributes of an ordered dict: the layers' versions. Dropped."""
+        """Attributes, such as the layers' versions of an ordered dict. Dropped."""
         self.stack.pop()
-        _expect(self.stack[-1], dict)
+        _expect(self.stack[-1], dict | Opaque)
+
+    def empty_set(self, _) -> None:
+        self.stack.append(Opaque("a set"))
+
+    def add_items(self, _) -> None:
+        self.since_mark()
+        _expect(self.stack[-1], Opaque)
+
+    def frozen_set(self, _) -> None:
+        self.since_mark()
+        self.stack.append(Opaque("a set"))
 
 
-def _expect(value: Any, kind: type) -> Any:
+def _key(key: Any) -> Any:
+    """A key of a dict that no file can make slow.
+
+    Numbers are hashed modulo 2^61 - 1, so that a file can choose many of one hash; the
+    larger ones, which name nothing of a model, become their text. Nested tuples could
+    make hashing endless.
+    """
+    if isinstance(key, float) or (type(key) is int and abs(key) >= 2**61 - 1):
+        return repr(key)
+    if isinstance(key, str | int | Opaque | None):
+        return key
+    raise CheckpointError(
+        f"A dict of the pickle has a key of type {type(key).__name__}."
+    )
+
+
+def _expect(value: Any, kind: Any) -> Any:
     if not isinstance(value, kind):
+        wanted = getattr(kind, "__name__", str(kind))
         raise CheckpointError(
-            f"The pickle has a {type(value).__name__} where a {kind.__name__} belongs."
+            f"The pickle has {shorten(value)} where a {wanted} belongs."
         )
     return value
 
@@ -213,7 +286,9 @@ def _counts(value: Any) -> tuple[int, ...]:
     return tuple(_count(item) for item in value)
 
 
-def _rebuild_tensor(storage, offset, shape, strides, *rest) -> TensorRecord:
+def _rebuild_tensor(storage, offset, shape, strides, *rest) -> Any:
+    if isinstance(storage, Opaque):
+        return storage
     # rest: requires_grad, hooks, and flags that mark lazy conjugation or negation.
     if len(rest) > 2 and rest[2]:
         raise CheckpointError("A tensor is stored lazily negated or conjugated.")
@@ -225,8 +300,8 @@ def _rebuild_tensor(storage, offset, shape, strides, *rest) -> TensorRecord:
     )
 
 
-def _rebuild_parameter(tensor, *_) -> TensorRecord:
-    return _expect(tensor, TensorRecord)
+def _rebuild_parameter(tensor, *_) -> Any:
+    return _expect(tensor, TensorRecord | Opaque)
 
 
 def _ordered_dict(items=()) -> dict:
@@ -245,7 +320,14 @@ def shorten(value: object) -> str:
     if isinstance(value, str | float) or (type(value) is int and abs(value) < 2**80):
         text = str(value)
         return text if len(text) <= 200 else f"{text[:200]}..."
+    if isinstance(value, Opaque):
+        return f"{value.kind:.200}"
+    if isinstance(value, _Global):
+        return f"{value.name:.200}"
     return f"a {type(value).__name__}"
+
+
+MAX_OPERATIONS = 2**20
 
 
 GLOBALS = {
@@ -253,29 +335,15 @@ GLOBALS = {
     "torch._utils._rebuild_tensor_v2": _rebuild_tensor,
     "torch._utils._rebuild_tensor": _rebuild_tensor,
     "torch._utils._rebuild_parameter": _rebuild_parameter,
+    "torch._utils._rebuild_parameter_with_state": _rebuild_parameter,
     "torch.Size": _size,
-}
-STORAGES = {
-    f"{module}.{kind}Storage": dtype
-    for module in ("torch", "torch.cuda")
-    for kind, dtype in {
-        "Double": "F64",
-        "Float": "F32",
-        "Half": "F16",
-        "BFloat16": "BF16",
-        "Long": "I64",
-        "Int": "I32",
-        "Short": "I16",
-        "Char": "I8",
-        "Byte": "U8",
-        "Bool": "BOOL",
-    }.items()
 }
 LITERALS = {
     *("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4"),
     *("FLOAT", "BINFLOAT", "STRING", "BINSTRING", "SHORT_BINSTRING"),
     *("UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"),
 }
+BYTES = {"BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8"}
 CONSTANTS: dict[str, Callable[[], Any]] = {
     "NONE": lambda: None,
     "NEWTRUE": lambda: True,
@@ -310,5 +378,10 @@ INSTRUCTIONS: dict[str, Callable[[_Machine, Any], None]] = {
     "STACK_GLOBAL": lambda machine, _: machine.name(*machine.take(2)),
     "BINPERSID": _Machine.persistent,
     "REDUCE": _Machine.reduce,
+    "NEWOBJ": lambda machine, _: machine.make(machine.take(2)[0]),
+    "NEWOBJ_EX": lambda machine, _: machine.make(machine.take(3)[0]),
     "BUILD": _Machine.build,
+    "EMPTY_SET": _Machine.empty_set,
+    "ADDITEMS": _Machine.add_items,
+    "FROZENSET": _Machine.frozen_set,
 }

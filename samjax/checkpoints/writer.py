@@ -7,7 +7,6 @@ under the destination's name is whole: it is written beside it and renamed at th
 import contextlib
 import dataclasses
 import io
-import json
 import os
 import secrets
 import warnings
@@ -17,7 +16,6 @@ from typing import Any, Literal
 
 import numpy as np
 from jax.typing import DTypeLike
-from rich.console import Console
 from rich.progress import track
 
 from samjax.checkpoints import hugging_face
@@ -28,7 +26,9 @@ from samjax.checkpoints.safetensors_file import Planned, write_safetensors
 from samjax.checkpoints.sizes import config_to_json, invalid_sizes
 from samjax.checkpoints.torch_writer import write_torch_file
 from samjax.checkpoints.weight_map import HUGGING_FACE_COPIES, Entry, entries
+from samjax.files import json_text
 from samjax.models import SamConfig
+from samjax.terminal import bar_console
 
 Format = Literal["samjax", "safetensors", "pth", "huggingface"]
 
@@ -79,7 +79,7 @@ def save(
     _write(
         {
             _own_file(target): lambda file: write_safetensors(
-                file, plan, arrays, _own_metadata(config, {})
+                file, plan, arrays, _own_metadata(config, {}), checksums=True
             )
         }
     )
@@ -128,11 +128,12 @@ def write_checkpoint(
         # transformers insists on this word.
         path, strings = destination / hugging_face.WEIGHTS_NAME, {"format": "pt"}
         plan, arrays = _with_copies(plan, arrays)
+    own = format == "samjax"
     files: dict[Path, Callable[[io.BufferedIOBase], Any]] = {
-        path: lambda file: write_safetensors(file, plan, arrays, strings)
+        path: lambda file: write_safetensors(file, plan, arrays, strings, checksums=own)
     }
     if format == "huggingface":
-        text = json.dumps(hugging_face.config_json(config), indent=2) + "\n"
+        text = json_text(hugging_face.config_json(config), indent=2) + "\n"
         files[destination / hugging_face.CONFIG_NAME] = lambda file: file.write(
             text.encode()
         )
@@ -154,7 +155,7 @@ def _stream(
 ) -> Iterator[np.ndarray]:
     """Reads tensor after tensor, each as it is to be written."""
     strange = []
-    console = Console(stderr=True)
+    console = bar_console()
     for entry in track(
         ordered,
         description="converting",

@@ -11,6 +11,9 @@ import importlib
 import os
 import sys
 
+from samjax.devices import explain
+from samjax.terminal import guarded
+
 COMMANDS = {
     "segment": "find the masks of photos from points, boxes and masks",
     "everything": "find the masks of all that is in photos, folders and datasets",
@@ -34,8 +37,14 @@ def main(arguments: list[str] | None = None) -> int:
     Args:
         arguments: The words after `samjax`; None takes them from the process.
     """
+    with guarded():
+        return _run(sys.argv[1:] if arguments is None else arguments)
+
+
+def _run(arguments: list[str]) -> int:
+    """Carries out a command; what is wrong with it becomes one line and a status."""
     try:
-        return _dispatch(sys.argv[1:] if arguments is None else arguments)
+        return _dispatch(arguments)
     except KeyboardInterrupt:
         return _fail("stopped", status=130)
     except BrokenPipeError:
@@ -53,6 +62,11 @@ def main(arguments: list[str] | None = None) -> int:
         if os.environ.get("SAMJAX_TRACEBACK"):
             raise
         return _fail(_message(error), status=1)
+    except Exception as error:
+        said = explain(error)
+        if said is None or os.environ.get("SAMJAX_TRACEBACK"):
+            raise
+        return _fail(said, status=1)
 
 
 def _dispatch(arguments: list[str]) -> int:

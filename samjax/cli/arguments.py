@@ -3,12 +3,14 @@
 import contextlib
 import io
 import re
+import sys
 import types
 from typing import TypeVar
 
 import tyro
 
 from samjax.cli import UsageError
+from samjax.terminal import unguarded
 
 T = TypeVar("T")
 
@@ -38,7 +40,9 @@ def parse(
     """
     shown = io.StringIO()
     try:
-        with contextlib.redirect_stderr(shown):
+        # Help comes with colours.
+        colours = contextlib.redirect_stdout(unguarded(sys.stdout))
+        with contextlib.redirect_stderr(shown), colours:
             if default is None:
                 return tyro.cli(kind, prog=command, args=arguments)  # pyright: ignore
             return tyro.cli(kind, prog=command, args=arguments, default=default)  # pyright: ignore

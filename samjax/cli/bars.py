@@ -4,6 +4,8 @@ import contextlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from samjax.terminal import bar_console, guarded
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress, TaskID
@@ -21,7 +23,6 @@ def bar(name: str, total: int) -> Iterator[tuple["Progress", "TaskID", "Console"
         The bar, its one task, whose field `rate` is shown, and the console, for lines
         above the bar.
     """
-    from rich.console import Console
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -30,7 +31,7 @@ def bar(name: str, total: int) -> Iterator[tuple["Progress", "TaskID", "Console"
         TimeRemainingColumn,
     )
 
-    console = Console(stderr=True)
+    console = bar_console()
     progress = Progress(
         TextColumn(name),
         BarColumn(),
@@ -41,5 +42,6 @@ def bar(name: str, total: int) -> Iterator[tuple["Progress", "TaskID", "Console"
         disable=not console.is_terminal,
         transient=True,
     )
-    with progress:
+    # The bar takes the place of both streams: what is printed meanwhile goes above it.
+    with progress, guarded():
         yield progress, progress.add_task("", total=total, rate=""), console

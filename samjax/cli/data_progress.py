@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, TypeVar
 
 from samjax.cli.bars import bar
+from samjax.terminal import printable
 
 if TYPE_CHECKING:
     from samjax.data.tfds.convert import Progress as ShardProgress
@@ -96,7 +97,9 @@ def show_build(
             if news.report["damage"] and news.report["part"] == 0:
                 lines.append(f"samjax: {news.report['tar']}: {news.report['damage']}")
             for line in lines:
-                console.print(line, markup=False, highlight=False, soft_wrap=True)
+                console.print(
+                    printable(line), markup=False, highlight=False, soft_wrap=True
+                )
 
         yield show
 

@@ -95,8 +95,10 @@ def _run_scenes(wanted: Evaluate, model: str) -> None:
     keep_compiled_programs()
 
     import samjax
+    from samjax.devices import find_devices
     from samjax.evaluation.single_point import HELD_OUT_SEED, evaluate_scenes
 
+    find_devices()
     predictor = samjax.Predictor(*samjax.load(model, dtype=wanted.dtype))
     report = evaluate_scenes(
         predictor,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from samjax.cli import UsageError
 from samjax.cli.bars import bar
 from samjax.cli.outputs import make_folder
+from samjax.terminal import printable
 
 if TYPE_CHECKING:
     from samjax.cli.evaluate import Evaluate
@@ -37,7 +38,9 @@ def run_photos(wanted: "Evaluate", model: str) -> None:
     with bar("evaluating", number) as (progress, task, console):
 
         def say(text: str) -> None:
-            console.print(text, markup=False, highlight=False, soft_wrap=True)
+            console.print(
+                printable(text), markup=False, highlight=False, soft_wrap=True
+            )
 
         for one in sets:
             for part in one.skipped:
@@ -165,11 +168,11 @@ def _segmenter(wanted: "Evaluate", model: str) -> "Segmenter":
 
 def _versions() -> dict[str, str]:
     """The versions that numbers may depend on, and the kind of device."""
-    import jax
-
     import samjax
+    from samjax.devices import find_devices
 
-    versions = {"samjax": samjax.__version__, "device": jax.devices()[0].device_kind}
+    kind = find_devices()[0].device_kind
+    versions = {"samjax": samjax.__version__, "device": kind}
     for package in ("jax", "flax", "numpy", "pillow", "opencv-python-headless"):
         try:
             versions[package] = importlib.metadata.version(package)

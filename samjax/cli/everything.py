@@ -147,6 +147,7 @@ def run(arguments: list[str]) -> None:
             tally.add(one)
             show(one, tally)
     print(f"{tally.in_words()}: {wanted.out}")
+    _check_any(tally)
     _note_nothing(tally)
     if share.count > 1:
         print(
@@ -199,6 +200,13 @@ def _share(wanted: Everything) -> "Share":
         start(wanted.distributed, Bounds(leave=_MONTH))
         return Share(jax.process_index(), jax.process_count())
     return Share(*parse_share(wanted.share))
+
+
+def _check_any(tally: Tally) -> None:
+    """Ends the command where nothing could be done, with the first reason."""
+    if tally.problems and not tally.made and not tally.found:
+        name, problem = next(iter(tally.problems.items()))
+        raise ValueError(f"no image could be segmented; {name}: {problem}")
 
 
 def _note_nothing(tally: Tally) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from samjax.cli.bars import bar
+from samjax.terminal import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -78,7 +79,7 @@ def say_skipped(console: "Console", done: "Done") -> None:
     """Says that an image is skipped, and why, if it is."""
     if done.outcome is not None and done.outcome.problem is not None:
         console.print(
-            f"samjax: skipped {done.item.name}: {done.outcome.problem}",
+            printable(f"samjax: skipped {done.item.name}: {done.outcome.problem}"),
             markup=False,
             highlight=False,
             soft_wrap=True,

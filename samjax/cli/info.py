@@ -35,8 +35,15 @@ def _versions() -> str:
 def _devices() -> str:
     import jax
 
+    from samjax.devices import DeviceError, find_devices
+
     rows = [("device", "kind", "memory")]
-    for device in jax.devices():
+    try:
+        devices = find_devices()
+    except DeviceError as error:
+        # The rest of the tables is what helps to find out why.
+        return f"device  none: {error}"
+    for device in devices:
         # A CPU has no figures of its own; some backends refuse to be asked.
         try:
             limit = (device.memory_stats() or {}).get("bytes_limit")

@@ -14,7 +14,10 @@ def load_predictor(model: str, dtype: str) -> "Predictor":
     keep_compiled_programs()
 
     import samjax
+    from samjax.devices import find_devices
 
+    # Before the weights are read: no device makes that worth the time.
+    find_devices()
     start = time.perf_counter()
     predictor = samjax.Predictor(*samjax.load(model, dtype=dtype))
     print(f"{model} loaded in {time.perf_counter() - start:.2f} s")

@@ -1,6 +1,5 @@
 """Files that the command leaves: whole or not at all."""
 
-import json
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from samjax.files import replacing
+from samjax.files import json_text, replacing
 
 
 def make_folder(folder: Path) -> None:
@@ -38,9 +37,9 @@ def _lines(content: Mapping[str, Any]) -> str:
     parts = []
     for key, value in content.items():
         if isinstance(value, list):
-            entries = ",\n".join(f"  {json.dumps(entry)}" for entry in value)
+            entries = ",\n".join(f"  {json_text(entry)}" for entry in value)
             text = f"[\n{entries}\n ]" if value else "[]"
         else:
-            text = json.dumps(value)
-        parts.append(f" {json.dumps(key)}: {text}")
+            text = json_text(value)
+        parts.append(f" {json_text(key)}: {text}")
     return "{\n" + ",\n".join(parts) + "\n}\n"

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from samjax.cli.arguments import DEFAULT_MODEL, parse
+from samjax.cli.bars import bar
 from samjax.cli.loading import load_predictor
 from samjax.cli.outputs import make_folder
 from samjax.cli.photos import check_photo, find_photos, read_mask
@@ -84,19 +85,12 @@ def run(arguments: list[str]) -> None:
         _segment(predictor, photo, requests, wanted)
 
 
-def _progress(photos: list[Path]) -> Iterable[Path]:
+def _progress(photos: list[Path]) -> Iterator[Path]:
     """The photos, with a bar on a terminal."""
-    from rich.console import Console
-    from rich.progress import track
-
-    console = Console(stderr=True)
-    return track(
-        photos,
-        description="segmenting",
-        console=console,
-        disable=not console.is_terminal,
-        transient=True,
-    )
+    with bar("segmenting", len(photos)) as (progress, task, _):
+        for photo in photos:
+            yield photo
+            progress.advance(task)
 
 
 def _segment(

@@ -182,8 +182,10 @@ def _train(wanted: Train) -> bool:
     import jax
 
     from samjax import checkpoints
+    from samjax.devices import find_devices
     from samjax.training.loop import TooManyBadExamples, TrainingDiverged, train
 
+    find_devices()
     config = wanted.config
     params = _initial_params(wanted)
     evaluators = _evaluators(wanted)

@@ -12,7 +12,7 @@ Code written for the reference runs after its import line is changed:
 
 What differs: arrays are numpy, where the reference has tensors (anything that numpy can
 read is taken, CPU tensors among them); JAX chooses the device; a wrong argument is a
-`ValueError` that says what to do, not an `AssertionError`. Prefer `samjax.Predictor` in
+`ValueError` that says what to do, and still an `AssertionError`. Prefer `samjax.Predictor` in
 new code: it keeps no hidden state and answers in batches.
 """
 

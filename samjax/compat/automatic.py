@@ -9,6 +9,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from samjax.compat.model import Sam
+from samjax.compat.predictor import SamPredictor
+from samjax.geometry.boxes import boxes_from_masks, nms_threshold
+from samjax.geometry.boxes import nms as box_nms
+from samjax.geometry.masks import counts_to_mask, mask_to_counts
+from samjax.geometry.regions import fill_small_holes, remove_small_islands
 from samjax.inference.automatic import generate_masks
 from samjax.inference.automatic_config import AutomaticConfig, Number
 
@@ -28,10 +33,14 @@ class SamAutomaticMaskGenerator:
     """Segments everything in an image.
 
     Arguments, defaults and records are the reference's; what they mean is told by
-    `samjax.inference.automatic_config.AutomaticConfig`.
+    `samjax.inference.automatic_config.AutomaticConfig`. As there, the options are
+    attributes, and what is assigned to one holds from the next image on.
 
     Attributes:
-        config: the options.
+        predictor: the `SamPredictor` that images are embedded with. As in the reference
+            it has no image after `generate`.
+        point_grids: the points of the image and of every layer of crops, (x, y) in the
+            unit square.
     """
 
     def __init__(
@@ -51,23 +60,45 @@ class SamAutomaticMaskGenerator:
         min_mask_region_area: int = 0,
         output_mode: str = "binary_mask",
     ):
-        self._predictor = model.predictor
-        self.config = AutomaticConfig(
+        own = None if point_grids is None else tuple(map(np.asarray, point_grids))
+        config = AutomaticConfig(
             points_per_side=points_per_side,
-            points_per_batch=points_per_batch,
-            pred_iou_thresh=pred_iou_thresh,
-            stability_score_thresh=stability_score_thresh,
-            stability_score_offset=stability_score_offset,
-            box_nms_thresh=box_nms_thresh,
+            point_grids=own,
             crop_n_layers=crop_n_layers,
-            crop_nms_thresh=crop_nms_thresh,
-            crop_overlap_ratio=crop_overlap_ratio,
             crop_n_points_downscale_factor=crop_n_points_downscale_factor,
-            point_grids=None
-            if point_grids is None
-            else tuple(np.asarray(grid) for grid in point_grids),
-            min_mask_region_area=min_mask_region_area,
-            output_mode=output_mode,
+        )
+        self.predictor = SamPredictor(model)
+        self.point_grids = list(config.grids())
+        self.points_per_batch = points_per_batch
+        self.pred_iou_thresh = pred_iou_thresh
+        self.stability_score_thresh = stability_score_thresh
+        self.stability_score_offset = stability_score_offset
+        self.box_nms_thresh = box_nms_thresh
+        self.crop_n_layers = crop_n_layers
+        self.crop_nms_thresh = crop_nms_thresh
+        self.crop_overlap_ratio = crop_overlap_ratio
+        self.crop_n_points_downscale_factor = crop_n_points_downscale_factor
+        self.min_mask_region_area = min_mask_region_area
+        self.output_mode = output_mode
+        self.config  # noqa: B018  (options that mean nothing are refused now)
+
+    @property
+    def config(self) -> AutomaticConfig:
+        """The options as they stand."""
+        return AutomaticConfig(
+            points_per_side=None,
+            points_per_batch=self.points_per_batch,
+            pred_iou_thresh=self.pred_iou_thresh,
+            stability_score_thresh=self.stability_score_thresh,
+            stability_score_offset=self.stability_score_offset,
+            box_nms_thresh=self.box_nms_thresh,
+            crop_n_layers=self.crop_n_layers,
+            crop_nms_thresh=self.crop_nms_thresh,
+            crop_overlap_ratio=self.crop_overlap_ratio,
+            crop_n_points_downscale_factor=self.crop_n_points_downscale_factor,
+            point_grids=tuple(np.asarray(grid) for grid in self.point_grids),
+            min_mask_region_area=self.min_mask_region_area,
+            output_mode=self.output_mode,
         )
 
     def generate(self, image: ArrayLike) -> list[dict[str, Any]]:
@@ -80,12 +111,64 @@ class SamAutomaticMaskGenerator:
             A dictionary for every mask: `segmentation`, `area`, `bbox` (XYWH),
             `predicted_iou`, `point_coords`, `stability_score`, `crop_box` (XYWH).
         """
+        self.predictor.reset_image()
+        model = self.predictor.model.predictor
         records = []
-        for annotation in generate_masks(
-            self._predictor, np.asarray(image), self.config
-        ):
+        for annotation in generate_masks(model, np.asarray(image), self.config):
             record: dict[str, Any] = {name: annotation[name] for name in FIELDS}
             for box in ("bbox", "crop_box"):
                 record[box] = [int(side) for side in record[box]]
             records.append(record)
         return records
+
+    @staticmethod
+    def postprocess_small_regions(
+        mask_data: Any, min_area: int, nms_thresh: float
+    ) -> Any:
+        """Fills small holes, removes small islands, and drops what became double.
+
+        Args:
+            mask_data: a dictionary, or the reference's `MaskData`, changed in place:
+                `rles`, a list of dictionaries of `size` and `counts`; `boxes` (n, 4);
+                and lists or arrays of whatever else belongs to the masks.
+            min_area: holes and islands of fewer pixels go.
+            nms_thresh: of two boxes that overlap more than this one stays, first those
+                that were not changed.
+
+        Returns:
+            What was given.
+        """
+        if len(mask_data["rles"]) == 0:
+            return mask_data
+        sizes = [tuple(rle["size"]) for rle in mask_data["rles"]]
+        before = [
+            counts_to_mask(np.asarray(rle["counts"]), size)
+            for rle, size in zip(mask_data["rles"], sizes, strict=True)
+        ]
+        after = [
+            remove_small_islands(
+                fill_small_holes(mask, min_area), min_area, keep_largest=True
+            )
+            for mask in before
+        ]
+        is_same = np.array([a is b for a, b in zip(after, before, strict=True)])
+        boxes = boxes_from_masks(np.stack(after))
+        order, keep = box_nms(
+            boxes.astype(np.float32),
+            is_same.astype(np.float32),
+            np.ones(len(boxes), bool),
+            nms_threshold(float(nms_thresh)),
+        )
+        kept = np.asarray(order)[np.asarray(keep)]
+        for index in kept:
+            if not is_same[index]:
+                counts = mask_to_counts(after[index]).tolist()
+                mask_data["rles"][index] = {
+                    "size": list(sizes[index]),
+                    "counts": counts,
+                }
+                mask_data["boxes"][index] = boxes[index]
+        for name, values in list(mask_data.items()):
+            is_list = isinstance(values, list)
+            mask_data[name] = [values[i] for i in kept] if is_list else values[kept]
+        return mask_data

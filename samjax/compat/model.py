@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float
 from numpy.typing import ArrayLike
 
 from samjax import checkpoints, models
+from samjax.compat.errors import WrongArgument, checked
 from samjax.geometry.frame import PIXEL_MEAN, PIXEL_STD, Frame
 from samjax.geometry.resampling import upscale_logits, upscale_masks
 from samjax.inference.batching import ModelPrompt, sparse_tokens
@@ -43,9 +44,21 @@ class Sam:
         """Where arrays go in and come out: always "cpu", whatever JAX computes on."""
         return "cpu"
 
+    @property
+    def pixel_mean(self) -> Float[np.ndarray, "3 1 1"]:
+        """Mean of the pixels that images are normalized by."""
+        return np.array(PIXEL_MEAN, np.float32).reshape(3, 1, 1)
+
+    @property
+    def pixel_std(self) -> Float[np.ndarray, "3 1 1"]:
+        """Standard deviation of the pixels that images are normalized by."""
+        return np.array(PIXEL_STD, np.float32).reshape(3, 1, 1)
+
     def to(self, *_: Any, **__: Any) -> Sam:
         """Does nothing: JAX chooses the device (see `JAX_PLATFORMS`)."""
         return self
+
+    cuda = cpu = to
 
     def eval(self) -> Sam:
         """Does nothing: samjax's models are functions, and have no training mode."""
@@ -68,10 +81,15 @@ class Sam:
         """
         resized = []
         for record in batched_input:
-            image = np.asarray(record["image"]).transpose(1, 2, 0)
-            height, width = record["original_size"]
+            image = checked("image", record["image"], (3, "h", "w"), None)
             size = self.image_encoder.img_size
-            resized.append((image, Frame((height, width), image.shape[:2], size)))
+            if max(image.shape[1:]) > size:
+                raise WrongArgument(
+                    f"got an image {image.shape}, expected sides of at most {size}: "
+                    "resize it with ResizeLongestSide first"
+                )
+            frame = make_frame(record["original_size"], image.shape[1:], size)
+            resized.append((image.transpose(1, 2, 0), frame))
         embeddings = self.predictor.embed_resized(resized)
         outputs = []
         for embedding, record in zip(embeddings, batched_input, strict=True):
@@ -105,7 +123,10 @@ class Sam:
         multimask_output: bool,
     ) -> tuple[Float[np.ndarray, "b m l l"], Float[np.ndarray, "b m"]]:
         """Answers B prompts, in the model's frame, on one image; logits and scores."""
-        prompts = _model_prompts(point_coords, point_labels, boxes, mask_input)
+        low_res_size = self.predictor.low_res_size
+        prompts = _model_prompts(
+            point_coords, point_labels, boxes, mask_input, low_res_size
+        )
         [results] = self.predictor.decode_prompts([embedding], [prompts])
         kept = slice(1, None) if multimask_output else slice(0, 1)
         logits, scores = zip(*results, strict=True)
@@ -118,6 +139,7 @@ class Sam:
         original_size: tuple[int, ...],
     ) -> Float[np.ndarray, "b m h w"]:
         """Removes the padding of low-res logits and brings them to `original_size`."""
+        masks = checked("masks", masks, ("B", "C", "l", "l"), np.float32)
         frame = make_frame(original_size, input_size, self.image_encoder.img_size)
         return np.stack([upscale_logits(logits, frame) for logits in masks])
 
@@ -131,13 +153,9 @@ class Sam:
     def preprocess(self, x: ArrayLike) -> Float[np.ndarray, "*b 3 s s"]:
         """Normalizes resized pixels, (3, h, w) or (B, 3, h, w), and pads them."""
         x = np.asarray(x, np.float32)
-        mean, std = (
-            np.array(values, np.float32).reshape(3, 1, 1)
-            for values in (PIXEL_MEAN, PIXEL_STD)
-        )
         size = self.image_encoder.img_size
         padding = [(0, 0)] * (x.ndim - 2) + [(0, size - side) for side in x.shape[-2:]]
-        return np.pad((x - mean) / std, padding)
+        return np.pad((x - self.pixel_mean) / self.pixel_std, padding)
 
 
 def make_frame(
@@ -154,41 +172,44 @@ def _model_prompts(
     point_labels: ArrayLike | None,
     boxes: ArrayLike | None,
     mask_input: ArrayLike | None,
+    low_res_size: int,
 ) -> list[ModelPrompt]:
     """Takes the reference's batched prompts apart.
 
     Raises:
-        ValueError: they do not belong together.
+        WrongArgument: one is of a wrong shape, or they do not belong together.
     """
     points = labels = masks = corners = None
     if point_coords is not None:
         if point_labels is None:
-            raise ValueError(
+            raise WrongArgument(
                 "got point_coords without point_labels, expected a label for every "
                 "point: 1 on the object, 0 not on it"
             )
-        points = np.asarray(point_coords, np.float32)
-        labels = np.asarray(point_labels, np.int32)
-        if points.ndim != 3 or points.shape != (*labels.shape, 2):
-            raise ValueError(
+        points = checked("point_coords", point_coords, ("B", "N", 2), np.float32)
+        labels = checked("point_labels", point_labels, ("B", "N"), np.int32)
+        if points.shape != (*labels.shape, 2):
+            raise WrongArgument(
                 f"got point_coords {points.shape} and point_labels {labels.shape}, "
                 "expected (B, N, 2) and (B, N)"
             )
         if not np.isin(labels, (NOT_A_POINT, 0, 1)).all():
-            raise ValueError(
+            raise WrongArgument(
                 f"got point_labels {np.unique(labels).tolist()}, expected 1 (on the "
                 "object), 0 (not on it) or -1 (padding)"
             )
     if boxes is not None:
-        corners = np.asarray(boxes, np.float32).reshape(-1, 4)
+        if np.ndim(boxes) == 3 and np.shape(boxes)[1] == 1:
+            # As the reference's own export has them.
+            boxes = np.asarray(boxes)[:, 0]
+        corners = checked("boxes", boxes, ("B", 4), np.float32)
     if mask_input is not None:
-        masks = np.asarray(mask_input, np.float32)
-        if masks.ndim != 4 or masks.shape[1] != 1:
-            raise ValueError(f"got masks {masks.shape}, expected (B, 1, l, l)")
+        side = low_res_size
+        masks = checked("mask_input", mask_input, ("B", 1, side, side), np.float32)
     given = [array for array in (points, corners, masks) if array is not None]
     numbers = {len(array) for array in given} or {1}
     if len(numbers) > 1:
-        raise ValueError(
+        raise WrongArgument(
             f"got prompts for {sorted(numbers)} objects, expected as many boxes and "
             "masks as sets of points: B is the first axis of each"
         )

@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Shaped
 from numpy.typing import ArrayLike
 
+from samjax.compat.errors import WrongArgument
 from samjax.compat.model import Sam, make_frame
 from samjax.compat.transforms import ResizeLongestSide
 from samjax.inference.embedding import ImageEmbedding
@@ -37,6 +38,8 @@ class SamPredictor:
         self.is_image_set = False
         self.original_size: tuple[int, ...] | None = None
         self.input_size: tuple[int, ...] | None = None
+        # The reference has these, and never sets them to anything else.
+        self.orig_h = self.orig_w = self.input_h = self.input_w = None
         self._embedding: ImageEmbedding | None = None
         self._features: np.ndarray | None = None
 
@@ -48,7 +51,7 @@ class SamPredictor:
             image_format: "RGB" or "BGR", the order of its channels.
         """
         if image_format not in ("RGB", "BGR"):
-            raise ValueError(f"got {image_format=}, expected 'RGB' or 'BGR'")
+            raise WrongArgument(f"got {image_format=}, expected 'RGB' or 'BGR'")
         pixels = read_image(np.asarray(image))
         if image_format != self.model.image_format:
             pixels = pixels[..., ::-1]
@@ -68,7 +71,7 @@ class SamPredictor:
         image = np.asarray(transformed_image)
         side = self.model.image_encoder.img_size
         if image.ndim != 4 or image.shape[:2] != (1, 3) or max(image.shape[2:]) != side:
-            raise ValueError(
+            raise WrongArgument(
                 f"got an image of shape {image.shape}, expected (1, 3, h, w) with a "
                 f"long side of {side}: resize with transform.apply_image, then "
                 "transpose(2, 0, 1)[None]"
@@ -114,7 +117,7 @@ class SamPredictor:
                 point_labels = np.asarray(point_labels)[None]
         if box is not None:
             if np.size(box) != 4:
-                raise ValueError(
+                raise WrongArgument(
                     f"got a box of shape {np.shape(box)}, expected (4,), XYXY: "
                     "predict_torch takes several boxes, Predictor.predict_batch too"
                 )

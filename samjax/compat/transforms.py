@@ -6,7 +6,22 @@ import numpy as np
 from jaxtyping import UInt8
 from numpy.typing import ArrayLike
 
+from samjax.compat.errors import WrongArgument
 from samjax.geometry.frame import Frame
+
+
+def _points(coords: ArrayLike) -> np.ndarray:
+    points = np.asarray(coords)
+    if points.ndim < 1 or points.shape[-1] != 2:
+        raise WrongArgument(f"got points {points.shape}, expected (..., 2): x and y")
+    return points
+
+
+def _corners(boxes: ArrayLike) -> np.ndarray:
+    corners = np.asarray(boxes)
+    if corners.ndim < 1 or corners.shape[-1] not in (2, 4) or corners.size % 4:
+        raise WrongArgument(f"got boxes {corners.shape}, expected (B, 4), XYXY")
+    return corners.reshape(-1, 2, 2)
 
 
 class ResizeLongestSide:
@@ -28,13 +43,13 @@ class ResizeLongestSide:
     ) -> np.ndarray:
         """Maps (..., 2) points of an image of `original_size` (h, w); float64."""
         scale = np.array(self._frame(original_size).scale)
-        return np.asarray(coords).astype(np.float64) * scale
+        return _points(coords).astype(np.float64) * scale
 
     def apply_boxes(
         self, boxes: ArrayLike, original_size: tuple[int, ...]
     ) -> np.ndarray:
         """Maps XYXY boxes, (B, 4) or any shape of B * 4 numbers; float64 (B, 4)."""
-        corners = np.asarray(boxes).reshape(-1, 2, 2)
+        corners = _corners(boxes)
         return self.apply_coords(corners, original_size).reshape(-1, 4)
 
     def apply_coords_torch(
@@ -42,13 +57,13 @@ class ResizeLongestSide:
     ) -> np.ndarray:
         """As `apply_coords`, in float32 all the way, as the reference's tensors are."""
         scale = np.array(self._frame(original_size).scale, np.float32)
-        return np.asarray(coords).astype(np.float32) * scale
+        return _points(coords).astype(np.float32) * scale
 
     def apply_boxes_torch(
         self, boxes: ArrayLike, original_size: tuple[int, ...]
     ) -> np.ndarray:
         """As `apply_boxes`, in float32 all the way, as the reference's tensors are."""
-        corners = np.asarray(boxes).reshape(-1, 2, 2)
+        corners = _corners(boxes)
         return self.apply_coords_torch(corners, original_size).reshape(-1, 4)
 
     @staticmethod

@@ -13,6 +13,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, NotRequired, TypedDict
 
+from samjax.files import json_text
 from samjax.geometry.masks import Rle
 
 
@@ -72,7 +73,7 @@ class Record(TypedDict):
 
 def record_to_json(record: Record) -> str:
     """Writes a record as one line of strict JSON."""
-    return json.dumps(record, allow_nan=False, separators=(",", ":"))
+    return json_text(record, separators=(",", ":"))
 
 
 def record_from_json(text: str | bytes) -> Record:

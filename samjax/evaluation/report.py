@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from samjax.files import replacing
+from samjax.files import json_text, replacing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +30,7 @@ class Report:
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as hidden:
-            hidden.write_text(json.dumps(asdict(self), indent=1) + "\n", "utf-8")
+            hidden.write_text(json_text(asdict(self), indent=1) + "\n", "utf-8")
 
     @classmethod
     def load(cls, path: str | Path) -> "Report":

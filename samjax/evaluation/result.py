@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from samjax.files import replacing
+from samjax.files import json_text, replacing
 
 FORMAT = "samjax evaluation"
 VERSION = 1
@@ -83,7 +83,7 @@ class Result:
         path.parent.mkdir(parents=True, exist_ok=True)
         content = {"format": FORMAT, "version": VERSION} | asdict(self)
         with replacing(path) as hidden:
-            text = json.dumps(content, indent=1, allow_nan=False)
+            text = json_text(content, indent=1)
             hidden.write_text(text + "\n", "utf-8")
 
     @classmethod

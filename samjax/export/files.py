@@ -1,13 +1,12 @@
 """Writes what is exported, and the report on it beside it."""
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from samjax.files import replacing
+from samjax.files import json_text, replacing
 
 
 class NotTheModel(ValueError):
@@ -43,4 +42,4 @@ def write_files(
         with replacing(path) as hidden:
             hidden.write_bytes(content)
     with replacing(report) as hidden:
-        hidden.write_text(json.dumps(said, indent=1) + "\n")
+        hidden.write_text(json_text(said, indent=1) + "\n")

@@ -69,10 +69,8 @@ def crop_boxes(
         overlap_ratio: 512 / 1500 in the release.
 
     Returns:
-        The boxes, right and bottom exclusive, and the layer of each.
-
-    Raises:
-        ValueError: crops of a layer would lie outside the image, as it is too small.
+        The boxes, right and bottom exclusive, and the layer of each. Crops that would
+        have no pixel, where the release fails, are left out.
     """
     height, width = size
     boxes, layers = [(0, 0, width, height)], [0]
@@ -86,14 +84,9 @@ def crop_boxes(
         for left in range(per_side):
             for top in range(per_side):
                 x, y = left * (crop_width - overlap), top * (crop_height - overlap)
-                boxes.append(
-                    (x, y, min(x + crop_width, width), min(y + crop_height, height))
-                )
-                layers.append(layer)
-    array = np.array(boxes)
-    if (array[:, 2:] <= array[:, :2]).any():
-        raise ValueError(
-            f"got {crop_layers=} for an image of {size}, where some crops would be "
-            "empty: use fewer layers"
-        )
-    return array, np.array(layers)
+                right, bottom = min(x + crop_width, width), min(y + crop_height, height)
+                # In images of few pixels the last crops would begin outside.
+                if x < right and y < bottom:
+                    boxes.append((x, y, right, bottom))
+                    layers.append(layer)
+    return np.array(boxes), np.array(layers)

@@ -34,7 +34,7 @@ from samjax.inference.candidates import (
 )
 from samjax.inference.embedding import ImageEmbedding
 from samjax.inference.images import ImageSource, read_image
-from samjax.inference.predictor import Predictor
+from samjax.inference.predictor import Predictor, check_scores
 
 
 class Proposal(NamedTuple):
@@ -99,7 +99,10 @@ def propose(
     grids = config.grids()
     proposals: list[Proposal] = []
     for box, layer in zip(boxes.tolist(), layers, strict=True):
-        in_crop = propose_in_crop(predictor, image, tuple(box), grids[layer], config)
+        grid = grids[layer]
+        in_crop = propose_in_crop(
+            predictor, image, tuple(box), grid, config, config.batch_size(len(grid))
+        )
         scores = [proposal.predicted_iou for proposal in in_crop]
         proposals += suppress(in_crop, scores, config.box_nms_thresh)
     if len(boxes) > 1:
@@ -158,8 +161,21 @@ def propose_in_crop(
     crop_box: tuple[int, int, int, int],
     grid: Float[np.ndarray, "n 2"],
     config: AutomaticConfig,
+    chunk: int,
 ) -> list[Proposal]:
-    """Finds the masks of a crop, with all that are alike."""
+    """Finds the masks of a crop, with all that are alike.
+
+    Args:
+        predictor: the model.
+        image: the whole image.
+        crop_box: XYXY of the crop in it.
+        grid: the points, (x, y) in the unit square of the crop.
+        config: options.
+        chunk: points that go through the decoder together.
+
+    Raises:
+        ValueError: the model predicts numbers that are not finite.
+    """
     left, top, right, bottom = crop_box
     size = (image.shape[0], image.shape[1])
     embedding = predictor.embed(image[top:bottom, left:right])
@@ -168,7 +184,9 @@ def propose_in_crop(
     if config.max_mask_area_fraction is not None:
         area_limit = config.max_mask_area_fraction * size[0] * size[1]
     corner, proposals = [left, top, left, top], []
-    for first, found in _ask(predictor, embedding, points, crop_box, size, config):
+    asked = _ask(predictor, embedding, points, crop_box, size, config, chunk)
+    for first, found in asked:
+        check_scores(np.asarray(found.predicted_iou[: int(found.count)]))
         for row in range(int(found.count)):
             x, y = points[first + int(found.source[row]) // 3]
             box, bits = np.asarray(found.boxes[row]), np.asarray(found.bits[row])
@@ -192,6 +210,7 @@ def _ask(
     crop_box: tuple[int, int, int, int],
     size: tuple[int, int],
     config: AutomaticConfig,
+    chunk: int,
 ) -> Iterator[tuple[int, Candidates]]:
     """Asks about the points of a crop, chunk by chunk.
 
@@ -207,7 +226,6 @@ def _ask(
         crop_box=np.array(crop_box, np.float32),
         image_box=np.array([0, 0, size[1], size[0]], np.float32),
     )
-    chunk = config.points_per_batch
     down, across, pace = divide_work(
         frame, predictor.low_res_size, chunk, on_cpu=jax.default_backend() == "cpu"
     )
@@ -289,7 +307,7 @@ def divide_work(frame: Frame, low_res_size: int, chunk: int, *, on_cpu: bool) ->
 
 def size_class(side: int) -> int:
     """Rounds a side up to one of few sizes, by at most an eighth above 512 pixels."""
-    step = max(64, 1 << (max(side - 1, 1).bit_length() - 4))
+    step = max(64, 1 << max(0, (side - 1).bit_length() - 4))
     return -(-side // step) * step
 
 

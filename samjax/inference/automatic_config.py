@@ -33,8 +33,8 @@ class AutomaticConfig:
 
     Attributes:
         points_per_side: points along a side of the grid; None if `point_grids` has them.
-        points_per_batch: points that go through the decoder together. Memory grows with
-            it, results do not depend on it.
+        points_per_batch: points that go through the decoder together, at most all of
+            a grid. Memory grows with it, results do not depend on it.
         pred_iou_thresh: a mask's predicted IoU must be above this.
         stability_score_thresh: a mask's stability score must be at least this.
         stability_score_offset: how far the threshold of the logits is moved, up and
@@ -110,6 +110,10 @@ class AutomaticConfig:
         if (sizes.embed_dim, sizes.depth) in _RELEASED_ENCODERS:
             return self
         return dataclasses.replace(self, **SMALL_MODEL_THRESHOLDS)
+
+    def batch_size(self, points: int) -> int:
+        """Returns how many points of a grid go through the decoder together."""
+        return max(1, min(self.points_per_batch, points))
 
     def grids(self) -> tuple[Float[np.ndarray, "_ 2"], ...]:
         """The points of the image and of each layer of crops, in the unit square."""

@@ -67,12 +67,14 @@ def generate_in_steps(
     if config.crop_n_layers:
         raise ValueError(f"got {config.crop_n_layers=}, expected 0: use generate_masks")
     size = (image.shape[0], image.shape[1])
-    (grid,), chunk = config.grids(), config.points_per_batch
+    (grid,) = config.grids()
+    chunk = config.batch_size(len(grid))
     known = _OfOneImage(predictor.model, predictor.params, embedding)
     box = (0, 0, size[1], size[0])
     found: list[Proposal] = []
     for first in range(0, len(grid), chunk):
-        found += propose_in_crop(known, image, box, grid[first : first + chunk], config)
+        part = grid[first : first + chunk]
+        found += propose_in_crop(known, image, box, part, config, chunk)
         if first + chunk < len(grid):
             yield Step(first + chunk, len(grid), None)
     scores = [proposal.predicted_iou for proposal in found]

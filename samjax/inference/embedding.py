@@ -8,12 +8,12 @@ the file names the weights it came from and a `Predictor` refuses any others.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
-from collections.abc import Mapping
+import zlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import jax
 import numpy as np
@@ -21,12 +21,15 @@ import safetensors
 import safetensors.numpy
 from jaxtyping import Array, Float
 
-from samjax.files import replacing
+from samjax.files import json_object, json_text, replacing
 from samjax.geometry.frame import Frame
 from samjax.models.sam import SamConfig
 
 FORMAT = "samjax image embedding"
 VERSION = 1
+# Files of samjax have headers of some 400 bytes.
+MAX_HEADER = 2**16
+MOST_PIXELS = 2**32 - 1  # COCO's tools hold run lengths in 32 bits.
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +53,7 @@ class ImageEmbedding:
         The file appears whole or not at all: it is written under another name in the
         same folder and renamed.
         """
-        header = {
+        header: dict[str, Any] = {
             "format": FORMAT,
             "version": VERSION,
             "original_size": self.frame.original_size,
@@ -58,9 +61,10 @@ class ImageEmbedding:
             "model_size": self.frame.model_size,
             "fingerprint": self.fingerprint,
         }
+        features = np.ascontiguousarray(self.features, np.float32)
+        header["crc32"] = _checksum(header, features)
         content = safetensors.numpy.save(
-            {"features": np.ascontiguousarray(self.features, np.float32)},
-            {"samjax": json.dumps(header)},
+            {"features": features}, {"samjax": json_text(header)}
         )
         with replacing(path) as hidden:
             hidden.write_bytes(content)
@@ -74,27 +78,31 @@ class ImageEmbedding:
 
         Raises:
             FileNotFoundError: there is no such file.
-            ValueError: the file is truncated, of another kind, or of another version.
+            ValueError: the file is truncated, damaged, of another kind, or of another
+                version.
         """
         path = Path(path)
         if not path.is_file():
             raise FileNotFoundError(f"got {path}, which is not a file")
         try:
+            _check_length(path)
             with safetensors.safe_open(path, framework="np") as file:
                 header = _checked_header(file.metadata() or {}, path)
-                features = file.get_tensor("features")
-        except safetensors.SafetensorError as error:
+                dtype = file.get_slice("features").get_dtype()
+                features = file.get_tensor("features") if dtype == "F32" else None
+        except (safetensors.SafetensorError, OSError) as error:
             raise ValueError(
                 f"got {path}, which is damaged, cut off or no safetensors file "
                 f"({error}): embed the image again, and save it"
             ) from error
-        frame = _sound_frame(header, features)
-        if frame is None:
+        frame = None if features is None else _sound_frame(header, features)
+        if features is None or frame is None:
+            shape = None if features is None else features.shape
             raise ValueError(
-                f"got {path}, whose contents contradict each other (features "
-                f"{features.dtype}{features.shape}, {header}): embed the image again"
+                f"got {path}, whose contents contradict each other or their checksum "
+                f"(features of {dtype} {shape}, {header!s:.500}): embed the image again"
             )
-        return cls(jax.device_put(features), frame, str(header["fingerprint"]))
+        return cls(jax.device_put(features), frame, header["fingerprint"])
 
 
 def fingerprint(config: SamConfig, params: Mapping[str, Any]) -> str:
@@ -127,7 +135,7 @@ def _fingerprint(config: SamConfig, params: Any, left_out: tuple[str, ...] = ())
         for name, size in config.as_fields().items()
         if name not in _NOT_SIZES and not name.startswith(left_out)
     }
-    digest.update(json.dumps(sizes, sort_keys=True).encode())
+    digest.update(json_text(sizes, sort_keys=True).encode())
     update_by_params(digest, params)
     return digest.hexdigest()
 
@@ -158,32 +166,59 @@ def _on_host(leaf: Any) -> np.ndarray:
     return np.asarray(leaf)
 
 
+def _checksum(header: Mapping[str, Any], features: np.ndarray) -> int:
+    """CRC-32 of the features and of what is said about them."""
+    said = {name: value for name, value in header.items() if name != "crc32"}
+    return zlib.crc32(
+        features.data, zlib.crc32(json_text(said, sort_keys=True).encode())
+    )
+
+
+def _check_length(path: Path) -> None:
+    """Refuses a header that the library would read whole although none is so long."""
+    with open(path, "rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+    if MAX_HEADER < length < path.stat().st_size:
+        raise safetensors.SafetensorError(f"its header has {length} bytes")
+
+
 def _sound_frame(header: Mapping[str, Any], features: np.ndarray) -> Frame | None:
     """The frame that a header describes; None if it or the features cannot be."""
-    try:
-        height, width = (int(side) for side in header["original_size"])
-        resized_height, resized_width = (int(side) for side in header["resized_size"])
-        model_size = int(header["model_size"])
-        frame = Frame((height, width), (resized_height, resized_width), model_size)
-        header["fingerprint"]
-    except (KeyError, TypeError, ValueError):
+    original, resized = header.get("original_size"), header.get("resized_size")
+    square, crc = [header.get("model_size")] * 2, header.get("crc32")
+    if not (_is_size(original) and _is_size(resized) and _is_size(square)):
         return None
+    model_size = square[0]
     # The resized size is the user's own where the image was resized elsewhere.
     is_sound = (
-        min(frame.original_size + frame.resized_size) >= 1
-        and max(frame.resized_size) <= model_size
+        max(resized) <= model_size
+        and isinstance(header.get("fingerprint"), str)
         and features.ndim == 3
-        and features.dtype == np.float32
-        and np.isfinite(features).all()
+        and 0 < min(features.shape) <= max(features.shape[:2]) <= model_size
+        and bool(np.isfinite(features).all())
+        # Files of older versions have none.
+        and crc in (None, _checksum(header, features))
     )
-    return frame if is_sound else None
+    if not is_sound:
+        return None
+    return Frame((original[0], original[1]), (resized[0], resized[1]), model_size)
+
+
+def _is_size(value: Any) -> TypeGuard[Sequence[int]]:
+    """Whether a value is the (h, w) of an image that masks can be made for."""
+    is_pair = isinstance(value, list) and len(value) == 2
+    return (
+        is_pair
+        and all(type(side) is int and side > 0 for side in value)
+        and value[0] * value[1] <= MOST_PIXELS
+    )
 
 
 def _checked_header(metadata: Mapping[str, str], path: Path) -> dict[str, Any]:
     try:
-        header = json.loads(metadata.get("samjax", ""))
+        header = json_object(metadata.get("samjax", ""))
         kind, version = header["format"], header["version"]
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, KeyError):
         kind, version, header = None, None, {}
     if kind != FORMAT:
         raise ValueError(

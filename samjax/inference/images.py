@@ -20,6 +20,7 @@ from __future__ import annotations
 import io
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
@@ -27,8 +28,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from samjax.data.pixels import to_eight_bits
 
-ImageSource = np.ndarray | Image.Image | bytes | str | os.PathLike
-"""An image in memory, the bytes of a file, or its path."""
+ImageSource = np.ndarray | Image.Image | bytes | io.IOBase | str | os.PathLike
+"""An image in memory, the bytes of a file, a file that is open, or the path of one."""
 
 SAMPLE_PHOTO = Path(__file__).parents[1] / "assets" / "coffee.jpg"
 """The photo in the package, on which models are tried."""
@@ -45,7 +46,7 @@ def read_image(
 
     Args:
         source: an array, a Pillow image, or the bytes or the path of a file that Pillow
-            reads.
+            reads, or one that is open for reading bytes.
         as_stored: whether files and Pillow images stay as they are stored, whatever
             their EXIF orientation.
 
@@ -55,11 +56,25 @@ def read_image(
     """
     if isinstance(source, Image.Image):
         return _from_pillow(source, as_stored)
+    if hasattr(source, "read"):
+        source = _content(source)
+    if isinstance(source, bytes | bytearray | memoryview):
+        source = bytes(source)
     if isinstance(source, bytes):
         return _from_file(io.BytesIO(source), "the bytes of a file", as_stored)
     if isinstance(source, str | os.PathLike):
         return _from_file(Path(source), str(source), as_stored)
     return _from_array(np.asarray(source))
+
+
+def _content(file: Any) -> bytes:
+    """The bytes of an open file, from where it stands."""
+    content = file.read()
+    if isinstance(content, str):
+        raise ValueError(  # noqa: TRY004
+            "got a file that is open for reading text, expected bytes: open(path, 'rb')"
+        )
+    return content
 
 
 def _from_file(file: Path | io.BytesIO, name: str, as_stored: bool) -> np.ndarray:

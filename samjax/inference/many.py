@@ -20,6 +20,7 @@ from jaxtyping import UInt8
 from samjax.data.images import Item
 from samjax.data.large_images import ArrayImage, open_large_image
 from samjax.data.schema import Annotation
+from samjax.devices import explain
 from samjax.inference.automatic import generate_masks
 from samjax.inference.automatic_config import AutomaticConfig
 from samjax.inference.images import read_image
@@ -39,7 +40,7 @@ class Outcome:
         size: (h, w) of the image; (0, 0) where it could not be read.
         image: its pixels, RGB, upright; None where they are not held.
         annotations: its masks.
-        problem: why there are none, where it could not be read; else None.
+        problem: why there are none, where it could not be read or segmented; else None.
     """
 
     item: Item
@@ -72,8 +73,11 @@ def generate_for_many(
             `generate_masks` with `config`.
 
     Yields:
-        The outcome of every image, in their order. An image that cannot be read is an
-        outcome too; everything else is raised.
+        The outcome of every image, in their order. An image that cannot be read, or
+        that fails in any other way, is an outcome too.
+
+    Raises:
+        ImportError: a package is missing, which no image could do without.
     """
     predictors = _one_per_device(predictor)
     config = config or AutomaticConfig().for_model(predictor.model.config)
@@ -84,12 +88,9 @@ def generate_for_many(
         try:
             for number, item in enumerate(items):
                 on_device = predictors[number % len(predictors)]
-                if tile_size is not None:
-                    future = pool.submit(
-                        _generate_in_tiles, on_device, item, config, tile_size
-                    )
-                else:
-                    future = pool.submit(_generate, on_device, item, generate)
+                future = pool.submit(
+                    _generate, on_device, item, config, tile_size, generate
+                )
                 waiting.append(future)
                 if len(waiting) > threads:
                     yield waiting.popleft().result()
@@ -114,12 +115,23 @@ def _one_per_device(predictor: Predictor) -> list[Predictor]:
     ]
 
 
-def _generate(predictor: Predictor, item: Item, generate: Generate) -> Outcome:
+def _generate(
+    predictor: Predictor,
+    item: Item,
+    config: AutomaticConfig,
+    tile_size: int | None,
+    generate: Generate,
+) -> Outcome:
+    """Segments an image; whatever it fails with stays its own trouble."""
     try:
+        if tile_size is not None:
+            return _generate_in_tiles(predictor, item, config, tile_size)
         image = read_image(item.read())
-    except (ValueError, OSError) as error:
-        return _problem(item, error)
-    annotations = generate(predictor, image)
+        annotations = generate(predictor, image)
+    except ImportError:
+        raise
+    except Exception as error:  # noqa: BLE001
+        return Outcome(item=item, problem=_in_words(error))
     return Outcome(
         item=item, size=image.shape[:2], image=image, annotations=tuple(annotations)
     )
@@ -128,19 +140,21 @@ def _generate(predictor: Predictor, item: Item, generate: Generate) -> Outcome:
 def _generate_in_tiles(
     predictor: Predictor, item: Item, config: AutomaticConfig, tile_size: int
 ) -> Outcome:
-    try:
-        if item.path is None:
-            image = ArrayImage(read_image(item.read()))
-        else:
-            image = open_large_image(item.path)
-        # Windows are read on the way, and may turn out to be damaged.
-        annotations = tuple(
-            generate_masks_in_tiles(predictor, image, config, tile_size=tile_size)
-        )
-    except (ValueError, OSError) as error:
-        return _problem(item, error)
-    return Outcome(item=item, size=image.size, annotations=annotations)
+    if item.path is None:
+        image = ArrayImage(read_image(item.read()))
+    else:
+        image = open_large_image(item.path)
+    annotations = generate_masks_in_tiles(predictor, image, config, tile_size=tile_size)
+    return Outcome(item=item, size=image.size, annotations=tuple(annotations))
 
 
-def _problem(item: Item, error: Exception) -> Outcome:
-    return Outcome(item=item, problem=" ".join(str(error).split()))
+def _in_words(error: Exception) -> str:
+    """One line that says what went wrong with an image."""
+    said = " ".join((explain(error) or str(error)).split())[:MAX_PROBLEM]
+    if isinstance(error, ValueError | OSError) or explain(error):
+        return said
+    # An error that nobody foresaw is told with its kind: its words alone may be none.
+    return f"{type(error).__name__}: {said}"
+
+
+MAX_PROBLEM = 1000

@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Real
 
+from samjax.devices import find_devices
 from samjax.geometry.frame import Frame, normalize
 from samjax.inference.batching import ModelPrompt, pack, plan_calls, to_model
 from samjax.inference.embedding import ImageEmbedding, fingerprint
@@ -57,6 +58,7 @@ class Predictor:
                 f"got params with the keys {sorted(self.params)}, expected {parts}: "
                 "pass what samjax.load returned, or the inside of {'params': ...}"
             )
+        find_devices()
         object.__setattr__(self, "params", jax.device_put(dict(self.params)))
 
     @functools.cached_property
@@ -174,7 +176,9 @@ class Predictor:
                 f"got {len(embeddings)} embeddings and {len(prompts)} entries of "
                 "prompts, expected one entry (a Prompt or a list of them) per embedding"
             )
-        lists = [[one] if isinstance(one, Prompt) else list(one) for one in prompts]
+        for embedding in embeddings:
+            self._check_embedding(embedding)
+        lists = [_prompts_of(entry) for entry in prompts]
         in_model = [
             [self._to_model(prompt, embedding.frame) for prompt in of_image]
             for embedding, of_image in zip(embeddings, lists, strict=True)
@@ -205,6 +209,10 @@ class Predictor:
         Returns:
             For every image and prompt the low-res logits and the scores of *all* masks:
             the single mask first, then the three for ambiguous prompts.
+
+        Raises:
+            ValueError: an embedding is of other weights, or the model predicts numbers
+                that are not finite.
         """
         for embedding in embeddings:
             self._check_embedding(embedding)
@@ -224,6 +232,7 @@ class Predictor:
         results: list[list[Any]] = [[None] * len(of_image) for of_image in prompts]
         for call, prediction in zip(calls, predictions, strict=True):
             logits, scores = (np.asarray(array) for array in prediction)
+            check_scores(scores)
             for row, image in enumerate(call.images):
                 for column, index in enumerate(call.prompts[row]):
                     # Copies, so that a kept answer does not keep the whole call.
@@ -259,12 +268,49 @@ class Predictor:
         return to_model(prompt, frame, self.low_res_size)
 
     def _check_embedding(self, embedding: ImageEmbedding) -> None:
+        if not isinstance(embedding, ImageEmbedding):
+            raise ValueError(  # noqa: TRY004
+                f"got {_shown(embedding)} for an embedding, expected an ImageEmbedding: "
+                "embed the image first, predictor.predict(predictor.embed(image), prompt)"
+            )
         if embedding.fingerprint != self.fingerprint:
             raise ValueError(
                 "got an embedding of other weights (fingerprint "
                 f"{embedding.fingerprint[:12]}), expected those of this predictor "
                 f"({self.fingerprint[:12]}): embed the image again with this predictor"
             )
+
+
+def _prompts_of(entry: Prompt | Sequence[Prompt]) -> list[Prompt]:
+    """The prompts on one image, as a list."""
+    prompts = [entry] if isinstance(entry, Prompt) else entry
+    if isinstance(prompts, Sequence) and all(isinstance(p, Prompt) for p in prompts):
+        return list(prompts)
+    raise ValueError(
+        f"got {_shown(entry)} for a prompt, expected a samjax.Prompt (or, for "
+        "predict_batch, a list of them): samjax.Prompt(points=[[x, y]]), or box=, mask="
+    )
+
+
+def _shown(value: Any) -> str:
+    """What a value is, for a message: its kind and its shape."""
+    shape = getattr(value, "shape", None)
+    of_shape = "" if shape is None else f" of shape {tuple(shape)}"
+    return f"a {type(value).__name__}{of_shape}"
+
+
+def check_scores(scores: Float[np.ndarray, ...]) -> None:
+    """Refuses predictions that are no numbers; nothing may be made of them.
+
+    Raises:
+        ValueError: a score is NaN or infinite.
+    """
+    if not np.isfinite(scores).all():
+        raise ValueError(
+            "the model predicts scores that are not finite (NaN), which weights of a "
+            "run that diverged do, or a model that overflows in bfloat16: use other "
+            "weights, or float32"
+        )
 
 
 def _choose(

@@ -49,7 +49,8 @@ class Prompt:
 
         Args:
             points: n pairs of (x, y), or None or an empty list.
-            labels: n labels of 1 or 0; None makes every point a foreground point.
+            labels: n labels of 1 or 0, or one number for a lone point; None makes every
+                point a foreground point.
             box: four numbers.
             mask: bool (h, w), or float (l, l) or (1, l, l).
             text: a description.
@@ -105,6 +106,9 @@ def _checked_labels(
     array = _numbers("labels", labels, problems)
     if array is None:
         return np.ones(number, np.int32)
+    if array.ndim == 0:
+        # The label of a lone point, as a plain number.
+        array = array[None]
     if array.size != number or array.ndim > 1:
         problems.append(
             f"got labels of shape {array.shape} for {number} points, expected "
@@ -145,6 +149,8 @@ def _checked_mask(mask: ArrayLike | None, problems: list[str]) -> np.ndarray | N
     if mask is None:
         return None
     array = np.array(mask)
+    if array.dtype.name == "bfloat16":
+        array = array.astype(np.float32)
     if array.ndim == 3 and len(array) == 1:
         array = array[0]
     is_square = array.ndim == 2 and array.shape[0] == array.shape[1]
@@ -168,14 +174,30 @@ def _checked_mask(mask: ArrayLike | None, problems: list[str]) -> np.ndarray | N
         )
     elif not np.isfinite(array).all():
         problems.append("got mask logits with NaN or infinite values, expected numbers")
-    elif (array == 1).any() and np.isin(array, (0, 1)).all():
+    elif _is_picture(array):
         problems.append(
-            "got a float mask of zeros and ones, which are no logits (0 is undecided): "
-            "pass a mask of the original image's size as bool, mask > 0"
+            f"got a float mask of values from 0 to {array.max():g}, which are those of a "
+            "picture and no logits (in logits what is not the object is negative, and 0 "
+            "is undecided): pass a mask of the original image's size as bool, "
+            f"mask > {array.max() / 2:g}"
         )
     else:
         return array.astype(np.float32)
     return None
+
+
+def _is_picture(mask: Float[np.ndarray, "h w"]) -> bool:
+    """Whether a mask of floats is black and white, or grey between, and no logits.
+
+    Black is exactly 0 and nothing is below it, which logits never are; white is the
+    largest number of 1, 8 or 16 bits, or all levels are whole numbers.
+    """
+    lowest, highest = float(mask.min()), float(mask.max())
+    if lowest != 0 or highest <= 0:
+        return False
+    is_two_valued = bool(np.isin(mask, (lowest, highest)).all())
+    is_whole = highest >= 1 and bool((mask == np.round(mask)).all())
+    return highest in (1, 255, 65535) or is_whole or (is_two_valued and highest >= 0.5)
 
 
 def _checked_text(text: str | None, problems: list[str]) -> str | None:

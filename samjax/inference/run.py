@@ -29,7 +29,7 @@ from PIL import Image
 from samjax.data.formats import write_record, write_shard
 from samjax.data.images import Item
 from samjax.data.schema import Record, record_from_json
-from samjax.files import replacing
+from samjax.files import json_text, replacing
 from samjax.inference.automatic_config import AutomaticConfig
 from samjax.inference.hierarchy import with_hierarchy
 from samjax.inference.images import read_image
@@ -247,7 +247,7 @@ def _file_bytes(item: Item) -> bytes:
 def _write_problems(path: Path, problems: Mapping[str, str]) -> None:
     if problems:
         with replacing(path) as hidden:
-            hidden.write_text(json.dumps(problems, indent=1) + "\n")
+            hidden.write_text(json_text(problems, indent=1) + "\n")
     else:
         path.unlink(missing_ok=True)
 
@@ -272,7 +272,7 @@ def _check_settings(path: Path, settings: Mapping[str, Any]) -> None:
     """Writes down what the run is of, or compares it with what was written."""
     if not path.exists():
         with replacing(path) as hidden:
-            hidden.write_text(json.dumps(settings, indent=1) + "\n")
+            hidden.write_text(json_text(settings, indent=1) + "\n")
         return
     try:
         found = dict(json.loads(path.read_bytes()))

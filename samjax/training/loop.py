@@ -16,7 +16,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -30,6 +29,7 @@ from samjax.checkpoints.store import TrainStore
 from samjax.distributed import Bounds, end_now
 from samjax.models.sam import Sam
 from samjax.sharding import make_mesh
+from samjax.terminal import bar_console, printable
 from samjax.training.bad_data import BadData, TooManyBadExamples
 from samjax.training.beginning import Beginning
 from samjax.training.config import Stage, TrainConfig
@@ -157,7 +157,7 @@ class _Run:
         self.store, self.writer = store, writer
         self.profiler, self.bounds = profiler, bounds
         self.model = Sam(config.model, dtype=jnp.dtype(config.dtype))
-        self.console = Console(quiet=writer is None)
+        self.console = bar_console(stderr=False, quiet=writer is None)
         self.is_asked = False
         self.bad = BadData(config.data.max_bad_fraction if config.data else 0.0)
         self.watchdog = Watchdog(
@@ -220,7 +220,7 @@ class _Run:
                 if self.is_asked:
                     break
         if self.bad:
-            self.console.print(self.bad.report())
+            self.console.print(printable(self.bad.report()), markup=False)
         adapted = self._params_to_use(state, before or config.stages[0])
         return TrainResult(
             params=merge_lora(adapted, config.lora),

@@ -1,13 +1,14 @@
 """Scalars and pictures of a run: `metrics.jsonl`, and TensorBoard files beside it."""
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
 
-from samjax.files import replacing
+from samjax.files import json_text, replacing
 
 
 class MetricsWriter:
@@ -32,8 +33,12 @@ class MetricsWriter:
         self._file = path.open("a", encoding="utf-8")
 
     def write(self, step: int, scalars: Mapping[str, float]) -> None:
-        """Appends one record to `metrics.jsonl`."""
-        self._file.write(json.dumps({"step": step, **scalars}) + "\n")
+        """Appends one record to `metrics.jsonl`; null for what is not finite."""
+        known = {
+            name: value if math.isfinite(value) else None
+            for name, value in scalars.items()
+        }
+        self._file.write(json_text({"step": step, **known}) + "\n")
         self._file.flush()
 
     def plot(self, step: int, scalars: Mapping[str, float], group: str) -> None:

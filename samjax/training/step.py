@@ -200,8 +200,7 @@ def batch_loss(
         config.resolution,
         (4 * grid[0], 4 * grid[1]),
     )
-    if config.repeat_masks:
-        targets = repeat_targets(targets)
+    targets = repeat_targets(targets) if config.repeat_masks else targets
 
     asked = {name: params[name] for name in ("prompt_encoder", "mask_decoder")}
     decoder = functools.partial(

@@ -12,22 +12,23 @@ by and by a hash of every parameter that was not trained; with others it is refu
 
 import dataclasses
 import hashlib
-import json
+import math
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from samjax.checkpoints.errors import CheckpointError
+from samjax.checkpoints.finite import not_finite, refuse_not_finite
 from samjax.checkpoints.safetensors_file import (
     Planned,
     read_safetensors,
     write_safetensors,
 )
-from samjax.files import replacing
-from samjax.training.lora import LoraConfig
+from samjax.files import json_object, json_text, replacing
+from samjax.training.lora import LoraConfig, Target
 from samjax.training.trainable import (
     ADAPTERS,
     Params,
@@ -36,6 +37,7 @@ from samjax.training.trainable import (
     split_params,
 )
 
+MAX_RANK = 2**16
 FORMAT = "samjax trained part"
 VERSION = "1"
 
@@ -67,13 +69,13 @@ def save_trained(
         "version": VERSION,
         "base": base,
         "frozen_sha256": hash_params(frozen),
-        "lora": json.dumps(dataclasses.asdict(lora)),
+        "lora": json_text(dataclasses.asdict(lora)),
     }
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as hidden, hidden.open("wb") as file:
         arrays = (np.asarray(leaf, np.float32) for leaf in leaves.values())
-        write_safetensors(file, plan, arrays, metadata)
+        write_safetensors(file, plan, arrays, metadata, checksums=True)
 
 
 def load_trained(
@@ -101,6 +103,12 @@ def load_trained(
     }
     own = {place: leaf for place, leaf in stored.items() if place[0] != ADAPTERS}
     flat = flatten_dict(dict(params))
+    unsound = [
+        line
+        for place, leaf in stored.items()
+        for line in not_finite("/".join(place), leaf)
+    ]
+    refuse_not_finite(path, unsound)
     problems = [
         f"{'/'.join(place)} is of shape {leaf.shape}, and these weights have "
         f"{getattr(flat.get(place), 'shape', 'none')}"
@@ -142,9 +150,18 @@ def _checked(path: Path, metadata: dict[str, str]) -> LoraConfig:
             "update samjax."
         )
     try:
-        fields = json.loads(metadata["lora"])
+        fields = json_object(metadata["lora"])
         for name in ("encoder", "decoder"):
             fields[name] = tuple(fields[name])
+            if not set(fields[name]) <= set(get_args(Target)):
+                raise ValueError(f"{name} is {fields[name]!r:.80}")
+        rank, alpha = fields["rank"], fields["alpha"]
+        if type(rank) is not int or rank > MAX_RANK:
+            raise ValueError(f"rank is {rank!r:.80}")
+        if alpha is not None and not abs(alpha) < math.inf:
+            raise ValueError(f"alpha is {alpha}")
         return LoraConfig(**fields)
-    except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{path} has a damaged config of adapters.") from error
+    except (KeyError, TypeError, ValueError, ArithmeticError) as error:
+        raise CheckpointError(
+            f"{path} has a damaged config of adapters: {error}."
+        ) from error

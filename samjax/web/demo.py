@@ -13,6 +13,7 @@ import numpy as np
 
 from samjax.export.encoder_files import export_encoder
 from samjax.export.onnx_graph import Arithmetic, Storage
+from samjax.files import json_text
 from samjax.inference import Predictor
 from samjax.inference.images import read_image
 from samjax.web.decoder import export_pair
@@ -94,7 +95,7 @@ def write_demo(
                 for sample, photo in zip(samples, photos, strict=True)
             ],
         }
-        (hidden / CONFIG).write_text(json.dumps(config, indent=1) + "\n")
+        (hidden / CONFIG).write_text(json_text(config, indent=1) + "\n")
         if out.exists():
             shutil.rmtree(out)
         os.replace(hidden, out)

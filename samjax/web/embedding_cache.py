@@ -5,7 +5,7 @@ import threading
 from collections import OrderedDict
 from pathlib import Path
 
-from samjax.files import replacing
+from samjax.files import json_text, replacing
 from samjax.inference import ImageEmbedding
 from samjax.web.disk_cache import DiskCache
 from samjax.web.folder import ImageFile
@@ -74,7 +74,7 @@ class EmbeddingCache:
         self._seconds = before + (seconds - before) / _MEMORY_OF_TIMES
         self._about.parent.mkdir(parents=True, exist_ok=True)
         with replacing(self._about) as hidden:
-            hidden.write_text(json.dumps({"seconds": self._seconds}))
+            hidden.write_text(json_text({"seconds": self._seconds}))
 
     def _remember(self, key: str, embedding: ImageEmbedding) -> None:
         with self._lock:

@@ -1,7 +1,6 @@
 """What people marked, as SA-1B's records, as COCO's file, or as label maps."""
 
 import io
-import json
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from PIL import Image
 from samjax.data.formats import record_to_label_map
 from samjax.data.formats.annotations import bare_annotation
 from samjax.data.schema import Annotation, ImageInfo, Record, record_to_json
+from samjax.files import json_text
 from samjax.geometry.masks import text_to_counts
 from samjax.web.store import Stored
 
@@ -207,4 +207,4 @@ def _free_name(name: str, taken: set[str]) -> str:
 
 
 def _json(value: Any) -> bytes:
-    return json.dumps(value, allow_nan=False, separators=(",", ":")).encode()
+    return json_text(value, separators=(",", ":")).encode()

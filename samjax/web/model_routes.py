@@ -1,7 +1,6 @@
 """What the model does: embeddings, answers to prompts, everything in an image."""
 
 import dataclasses
-import json
 from typing import Annotated
 
 import numpy as np
@@ -9,6 +8,7 @@ import safetensors.numpy
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
 
+from samjax.files import json_text
 from samjax.inference import AutomaticConfig
 from samjax.inference.embedding import FORMAT, VERSION
 from samjax.web.decoder import Part
@@ -93,7 +93,7 @@ def show_embedding(
     }
     content = safetensors.numpy.save(
         {"features": np.ascontiguousarray(features, np.dtype(dtype))},
-        {"samjax": json.dumps(header)},
+        {"samjax": json_text(header)},
     )
     return Response(
         content,

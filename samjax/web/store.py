@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from samjax.files import json_text
 from samjax.web.folder import image_id
 from samjax.web.masks import CheckedMask
 from samjax.web.refusals import Refusal, not_found
@@ -309,14 +310,14 @@ def _mask_columns(mask: CheckedMask) -> dict[str, Any]:
         "width": width,
         "counts": mask.text,
         "area": mask.area,
-        "bbox": json.dumps(mask.bbox),
+        "bbox": json_text(mask.bbox),
     }
 
 
 def _field_columns(fields: Mapping[str, Any]) -> dict[str, Any]:
     columns = {_COLUMNS[name]: value for name, value in fields.items()}
     if "prompts" in columns:
-        columns["prompts"] = json.dumps(columns["prompts"], allow_nan=False)
+        columns["prompts"] = json_text(columns["prompts"])
     return columns
 
 

@@ -7,8 +7,9 @@ import pytest
 import safetensors.numpy
 
 from samjax.checkpoints import CheckpointError
-from samjax.checkpoints.reader import PREFIXES, open_checkpoint
+from samjax.checkpoints.reader import open_checkpoint
 from samjax.checkpoints.sizes import config_to_json
+from samjax.checkpoints.state_dict import WRAPPERS
 from samjax.checkpoints.weight_map import entries
 
 
@@ -31,18 +32,54 @@ def hugging_face(state, config):
     return {e.hugging_face: state[e.released] for e in entries(config)}
 
 
-@pytest.mark.parametrize("prefix", ["", *PREFIXES, "_orig_mod.module.", "module.sam."])
-def test_prefixes_of_wrappers_are_taken_off(tmp_path, config, state, prefix):
+@pytest.mark.parametrize(
+    "prefix",
+    [
+        *("", "module.", "_orig_mod.", "model.", "sam.", "sam_model."),
+        *("_orig_mod.module.", "module.sam.", "net.", "student.backbone.sam_encoder."),
+        *("image_encoder.", "a b/c.", "x" * 300 + "."),
+    ],
+)
+def test_whatever_stands_before_names_is_taken_off(tmp_path, config, state, prefix):
     named = {prefix + name: array for name, array in state.items()}
     checkpoint = open_checkpoint(store(tmp_path / "a.safetensors", named))
     assert_holds(checkpoint, config, state)
 
 
-def test_a_prefix_that_only_some_names_have_stays(tmp_path, config, state):
-    named = {"module." + name: array for name, array in state.items()}
-    named["other"] = np.zeros(1, np.float32)
-    with pytest.raises(CheckpointError, match="image_encoder"):
+def test_tensors_beside_the_model_are_passed_over(tmp_path, config, state):
+    named = {"module.sam." + name: array for name, array in state.items()}
+    named |= {"criterion.weight": np.zeros(1, np.float32), "module.ema": np.zeros(2)}
+    checkpoint = open_checkpoint(store(tmp_path / "a.safetensors", named))
+    assert_holds(checkpoint, config, state)
+
+
+@pytest.mark.parametrize("wrapper", WRAPPERS)
+def test_words_of_wrappers_within_names_are_left_out(tmp_path, config, state, wrapper):
+    named = {
+        name.replace("image_encoder.", f"image_encoder.{wrapper}.")
+        .replace("blocks.1.", f"blocks.1.{wrapper}.")
+        .replace("transformer.", f"transformer.{wrapper}."): array
+        for name, array in state.items()
+    }
+    checkpoint = open_checkpoint(store(tmp_path / "a.safetensors", named))
+    assert_holds(checkpoint, config, state)
+
+
+def test_of_two_models_in_a_file_neither_is_guessed(tmp_path, config, state):
+    named = {
+        f"{who}.{name}": a
+        for who in ("teacher", "student")
+        for name, a in state.items()
+    }
+    with pytest.raises(
+        CheckpointError, match=r"2 models, under 'student.', 'teacher.'"
+    ):
         open_checkpoint(store(tmp_path / "a.safetensors", named))
+    # An encoder alone beside a whole model is no second model, nor are a few names.
+    encoder = {f"old.{n}": a for n, a in state.items() if n.startswith("image_encoder")}
+    whole = {f"sam.{name}": array for name, array in state.items()}
+    checkpoint = open_checkpoint(store(tmp_path / "b.safetensors", encoder | whole))
+    assert_holds(checkpoint, config, state)
 
 
 def test_the_naming_is_found_from_the_names(tmp_path, config, state):

@@ -23,7 +23,7 @@ plain = st.recursive(
         st.lists(inner, max_size=4)
         | st.tuples(inner, inner, inner, inner)
         | st.tuples(inner)
-        | st.dictionaries(st.text() | st.integers(), inner, max_size=4)
+        | st.dictionaries(st.text() | st.integers(-(2**60), 2**60), inner, max_size=4)
     ),
     max_leaves=20,
 )

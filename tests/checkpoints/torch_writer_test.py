@@ -47,14 +47,14 @@ def test_torch_reads_every_bit_with_weights_only_and_mapped(tmp_path, arrays):
 
 
 def test_samjax_reads_back_what_it_wrote(tmp_path, arrays):
-    for name, tensor in read_torch_file(write(tmp_path / "a.pth", arrays)).items():
+    for name, tensor in read_torch_file(write(tmp_path / "a.pth", arrays))[()].items():
         assert tensor.array().dtype == arrays[name].dtype
         assert tensor.array().tobytes() == arrays[name].tobytes()
 
 
 def test_numbers_start_at_multiples_of_64_bytes(tmp_path, arrays):
     path = write(tmp_path / "a.pth", arrays)
-    for tensor in read_torch_file(path).values():
+    for tensor in read_torch_file(path)[()].values():
         assert tensor.start % 64 == 0
     with zipfile.ZipFile(path) as archive:
         assert archive.testzip() is None
@@ -63,7 +63,7 @@ def test_numbers_start_at_multiples_of_64_bytes(tmp_path, arrays):
 def test_transposed_views_are_written_in_row_major_order(tmp_path):
     array = np.arange(6, dtype=np.float32).reshape(2, 3).T
     path = write(tmp_path / "a.pth", {"a": array})
-    assert read_torch_file(path)["a"].array().tobytes() == array.tobytes("C")
+    assert read_torch_file(path)[()]["a"].array().tobytes() == array.tobytes("C")
 
 
 def test_an_array_other_than_announced_is_an_error(tmp_path):

@@ -30,6 +30,70 @@ def test_the_signature_is_the_reference_s():
         )
 
 
+@pytest.mark.parity
+def test_the_generator_has_the_reference_s_public_attributes(published, sam):
+    from segment_anything import SamAutomaticMaskGenerator as Published
+
+    theirs, ours = Published(published), SamAutomaticMaskGenerator(sam)
+    names = [name for name in dir(theirs) if not name.startswith("_")]
+    assert {"predictor", "point_grids", "generate"} < set(names)
+    for name in names:
+        value = getattr(ours, name)
+        if isinstance(value, int | float | str):
+            assert value == getattr(theirs, name), name
+    for grid, other in zip(ours.point_grids, theirs.point_grids, strict=True):
+        np.testing.assert_array_equal(grid, other)
+
+
+def test_its_predictor_embeds_images_and_has_none_after_generate(sam, rng):
+    image = rng.integers(0, 256, (40, 50, 3), np.uint8)
+    generator = SamAutomaticMaskGenerator(sam, points_per_side=1)
+    assert generator.predictor.model is sam
+    generator.predictor.set_image(image)
+    assert generator.predictor.get_image_embedding().ndim == 4
+    generator.generate(image)
+    assert not generator.predictor.is_image_set
+
+
+def test_options_that_are_assigned_hold_from_then_on(sam, rng):
+    image = rng.integers(0, 256, (40, 50, 3), np.uint8)
+    generator = SamAutomaticMaskGenerator(sam, points_per_side=2, pred_iou_thresh=1e6)
+    assert generator.generate(image) == []
+    generator.pred_iou_thresh = generator.stability_score_thresh = 0.0
+    generator.output_mode = "uncompressed_rle"
+    assert generator.generate(image)[0]["segmentation"]["size"] == [40, 50]
+    generator.point_grids = [np.array([[0.5, 0.5]])]
+    points = {tuple(r["point_coords"][0]) for r in generator.generate(image)}
+    assert points == {(25.0, 20.0)}
+    generator.output_mode = "png"
+    with pytest.raises(ValueError, match="output_mode"):
+        generator.generate(image)
+
+
+@pytest.mark.parity
+def test_small_regions_are_cleaned_up_as_by_the_reference(rng):
+    import copy
+
+    import reference
+    import torch
+
+    reference.import_reference()
+    from segment_anything import SamAutomaticMaskGenerator as Published
+    from segment_anything.utils.amg import MaskData, mask_to_rle_pytorch
+
+    masks = rng.random((6, 30, 40)) < 0.5
+    masks[3] = False
+    masks[3, 5:20, 5:20] = True
+    rles = mask_to_rle_pytorch(torch.as_tensor(masks))
+    boxes = torch.arange(24.0).reshape(6, 4)
+    data = {"rles": rles, "boxes": boxes.numpy(), "names": list("abcdef")}
+    theirs = MaskData(rles=copy.deepcopy(rles), boxes=boxes, names=list("abcdef"))
+    Published.postprocess_small_regions(theirs, 20, 0.7)
+    ours = SamAutomaticMaskGenerator.postprocess_small_regions(data, 20, 0.7)
+    assert ours["rles"] == theirs["rles"] and ours["names"] == theirs["names"]
+    np.testing.assert_array_equal(ours["boxes"], theirs["boxes"].numpy())
+
+
 @pytest.mark.parametrize("mode", ["binary_mask", "uncompressed_rle", "coco_rle"])
 def test_records_have_the_reference_s_fields_and_types(sam, rng, mode):
     image = rng.integers(0, 256, (40, 50, 3), np.uint8)

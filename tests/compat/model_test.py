@@ -96,6 +96,24 @@ def test_the_model_has_the_references_attributes(tiny_model):
     assert sam.device == SamPredictor(sam).device == "cpu"
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"image": np.zeros((40, 64, 3))},
+            r"image \(40, 64, 3\), expected \(3, h, w\)",
+        ),
+        ({"image": np.zeros((3, 65, 10))}, "sides of at most 64"),
+        ({"boxes": np.zeros((1, 5))}, r"boxes \(1, 5\), expected \(B, 4\)"),
+        ({"mask_inputs": np.zeros((1, 32, 32))}, r"expected \(B, 1, 32, 32\)"),
+    ],
+)
+def test_a_batched_call_names_what_has_a_wrong_shape(tiny_model, change, message):
+    record = {"image": np.zeros((3, 40, 64)), "original_size": (40, 64)} | change
+    with pytest.raises(ValueError, match=message):
+        compat.Sam(*tiny_model)([record], True)
+
+
 def test_the_mask_threshold_can_be_moved(tiny_model):
     sam = compat.Sam(*tiny_model)
     predictor = SamPredictor(sam)

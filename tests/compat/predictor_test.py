@@ -239,12 +239,66 @@ def test_predicting_needs_an_image(ours):
             r"point_labels \[3\], expected 1",
         ),
         ({"box": np.zeros((2, 4))}, "predict_torch takes several boxes"),
-        ({"mask_input": np.zeros((32, 32))}, r"expected \(B, 1, l, l\)"),
+        (
+            {"point_coords": np.zeros((1, 3)), "point_labels": np.array([1])},
+            r"points \(1, 3\), expected \(\.\.\., 2\)",
+        ),
+        (
+            {"point_coords": np.zeros(2), "point_labels": np.array([1])},
+            r"point_coords \(1, 2\), expected \(B, N, 2\)",
+        ),
+        (
+            {"point_coords": POINT, "point_labels": 1},
+            r"point_labels \(1,\), expected \(B, N\)",
+        ),
+        (
+            {"point_coords": [["a", "b"]], "point_labels": [1]},
+            "could not convert",
+        ),
+        ({"box": np.zeros(3)}, r"box of shape \(3,\), expected \(4,\)"),
+        ({"mask_input": np.zeros((32, 32))}, r"expected \(B, 1, 32, 32\)"),
+        ({"mask_input": np.zeros((1, 16, 16))}, r"expected \(B, 1, 32, 32\)"),
     ],
 )
 def test_wrong_arguments_are_named(pair, arguments, message):
     with pytest.raises(ValueError, match=message):
         pair[1].predict(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("boxes", "message"),
+    [
+        (np.zeros((4, 3)), r"boxes \(4, 3\), expected \(B, 4\)"),
+        (np.zeros(4), r"boxes \(4,\), expected \(B, 4\)"),
+        (np.zeros((2, 2, 2)), r"boxes \(2, 2, 2\)"),
+    ],
+)
+def test_boxes_of_other_shapes_are_not_cut_up_anew(pair, boxes, message):
+    """The reference makes three boxes of four times three numbers."""
+    with pytest.raises(ValueError, match=message):
+        pair[1].predict_torch(None, None, boxes)
+    with pytest.raises(ValueError, match=r"boxes \(5,\)"):
+        pair[1].transform.apply_boxes(np.zeros(5), (75, 118))
+
+
+def test_what_the_reference_asserts_is_an_assertion_error_too(pair, image):
+    for call in (
+        lambda one: one.set_image(image, "HSV"),
+        lambda one: one.set_torch_image(image[None], (75, 118)),
+        lambda one: one.predict(POINT),
+    ):
+        for predictor in pair:
+            with pytest.raises(AssertionError):
+                call(predictor)
+    for predictor in pair:
+        predictor.set_image(image)
+
+
+def test_the_predictor_has_the_reference_s_public_attributes(pair):
+    published, ours = (
+        {name for name in dir(one) if not name.startswith("_")} for one in pair
+    )
+    assert published <= ours
 
 
 def test_prompts_of_different_numbers_are_refused(pair):

@@ -61,9 +61,18 @@ def test_crops_cover_every_pixel_and_stay_inside(size, crop_layers, overlap_rati
             assert covered.all()
 
 
-def test_crops_outside_the_image_are_refused():
-    with pytest.raises(ValueError, match="fewer layers"):
-        crop_boxes((9, 5), 3, 0.0)
+@pytest.mark.parametrize(
+    ("size", "number"),
+    [((1, 1), 1), ((1, 2), 2), ((3, 3), 9), ((2, 40), 8), ((4, 4), 16)],
+)
+def test_crops_without_a_pixel_are_left_out(size, number):
+    boxes, layers = crop_boxes(size, 2, 0.0)
+    assert (boxes[:, 2:] > boxes[:, :2]).all()
+    assert (layers == 2).sum() == number
+    covered = np.zeros(size, int)
+    for left, top, right, bottom in boxes[layers == 2]:
+        covered[top:bottom, left:right] += 1
+    assert (covered == 1).all()
 
 
 @pytest.mark.parity

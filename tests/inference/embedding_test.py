@@ -100,13 +100,69 @@ def test_other_versions_are_refused(tmp_path):
         (np.full((8, 8, 4), np.nan, np.float32), {}),
         (np.zeros((8, 8, 4), np.float32), {"resized_size": [64, 65]}),
         (np.zeros((8, 8, 4), np.float32), {"original_size": [0, 5]}),
-        (np.zeros((8, 8, 4), np.float32), {"original_size": None}),
+        *(
+            (np.zeros((8, 8, 4), np.float32), {name: value})
+            for name in ("original_size", "resized_size", "model_size")
+            for value in (None, [], [5], [5, 6, 7], [5, True], [5, 6.0], "56", {}, -1)
+        ),
+        (np.zeros((8, 8, 4), np.float32), {"original_size": [10**9, 10**9]}),
+        (np.zeros((8, 8, 4), np.float32), {"original_size": [1, 2**40]}),
+        (np.zeros((8, 8, 4), np.float32), {"original_size": [10**400, 1]}),
+        (np.zeros((8, 8, 4), np.float32), {"model_size": 7}),
+        (np.zeros((8, 0, 4), np.float32), {}),
+        (np.zeros((8, 8, 4), np.float32), {"fingerprint": 3}),
+        (np.zeros((8, 8, 4), np.float32), {"crc32": 3}),
+        (np.zeros((8, 8, 4), np.float32), {"crc32": "x"}),
     ],
 )
 def test_contents_that_contradict_each_other_are_refused(tmp_path, features, changes):
     path = tmp_path / "odd.embedding"
     rewrite(path, features, **changes)
     with pytest.raises(ValueError, match="contradict each other"):
+        ImageEmbedding.load(path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    {
+        "infinite": '{"format": "samjax image embedding", "original_size": [Infinity]}',
+        "nested without end": "[" * 60_000,
+        "a list": "[]",
+        "a number": "1e999",
+        "nothing": "",
+        "of many digits": '{"format": ' + "9" * 5000 + "}",
+    }.items(),
+    ids=lambda item: item[0],
+)
+def test_headers_of_any_json_give_the_one_error(tmp_path, text):
+    path = tmp_path / "odd.embedding"
+    content = {"features": np.zeros((8, 8, 4), np.float32)}
+    path.write_bytes(safetensors.numpy.save(content, {"samjax": text[1]}))
+    with pytest.raises(ValueError, match=r"odd\.embedding, which holds no image emb"):
+        ImageEmbedding.load(path)
+
+
+def test_a_header_of_another_size_is_not_read(tmp_path):
+    path = tmp_path / "long.embedding"
+    rewrite(path, np.zeros((8, 8, 4), np.float32), note="x" * 70_000)
+    with pytest.raises(ValueError, match="its header has 70"):
+        ImageEmbedding.load(path)
+
+
+@pytest.mark.parametrize("place", [0.02, 0.5, 0.99])
+def test_a_changed_bit_is_noticed(tmp_path, place):
+    path = tmp_path / "photo.embedding"
+    features = np.linspace(0, 1, 256, dtype=np.float32).reshape(8, 8, 4)
+    ImageEmbedding(jnp.array(features), Frame.fit((31, 57), 64), "abc").save(path)
+    content = bytearray(path.read_bytes())
+    start = 8 + int.from_bytes(content[:8], "little")
+    content[start + int(place * (len(content) - start))] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="their checksum"):
+        ImageEmbedding.load(path)
+    whole = path.read_bytes().replace(b"[31, 57]", b"[32, 57]")
+    path.write_bytes(whole)
+    with pytest.raises(ValueError, match="their checksum"):
         ImageEmbedding.load(path)
 
 

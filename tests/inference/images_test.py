@@ -1,5 +1,7 @@
 """Images of every kind become RGB, or the error says how to make them so."""
 
+import io
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -18,6 +20,22 @@ def test_rgb_passes_untouched(photo):
 
 def test_one_pixel_is_an_image():
     assert read_image(np.zeros((1, 1, 3), np.uint8)).shape == (1, 1, 3)
+
+
+def test_open_files_and_bytes_are_images(photo, tmp_path):
+    path = tmp_path / "photo.png"
+    Image.fromarray(photo).save(path)
+    content = path.read_bytes()
+    with path.open("rb") as file:
+        opened = read_image(file)
+    for image in (opened, *map(read_image, (content, io.BytesIO(content)))):
+        np.testing.assert_array_equal(image, photo)
+    with path.open("rb", buffering=0) as raw:
+        np.testing.assert_array_equal(read_image(raw), photo)  # pyright: ignore
+    with pytest.raises(ValueError, match=r"open for reading text.*'rb'"):
+        read_image(io.StringIO("no"))  # pyright: ignore
+    with pytest.raises(ValueError, match="no image that Pillow knows"):
+        read_image(io.BytesIO(b"no"))
 
 
 @pytest.mark.parametrize("axis", [False, True])

@@ -306,6 +306,35 @@ def test_wrong_calls_say_what_was_expected(predictor, embedding, tiny_model):
         predictor.embed_batch([], batch_size=0)
 
 
+@pytest.mark.parametrize(
+    ("image", "said"),
+    [
+        (np.zeros((4, 5, 3), np.uint8), r"a ndarray of shape \(4, 5, 3\) for an emb"),
+        ("photo.jpg", "a str for an embedding"),
+        (None, "a NoneType for an embedding"),
+    ],
+)
+def test_an_image_for_an_embedding_is_named_with_the_remedy(predictor, image, said):
+    with pytest.raises(ValueError, match=f"{said}.*predictor.embed"):
+        predictor.predict(image, Prompt(points=[[1, 2]]))
+
+
+@pytest.mark.parametrize("prompt", [[[1, 2]], {"points": [[1, 2]]}, None, "a cat", 3])
+def test_what_is_no_prompt_is_named_with_the_remedy(predictor, embedding, prompt):
+    with pytest.raises(ValueError, match=r"for a prompt, expected a samjax\.Prompt"):
+        predictor.predict(embedding, prompt)
+
+
+def test_predictions_that_are_not_finite_are_refused(tiny_model, photo):
+    model, params = tiny_model
+    neck = params["image_encoder"]["neck_0"]
+    broken = {"neck_0": {"kernel": neck["kernel"] * np.float32("nan")}}
+    encoder = {**params["image_encoder"], **broken}
+    predictor = Predictor(model, {**params, "image_encoder": encoder})
+    with pytest.raises(ValueError, match=r"not finite \(NaN\)"):
+        predictor.predict(predictor.embed(photo), Prompt(points=[[1, 2]]))
+
+
 def test_a_predictor_cannot_be_changed(predictor):
     with pytest.raises(dataclasses.FrozenInstanceError):
         predictor.params = {}

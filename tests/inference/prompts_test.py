@@ -1,5 +1,6 @@
 """Prompts check themselves, and say everything that is wrong at once."""
 
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -77,7 +78,9 @@ def test_binary_masks_keep_their_size():
         ({"box": [10, 2, 3, 4]}, r"\[x, y, x \+ width, y \+ height\]"),
         ({"box": [1, 20, 3, 4]}, "smaller than its left or top"),
         ({"mask": np.ones((8, 8), np.uint8)}, "mask of uint8, expected bool.*mask > 0"),
-        ({"mask": np.eye(8)}, "zeros and ones, which are no logits"),
+        ({"points": [[1, 2], [3, 4]], "labels": 1}, r"\(1,\) for 2 points"),
+        ({"points": [[1, 2]], "labels": 2}, r"labels \[2.0\]"),
+        ({"points": [[1, 2]], "labels": [[1]]}, r"\(1, 1\) for 1 points"),
         ({"mask": np.zeros((8, 9)) + 0.5}, r"logits of shape \(8, 9\).*bool, mask > 0"),
         ({"mask": np.full((8, 8), np.nan)}, "logits with NaN"),
         ({"mask": np.zeros((3, 8, 8), bool)}, "several masks are several prompts"),
@@ -87,6 +90,55 @@ def test_binary_masks_keep_their_size():
 def test_mistakes_are_named_with_a_remedy(arguments, message):
     with pytest.raises(ValueError, match=message):
         Prompt(**arguments)
+
+
+@pytest.mark.parametrize("number", [1, 0, np.int64(1), np.array(1), True])
+def test_the_label_of_a_lone_point_may_be_a_number(number):
+    labels = Prompt(points=[[1, 2]], labels=number).labels
+    assert labels.tolist() == [int(number)] and labels.dtype == np.int32
+
+
+RING = np.add.outer(np.abs(np.arange(8) - 4.0), np.abs(np.arange(8) - 4.0)) / 8
+
+
+@pytest.mark.parametrize(
+    "picture",
+    {
+        "black and white": np.eye(8),
+        "black and white of 8 bits": 255 * np.eye(8),
+        "black and white of 16 bits": 65535 * np.eye(8),
+        "two values": 128 * np.eye(8),
+        "labels": np.arange(64.0).reshape(8, 8) % 5,
+        "soft edges": np.round(255 * RING),
+        "soft edges of 0 to 1": RING / RING.max(),
+        "resized": 255 * RING / RING.max(),
+        "half": np.float16(255 * np.eye(8)),
+    }.items(),
+    ids=lambda item: item[0],
+)
+def test_a_picture_is_no_logits(picture):
+    with pytest.raises(ValueError, match=r"a picture and no logits.*mask > "):
+        Prompt(mask=picture[1])
+
+
+@pytest.mark.parametrize(
+    "logits",
+    {
+        "of an answer": 10 * RING - 5,
+        "all on the object": np.full((8, 8), 10.0),
+        "all undecided": np.zeros((8, 8)),
+        "of two values": np.where(np.eye(8) > 0, 10.0, -10.0),
+        "none below 0": 3 * RING + 0.25,
+        "one at 0": 7.3 * RING,
+        "bfloat16": (10 * RING - 5).astype(ml_dtypes.bfloat16),
+        "float16": (10 * RING - 5).astype(np.float16),
+    }.items(),
+    ids=lambda item: item[0],
+)
+def test_logits_are_taken_as_they_are(logits):
+    mask = Prompt(mask=logits[1]).mask
+    assert mask is not None and mask.dtype == np.float32
+    np.testing.assert_array_equal(mask, np.asarray(logits[1], np.float32))
 
 
 def test_all_mistakes_are_reported_at_once():

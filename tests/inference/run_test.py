@@ -271,15 +271,6 @@ def test_masks_may_be_made_in_another_way(predictor, photos):
         assert outcome.annotations == tuple(expected[:1])
 
 
-def test_what_is_not_the_image_s_fault_is_raised(predictor, photos, monkeypatch):
-    def fail(*arguments):
-        raise RuntimeError("out of memory")
-
-    monkeypatch.setattr(many, "generate_masks", fail)
-    with pytest.raises(RuntimeError, match="out of memory"):
-        list(generate_for_many(predictor, find_images([photos]), OPEN))
-
-
 @pytest.mark.exhaustive
 def test_several_devices_give_the_files_of_one(photos, tiny_model, tmp_path):
     """In a process of its own, since the number of devices is set before jax starts."""

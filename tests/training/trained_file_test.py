@@ -80,10 +80,51 @@ def test_weights_of_other_shapes_are_refused(params, small_config, tmp_path):
             },
             "damaged",
         ),
+        *(
+            (
+                {
+                    "format": "samjax trained part",
+                    "version": "1",
+                    "frozen_sha256": "",
+                    "lora": lora,
+                },
+                "damaged config of adapters",
+            )
+            for lora in (
+                *("[" * 60_000, "[]", "", "null", '{"rank": Infinity}', '{"rank": []}'),
+                *('{"encoder": 3}', '{"encoder": [], "decoder": null}', '{"x": 1}'),
+                '{"rank": 2, "alpha": 1e400, "encoder": ["q"], "decoder": []}',
+                '{"rank": 2, "alpha": 1, "encoder": ["z"], "decoder": []}',
+                '{"rank": 2, "alpha": "1", "encoder": ["q"], "decoder": []}',
+                '{"rank": 99999999, "alpha": 1, "encoder": ["q"], "decoder": []}',
+            )
+        ),
     ],
 )
 def test_a_file_of_another_kind_is_refused(params, tmp_path, metadata, said):
     path = tmp_path / "other.safetensors"
     safetensors.numpy.save_file({"x": np.zeros(1, np.float32)}, path, metadata)
     with pytest.raises(CheckpointError, match=said):
+        load_trained(path, params)
+
+
+@pytest.mark.parametrize("place", [0.01, 0.5, 0.999])
+def test_a_changed_bit_is_noticed(params, tmp_path, place):
+    path = tmp_path / "trained.safetensors"
+    tree = moved(params, "adapters")
+    save_trained(path, tree, trainable="adapters", lora=LORA, base="mine")
+    content = bytearray(path.read_bytes())
+    start = 8 + int.from_bytes(content[:8], "little")
+    content[start + int(place * (len(content) - start))] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match="checksum"):
+        load_trained(path, params)
+
+
+def test_numbers_that_are_not_finite_are_named(params, tmp_path):
+    path = tmp_path / "trained.safetensors"
+    tree = moved(params, "adapters")
+    tree = jax.tree.map(lambda leaf: leaf * np.float32("inf"), tree)
+    save_trained(path, tree, trainable="adapters", lora=LORA, base="mine")
+    with pytest.raises(CheckpointError, match="adapters/.*infinite of"):
         load_trained(path, params)

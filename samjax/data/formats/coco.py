@@ -32,7 +32,7 @@ from samjax.data.formats.guards import (
 )
 from samjax.data.formats.licences import is_excluded, licence_names
 from samjax.data.schema import Annotation, ImageInfo, Record
-from samjax.files import replacing
+from samjax.files import json_text, replacing
 from samjax.geometry.polygons import mask_to_polygons
 
 
@@ -248,7 +248,7 @@ def _place_in_tree(
 
 
 def _json(value: Any) -> str:
-    return json.dumps(value, allow_nan=False, separators=(",", ":"))
+    return json_text(value, separators=(",", ":"))
 
 
 def read_content(path: Path) -> dict[str, Any]:

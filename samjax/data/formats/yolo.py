@@ -12,7 +12,6 @@ of pixels back exactly in images of up to 100,000 pixels a side.
 
 from __future__ import annotations
 
-import json
 import os
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
@@ -37,7 +36,7 @@ from samjax.data.formats.guards import (
 )
 from samjax.data.images import SUFFIXES
 from samjax.data.schema import Annotation, ImageInfo, Record
-from samjax.files import replacing
+from samjax.files import json_text, replacing
 from samjax.geometry.polygons import (
     join_polygons,
     mask_to_polygons,
@@ -96,7 +95,7 @@ def write_yolo(
         with replacing(labels / f"{stem}.txt") as hidden:
             hidden.write_bytes("".join(lines).encode("ascii"))
     # JSON's text is YAML's too. Both splits are all images: the user divides them.
-    names = f"names:\n  0: {json.dumps(category, ensure_ascii=False)}\n"
+    names = f"names:\n  0: {json_text(category, ensure_ascii=False)}\n"
     with replacing(folder / "data.yaml") as hidden:
         hidden.write_bytes(f"train: images\nval: images\n{names}".encode())
 

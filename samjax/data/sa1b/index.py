@@ -9,6 +9,7 @@ JSON and then the rows, so that all processes of a machine map it and share its 
 import hashlib
 import json
 import os
+import shlex
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
@@ -17,7 +18,7 @@ import numpy as np
 
 from samjax.data.images import SUFFIXES
 from samjax.data.sa1b.headers import DamagedTar, Member, read_members
-from samjax.files import cache_folder, replacing
+from samjax.files import cache_folder, json_text, replacing
 
 
 class TarIndex(NamedTuple):
@@ -100,22 +101,26 @@ def build_index(tar: str | os.PathLike) -> TarIndex:
 _SUFFIX = ".samjax-index"
 _VERSION = 1
 _LINE = 512
+# First bytes -> the program that unpacks such a file, and the ending that it insists on.
 _COMPRESSED = {
-    b"\x1f\x8b": "gzip -d",
-    b"BZh": "bzip2 -d",
-    b"\xfd7zXZ": "xz -d",
-    b"\x28\xb5\x2f\xfd": "zstd -d",
-    b"\x04\x22\x4d\x18": "lz4 -d",
-    b"PK": "unzip",
+    b"\x1f\x8b": ("gzip -d", ".gz"),
+    b"BZh": ("bzip2 -d", ".bz2"),
+    b"\xfd7zXZ": ("xz -d", ".xz"),
+    b"\x28\xb5\x2f\xfd": ("zstd -d", ".zst"),
+    b"\x04\x22\x4d\x18": ("lz4 -d", ".lz4"),
+    b"PK": ("unzip", ""),
 }
 
 
 def _refuse_compressed(tar: Path, start: bytes) -> None:
-    for magic, remedy in _COMPRESSED.items():
+    for magic, (program, ending) in _COMPRESSED.items():
         if start.startswith(magic):
+            packed = tar.with_name(tar.name + ending)
+            name, other = shlex.quote(str(tar)), shlex.quote(str(packed))
+            rename = f"mv {name} {other} && " if ending else ""
             raise ValueError(
                 f"{tar} is compressed, expected an uncompressed tar, which can be read "
-                f"at any place: run `{remedy}` on it once"
+                f"at any place: run `{rename}{program} {other}` once"
             )
 
 
@@ -164,7 +169,7 @@ def _write(place: Path, index: TarIndex, state: dict[str, Any]) -> None:
         "name_bytes": index.rows.dtype["name"].itemsize,
         "damage": index.damage,
     }
-    line = json.dumps(content).encode().ljust(_LINE - 1) + b"\n"
+    line = json_text(content).encode().ljust(_LINE - 1) + b"\n"
     with replacing(place) as hidden, open(hidden, "wb") as file:
         file.write(line)
         file.write(index.rows.tobytes())

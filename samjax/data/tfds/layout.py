@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypedDict
 
 from samjax.data.tfds.schema import DATASET
-from samjax.files import replacing
+from samjax.files import json_text, replacing
 
 SPLIT = "train"
 
@@ -162,7 +162,7 @@ def begin_plan(place: Path, tars: Mapping[str, int], config: BuildConfig) -> Non
     content = dataclasses.asdict(config) | {"tars": [list(tar) for tar in tars.items()]}
     if not place.exists():
         with replacing(place) as hidden:
-            hidden.write_text(json.dumps(content, indent=1) + "\n")
+            hidden.write_text(json_text(content, indent=1) + "\n")
     if changes := _changes(_read_json(place), content):
         raise ValueError(
             f"{place} says that another dataset was begun here ({changes}): give the "
@@ -189,7 +189,7 @@ def write_report(plan: Plan, number: int, report: Report) -> None:
         OSError: it cannot be written.
     """
     with replacing(plan.report(number)) as hidden:
-        hidden.write_text(json.dumps(report, indent=1) + "\n")
+        hidden.write_text(json_text(report, indent=1) + "\n")
 
 
 def sweep(plan: Plan, number: int) -> None:

@@ -1,0 +1,85 @@
+"""Weights from the Hugging Face Hub: `samjax.load("facebook/sam-vit-base")`.
+
+Needs the extra `hub`. What is fetched, and only that: of a repository its `config.json`
+and its weights, as safetensors where there are some, else as `pytorch_model.bin`; or
+one file, where one is named. The library keeps them in its own cache (`HF_HOME`) and
+asks the server (`HF_ENDPOINT`) once; without a network what is in the cache is used.
+"""
+
+import re
+from pathlib import Path
+
+from samjax.checkpoints.errors import CheckpointError
+
+
+def is_repository(source: str) -> bool:
+    """Says whether a text has the form of a repository's name, or of a file in one.
+
+    `OWNER/NAME`, `OWNER/NAME/FILE.pth`, and with `@REVISION` after the name. What
+    begins with the name of a folder that is here is a path.
+    """
+    match = NAME.fullmatch(source)
+    if match is None or Path(match["owner"]).exists():
+        return False
+    # A path to a file that is not there, such as runs/model.pth.
+    return match["file"] is not None or not match["name"].endswith(ENDINGS)
+
+
+def fetch(source: str) -> Path:
+    """Fetches the weights of a repository, or finds them in the library's cache.
+
+    Args:
+        source: what `is_repository` is true of.
+
+    Returns:
+        A folder, or the one file that is named.
+
+    Raises:
+        CheckpointError: The package is missing, there is no such repository, or it has
+            no weights.
+    """
+    match = NAME.fullmatch(source)
+    if match is None:
+        raise ValueError(f"{source} is no name of a repository.")
+    repository, revision = f"{match['owner']}/{match['name']}", match["revision"]
+    try:
+        import huggingface_hub as library
+    except ImportError as error:
+        raise CheckpointError(
+            f"Got {source!r}, which is no file or folder here. Weights of that name come "
+            "from the Hugging Face Hub with the extra `hub`: pip install 'samjax[hub]'."
+        ) from error
+    try:
+        if match["file"] is not None:
+            file = library.hf_hub_download(repository, match["file"], revision=revision)
+            return Path(file)
+        for weights in WEIGHTS:
+            folder = library.snapshot_download(
+                repository, revision=revision, allow_patterns=["config.json", *weights]
+            )
+            if any(any(Path(folder).glob(pattern)) for pattern in weights):
+                return Path(folder)
+    except Exception as error:
+        # The library's own errors are of several classes and of many lines.
+        said = " ".join(str(error).split())[:300]
+        raise CheckpointError(
+            f"Got {source!r}, which is no file or folder here, and the Hugging Face Hub "
+            f"does not give it: {said}."
+        ) from error
+    raise CheckpointError(
+        f"The repository {repository} has no weights: expected "
+        f"{' or '.join(weights[0] for weights in WEIGHTS)}."
+    )
+
+
+_WORD = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,95}"
+NAME = re.compile(
+    rf"(?P<owner>{_WORD})/(?P<name>{_WORD})(?:@(?P<revision>{_WORD}))?"
+    rf"(?:/(?P<file>(?:{_WORD}/)*{_WORD}\.(?:pth|pt|bin|safetensors)))?"
+)
+ENDINGS = (".pth", ".pt", ".bin", ".safetensors")
+# Tried in turn: what is read, and how it is sharded.
+WEIGHTS = (
+    ("model.safetensors", "model-*.safetensors", "model.safetensors.index.json"),
+    ("pytorch_model.bin", "pytorch_model-*.bin", "pytorch_model.bin.index.json"),
+)

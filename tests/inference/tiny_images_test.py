@@ -1,0 +1,196 @@
+"""Everything mode on images and crops of few pixels, alone and among others."""
+
+import dataclasses
+import functools
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+from samjax.data.images import find_images
+from samjax.devices import DeviceError
+from samjax.inference import Predictor, many
+from samjax.inference.automatic import Work, divide_work, generate_masks, size_class
+from samjax.inference.automatic_config import AutomaticConfig
+from samjax.inference.automatic_steps import generate_in_steps
+from samjax.inference.many import generate_for_many
+from samjax.models import Sam
+
+OPEN = AutomaticConfig(
+    points_per_side=2,
+    pred_iou_thresh=0,
+    stability_score_thresh=0,
+    box_nms_thresh=1,
+    output_mode="uncompressed_rle",
+)
+# (h, w): one pixel, sides around the 8 pixels of a byte of rows, lines, and strips.
+SIZES = [(1, 1), (1, 2), (8, 8), (9, 7), (4, 60), (60, 4), (1, 200), (3, 250), (17, 16)]
+
+
+@pytest.fixture(scope="module")
+def predictor(tiny_model) -> Predictor:
+    return Predictor(*tiny_model)
+
+
+@pytest.fixture(scope="module")
+def both(small_config):
+    """The released generator's model, and samjax with its weights and its pixels."""
+    import reference
+    import torch
+
+    sam = reference.build_reference(small_config, seed=4)
+    params = reference.to_params(sam, small_config)
+    model = Sam(small_config)
+    encode = jax.jit(functools.partial(model.apply, method="encode_image"))
+
+    class Encoder(torch.nn.Module):
+        img_size = small_config.image_size
+
+        def forward(self, pixels):
+            pixels = np.asarray(pixels.numpy()).transpose(0, 2, 3, 1)
+            features = np.asarray(encode({"params": params}, pixels))
+            return torch.from_numpy(np.array(features.transpose(0, 3, 1, 2)))
+
+    sam.image_encoder = Encoder()
+    return Predictor(model, params), sam
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize(
+    ("size", "layers"),
+    [*((size, 0) for size in SIZES), ((12, 12), 1), ((16, 9), 1), ((10, 40), 2)],
+)
+def test_records_are_those_of_the_reference_to_the_bit(both, size, layers):
+    from segment_anything import SamAutomaticMaskGenerator
+
+    predictor, sam = both
+    image = np.random.default_rng(3).integers(0, 256, (*size, 3), dtype=np.uint8)
+    options = dataclasses.asdict(OPEN) | {"crop_n_layers": layers}
+    released = {
+        name: value
+        for name, value in options.items()
+        if name not in ("max_mask_area_fraction", "mask_nms_thresh", "drop_small_masks")
+    }
+    theirs = SamAutomaticMaskGenerator(sam, **released).generate(image)
+    ours = generate_masks(predictor, image, AutomaticConfig(**options))
+    assert len(ours) == len(theirs) > 0
+    for one, other in zip(ours, theirs, strict=True):
+        assert one["segmentation"] == other["segmentation"]
+        assert one["bbox"] == other["bbox"] and one["area"] == other["area"]
+        assert one["crop_box"] == other["crop_box"]
+        np.testing.assert_allclose(one["point_coords"], other["point_coords"])
+
+
+@pytest.mark.parametrize(
+    ("size", "layers"), [((1, 1), 2), ((1, 2), 1), ((3, 5), 2), ((4, 60), 1)]
+)
+def test_every_size_has_records_however_many_crops(predictor, size, layers):
+    """Where crops would have no pixel the reference fails."""
+    image = np.full((*size, 3), 90, np.uint8)
+    config = dataclasses.replace(OPEN, crop_n_layers=layers)
+    records = generate_masks(predictor, image, config)
+    assert all(record["segmentation"]["size"] == list(size) for record in records)
+    assert records
+
+
+@pytest.mark.parametrize("side", [1, 2, 7, 8, 9, 63, 64, 65, 512, 513, 5000])
+def test_a_side_is_rounded_up_to_a_size_it_fits_in(side):
+    assert side <= size_class(side) <= max(64, side * 9 / 8 + 64)
+
+
+@pytest.mark.parametrize(
+    ("given", "points", "together"),
+    [(64, 1024, 64), (64, 4, 4), (10**6, 4, 4), (10**9, 1, 1), (1, 9, 1), (7, 9, 7)],
+)
+def test_no_more_points_go_together_than_there_are(
+    predictor, monkeypatch, given, points, together
+):
+    config = dataclasses.replace(
+        OPEN,
+        points_per_side=None,
+        point_grids=(np.random.default_rng(0).uniform(0, 1, (points, 2)),),
+        points_per_batch=given,
+    )
+    assert config.batch_size(points) == together
+    if points > 9:
+        return
+    seen = []
+
+    def watched(frame, low_res_size, chunk, *, on_cpu) -> Work:
+        seen.append(chunk)
+        return divide_work(frame, low_res_size, chunk, on_cpu=on_cpu)
+
+    monkeypatch.setattr("samjax.inference.automatic.divide_work", watched)
+    image = np.zeros((20, 30, 3), np.uint8)
+    records = generate_masks(predictor, image, config)
+    steps = list(generate_in_steps(predictor, image, predictor.embed(image), config))
+    assert set(seen) == {together}
+    assert len(steps[-1].records or ()) == len(records) > 0
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name, size in (("a", (8, 8)), ("b", (40, 30)), ("c", (1, 1)), ("d", (30, 40))):
+        Image.new("RGB", size, "red").save(tmp_path / f"{name}.png")
+    return tmp_path
+
+
+def test_small_and_large_images_of_a_folder_are_all_segmented(predictor, folder):
+    for tile_size in (None, 16):
+        outcomes = generate_for_many(
+            predictor,
+            find_images([folder]),
+            dataclasses.replace(OPEN, crop_n_layers=1),
+            tile_size=tile_size,
+        )
+        assert [(o.problem, o.item.stem) for o in outcomes] == [
+            (None, name) for name in "abcd"
+        ]
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (ValueError("the image is odd"), "the image is odd"),
+        (IndexError("7"), "IndexError: 7"),
+        (RuntimeError("first\n  second"), "RuntimeError: first second"),
+        (AssertionError(), "AssertionError: "),
+        (MemoryError(), "out of memory: on the host"),
+        (DeviceError("no such device"), "no such device"),
+        (jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating "
+         "787016180680 bytes."), "out of memory for 733.0 GiB on the device. What takes"),
+    ],
+    ids=lambda value: type(value).__name__,
+)  # fmt: skip
+def test_the_trouble_of_one_image_stays_its_own(
+    predictor, folder, monkeypatch, error, told
+):
+    def fail_for_the_widest(predictor, image, config):
+        if image.shape[1] == 40:
+            raise error
+        return generate_masks(predictor, image, config)
+
+    monkeypatch.setattr(many, "generate_masks", fail_for_the_widest)
+    outcomes = list(generate_for_many(predictor, find_images([folder]), OPEN))
+    assert [outcome.item.stem for outcome in outcomes] == list("abcd")
+    assert [outcome.problem is None for outcome in outcomes] == [True] * 3 + [False]
+    assert outcomes[3].problem.startswith(told)
+
+
+def test_a_missing_package_is_no_image_s_trouble(predictor, folder, monkeypatch):
+    def fail(*_):
+        raise ImportError("no OpenCV")
+
+    monkeypatch.setattr(many, "generate_masks", fail)
+    with pytest.raises(ImportError, match="OpenCV"):
+        list(generate_for_many(predictor, find_images([folder]), OPEN))
+
+
+def test_scores_that_are_not_finite_are_refused(tiny_model):
+    model, params = tiny_model
+    broken = jax.tree.map(lambda leaf: leaf, params)
+    neck = broken["image_encoder"]["neck_0"]
+    neck["kernel"] = np.asarray(neck["kernel"]) * np.float32("nan")
+    with pytest.raises(ValueError, match=r"not finite \(NaN\)"):
+        generate_masks(Predictor(model, broken), np.zeros((20, 30, 3), np.uint8), OPEN)
