@@ -51,7 +51,7 @@ class Database:
 
     def __init__(self, path: Path):
         prepare(path)
-        self._path = path
+        self._path, self._real = path, path.resolve()
         # Held while files are compared, and while a commit changes them.
         self._lock = threading.Lock()
         # Each is used by one thread at a time.
@@ -128,7 +128,8 @@ class Database:
         self._keeper.close()
 
     def _look(self) -> _Seen:
-        files = [self._path, log_of(self._path), log_of(self._path, "shm")]
+        # A link to a database has its log beside the database.
+        files = [self._path, log_of(self._real), log_of(self._real, "shm")]
         try:
             found = [_status(file) for file in files]
         except OSError as error:

@@ -9,6 +9,7 @@ something else may stand there.
 """
 
 import base64
+import errno
 import hashlib
 import os
 import re
@@ -30,6 +31,8 @@ from samjax.web.refusals import Refusal, not_found, shown
 FRESH = 2.0
 _DEEPEST = 16
 _LONGEST_NAME = 1000
+# What is said of a file that is not there, or is a link or a pipe by now.
+_GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EMLINK, errno.ENXIO)
 
 
 class ImageFile(NamedTuple):
@@ -131,7 +134,11 @@ class Gallery:
                 422, "unusable_image", f"{file.name}: {_unreadable(error)}"
             ) from error
         except OSError as error:
-            raise _missing(file.id) from error
+            if error.errno in _GONE:
+                raise _missing(file.id) from error
+            raise Refusal(
+                503, "storage", f"{file.name}: {_unreadable(error)}; ask again"
+            ) from error
         status = os.fstat(stream.fileno())
         if (status.st_size, status.st_mtime_ns) != (file.bytes, file.changed):
             stream.close()
