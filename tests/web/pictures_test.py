@@ -124,7 +124,8 @@ def pages(number: int) -> bytes:
 
 
 def frames(number: int, form: str) -> bytes:
-    images = [Image.new("P", (2, 2), shade % 256) for shade in range(number)]
+    # No two alike: encoders make one frame of such.
+    images = [Image.new("RGB", (2, 2), (i % 2 * 200, i, 9)) for i in range(number)]
     content = io.BytesIO()
     images[0].save(content, format=form, save_all=True, append_images=images[1:])
     return content.getvalue()
@@ -148,7 +149,7 @@ def test_pages_and_frames_are_never_counted(file, monkeypatch, make, shown):
             raise AssertionError("counting takes time with the square of their number")
 
         monkeypatch.setattr(kind, "n_frames", property(count))
-    for number in (1, 2, 300):
+    for number in (1, 2, 200):
         path = file(make(number))
         header = read_header(path, MOST)
         assert header.width == header.height and header.width <= 2
