@@ -1,7 +1,9 @@
 """`samjax serve FOLDER`: the page and the API on a folder of images."""
 
+import atexit
 import os
 import secrets
+import tempfile
 import webbrowser
 from dataclasses import dataclass
 from pathlib import Path
@@ -175,16 +177,33 @@ def _make_app(wanted: Serve, settings, page: Path | None):
     from samjax.web.app import create_app
 
     predictor = load_predictor(wanted.model, wanted.dtype)
-    decoder = None
-    if page is not None:
-        from samjax.web.decoder import obtain_decoder
+    decoder = None if page is None else _decoder(wanted, settings.cache, predictor)
+    return create_app(settings, predictor, decoder=decoder, page=page)
 
-        decoder = obtain_decoder(
+
+def _decoder(wanted: Serve, cache: Path, predictor):
+    """The decoder of the page: from the cache, or made for this run alone."""
+    from samjax.web.decoder import obtain_decoder
+
+    def obtain(folder: Path):
+        return obtain_decoder(
             predictor,
-            settings.cache / "decoders",
+            folder / "decoders",
             storage=wanted.storage,
             before_export=lambda: print(
                 "exporting the decoder for the page, once for this model", flush=True
             ),
         )
-    return create_app(settings, predictor, decoder=decoder, page=page)
+
+    try:
+        return obtain(cache)
+    except OSError as error:
+        # A full or read-only disk is no reason not to annotate.
+        own = tempfile.TemporaryDirectory(prefix="samjax-serve-")
+        atexit.register(own.cleanup)
+        print(
+            f"the decoder cannot be kept in {cache} ({(error.strerror or '').lower()}): "
+            "it is exported for this run alone; SAMJAX_CACHE names another folder",
+            flush=True,
+        )
+        return obtain(Path(own.name))

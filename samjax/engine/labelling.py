@@ -25,7 +25,7 @@ from samjax.data.formats.coco import read_coco, read_content, write_coco
 from samjax.data.schema import ImageInfo, Record, record_from_json, record_to_json
 from samjax.engine.photos import Photos, PhotoToLabel
 from samjax.engine.pseudo_labels import PseudoLabelConfig, label_photo
-from samjax.files import replacing
+from samjax.files import json_text, replacing
 from samjax.inference.embedding import weights_fingerprint
 from samjax.inference.many import Generate, Outcome, generate_for_many
 from samjax.inference.predictor import Predictor
@@ -113,7 +113,7 @@ class _Labels:
             self._keep(self._read_partial())
         else:
             with replacing(self.partial) as hidden:
-                hidden.write_text(json.dumps(info) + "\n", "utf-8")
+                hidden.write_text(json_text(info) + "\n", "utf-8")
 
     def add(self, record: Record) -> None:
         """Writes down that a photo is done."""
@@ -178,7 +178,7 @@ def _info(predictor: Predictor, config: PseudoLabelConfig) -> dict[str, Any]:
         "dtype": np.dtype(predictor.model.dtype).name,
         "options": options | plain_options(config.everything),
     }
-    return json.loads(json.dumps(info))
+    return json.loads(json_text(info))
 
 
 def _settings(info: Mapping[str, Any]) -> dict[str, Any]:

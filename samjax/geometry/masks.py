@@ -116,34 +116,36 @@ def text_to_counts(text: str | bytes) -> Int[np.ndarray, " r"]:
         ValueError: the text has characters or endings that the code cannot produce.
     """
     data = text.encode("latin-1", "replace") if isinstance(text, str) else text
-    codes = np.frombuffer(data, np.uint8).astype(np.int64) - 48
-    ends = np.flatnonzero((codes & 0x20) == 0)
+    # Small types all along: a text of a stranger may be long, and each of its
+    # characters a number.
+    codes = np.frombuffer(data, np.uint8) - np.uint8(48)
     if not codes.size:
         return np.zeros(0, np.int64)
-    if (
-        codes.min() < 0
-        or codes.max() > 63
-        or not ends.size
-        or ends[-1] != len(codes) - 1
-    ):
+    ends = np.flatnonzero((codes & 0x20) == 0)
+    if codes.max() > 63 or not ends.size or ends[-1] != len(codes) - 1:
         raise ValueError(
             f"got run lengths {data[:20]!r}..., expected COCO's compressed counts "
             "(characters '0' to 'o', the last number complete): the text is damaged "
             "or is not run-length code"
         )
-    starts = np.concatenate([[0], ends[:-1] + 1])
-    place = np.arange(len(codes)) - np.repeat(starts, ends - starts + 1)
-    if place.max() > 6:
+    lengths = np.diff(ends, prepend=-1)
+    longest = int(lengths.max())
+    if longest > 7:
         raise ValueError(
             "got a run length of more than 35 bits in COCO's compressed counts, "
             "expected at most 2**32 pixels: the text is damaged"
         )
-    values = np.add.reduceat((codes & 0x1F) << (5 * place), starts)
-    negative = (codes[ends] & 0x10) != 0
-    values -= np.where(negative, np.int64(1) << (5 * (place[ends] + 1)), 0)
+    lengths = lengths.astype(np.int8)
+    # The last group has the sign; those before it are below it.
+    last = codes[ends]
+    values = (last & 0x1F).astype(np.int64)
+    values -= (last & 0x10).astype(np.int64) << 1
+    for before in range(1, longest):
+        more = lengths > before
+        values[more] = (values[more] << 5) | (codes[ends[more] - before] & 0x1F)
     # Undo the differences: odd runs and even runs are two chains; run 2 stands alone.
-    values[1::2] = np.cumsum(values[1::2])
-    values[2::2] = np.cumsum(values[2::2])
+    np.cumsum(values[1::2], out=values[1::2])
+    np.cumsum(values[2::2], out=values[2::2])
     return values
 
 

@@ -1,6 +1,12 @@
-"""Embeddings on the disk, and the last few in memory."""
+"""Embeddings on the disk, and the last few in memory.
 
+Where the disk is full, or takes no files, they are in memory alone: that costs time
+once others came after them, and nothing else.
+"""
+
+import contextlib
 import json
+import logging
 import threading
 from collections import OrderedDict
 from pathlib import Path
@@ -13,6 +19,8 @@ from samjax.web.folder import ImageFile
 _IN_MEMORY = 4
 # The mean of that many last ones, or so.
 _MEMORY_OF_TIMES = 5
+
+logger = logging.getLogger(__name__)
 
 
 class EmbeddingCache:
@@ -30,6 +38,8 @@ class EmbeddingCache:
         self._about = about
         self._lock = threading.Lock()
         self._recent: OrderedDict[str, ImageEmbedding] = OrderedDict()
+        # Files that can neither be used nor removed.
+        self._spoiled: set[str] = set()
         self._seconds = _read_seconds(about)
 
     @property
@@ -39,7 +49,11 @@ class EmbeddingCache:
 
     def has(self, image: ImageFile) -> bool:
         """Whether there is one; that it is whole is found when it is loaded."""
-        return self._files.has(self._key(image))
+        key = self._key(image)
+        with self._lock:
+            if key in self._recent or key in self._spoiled:
+                return key in self._recent
+        return self._files.has(key)
 
     def load(self, image: ImageFile) -> ImageEmbedding | None:
         """The embedding of an image, unless it is not there, damaged or foreign."""
@@ -49,6 +63,8 @@ class EmbeddingCache:
             if key in self._recent:
                 self._recent.move_to_end(key)
                 return self._recent[key]
+            if key in self._spoiled:
+                return None
         if path is None:
             return None
         try:
@@ -56,25 +72,36 @@ class EmbeddingCache:
         except (ValueError, OSError):
             embedding = None
         if embedding is None or embedding.fingerprint != self._fingerprint:
-            self._files.drop(key)
+            if not self._files.drop(key):
+                with self._lock:
+                    self._spoiled.add(key)
             return None
         self._remember(key, embedding)
         return embedding
 
     def save(self, image: ImageFile, embedding: ImageEmbedding, seconds: float) -> None:
-        """Keeps an embedding, and notes how long it took.
-
-        Raises:
-            OSError: There is no room for it.
-        """
+        """Keeps an embedding, on the disk if it can be, and notes how long it took."""
         key = self._key(image)
         self._remember(key, embedding)
-        self._files.put(key, embedding.save)
         before = seconds if self._seconds is None else self._seconds
         self._seconds = before + (seconds - before) / _MEMORY_OF_TIMES
-        self._about.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(self._about) as hidden:
-            hidden.write_text(json_text({"seconds": self._seconds}))
+        try:
+            self._files.put(key, embedding.save)
+            with self._lock:
+                self._spoiled.discard(key)
+        except OSError as error:
+            logger.warning(
+                "the embedding of %s is in memory only: %s cannot be written (%s); make "
+                "room there, or name another folder with SAMJAX_CACHE",
+                image.name,
+                self._files.path(key).parent,
+                (error.strerror or str(error)).lower(),
+            )
+            return
+        with contextlib.suppress(OSError):
+            self._about.parent.mkdir(parents=True, exist_ok=True)
+            with replacing(self._about) as hidden:
+                hidden.write_text(json_text({"seconds": self._seconds}))
 
     def _remember(self, key: str, embedding: ImageEmbedding) -> None:
         with self._lock:

@@ -4,10 +4,12 @@ An id is a hash of a name, and is looked up among the files that were found: not
 that a request says ever becomes part of a path, but for the names of uploads, which
 `path_for` checks. Hidden files and folders are passed over, and with them `.samjax`. Of
 symbolic links those to files inside the folder count; links to folders are not
-followed.
+followed. A file is read from what `Gallery.open` gives, never by its path: by then
+something else may stand there.
 """
 
 import base64
+import errno
 import hashlib
 import os
 import re
@@ -15,11 +17,13 @@ import stat
 import threading
 import time
 from collections.abc import Callable, Iterator
+from io import BufferedReader
 from pathlib import Path
 from typing import NamedTuple
 
 from samjax.data.formats.guards import check_file_name
 from samjax.data.images import SUFFIXES
+from samjax.web import beneath
 from samjax.web.pictures import Header, NotAPicture, read_header
 from samjax.web.refusals import Refusal, not_found, shown
 
@@ -27,6 +31,8 @@ from samjax.web.refusals import Refusal, not_found, shown
 FRESH = 2.0
 _DEEPEST = 16
 _LONGEST_NAME = 1000
+# What is said of a file that is not there, or is a link or a pipe by now.
+_GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EMLINK, errno.ENXIO)
 
 
 class ImageFile(NamedTuple):
@@ -35,7 +41,7 @@ class ImageFile(NamedTuple):
     Attributes:
         id: Made of its name, safe in addresses.
         name: Its path in the folder, with `/`.
-        path: Where it is.
+        path: Where it is; to read it, use `Gallery.open`.
         bytes: How large it is.
         changed: When it was written, in nanoseconds.
         problem: Why it cannot be used, as far as its name says.
@@ -109,8 +115,39 @@ class Gallery:
             known = self._files.get(image_id)
         now = known and self._now(known.path)
         if now is None:
-            raise not_found("image", image_id, "GET /images lists those there are")
+            raise _missing(image_id)
         return now
+
+    def open(self, file: ImageFile) -> BufferedReader:
+        """Opens a file for reading, if it is what it was when it was found.
+
+        Links that were put on the way meanwhile are not followed out of the folder,
+        and `file.version` names what is read: another content is never taken for it.
+
+        Raises:
+            Refusal: It is not there any more, is another by now, or cannot be read.
+        """
+        try:
+            stream = beneath.open_inside(self.folder, self._name(file.path))
+        except PermissionError as error:
+            raise Refusal(
+                422, "unusable_image", f"{file.name}: {_unreadable(error)}"
+            ) from error
+        except OSError as error:
+            if error.errno in _GONE:
+                raise _missing(file.id) from error
+            raise Refusal(
+                503, "storage", f"{file.name}: {_unreadable(error)}; ask again"
+            ) from error
+        status = os.fstat(stream.fileno())
+        if (status.st_size, status.st_mtime_ns) != (file.bytes, file.changed):
+            stream.close()
+            raise Refusal(
+                409,
+                "changed_meanwhile",
+                f"{file.name} was changed while it was asked for: ask again",
+            )
+        return stream
 
     def header(self, file: ImageFile) -> Header | str:
         """What a file is; or, if it cannot be used, why."""
@@ -120,11 +157,15 @@ class Gallery:
         if kept is not None and version == file.version:
             return kept
         try:
-            found = read_header(file.path, self._most_pixels)
+            with self.open(file) as stream:
+                found = read_header(stream, self._most_pixels)
+        except Refusal as refusal:
+            # Not noted: a moment later it may be right.
+            return refusal.message
         except NotAPicture as error:
             found = str(error)
         except OSError as error:
-            found = f"the file cannot be read: {(error.strerror or '').lower()}"
+            found = _unreadable(error)
         with self._lock:
             self._headers[file.id] = (file.version, found)
         return found
@@ -148,6 +189,9 @@ class Gallery:
 
     def path_for(self, name: str) -> Path:
         """Where a new image of this name belongs.
+
+        What is on the way there may be another by the time that it is written: it is
+        put in place by `beneath.reach`.
 
         Raises:
             Refusal: The name is not one of an image in the folder.
@@ -176,11 +220,17 @@ class Gallery:
         return path
 
     def _now(self, path: Path) -> ImageFile | None:
-        # A folder on the way may have become a link since it was looked through.
-        if path.parent.resolve() != path.parent:
+        name = self._name(path)
+        try:
+            with beneath.reach(self.folder, name) as place:
+                status = place.status()
+        except OSError:
+            # A folder on the way may have become a link since it was looked through.
             return None
-        name = os.fspath(path.relative_to(self.folder))
-        return _described(path, name, self.folder)
+        return _described(self.folder, name, status)
+
+    def _name(self, path: Path) -> str:
+        return path.relative_to(self.folder).as_posix()
 
 
 def image_id(name: str) -> str:
@@ -202,7 +252,7 @@ def find_files(folder: Path) -> Iterator[ImageFile]:
     while waiting:
         inside, depth = waiting.pop()
         try:
-            with os.scandir(folder / inside) as entries:
+            with beneath.scan(folder, inside) as entries:
                 for entry in entries:
                     if entry.name.startswith("."):
                         continue
@@ -211,7 +261,7 @@ def find_files(folder: Path) -> Iterator[ImageFile]:
                         if depth < _DEEPEST:
                             waiting.append((name, depth + 1))
                     elif os.path.splitext(entry.name)[1].lower() in SUFFIXES:
-                        file = _described(folder / name, name, folder)
+                        file = _found(folder, name, entry)
                         if file is not None:
                             yield file
         except OSError:
@@ -219,30 +269,40 @@ def find_files(folder: Path) -> Iterator[ImageFile]:
             continue
 
 
-def _described(path: Path, name: str, folder: Path) -> ImageFile | None:
-    """A file as it is now; None if it is not there, or lies elsewhere."""
+def _found(folder: Path, name: str, entry: os.DirEntry) -> ImageFile | None:
     try:
-        status = path.lstat()
+        return _described(folder, name, entry.stat(follow_symlinks=False))
+    except OSError:
+        return None
+
+
+def _described(folder: Path, name: str, status: os.stat_result) -> ImageFile | None:
+    """A file by its status now; None if it is none, or is a link that leads out."""
+    try:
         if stat.S_ISLNK(status.st_mode):
-            target = path.resolve(strict=True)
-            hidden = target.is_relative_to(folder) and any(
-                part.startswith(".") for part in target.relative_to(folder).parts
-            )
-            if hidden or not target.is_relative_to(folder):
-                return None
-            status = target.stat()
-    except (OSError, RuntimeError):
+            target = beneath.target_inside(folder, name)
+            with beneath.reach(folder, target) as place:
+                status = place.status()
+    except OSError:
         return None
     if not stat.S_ISREG(status.st_mode):
         return None
     return ImageFile(
         id=image_id(name),
         name=os.fsencode(name).decode("utf-8", "replace"),
-        path=path,
+        path=folder / name,
         bytes=status.st_size,
         changed=status.st_mtime_ns,
         problem=_problem_of(name),
     )
+
+
+def _missing(image_id: str) -> Refusal:
+    return not_found("image", image_id, "GET /images lists those there are")
+
+
+def _unreadable(error: OSError) -> str:
+    return f"the file cannot be read: {(error.strerror or '').lower()}"
 
 
 def _problem_of(name: str) -> str | None:

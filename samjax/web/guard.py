@@ -7,6 +7,7 @@ may not be embedded or read by others. Where the server is bound to more than th
 machine, a token is asked for besides.
 """
 
+import asyncio
 import hmac
 import logging
 from http.cookies import CookieError, SimpleCookie
@@ -17,6 +18,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from samjax.web.connections import EXTENSION
 from samjax.web.refusals import Refusal, error_body, shown
 from samjax.web.settings import Settings, is_any_address
 
@@ -37,6 +39,11 @@ _HEADERS = {
     ),
 }
 
+# A body is large beyond that many bytes; of large ones one is in memory at a time.
+_LARGE = 1 << 17
+# How long it may take to arrive meanwhile, in seconds.
+_FOR_LARGE = 120.0
+
 logger = logging.getLogger(__name__)
 
 
@@ -45,6 +52,15 @@ class BodyTooLarge(HTTPException):
 
     def __init__(self, most: int):
         super().__init__(413, _too_large(most))
+
+
+class BodyTooSlow(HTTPException):
+    """A large body does not come to its end, while others wait for theirs."""
+
+    def __init__(self):
+        super().__init__(
+            408, f"got a part of a body, expected all of it within {_FOR_LARGE:.0f} s"
+        )
 
 
 class Guard:
@@ -62,6 +78,7 @@ class Guard:
         self._names = (
             None if is_any_address(settings.host) else _LOOPBACK_NAMES | frozenset(own)
         )
+        self._large = asyncio.Semaphore(1)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers a request, as ASGI has it."""
@@ -70,16 +87,20 @@ class Guard:
             return
         if scope["type"] != "http":
             return
-        started = False
+        started = is_refused = False
+        # An upload goes to the disk as it comes.
+        turn = None if _is_upload(scope) else self._large
+        body = _Body(receive, self._most_bytes(scope), turn)
 
         async def send_with_headers(message: Message) -> None:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
+                body.let_go()
                 headers = MutableHeaders(scope=message)
                 for name, value in _HEADERS.items():
                     headers.setdefault(name, value)
-                if message["status"] == 413:
+                if is_refused or message["status"] in (408, 413):
                     # What is still on its way is not read.
                     headers["Connection"] = "close"
             await send(message)
@@ -87,16 +108,19 @@ class Guard:
         try:
             answer = self._answer_at_the_door(scope)
             if answer is not None:
+                is_refused = True
                 await answer(scope, receive, send_with_headers)
                 return
-            most = self._most_bytes(scope)
-            await self._app(scope, _bounded(receive, most), send_with_headers)
+            _trust(scope)
+            await self._app(scope, body.receive, send_with_headers)
         except Exception:
             logger.exception("a request failed: %s", scope.get("path"))
             if started:
                 raise
-            body = error_body("internal", "the server failed; its log says how")
-            await JSONResponse(body, 500)(scope, receive, send_with_headers)
+            said = error_body("internal", "the server failed; its log says how")
+            await JSONResponse(said, 500)(scope, receive, send_with_headers)
+        finally:
+            body.let_go()
 
     def _answer_at_the_door(self, scope: Scope) -> Response | None:
         """A refusal, or what signs a browser in; None for who may pass."""
@@ -157,10 +181,7 @@ class Guard:
 
     def _most_bytes(self, scope: Scope) -> int:
         limits = self._settings.limits
-        is_upload = scope["method"] == "PUT" and scope["path"].startswith(
-            f"{API}/images/"
-        )
-        return limits.upload_bytes if is_upload else limits.json_bytes
+        return limits.upload_bytes if _is_upload(scope) else limits.json_bytes
 
     def _check_length(self, headers: Headers, scope: Scope) -> None:
         most = self._most_bytes(scope)
@@ -169,20 +190,59 @@ class Guard:
             raise Refusal(413, "too_large", _too_large(most))
 
 
-def _bounded(receive: Receive, most: int) -> Receive:
-    """Counts what is received, since nobody has to say beforehand how much it is."""
-    taken = 0
+class _Body:
+    """The body of a request as it is received, within bounds.
 
-    async def receive_bounded() -> Message:
-        nonlocal taken
-        message = await receive()
-        if message["type"] == "http.request":
-            taken += len(message.get("body", b""))
-            if taken > most:
-                raise BodyTooLarge(most)
+    Its bytes are counted, since nobody has to say beforehand how many there are. JSON
+    of a few megabytes becomes a multiple of that while it is read, checked and
+    answered: so of large ones one is received at a time, and others wait.
+    """
+
+    def __init__(self, receive: Receive, most: int, turn: asyncio.Semaphore | None):
+        self._receive = receive
+        self._most = most
+        self._turn = turn
+        self._taken = 0
+        self._is_whole = False
+        self._deadline: float | None = None
+
+    async def receive(self) -> Message:
+        """Receives a message, as ASGI has it."""
+        if self._deadline is None or self._is_whole:
+            message = await self._receive()
+        else:
+            try:
+                async with asyncio.timeout_at(self._deadline):
+                    message = await self._receive()
+            except TimeoutError:
+                raise BodyTooSlow from None
+        if message["type"] != "http.request":
+            return message
+        self._taken += len(message.get("body", b""))
+        self._is_whole = not message.get("more_body", False)
+        if self._taken > self._most:
+            raise BodyTooLarge(self._most)
+        if self._taken > _LARGE and self._turn and self._deadline is None:
+            await self._turn.acquire()
+            self._deadline = asyncio.get_running_loop().time() + _FOR_LARGE
         return message
 
-    return receive_bounded
+    def let_go(self) -> None:
+        """Lets the next large one be received: this one is answered."""
+        if self._turn and self._deadline is not None:
+            self._turn.release()
+            self._turn = None
+
+
+def _is_upload(scope: Scope) -> bool:
+    return scope["method"] == "PUT" and scope["path"].startswith(f"{API}/images/")
+
+
+def _trust(scope: Scope) -> None:
+    """Has the connection stay when others have to go."""
+    connection = (scope.get("extensions") or {}).get(EXTENSION)
+    if connection is not None:
+        connection["trust"]()
 
 
 def _check_origin(headers: Headers) -> None:

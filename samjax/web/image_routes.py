@@ -1,14 +1,18 @@
 """The images of the folder: listed, sent, shown."""
 
+from collections.abc import Callable
+from io import BufferedReader
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
-from fastapi.responses import FileResponse, JSONResponse
+from fastapi.responses import JSONResponse
+from starlette.concurrency import run_in_threadpool
 
 from samjax.web.folder import ImageFile, image_id
 from samjax.web.pictures import NotAPicture, convert_for_browser, make_thumbnail
 from samjax.web.refusals import Refusal
 from samjax.web.schemas import Image, Images
+from samjax.web.sending import FileStream
 from samjax.web.services import Services, Wanted, errors
 
 router = APIRouter(tags=["images"])
@@ -55,7 +59,8 @@ async def send_image(
 ) -> Response:
     """Stores an image under a name; 200 if it is there already."""
     is_new = await services.uploads.take(name, request.stream())
-    stored = show_image(services, image_id(name))
+    # In a thread: this function runs where all others wait for it.
+    stored = await run_in_threadpool(show_image, services, image_id(name))
     return JSONResponse(stored.model_dump(), 201 if is_new else 200)
 
 
@@ -71,11 +76,12 @@ def show_pixels(services: Wanted, image: ImageId, request: Request) -> Response:
     if _has_it(request, headers):
         return Response(status_code=304, headers=headers)
     if header.media_type is not None:
-        return FileResponse(file.path, media_type=header.media_type, headers=headers)
+        stream = services.gallery.open(file)
+        return FileStream(stream, media_type=header.media_type, headers=headers)
     most = services.settings.limits.pixels
 
-    def make() -> bytes:
-        return convert_for_browser(file.path, most)
+    def make(source: BufferedReader) -> bytes:
+        return convert_for_browser(source, most)
 
     return _picture(services, file, "full.png", make, headers)
 
@@ -98,8 +104,8 @@ def show_thumbnail(
         return Response(status_code=304, headers=headers)
     most = services.settings.limits.pixels
 
-    def make() -> bytes:
-        return make_thumbnail(file.path, size, most)
+    def make(source: BufferedReader) -> bytes:
+        return make_thumbnail(source, size, most)
 
     return _picture(services, file, f"{size}.jpg", make, headers)
 
@@ -126,25 +132,43 @@ def _described(services: Services, files: list[ImageFile]) -> list[Image]:
 
 
 def _picture(
-    services: Services, file: ImageFile, form: str, make, headers: dict[str, str]
+    services: Services,
+    file: ImageFile,
+    form: str,
+    make: Callable[[BufferedReader], bytes],
+    headers: dict[str, str],
 ) -> Response:
-    """What is made of an image once, and kept."""
+    """A picture that is made of an image once, and kept."""
     key = f"{file.version}.{form}"
     media_type = "image/png" if form.endswith("png") else "image/jpeg"
-    path = services.pictures.use(key)
-    if path is not None:
-        return FileResponse(path, media_type=media_type, headers=headers)
-    try:
+    kept = services.pictures.open(key)
+    if kept is None:
         with services.decoding:
-            content = make()
+            # Others may have waited for the same picture.
+            kept = services.pictures.open(key) or _made(services, file, key, make)
+    if isinstance(kept, bytes):
+        return Response(kept, media_type=media_type, headers=headers)
+    return FileStream(kept, media_type=media_type, headers=headers)
+
+
+def _made(
+    services: Services,
+    file: ImageFile,
+    key: str,
+    make: Callable[[BufferedReader], bytes],
+) -> BufferedReader | bytes:
+    """Makes a picture; from the disk it takes no memory until it is sent."""
+    try:
+        with services.gallery.open(file) as source:
+            content = make(source)
     except NotAPicture as error:
         raise Refusal(422, "unusable_image", f"{file.name}: {error}") from error
     try:
         services.pictures.put(key, lambda hidden: hidden.write_bytes(content))
     except OSError:
         # A full disk is no reason not to show it.
-        pass
-    return Response(content, media_type=media_type, headers=headers)
+        return content
+    return services.pictures.open(key) or content
 
 
 def _caching(file: ImageFile, form: str) -> dict[str, str]:

@@ -9,6 +9,9 @@ from samjax.geometry.masks import text_to_counts
 from samjax.web.refusals import invalid
 from samjax.web.schemas import RunLengths
 
+# Of a run length in COCO's text, in characters.
+_LONGEST_NUMBER = 7
+
 
 @dataclass(frozen=True, kw_only=True)
 class CheckedMask:
@@ -56,9 +59,23 @@ def counts_of(given: RunLengths, size: tuple[int, int], place: str) -> np.ndarra
             f"{place}: got a mask of {list(given.size)}, expected the image's "
             f"{list(size)}: size is (height, width)"
         )
+    # As many runs as pixels, and a first one of none: a mask that is longer says nothing
+    # in the rest, which would be kept and sent all the same.
+    most = size[0] * size[1] + 1
     try:
+        if len(given.counts) > _LONGEST_NUMBER * most:
+            raise ValueError(_too_many(most))
         counts = text_to_counts(given.counts)
         check_counts(counts, size, place)
+        if len(counts) > most:
+            raise ValueError(_too_many(most))
     except ValueError as error:
         raise invalid(f"{place}: {error}") from error
     return counts
+
+
+def _too_many(most: int) -> str:
+    return (
+        f"got more run lengths than an image of {most - 1} pixels can have, expected at "
+        f"most {most}: leave out runs of length 0"
+    )

@@ -10,11 +10,10 @@ from fastapi.responses import JSONResponse
 
 from samjax.files import json_text
 from samjax.inference import AutomaticConfig
-from samjax.inference.embedding import FORMAT, VERSION
 from samjax.web.decoder import Part
 from samjax.web.image_routes import ImageId
 from samjax.web.prediction import predict
-from samjax.web.refusals import invalid, not_found
+from samjax.web.refusals import Refusal, invalid, not_found
 from samjax.web.schemas import (
     EmbeddingIn,
     EmbeddingState,
@@ -29,6 +28,9 @@ from samjax.web.services import Wanted, errors
 
 router = APIRouter(tags=["model"])
 
+# Of its own name: what `ImageEmbedding.save` writes has channels last.
+_FORMAT, _VERSION = "samjax image embedding, channels first", 1
+
 
 @router.get(
     "/model/{part}.onnx",
@@ -42,8 +44,16 @@ def show_decoder(
     if services.decoder is None:
         raise not_found("decoder", part, "start the server without --api-only")
     file = services.decoder.part(part)
+    try:
+        stream = file.path.open("rb")
+    except OSError as error:
+        raise Refusal(
+            503,
+            "storage",
+            f"the decoder cannot be read ({error.strerror}): start again",
+        ) from error
     return services.static.respond(
-        file.path, request.headers, forever=sha256 == file.sha256
+        stream, request.headers, forever=sha256 == file.sha256
     )
 
 
@@ -84,8 +94,8 @@ def show_embedding(
     embedding = services.worker.embedding(file)
     features = np.asarray(embedding.features).transpose(2, 0, 1)[None]
     header = {
-        "format": FORMAT,
-        "version": VERSION,
+        "format": _FORMAT,
+        "version": _VERSION,
         "original_size": embedding.frame.original_size,
         "resized_size": embedding.frame.resized_size,
         "model_size": embedding.frame.model_size,
@@ -114,8 +124,10 @@ def answer_prompts(
     file, _ = services.gallery.usable(image)
     embedding = services.worker.embedding(file)
     prompts = [given] if given.prompts is None else given.prompts
-    with services.predicting:
-        answers = predict(services.predictor, embedding, prompts, given.multimask)
+    # A click waits for other clicks only: long requests may compile something, too.
+    is_click = given.prompts is None and given.mask is None
+    turn = services.clicks if is_click else services.predicting
+    answers = predict(services.predictor, embedding, prompts, given.multimask, turn)
     results = [Predicted.model_validate({"masks": masks}) for masks in answers]
     return results[0] if given.prompts is None else PredictedMany(results=results)
 

@@ -2,15 +2,19 @@
 
 import gzip
 import hashlib
+import os
 import threading
 from importlib import resources
+from io import BufferedReader
 from pathlib import Path
 from typing import NamedTuple
 
 from starlette.datastructures import Headers
-from starlette.responses import FileResponse, Response
+from starlette.responses import Response
 
+from samjax.web import beneath
 from samjax.web.disk_cache import DiskCache
+from samjax.web.sending import FileStream
 
 RUNTIME = (
     "ort.wasm.min.mjs",
@@ -42,6 +46,7 @@ _TOO_SMALL = 1024
 class _Known(NamedTuple):
     """A file's hash, and what it was taken of."""
 
+    inode: int
     size: int
     changed: int
     sha256: str
@@ -59,20 +64,32 @@ class StaticFiles:
     def __init__(self, compressed: DiskCache):
         self._compressed = compressed
         self._lock = threading.Lock()
-        self._known: dict[Path, _Known] = {}
+        self._known: dict[str, _Known] = {}
 
-    def respond(self, path: Path, asked: Headers, *, forever: bool = False) -> Response:
+    def respond(
+        self, file: BufferedReader, asked: Headers, *, forever: bool = False
+    ) -> Response:
         """Answers with a file, or that it is the one who asks has.
 
         Args:
-            path: The file.
+            file: The file, open; it is closed when it is sent.
             asked: Headers of the request.
             forever: Whether the address names the content, so that it never changes.
 
         Raises:
             OSError: The file cannot be read.
         """
-        digest = self._digest(path)
+        try:
+            answer = self._respond(file, asked, forever)
+        except BaseException:
+            file.close()
+            raise
+        if not isinstance(answer, FileStream) or not answer.sends(file):
+            file.close()
+        return answer
+
+    def _respond(self, file: BufferedReader, asked: Headers, forever: bool) -> Response:
+        digest = self._digest(file)
         rule = "private, max-age=31536000, immutable" if forever else "no-cache"
         headers = {
             "ETag": f'"{digest}"',
@@ -83,40 +100,44 @@ class StaticFiles:
         known = {one.strip() for one in asked.get("if-none-match", "").split(",")}
         if known & {f'"{digest}"', f'W/"{digest}"'}:
             return Response(status_code=304, headers=headers)
-        media_type = MEDIA_TYPES.get(path.suffix, "application/octet-stream")
-        if path.suffix not in _COMPRESSED_ALREADY and _takes_gzip(asked):
-            smaller = self._smaller(path, digest)
+        suffix = Path(file.name).suffix
+        media_type = MEDIA_TYPES.get(suffix, "application/octet-stream")
+        if suffix not in _COMPRESSED_ALREADY and _takes_gzip(asked):
+            smaller = self._smaller(file, digest)
             if smaller is not None:
-                path = smaller
+                file = smaller
                 headers["Content-Encoding"] = "gzip"
-        return FileResponse(path, media_type=media_type, headers=headers)
+        return FileStream(file, media_type=media_type, headers=headers)
 
-    def _digest(self, path: Path) -> str:
-        status = path.stat()
-        known = self._known.get(path)
-        if known is None or known[:2] != (status.st_size, status.st_mtime_ns):
-            digest = hashlib.sha256(path.read_bytes()).hexdigest()
-            known = _Known(status.st_size, status.st_mtime_ns, digest)
-            self._known[path] = known
+    def _digest(self, file: BufferedReader) -> str:
+        status = os.fstat(file.fileno())
+        facts = (status.st_ino, status.st_size, status.st_mtime_ns)
+        known = self._known.get(file.name)
+        if known is None or known[:3] != facts:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+            file.seek(0)
+            known = _Known(*facts, digest)
+            self._known[file.name] = known
         return known.sha256
 
-    def _smaller(self, path: Path, digest: str) -> Path | None:
-        if path.stat().st_size < _TOO_SMALL:
+    def _smaller(self, file: BufferedReader, digest: str) -> BufferedReader | None:
+        if os.fstat(file.fileno()).st_size < _TOO_SMALL:
             return None
         key = f"{digest}.gz"
         # Once, even if several ask for the same file at first.
         with self._lock:
-            found = self._compressed.use(key)
+            found = self._compressed.open(key)
             if found is not None:
                 return found
             try:
-                content = gzip.compress(path.read_bytes(), 9, mtime=0)
-                return self._compressed.put(
-                    key, lambda hidden: hidden.write_bytes(content)
-                )
+                content = gzip.compress(file.read(), 9, mtime=0)
+                self._compressed.put(key, lambda hidden: hidden.write_bytes(content))
             except OSError:
                 # A full disk is no reason not to answer.
                 return None
+            finally:
+                file.seek(0)
+            return self._compressed.open(key)
 
 
 def page_folder() -> Path:
@@ -130,19 +151,17 @@ def missing_files(page: Path) -> list[str]:
     return [name for name in wanted if not (page / name).is_file()]
 
 
-def find_file(page: Path, name: str) -> Path | None:
-    """A file of the page by its path in it; None if there is none, or it leads out."""
+def find_file(page: Path, name: str) -> BufferedReader | None:
+    """Opens a file of the page by its path in it; None if there is none inside."""
     parts = name.split("/")
     if any(not part or part.startswith(".") for part in parts):
         return None
     if any(c in name for c in "\\\0:"):
         return None
-    path = page.joinpath(*parts)
     try:
-        inside = path.resolve(strict=True).is_relative_to(page.resolve())
-    except (OSError, RuntimeError):
+        return beneath.open_inside(page.resolve(), name)
+    except (OSError, ValueError):
         return None
-    return path if inside and path.is_file() else None
 
 
 def _takes_gzip(asked: Headers) -> bool:

@@ -28,7 +28,7 @@ def start_page(services: Wanted, request: Request) -> Response:
 @router.api_route("/page/{name:path}", methods=_READS)
 def page_file(services: Wanted, name: str, request: Request) -> Response:
     """A file of the page."""
-    path = None if services.page is None else find_file(services.page, name)
-    if path is None:
+    file = None if services.page is None else find_file(services.page, name)
+    if file is None:
         raise not_found("file", name, f"the API is at {API}/docs")
-    return services.static.respond(path, request.headers)
+    return services.static.respond(file, request.headers)

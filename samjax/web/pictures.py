@@ -8,7 +8,7 @@ import contextlib
 import io
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -33,6 +33,9 @@ _BROWSER_MODES = {
     "WEBP": {"RGB", "RGBA"},
 }
 
+Source = Path | BinaryIO
+"""A file, or its path. A server gives the open file: a path may lead elsewhere by now."""
+
 
 class NotAPicture(ValueError):
     """A file that is no image, is damaged, or is larger than allowed."""
@@ -52,13 +55,13 @@ class Header(NamedTuple):
     media_type: str | None
 
 
-def read_header(path: Path, most_pixels: int) -> Header:
+def read_header(source: Source, most_pixels: int) -> Header:
     """Reads size and kind of an image, without its pixels.
 
     Raises:
         NotAPicture: It is none, or has too many pixels.
     """
-    with _opened(path, most_pixels) as image:
+    with _opened(source, most_pixels) as image:
         width, height = image.size
         orientation = _orientation(image)
         if orientation in _TURNED:
@@ -67,23 +70,25 @@ def read_header(path: Path, most_pixels: int) -> Header:
         # Browsers turn JPEGs upright, but not all of them turn other files.
         is_upright = orientation == 1 or kind in ("JPEG", "MPO")
         is_known = image.mode in _BROWSER_MODES.get(kind, ()) and is_upright
-        moves = kind != "MPO" and getattr(image, "n_frames", 1) > 1
+        # Only where the header says so: Pillow counts the pages of a TIFF, and the
+        # frames of a GIF, in a time that grows with the square of their number.
+        moves = is_known and kind != "MPO" and getattr(image, "is_animated", False)
         return Header(
             width, height, _BROWSER_TYPES[kind] if is_known and not moves else None
         )
 
 
-def read_pixels(path: Path, most_pixels: int) -> np.ndarray:
+def read_pixels(source: Source, most_pixels: int) -> np.ndarray:
     """Reads an image as the model takes it: upright RGB uint8 (h, w, 3).
 
     Raises:
         NotAPicture: It is none, is damaged, or has too many pixels.
     """
-    with _opened(path, most_pixels) as image:
+    with _opened(source, most_pixels) as image:
         return read_image(image)
 
 
-def convert_for_browser(path: Path, most_pixels: int) -> bytes:
+def convert_for_browser(source: Source, most_pixels: int) -> bytes:
     """Writes the upright image as PNG.
 
     Raises:
@@ -91,19 +96,19 @@ def convert_for_browser(path: Path, most_pixels: int) -> bytes:
     """
     content = io.BytesIO()
     # Fast rather than small: it goes to this machine, mostly.
-    Image.fromarray(read_pixels(path, most_pixels)).save(
+    Image.fromarray(read_pixels(source, most_pixels)).save(
         content, format="PNG", compress_level=1
     )
     return content.getvalue()
 
 
-def make_thumbnail(path: Path, size: int, most_pixels: int) -> bytes:
+def make_thumbnail(source: Source, size: int, most_pixels: int) -> bytes:
     """Writes a JPEG whose longer side has at most `size` pixels.
 
     Raises:
         NotAPicture: As for `read_pixels`.
     """
-    with _opened(path, most_pixels) as image:
+    with _opened(source, most_pixels) as image:
         if image.mode[0] in "IF":
             image = Image.fromarray(read_image(image))
         else:
@@ -116,21 +121,23 @@ def make_thumbnail(path: Path, size: int, most_pixels: int) -> bytes:
         return content.getvalue()
 
 
-def check_whole(path: Path, most_pixels: int) -> Header:
+def check_whole(source: Source, most_pixels: int) -> Header:
     """Decodes all of an image, so that none is taken in that cannot be used.
 
     Raises:
         NotAPicture: As for `read_pixels`.
     """
-    header = read_header(path, most_pixels)
-    read_pixels(path, most_pixels)
+    header = read_header(source, most_pixels)
+    if not isinstance(source, Path):
+        source.seek(0)
+    read_pixels(source, most_pixels)
     return header
 
 
 @contextlib.contextmanager
-def _opened(path: Path, most_pixels: int) -> Iterator[Image.Image]:
+def _opened(source: Source, most_pixels: int) -> Iterator[Image.Image]:
     try:
-        with Image.open(path, formats=FORMATS) as image:
+        with Image.open(source, formats=FORMATS) as image:
             if image.width * image.height > most_pixels:
                 raise NotAPicture(
                     f"got an image of {image.width} x {image.height} pixels, expected "

@@ -12,6 +12,7 @@ from samjax.inference import Predictor
 from samjax.web.decoder import Decoder
 from samjax.web.disk_cache import DiskCache
 from samjax.web.embedding_cache import EmbeddingCache
+from samjax.web.fair_lock import FairLock
 from samjax.web.folder import Gallery, ImageFile
 from samjax.web.page import StaticFiles
 from samjax.web.pictures import read_pixels
@@ -43,7 +44,8 @@ class Services:
         pictures: Thumbnails, and images in the form of browsers.
         static: Sends files.
         decoding: Is held while pixels of an image are in memory.
-        predicting: Is held while a prompt is answered.
+        clicks: Is held while a prompt alone, without a mask, is answered.
+        predicting: Is held while any other is answered, by each prompt in its turn.
     """
 
     settings: Settings
@@ -57,7 +59,8 @@ class Services:
     pictures: DiskCache
     static: StaticFiles
     decoding: threading.Semaphore
-    predicting: threading.Semaphore
+    clicks: FairLock
+    predicting: FairLock
 
     def start(self) -> None:
         """Removes what a killed server left, and starts to work."""
@@ -90,8 +93,8 @@ def make_services(
     name = hashlib.sha256(predictor.fingerprint.encode()).hexdigest()[:16]
 
     def read(image: ImageFile):
-        with decoding:
-            return read_pixels(image.path, settings.limits.pixels)
+        with decoding, gallery.open(image) as source:
+            return read_pixels(source, settings.limits.pixels)
 
     return Services(
         settings=settings,
@@ -111,7 +114,8 @@ def make_services(
         pictures=DiskCache(cache / "pictures", int((1 - _FOR_EMBEDDINGS) * room)),
         static=StaticFiles(DiskCache(cache / "compressed", room)),
         decoding=decoding,
-        predicting=threading.Semaphore(1),
+        clicks=FairLock(),
+        predicting=FairLock(),
     )
 
 

@@ -1,6 +1,7 @@
 """Runs an application: a socket of its own, and a word when it really listens."""
 
 import errno
+import functools
 import logging
 import signal
 import socket
@@ -11,6 +12,8 @@ from types import FrameType
 import uvicorn
 from fastapi import FastAPI
 from PIL import Image
+
+from samjax.web.connections import Connection, Connections
 
 # How long requests that are being answered may take when the server stops, in seconds.
 _PATIENCE = 5
@@ -76,7 +79,9 @@ def serve(app: FastAPI, own: socket.socket, when_ready: Callable[[], object]) ->
         app,
         # The plain ones, whatever else is installed.
         loop="asyncio",
-        http="h11",
+        http=functools.partial(Connection, Connections()),  # pyright: ignore
+        # So many are accepted before the first of them is looked at.
+        backlog=128,
         ws="none",
         lifespan="on",
         log_config=None,

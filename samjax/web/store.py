@@ -6,20 +6,18 @@ now; who wants to know what is new asks for what has a higher one. What is delet
 stays, and can be restored.
 """
 
-import contextlib
 import json
-import queue
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from samjax.files import json_text
+from samjax.web.database import Database
 from samjax.web.folder import image_id
 from samjax.web.masks import CheckedMask
 from samjax.web.refusals import Refusal, not_found
-from samjax.web.store_schema import connect, prepare
 
 Stored = dict[str, Any]
 """An annotation in the form of the API."""
@@ -50,11 +48,8 @@ class Store:
     def __init__(
         self, path: Path, now: Callable[[], datetime] = lambda: datetime.now(UTC)
     ):
-        prepare(path)
-        self._path = path
+        self._database = Database(path)
         self._now = now
-        # Each is used by one thread at a time.
-        self._idle: queue.LifoQueue[sqlite3.Connection] = queue.LifoQueue()
 
     def add(
         self, image: str, uuid: str, mask: CheckedMask, fields: Mapping[str, Any]
@@ -74,7 +69,7 @@ class Store:
             Refusal: The uuid is taken by another image's mask or a deleted one.
         """
         time = self._time()
-        with self._writing() as write:
+        with self._database.writing() as write:
             row = write.execute(
                 "SELECT * FROM annotations WHERE uuid = ?", (uuid,)
             ).fetchone()
@@ -116,7 +111,7 @@ class Store:
         Raises:
             Refusal: It is not there, was deleted, or is not of this revision any more.
         """
-        with self._writing() as write:
+        with self._database.writing() as write:
             row = _existing(write, number)
             _check_revision(row, revision)
             columns = {
@@ -134,7 +129,7 @@ class Store:
         Raises:
             Refusal: It is not there, or is not of this revision any more.
         """
-        with self._writing() as write:
+        with self._database.writing() as write:
             row = _row(write, number)
             if row["deleted"]:
                 return
@@ -147,7 +142,7 @@ class Store:
         Raises:
             Refusal: It is not there.
         """
-        with self._writing() as write:
+        with self._database.writing() as write:
             if _row(write, number)["deleted"]:
                 self._mark(write, number, deleted=0)
             return _stored(_row(write, number))
@@ -158,7 +153,7 @@ class Store:
         Raises:
             Refusal: It is not there, or was deleted.
         """
-        with self._connection() as connection:
+        with self._database.connection() as connection:
             return _stored(_existing(connection, number))
 
     def changes(
@@ -170,7 +165,7 @@ class Store:
             The newest revision there is; the annotations, from the lowest `order` to
             the highest; and the numbers of those that were deleted.
         """
-        with self._reading() as read:
+        with self._database.reading() as read:
             revision = read.execute("SELECT revision FROM counter").fetchone()[0]
             rows = read.execute(
                 "SELECT * FROM annotations WHERE image = ? AND revision > ? "
@@ -183,7 +178,7 @@ class Store:
     def counts(self, images: Sequence[str]) -> dict[str, int]:
         """How many annotations each image has; those without any may be missing."""
         found: dict[str, int] = {}
-        with self._connection() as connection:
+        with self._database.connection() as connection:
             # SQLite takes only so many parameters.
             for first in range(0, len(images), 500):
                 names = images[first : first + 500]
@@ -197,7 +192,7 @@ class Store:
 
     def annotated(self) -> list[str]:
         """The names of all images that have annotations."""
-        with self._connection() as connection:
+        with self._database.connection() as connection:
             rows = connection.execute(
                 "SELECT DISTINCT image FROM annotations WHERE deleted = 0"
             )
@@ -205,7 +200,7 @@ class Store:
 
     def labels(self) -> list[str]:
         """The labels in use, the most used first."""
-        with self._connection() as connection:
+        with self._database.connection() as connection:
             rows = connection.execute(
                 "SELECT label FROM annotations WHERE deleted = 0 AND label != '' "
                 "GROUP BY label ORDER BY COUNT(*) DESC, label LIMIT ?",
@@ -215,9 +210,7 @@ class Store:
 
     def close(self) -> None:
         """Closes the connections that are not in use."""
-        with contextlib.suppress(queue.Empty):
-            while True:
-                self._idle.get_nowait().close()
+        self._database.close()
 
     def _time(self) -> str:
         return self._now().isoformat(timespec="milliseconds")
@@ -229,35 +222,6 @@ class Store:
             "changed": self._time(),
         }
         _update(write, number, columns)
-
-    @contextlib.contextmanager
-    def _connection(self) -> Iterator[sqlite3.Connection]:
-        try:
-            connection = self._idle.get_nowait()
-        except queue.Empty:
-            connection = connect(self._path)
-        try:
-            yield connection
-        finally:
-            self._idle.put(connection)
-
-    @contextlib.contextmanager
-    def _transaction(self, begin: str) -> Iterator[sqlite3.Connection]:
-        with self._connection() as connection:
-            connection.execute(begin)
-            try:
-                yield connection
-                connection.execute("COMMIT")
-            finally:
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
-
-    def _writing(self) -> contextlib.AbstractContextManager[sqlite3.Connection]:
-        return self._transaction("BEGIN IMMEDIATE")
-
-    def _reading(self) -> contextlib.AbstractContextManager[sqlite3.Connection]:
-        """Several questions about one instant."""
-        return self._transaction("BEGIN")
 
 
 def _next_revision(write: sqlite3.Connection) -> int:

@@ -1,5 +1,8 @@
 """The database of annotations: its tables, its version, and how it is opened."""
 
+import contextlib
+import os
+import secrets
 import sqlite3
 from pathlib import Path
 
@@ -43,23 +46,38 @@ def connect(path: Path) -> sqlite3.Connection:
     """Opens a connection whose commits outlast whatever happens to the process.
 
     A write-ahead log lets others read meanwhile; `synchronous=FULL` has every commit on
-    the disk before it returns, so that a loss of power does not undo it either.
+    the disk before it returns, so that a loss of power does not undo it either
+    (`fullfsync`: also on systems where that needs to be said). No file is made.
     """
-    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    connection = sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode=rw",
+        uri=True,
+        isolation_level=None,
+        check_same_thread=False,
+    )
     connection.row_factory = sqlite3.Row
     connection.execute("PRAGMA busy_timeout = 10000")
     connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA fullfsync = ON")
     return connection
+
+
+def log_of(path: Path, kind: str = "wal") -> Path:
+    """Where SQLite keeps a database's log (`wal`), and the log's index (`shm`)."""
+    return path.with_name(f"{path.name}-{kind}")
 
 
 def prepare(path: Path) -> None:
     """Makes the tables, or sees that they are there and of this version.
 
     Raises:
-        ValueError: The file is of a newer version, or another program's.
+        ValueError: The file is of a newer version, another program's, or what is left
+            of a database.
         OSError: It cannot be opened or written.
     """
     try:
+        if not _is_there(path):
+            _make(path)
         connection = connect(path)
         try:
             _prepare(connection, path)
@@ -72,8 +90,9 @@ def prepare(path: Path) -> None:
         ) from error
     except sqlite3.DatabaseError as error:
         raise ValueError(
-            f"{path} is no database of annotations, or is damaged ({error}): put it "
-            "elsewhere, or name another folder with --state"
+            f"{path} is no database of annotations, or is damaged ({error}): put a copy "
+            f"of it there, without {log_of(path).name}, or put it elsewhere, or name "
+            "another folder with --state"
         ) from error
 
 
@@ -90,12 +109,79 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
             f"{path} has version {version}, expected at most {VERSION}: a newer samjax "
             "wrote it; use that one, or name another folder with --state"
         )
+    if (said := connection.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
+        raise sqlite3.DatabaseError(said)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("BEGIN IMMEDIATE")
-    # Another server may have been faster.
     if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
-        for statement in filter(str.strip, _TABLES.split(";")):
-            connection.execute(statement)
-        connection.execute(f"PRAGMA application_id = {APPLICATION}")
-        connection.execute(f"PRAGMA user_version = {VERSION}")
+        _make_tables(connection)
     connection.execute("COMMIT")
+
+
+def _is_there(path: Path) -> bool:
+    """Whether there is a database.
+
+    Raises:
+        ValueError: There was one, and something is left of it.
+    """
+    log = log_of(path)
+    has_log = log.exists() and log.stat().st_size > 0
+    if not path.exists():
+        if has_log:
+            raise ValueError(
+                f"{path} is missing, and {log.name} is there, which holds the last of "
+                f"its masks: put the database back, or remove {log.name} to begin anew"
+            )
+        return False
+    if path.stat().st_size == 0:
+        raise ValueError(
+            f"{path} has 0 bytes, expected a database: one that was there was cut to "
+            "nothing. Put a copy of it back, or remove the file to begin anew"
+        )
+    return True
+
+
+def _make(path: Path) -> None:
+    """Makes a database: whole under its name, or not at all."""
+    hidden = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        connection = sqlite3.connect(hidden, isolation_level=None)
+        try:
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("BEGIN IMMEDIATE")
+            _make_tables(connection)
+            connection.execute("COMMIT")
+        finally:
+            connection.close()
+        # Another server may be faster: then its database is used.
+        with contextlib.suppress(FileExistsError):
+            try:
+                os.link(hidden, path)
+            except FileExistsError:
+                raise
+            except OSError:
+                # This file system has no hard links.
+                if not path.exists():
+                    os.replace(hidden, path)
+        # The names too outlast a loss of power.
+        _sync(path.parent)
+        _sync(path.parent.parent)
+    finally:
+        for left in (hidden, log_of(hidden, "journal")):
+            left.unlink(missing_ok=True)
+
+
+def _make_tables(connection: sqlite3.Connection) -> None:
+    for statement in filter(str.strip, _TABLES.split(";")):
+        connection.execute(statement)
+    connection.execute(f"PRAGMA application_id = {APPLICATION}")
+    connection.execute(f"PRAGMA user_version = {VERSION}")
+
+
+def _sync(folder: Path) -> None:
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -214,7 +214,11 @@ class ModelWorker:
 
     def _steps(self, image: ImageFile, config: AutomaticConfig) -> Iterator[Step]:
         embedding = self._embedded(image)
-        pixels = self._read(image)
+        # Of an image that is embedded only the size is asked for: pixels that take no
+        # memory stand in, since as many jobs wait for their turn as there may be.
+        pixels = np.broadcast_to(
+            np.zeros(3, np.uint8), (*embedding.frame.original_size, 3)
+        )
         yield from generate_in_steps(self._predictor, pixels, embedding, config)
 
     def _advance(self, job: Job) -> None:

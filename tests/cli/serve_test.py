@@ -10,6 +10,7 @@ pytest.importorskip("fastapi")
 
 from samjax import cli
 from samjax.checkpoints import save
+from samjax.cli import serve as command
 from samjax.web import page, serving
 from samjax.web.store_schema import VERSION
 
@@ -163,3 +164,22 @@ def test_what_is_not_installed_is_named_in_one_line(serve, monkeypatch, missing)
 def test_bad_words_end_in_one_line(serve, words, said):
     status, _, err = serve(*words)
     assert status == 2 and err.count("\n") == 1 and said in err
+
+
+def test_a_cache_that_cannot_be_written_keeps_nobody_from_annotating(
+    tmp_path, monkeypatch, capsys
+):
+    asked = []
+
+    def obtain(predictor, folder, *, storage, before_export):
+        asked.append(folder)
+        if folder.is_relative_to(tmp_path):
+            raise OSError(30, "Read-only file system", str(folder))
+        return f"the decoder with weights as {storage}"
+
+    monkeypatch.setattr("samjax.web.decoder.obtain_decoder", obtain)
+    found = command._decoder(command.Serve(storage="int8"), tmp_path, None)
+    assert found == "the decoder with weights as int8"
+    assert asked[0] == tmp_path / "decoders" and len(asked) == 2
+    said = capsys.readouterr().out
+    assert "read-only file system" in said and "SAMJAX_CACHE" in said

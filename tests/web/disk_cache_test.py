@@ -45,3 +45,36 @@ def test_a_file_is_whole_or_not_there(tmp_path):
     cache.drop("a")
     cache.drop("a")
     assert not cache.has("a")
+
+
+def test_where_nothing_can_be_kept_only_putting_fails(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("where a folder should be")
+    for folder in (tmp_path / "file", tmp_path / "file" / "below", tmp_path / "none"):
+        cache = DiskCache(folder, 100)
+        assert cache.use("a") is None and cache.open("a") is None
+        assert not cache.has("a") and cache.drop("a")
+    with pytest.raises(OSError):
+        put(DiskCache(tmp_path / "file", 100), "a", 5)
+    cache = DiskCache(tmp_path / "cache", 100)
+    path = put(cache, "a", 5)
+
+    def refuse(*names, **more):
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr("pathlib.Path.unlink", refuse)
+    monkeypatch.setattr("samjax.web.disk_cache.os.utime", refuse)
+    assert cache.use("a") == path and not cache.drop("a")
+    file = cache.open("a")
+    assert file is not None
+    with file:
+        assert file.read() == bytes(5)
+
+
+def test_a_file_that_is_open_can_be_read_after_it_went(tmp_path):
+    cache = DiskCache(tmp_path, 100)
+    put(cache, "a", 5)
+    file = cache.open("a")
+    assert file is not None
+    with file:
+        cache.drop("a")
+        assert file.read() == bytes(5)

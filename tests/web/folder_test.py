@@ -69,9 +69,9 @@ def test_a_header_is_read_again_only_when_its_file_changed(
     read = []
     original = folder_module.read_header
 
-    def counted(path, most):
-        read.append(path.name)
-        return original(path, most)
+    def counted(source, most):
+        read.append(os.path.basename(source.name))
+        return original(source, most)
 
     monkeypatch.setattr(folder_module, "read_header", counted)
     for _ in range(3):

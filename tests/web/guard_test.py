@@ -5,6 +5,7 @@ import json
 import pytest
 from web.conftest import ADDRESS, code_of, picture
 
+from samjax.web.guard import Guard
 from samjax.web.settings import Settings
 
 OPEN = "/api/v1/health"
@@ -218,3 +219,129 @@ def test_an_upload_that_breaks_off_leaves_nothing(client, photos):
     send(client.app, [whole[:50], whole[50:90]], ends=False)
     assert sorted(photos.rglob("*")) == before
     assert send(client.app, [whole[:50], whole[50:]])[0] == 201
+
+
+def run_many(settings, bodies, sizes):
+    """Has a guard receive bodies at a time, and gives how much of them was in memory.
+
+    Each ends when all of it was received and the application has answered.
+    """
+    most = inside = 0
+
+    async def application(scope, receive, respond):
+        nonlocal most, inside
+        taken = 0
+        while True:
+            message = await receive()
+            inside += len(message["body"])
+            taken += len(message["body"])
+            most = max(most, inside)
+            if not message["more_body"]:
+                break
+        # While it is checked and stored, others come.
+        await asyncio.sleep(0.01)
+        await respond({"type": "http.response.start", "status": 200, "headers": []})
+        await respond({"type": "http.response.body", "body": b""})
+        inside -= taken
+
+    guard = Guard(application, settings)
+    statuses = []
+
+    async def one(length):
+        left = length
+
+        async def receive():
+            nonlocal left
+            await asyncio.sleep(0)
+            part = min(left, sizes)
+            left -= part
+            return {"type": "http.request", "body": bytes(part), "more_body": left > 0}
+
+        async def respond(message):
+            if message["type"] == "http.response.start":
+                statuses.append(message["status"])
+
+        scope = {
+            "type": "http",
+            "method": "POST",
+            "path": "/api/v1/images/x/annotations",
+            "query_string": b"",
+            "headers": [(b"host", b"127.0.0.1")],
+        }
+        await guard(scope, receive, respond)
+
+    async def all_of_them():
+        await asyncio.gather(*map(one, bodies))
+
+    asyncio.run(all_of_them())
+    return most, statuses
+
+
+@pytest.mark.parametrize(
+    ("bodies", "most"),
+    [
+        # Small ones come together, of large ones one; each of the others waits with a bit.
+        ([1000] * 50, 50_000),
+        ([8_000_000] * 8, 8_000_000 + 8 * 200_000),
+        ([1 << 20] * 30, (1 << 20) + 30 * 200_000),
+        ([8_000_000, *[1000] * 20], 8_020_000),
+    ],
+)
+def test_of_large_bodies_one_is_in_memory_at_a_time(settings, bodies, most):
+    found, statuses = run_many(settings, bodies, 1 << 16)
+    assert statuses == [200] * len(bodies)
+    assert found <= most
+
+
+def test_a_large_body_that_does_not_end_lets_the_others_be_received(
+    settings, monkeypatch
+):
+    monkeypatch.setattr("samjax.web.guard._FOR_LARGE", 0.2)
+    ended = []
+
+    async def application(scope, receive, respond):
+        while (await receive())["more_body"]:
+            pass
+        ended.append(scope["path"])
+
+    guard = Guard(application, settings)
+
+    def request(path, *, stops):
+        left = 10
+
+        async def receive():
+            nonlocal left
+            left -= 1
+            if stops and left == 0:
+                await asyncio.Event().wait()
+            body = bytes(1 << 16)
+            return {"type": "http.request", "body": body, "more_body": left > 0}
+
+        async def respond(message):
+            pass
+
+        scope = {
+            "type": "http",
+            "method": "POST",
+            "path": path,
+            "query_string": b"",
+            "headers": [(b"host", b"127.0.0.1")],
+        }
+        return guard(scope, receive, respond)
+
+    async def both():
+        await asyncio.gather(
+            request("/stops", stops=True), request("/ends", stops=False)
+        )
+
+    asyncio.run(both())
+    assert ended == ["/ends"]
+
+
+@pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer wrong"}])
+def test_who_is_refused_at_the_door_keeps_no_connection(make_client, headers):
+    client = make_client(host="0.0.0.0", token="secret")
+    for method in ("GET", "PUT"):
+        response = client.request(method, WRITE, content=b"x", headers=headers)
+        assert response.status_code == 401
+        assert response.headers["connection"] == "close"

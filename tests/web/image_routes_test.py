@@ -1,5 +1,6 @@
 """Images through HTTP: listed, sent, shown; names that lead elsewhere are refused."""
 
+import errno
 import io
 import os
 import threading
@@ -12,7 +13,8 @@ from web.conftest import code_of, embed, list_images, picture
 from web.guard_test import send
 from web.pictures_test import bomb
 
-from samjax.web.folder import image_id
+from samjax.web.folder import Gallery, image_id
+from samjax.web.worker import ModelWorker
 
 
 def test_the_list_says_what_each_image_is_and_what_is_wrong_with_it(client):
@@ -117,13 +119,13 @@ def test_an_unknown_id_is_not_found(client, unknown):
 
 
 def test_of_many_who_send_under_one_name_one_is_first(client, photos, monkeypatch):
-    statuses, replace = [], os.replace
+    statuses, link = [], os.link
 
-    def slowly(*names):
+    def slowly(*names, **folders):
         time.sleep(0.1)
-        replace(*names)
+        link(*names, **folders)
 
-    monkeypatch.setattr("samjax.web.uploads.os.replace", slowly)
+    monkeypatch.setattr("samjax.web.uploads.os.link", slowly)
 
     def one(shade):
         answer = client.put("/api/v1/images/x.png", content=picture(shade=shade))
@@ -139,13 +141,43 @@ def test_of_many_who_send_under_one_name_one_is_first(client, photos, monkeypatc
     assert (photos / "x.png").read_bytes() == picture(shade=winner)
 
 
-def test_a_folder_that_takes_no_files_is_said_so(client, monkeypatch):
-    def refuse(*arguments):
-        raise OSError(30, "Read-only file system")
+@pytest.mark.parametrize(
+    ("error", "status", "code"),
+    [
+        (errno.EROFS, 403, "not_writable"),
+        (errno.EACCES, 403, "not_writable"),
+        (errno.ENOSPC, 507, "not_writable"),
+        (errno.EDQUOT, 507, "not_writable"),
+        (errno.EMFILE, 503, "busy"),
+        (errno.ENAMETOOLONG, 422, "bad_name"),
+        (errno.ENOTDIR, 422, "bad_name"),
+    ],
+)
+# When the file is made, written, named; and the clean-up fails as well.
+@pytest.mark.parametrize(
+    "calls",
+    [
+        ("open", "os.unlink"),
+        ("os.fsync", "os.unlink"),
+        ("os.link", "os.unlink"),
+        ("os.link",),
+    ],
+)
+def test_a_folder_that_takes_no_files_is_said_so(
+    client, photos, monkeypatch, calls, error, status, code
+):
+    def refuse(*arguments, **more):
+        raise OSError(error, os.strerror(error))
 
-    monkeypatch.setattr("samjax.web.uploads.os.replace", refuse)
+    for name in calls:
+        monkeypatch.setattr(f"samjax.web.uploads.{name}", refuse, raising=False)
     response = client.put("/api/v1/images/x.png", content=picture())
-    assert response.status_code == 403 and code_of(response) == "not_writable"
+    assert (response.status_code, code_of(response)) == (status, code)
+    assert os.strerror(error).lower() in response.json()["error"]["message"]
+    monkeypatch.undo()
+    # Nothing else is the worse for it.
+    assert client.put("/api/v1/images/x.png", content=picture()).status_code == 201
+    assert {path.name for path in photos.iterdir()} >= {"x.png"}
 
 
 def test_what_a_killed_server_left_of_an_upload_goes_at_the_next_start(
@@ -164,6 +196,150 @@ def test_pixels_are_the_file_itself_where_browsers_show_it(client, ids, photos):
     tag = {"If-None-Match": response.headers["etag"]}
     again = client.get(f"/api/v1/images/{ids['img2.png']}/pixels", headers=tag)
     assert again.status_code == 304 and not again.content
+
+
+def link_to_secret(path):
+    secret = path.parent.parent / "secret.png"
+    secret.write_bytes(picture((50, 50), shade=250))
+    path.unlink()
+    path.symlink_to(secret)
+
+
+def put_another(path):
+    path.write_bytes(picture((51, 52), shade=240))
+
+
+@pytest.mark.parametrize(
+    ("happens", "status"),
+    [(link_to_secret, 404), (os.unlink, 404), (put_another, 409)],
+)
+@pytest.mark.parametrize("name", ["img2.png", "turned.png"])
+@pytest.mark.parametrize("tail", ["pixels", "thumbnail"])
+def test_what_takes_the_place_of_an_image_under_a_request_is_not_sent(
+    client, photos, monkeypatch, happens, status, name, tail
+):
+    # One that browsers show as it is, and one that is converted for them.
+    Image.fromarray(np.zeros((9, 9), np.uint16)).save(photos / "turned.png")
+    usable = Gallery.usable
+
+    def then(gallery, image):
+        found = usable(gallery, image)
+        happens(photos / name)
+        return found
+
+    monkeypatch.setattr(Gallery, "usable", then)
+    response = client.get(f"/api/v1/images/{image_id(name)}/{tail}")
+    assert response.status_code == status
+    code = {404: "not_found", 409: "changed_meanwhile"}[status]
+    assert code_of(response) == code
+
+
+def test_what_takes_the_place_of_an_image_is_not_embedded_for_it(
+    client, photos, monkeypatch
+):
+    request = ModelWorker.request
+
+    def then(worker, image, **how):
+        put_another(photos / "img2.png")
+        return request(worker, image, **how)
+
+    monkeypatch.setattr(ModelWorker, "request", then)
+    old = client.app.state.services.gallery.file(image_id("img2.png"))
+    client.post(f"/api/v1/images/{old.id}/embedding")
+    worker = client.app.state.services.worker
+    while (state := worker.state(old)).state in ("queued", "running"):
+        time.sleep(0.01)
+    assert state.state == "failed" and "changed" in (state.message or "")
+    assert not worker.has(old)
+
+
+@pytest.mark.parametrize("keeps", [True, False])
+def test_a_converted_image_is_sent_whether_it_can_be_kept_or_not(
+    client, photos, monkeypatch, keeps
+):
+    Image.fromarray(np.full((20, 30), 40_000, np.uint16)).save(photos / "deep.png")
+    if not keeps:
+
+        def refuse(*names):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        monkeypatch.setattr("samjax.files.os.replace", refuse)
+    for _ in range(2):
+        response = client.get(f"/api/v1/images/{image_id('deep.png')}/pixels")
+        with Image.open(io.BytesIO(response.content)) as image:
+            assert (image.mode, image.size) == ("RGB", (30, 20))
+        length = int(response.headers["content-length"])
+        assert length == len(response.content)
+
+
+def test_an_upload_to_another_server_of_the_folder_stays(photos, make_client):
+    begun, go_on = threading.Event(), threading.Event()
+    first = make_client()
+    whole = picture((6, 9))
+
+    def content():
+        yield whole[:50]
+        begun.set()
+        assert go_on.wait(60)
+        yield whole[50:]
+
+    answers = []
+    thread = threading.Thread(
+        target=lambda: answers.append(
+            first.put("/api/v1/images/new.png", content=content())
+        )
+    )
+    thread.start()
+    assert begun.wait(60)
+    while not (held := list(photos.glob(".samjax-upload*"))):
+        time.sleep(0.01)
+    left = photos / ".samjax-upload-0123.tmp"
+    left.write_bytes(b"half")
+    second = make_client()
+    assert not left.exists() and held[0].exists()
+    go_on.set()
+    thread.join()
+    assert answers[0].status_code == 201
+    assert (photos / "new.png").read_bytes() == whole
+    assert "new.png" in {one["name"] for one in list_images(second)}
+
+
+def test_two_servers_do_not_take_one_name_for_two_images(photos, make_client):
+    servers = [make_client(), make_client()]
+    for has_links in (True, False):
+        name = f"name{has_links}.png"
+        with pytest.MonkeyPatch.context() as patch:
+            if not has_links:
+
+                def refuse(*names, **more):
+                    raise OSError(errno.EPERM, "Operation not permitted")
+
+                patch.setattr("samjax.web.uploads.os.link", refuse)
+            statuses = [
+                server.put(f"/api/v1/images/{name}", content=picture(shade=shade))
+                for shade, server in enumerate(servers)
+            ]
+        assert [one.status_code for one in statuses] == [201, 409]
+        assert (photos / name).read_bytes() == picture(shade=0)
+        assert not list(photos.glob(".samjax-upload*"))
+
+
+def test_a_folder_on_the_way_that_becomes_a_link_takes_no_upload(
+    client, photos, tmp_path, monkeypatch
+):
+    check = Gallery.path_for
+
+    def then(gallery, name):
+        path = check(gallery, name)
+        (photos / "sub" / "photo.png").unlink()
+        (photos / "sub").rmdir()
+        (photos / "sub").symlink_to(tmp_path)
+        return path
+
+    monkeypatch.setattr(Gallery, "path_for", then)
+    response = client.put("/api/v1/images/sub/x.png", content=picture())
+    assert response.status_code == 422 and code_of(response) == "bad_name"
+    assert not (tmp_path / "x.png").exists()
 
 
 def test_other_images_and_thumbnails_are_made_once(client, photos, monkeypatch):

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from samjax.geometry.masks import decode_rle, encode_rle
+from samjax.geometry.masks import counts_to_text, decode_rle, encode_rle
 from samjax.web.masks import check_mask
 from samjax.web.refusals import Refusal
 from samjax.web.schemas import RunLengths
@@ -42,3 +42,31 @@ def test_a_mask_of_another_image_is_refused(size):
     given = RunLengths(**encode_rle(np.ones(size, bool)))
     with pytest.raises(Refusal, match="expected the image's"):
         check_mask(given, (5, 7))
+
+
+def counts_of(*runs: int) -> str:
+    return counts_to_text(np.array(runs))
+
+
+@pytest.mark.parametrize(
+    ("counts", "is_mask"),
+    [
+        # As many runs as there can be, and the first of them of none.
+        (counts_of(0, *[1] * 35), True),
+        (counts_of(*[1] * 35), True),
+        (counts_of(35), True),
+        (counts_of(0, 0, 0, 35), True),
+        (counts_of(0, 0, *[1] * 35), False),
+        (counts_of(*[0] * 1000, 35), False),
+        ("0" * 7_000_000, False),
+        (counts_of(36), False),
+    ],
+)
+def test_a_mask_has_no_more_runs_than_its_image_has_room_for(counts, is_mask):
+    given = RunLengths(size=(5, 7), counts=counts)
+    if is_mask:
+        assert check_mask(given, (5, 7)).text == counts
+        return
+    with pytest.raises(Refusal) as refusal:
+        check_mask(given, (5, 7))
+    assert len(refusal.value.message) < 300

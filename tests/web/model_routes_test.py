@@ -13,6 +13,7 @@ from samjax.data.schema import record_from_json
 from samjax.geometry.masks import decode_rle, encode_rle
 from samjax.inference import AutomaticConfig
 from samjax.inference.automatic_config import SMALL_MODEL_THRESHOLDS
+from samjax.web import prediction
 from samjax.web.worker import ModelWorker
 
 POINT = {"points": [[10, 12]], "labels": [1]}
@@ -89,6 +90,50 @@ def test_several_prompts_are_answered_as_one_by_one(client, embedded):
         assert kept == [one["segmentation"] for one in alone["masks"]]
     single = client.post(path, json=POINT | {"multimask": False}).json()
     assert len(single["masks"]) == 1
+
+
+def test_of_many_masks_the_pixels_of_one_are_in_memory_at_a_time(
+    client, embedded, monkeypatch
+):
+    drawn, together, turns = [], [], []
+    original, predict = prediction.counts_to_mask, samjax.Predictor.predict_batch
+    turn = client.app.state.services.predicting
+
+    def draw(counts, size):
+        drawn.append(size)
+        return original(counts, size)
+
+    def counted(predictor, embeddings, prompts, **how):
+        together.append(len(prompts[0]))
+        # Somebody else may come between any two.
+        turns.append(turn._is_held)
+        return predict(predictor, embeddings, prompts, **how)
+
+    monkeypatch.setattr(prediction, "counts_to_mask", draw)
+    monkeypatch.setattr(samjax.Predictor, "predict_batch", counted)
+    mask = {"mask": encode_rle(np.eye(24, 32, dtype=bool))}
+    path = f"/api/v1/images/{embedded}/predict"
+    given = [mask, mask, POINT, POINT, mask, *[POINT] * 10]
+    answer = client.post(path, json={"prompts": given})
+    assert answer.status_code == 200 and len(answer.json()["results"]) == 15
+    assert together == [1, 1, 2, 1, 8, 2]
+    assert len(drawn) == 3 and all(turns) and not turn._is_held
+    # One that cannot be used is found before the work on the others.
+    drawn.clear()
+    together.clear()
+    wrong = {"mask": {"size": [24, 32], "counts": "~~~~"}}
+    answer = client.post(path, json={"prompts": [mask, POINT, wrong]})
+    assert answer.status_code == 422 and not drawn and not together
+
+
+def test_a_downloaded_embedding_is_not_taken_for_a_saved_one(
+    client, embedded, tmp_path
+):
+    path = tmp_path / "downloaded.safetensors"
+    response = client.get(f"/api/v1/images/{embedded}/embedding")
+    path.write_bytes(response.content)
+    with pytest.raises(ValueError, match="no image embedding of samjax"):
+        samjax.ImageEmbedding.load(path)
 
 
 @pytest.mark.parametrize(

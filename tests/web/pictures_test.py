@@ -4,7 +4,7 @@ import zlib
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import GifImagePlugin, Image, TiffImagePlugin
 from web.conftest import picture
 
 from samjax.web.pictures import (
@@ -108,6 +108,56 @@ def test_sizes_and_pixels_are_those_of_the_upright_image(file, form):
         np.testing.assert_array_equal(np.asarray(shown), read_pixels(path, MOST))
     with Image.open(io.BytesIO(make_thumbnail(path, 16, MOST))) as small:
         assert small.format == "JPEG" and small.size == (8, 16)
+
+
+def pages(number: int) -> bytes:
+    """A TIFF of so many pages of one pixel."""
+    content = bytearray(b"II*\0\x08\0\0\0")
+    ones = (256, 257, 259, 262, 279)
+    tags = sorted([(258, 8), (273, 8), *((tag, 1) for tag in ones)])
+    for page in range(number):
+        body = struct.pack("<H", len(tags))
+        body += b"".join(struct.pack("<HHII", tag, 4, 1, one) for tag, one in tags)
+        there = len(content) + len(body) + 4
+        content += body + struct.pack("<I", there if page < number - 1 else 0)
+    return bytes(content)
+
+
+def frames(number: int, form: str) -> bytes:
+    # No two alike: encoders make one frame of such.
+    images = [Image.new("RGB", (2, 2), (i % 2 * 200, i, 9)) for i in range(number)]
+    content = io.BytesIO()
+    images[0].save(content, format=form, save_all=True, append_images=images[1:])
+    return content.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("make", "shown"),
+    [
+        (pages, None),
+        (lambda number: frames(number, "GIF"), None),
+        (lambda number: frames(number, "TIFF"), None),
+        (lambda number: frames(number, "PNG"), None),
+        (lambda number: frames(number, "WEBP"), None),
+    ],
+    ids=["bare TIFF", "GIF", "TIFF", "PNG", "WEBP"],
+)
+def test_pages_and_frames_are_never_counted(file, monkeypatch, make, shown):
+    for kind in (TiffImagePlugin.TiffImageFile, GifImagePlugin.GifImageFile):
+
+        def count(self):
+            raise AssertionError("counting takes time with the square of their number")
+
+        monkeypatch.setattr(kind, "n_frames", property(count))
+    for number in (1, 2, 200):
+        path = file(make(number))
+        header = read_header(path, MOST)
+        assert header.width == header.height and header.width <= 2
+        if number > 1:
+            assert header.media_type == shown
+        assert read_pixels(path, MOST).shape == (header.height, header.width, 3)
+        with path.open("rb") as source:
+            assert check_whole(source, MOST) == header
 
 
 @pytest.mark.parametrize(

@@ -192,7 +192,7 @@ def test_a_write_that_fails_leaves_nothing_of_it(store, monkeypatch):
 
 
 def test_commits_are_on_the_disk_before_they_are_answered(store):
-    with store._connection() as connection:
+    with store._database.connection() as connection:
         assert connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
         full = 2
         assert connection.execute("PRAGMA synchronous").fetchone()[0] == full

@@ -1,5 +1,7 @@
 """The thread that owns the model, with a model of which every step can be held."""
 
+import errno
+import os
 import threading
 
 import numpy as np
@@ -175,6 +177,59 @@ def test_an_embedding_that_is_damaged_or_of_other_weights_is_made_again(
     parts.worker.request(image)
     wait(lambda: parts.state("a"), "ready")
     assert parts.worker.embedding(image).fingerprint == predictor.fingerprint
+
+
+@pytest.mark.parametrize(
+    "error", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO]
+)
+@pytest.mark.parametrize("place", ["samjax.files.os.replace", "pathlib.Path.mkdir"])
+def test_an_embedding_that_cannot_be_kept_on_the_disk_is_there_all_the_same(
+    parts, monkeypatch, caplog, error, place
+):
+    def refuse(*names, **more):
+        raise OSError(error, os.strerror(error))
+
+    monkeypatch.setattr(place, refuse)
+    image = parts.image("a")
+    parts.worker.request(image)
+    wait(lambda: parts.state("a"), "ready")
+    assert parts.worker.has(image)
+    assert parts.worker.request(image).state == "ready"
+    assert parts.worker.embedding(image).frame.original_size == (24, 32)
+    assert parts.cache.expected_seconds is not None
+    assert "SAMJAX_CACHE" in caplog.text and "a.png" in caplog.text
+    # Everything mode begins with it, and reads no pixels again.
+    job = parts.worker.segment_everything(image, QUICK)
+    wait(lambda: job.done > 0, True)
+    parts.worker.cancel(job.id)
+    assert parts.read == ["a.png"]
+    # After others it is made again, which is all that it costs.
+    for name in "bcde":
+        parts.worker.request(parts.image(name))
+        wait(lambda name=name: parts.state(name), "ready")
+    assert parts.state("a") == "absent"
+    parts.worker.request(image)
+    wait(lambda: parts.state("a"), "ready")
+
+
+def test_a_damaged_embedding_that_cannot_be_removed_is_made_again(parts, monkeypatch):
+    image = parts.image("a")
+    path = parts.cache._files.path(parts.cache._key(image))
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"half")
+
+    def refuse(*names, **more):
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr("pathlib.Path.unlink", refuse)
+    monkeypatch.setattr("samjax.files.os.replace", refuse)
+    for _ in range(2):
+        with pytest.raises(Refusal, match="not embedded"):
+            parts.worker.embedding(image)
+        assert parts.state("a") == "absent"
+    parts.worker.request(image)
+    wait(lambda: parts.state("a"), "ready")
+    assert parts.worker.embedding(image).frame.original_size == (24, 32)
 
 
 def test_an_image_that_changed_is_another(parts):

@@ -1,5 +1,6 @@
 /** Where the page begins: which backend there is, and which of the two views shows. */
 
+import { hashOf, imageIdOf } from "./address.js";
 import { announce, messageOf, notify } from "./announce.js";
 import { DecoderClient } from "./decoder_client.js";
 import { demoBackend } from "./demo_backend.js";
@@ -34,7 +35,7 @@ async function start() {
   const labels = new Labels(info.labels);
   const model = new ModelLoading(client, info);
   const workspace = new Workspace({ backend, client, info, model, labels });
-  const gallery = new Gallery(backend, (image) => (location.hash = `#/image/${image.id}`));
+  const gallery = new Gallery(backend, (image) => (location.hash = hashOf(image.id)));
   byId("folder").textContent = backend.mode === "demo" ? "demo" : info.folder;
   makeExport(backend, () => workspace.image);
 
@@ -83,7 +84,7 @@ async function chooseBackend(client) {
  * @param {Workspace} workspace
  */
 function route(gallery, workspace) {
-  const id = decodeURIComponent(/^#\/image\/(.+)$/.exec(location.hash)?.[1] ?? "");
+  const id = imageIdOf(location.hash);
   const image = gallery.find(id);
   if (id && !image) notify("There is no such image here any more.", { kind: "problem" });
   if (image && workspace.image === image) return;
@@ -121,7 +122,7 @@ function moveTo({ images }, workspace, by) {
   image.annotations = workspace.saving.store.list.length;
   const usable = images.filter(({ problem }) => !problem);
   const next = usable[usable.findIndex(({ id }) => id === image.id) + by];
-  if (next) location.hash = `#/image/${next.id}`;
+  if (next) location.hash = hashOf(next.id);
   else announce(by > 0 ? "This is the last image." : "This is the first image.");
 }
 

@@ -91,10 +91,18 @@
  * @property {(format: "sa1b" | "coco" | "png", image: ImageEntry | null) => Promise<{url: string, name: string}>} exportFile
  */
 
+// Statuses by which a server refuses what it was sent. Whatever else comes (nothing, a
+// token that it does not know any more, a proxy that wants a password, a full disk) says
+// nothing of what was sent, and may be over the next time.
+const OF_THE_CONTENT = new Set([400, 404, 409, 413, 415, 422, 428]);
+
+// What an image is at the moment may be over too; masks of others need not wait for it.
+const OF_THE_IMAGE = new Set(["changed_meanwhile", "unusable_image"]);
+
 /** An answer that says no, in words for the person who reads it. */
 export class Refused extends Error {
   /**
-   * @param {number} status 0 where nothing answered
+   * @param {number} status 0 where nothing answered that is a server of ours
    * @param {string} message
    * @param {any} [body]
    */
@@ -106,6 +114,11 @@ export class Refused extends Error {
 
   /** Whether the same request may well succeed later. */
   get isPassing() {
-    return this.status === 0 || this.status === 429 || this.status >= 500;
+    return !OF_THE_CONTENT.has(this.status) || this.isOfTheImage;
+  }
+
+  /** Whether only the image is not to be used for now. */
+  get isOfTheImage() {
+    return OF_THE_IMAGE.has(this.body?.error?.code);
   }
 }

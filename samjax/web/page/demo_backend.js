@@ -5,6 +5,7 @@
 
 import { Refused } from "./backend.js";
 import { DemoStorage } from "./demo_storage.js";
+import { Recent } from "./recent.js";
 import { toCoco, toLabelPixels, toSa1b } from "./records.js";
 import { areaOf, textToCounts } from "./run_lengths.js";
 import { makeUuid } from "./uuid.js";
@@ -41,8 +42,8 @@ export function demoBackend(config, base, client) {
   const annotations = new Map();
   /** @type {Map<string, Annotation>} */
   const removed = new Map();
-  /** @type {Map<string, Features>} */
-  const embeddings = new Map();
+  /** @type {Recent<Features>} */
+  const embeddings = new Recent(EMBEDDINGS_KEPT);
   /** Until the encoder has run once. @type {number | null} */
   let lastSeconds = null;
   const absolute = (/** @type {string} */ url) => new URL(url, base).href;
@@ -119,7 +120,6 @@ export function demoBackend(config, base, client) {
         const answer = await client.call("embed", { photo, modelSize: config.model.image_size });
         features = answer.features;
         lastSeconds = answer.milliseconds / 1000;
-        for (const id of [...embeddings.keys()].slice(EMBEDDINGS_KEPT - 1)) embeddings.delete(id);
         embeddings.set(image.id, features);
       }
       onState({ state: "ready", position: 0, seconds: 0, expected_seconds: null, message: null });

@@ -1,6 +1,8 @@
 /**
- * What is on its way to being saved, in order: sent one by one, again where the network
- * failed, and kept over a reload.
+ * What is on its way to being saved, in order: sent one by one, again where it did not
+ * get through, and kept over a reload. It is dropped when it is saved, or when the
+ * server refuses what it is, and told so; never because the server was away, asked for
+ * another token, or could not store anything.
  *
  * A mask is known by its uuid, which the page made; a later change of one that is not
  * created yet learns its id and revision from the answer.
@@ -30,6 +32,13 @@ import { Refused } from "./backend.js";
  * @property {() => void} onChange of how many wait, or of whether they can be sent
  */
 
+/**
+ * @typedef {object} Problem why something waits
+ * @property {number} status 0 where nothing answered
+ * @property {string} message
+ * @property {string | null} imageId of the image that is not to be had, if it is that
+ */
+
 /** @typedef {{load: () => string | null, save: (text: string) => void}} Shelf */
 
 export class Outbox {
@@ -41,6 +50,8 @@ export class Outbox {
   #errands = [];
   #busy = false;
   #failures = 0;
+  /** @type {Problem | null} */
+  #problem = null;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
 
@@ -56,7 +67,8 @@ export class Outbox {
     this.#shelf = shelf;
     this.#pauses = pauses;
     try {
-      this.#errands = JSON.parse(shelf.load() ?? "[]");
+      const kept = JSON.parse(shelf.load() ?? "[]");
+      if (Array.isArray(kept)) this.#errands = kept;
     } catch {
       // Damaged notes help nobody.
     }
@@ -70,6 +82,11 @@ export class Outbox {
   /** Whether the last attempt failed. */
   get isStuck() {
     return this.#failures > 0;
+  }
+
+  /** Why the last attempt failed. */
+  get problem() {
+    return this.#problem;
   }
 
   /**
@@ -87,42 +104,65 @@ export class Outbox {
     void this.send();
   }
 
+  /**
+   * Gives up what waits of an image: a person says so.
+   * @param {string} imageId
+   */
+  discard(imageId) {
+    this.#errands = this.#errands.filter((errand) => errand.imageId !== imageId);
+    this.#changed();
+  }
+
   /** Sends what waits, now. */
   async send() {
     clearTimeout(this.#timer);
     if (this.#busy) return;
     this.#busy = true;
-    while (this.#errands.length && (await this.#sendFirst()));
+    /** Images of which nothing is taken for now. @type {Set<string>} */
+    const aside = new Set();
+    for (;;) {
+      const errand = this.#errands.find(({ imageId }) => !aside.has(imageId));
+      if (!errand) break;
+      const refused = await this.#sendOne(errand);
+      if (!refused) this.#failures = 0;
+      else if (isOfTheImage(errand, refused)) aside.add(errand.imageId);
+      else break;
+    }
     this.#busy = false;
     if (this.#errands.length) {
+      this.#failures++;
       const pause = this.#pauses[Math.min(this.#failures, this.#pauses.length) - 1];
       this.#timer = setTimeout(() => this.send(), pause);
+    } else {
+      this.#problem = null;
     }
+    this.#listener.onChange();
   }
 
-  /** @returns {Promise<boolean>} whether to go on */
-  async #sendFirst() {
-    const errand = this.#errands[0];
+  /**
+   * @param {Errand} errand
+   * @returns {Promise<Refused | null>} why it has to wait, if it has to
+   */
+  async #sendOne(errand) {
     try {
       const annotation = await this.#deliver(errand);
-      this.#failures = 0;
       this.#take(errand);
       if (annotation) this.#tell(errand.uuid, annotation);
       this.#listener.onSaved(errand, annotation);
     } catch (error) {
       const refused = error instanceof Refused ? error : new Refused(0, String(error));
-      if (refused.isPassing) {
-        this.#failures++;
-        this.#listener.onChange();
-        return false;
+      const { status, message } = refused;
+      const isOfOne = isOfTheImage(errand, refused);
+      if (refused.isPassing || isOfOne) {
+        this.#problem = { status, message, imageId: isOfOne ? errand.imageId : null };
+        return refused;
       }
-      this.#failures = 0;
       this.#take(errand);
       const current = refused.body?.annotation ?? refused.body?.error?.annotation;
       if (refused.status === 409 && current) this.#listener.onConflict(errand, current);
       else this.#listener.onRefused(errand, refused.message);
     }
-    return true;
+    return null;
   }
 
   /**
@@ -149,7 +189,8 @@ export class Outbox {
 
   /** @param {Errand} errand */
   #take(errand) {
-    this.#errands.splice(this.#errands.indexOf(errand), 1);
+    // It may have been given up meanwhile.
+    this.#errands = this.#errands.filter((one) => one !== errand);
     this.#changed();
   }
 
@@ -157,4 +198,14 @@ export class Outbox {
     this.#shelf.save(JSON.stringify(this.#errands));
     this.#listener.onChange();
   }
+}
+
+/**
+ * Whether it is the image that is not to be had, and not the mask that is refused.
+ * @param {Errand} errand
+ * @param {Refused} refused
+ * @returns {boolean}
+ */
+function isOfTheImage({ kind }, refused) {
+  return refused.isOfTheImage || (kind === "create" && refused.status === 404);
 }

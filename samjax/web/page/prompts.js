@@ -87,13 +87,14 @@ export function toInputs({ points, labels, box }, frame) {
 }
 
 /**
- * The paper's rule, as `samjax.Prompt` has it: one point, one box or one mask alone is
- * ambiguous, and is answered by masks 1 to 3; anything more by mask 0.
+ * The paper's rule, as `samjax.Prompt` has it: one point, one box, one mask or a text
+ * alone is ambiguous, and is answered by masks 1 to 3; anything more by mask 0.
  * @param {Prompt} prompt
  * @returns {boolean}
  */
-export function isAmbiguous({ points, box, mask }) {
-  return points.length + Number(box !== null) + Number(mask !== null) <= 1;
+export function isAmbiguous({ points, box, mask, text }) {
+  const others = [box, mask, text].filter((one) => one !== null);
+  return points.length + others.length <= 1;
 }
 
 /**

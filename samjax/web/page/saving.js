@@ -21,6 +21,8 @@ export class Saving {
   #onChange;
   #isOffline = false;
   #wasStuck = false;
+  /** Which problem was told. @type {string | null} */
+  #told = null;
   #conflicts = Promise.resolve();
 
   /**
@@ -174,7 +176,22 @@ export class Saving {
     if (state.textContent !== text) state.textContent = text;
     if (isStuck !== this.#wasStuck) announce(isStuck ? "Masks are not saved." : "All masks are saved.");
     this.#wasStuck = isStuck;
+    this.#tellProblem();
     this.#onChange();
+  }
+
+  /** Says once why masks wait, where it is more than that nobody answers. */
+  #tellProblem() {
+    const { size, problem } = this.outbox;
+    const said = size && problem?.status ? problem.message : null;
+    if (said === this.#told) return;
+    this.#told = said;
+    if (!said) return;
+    const imageId = problem?.imageId;
+    notify(`Not saved yet, and kept in this page: ${said}`, {
+      kind: "problem",
+      action: imageId ? { name: "Give up its masks", run: () => this.outbox.discard(imageId) } : undefined,
+    });
   }
 }
 

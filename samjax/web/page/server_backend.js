@@ -42,8 +42,9 @@ export function serverBackend(api) {
     }
     if (response.ok) return response;
     const answer = await response.json().catch(() => null);
-    const message = answer?.error?.message ?? `The server answered ${response.status}.`;
-    throw new Refused(response.status, message, answer);
+    // Without the form of our errors it was something on the way, or in its place.
+    if (!answer?.error?.code) throw new Refused(0, `Something else than samjax serve answered, with the status ${response.status}.`);
+    throw new Refused(response.status, answer.error.message, answer);
   }
   const get = async (/** @type {string} */ path, /** @type {AbortSignal} */ signal) =>
     (await ask("GET", path, { signal })).json();

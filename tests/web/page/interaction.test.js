@@ -3,10 +3,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
+import { hashOf, imageIdOf } from "../../../samjax/web/page/address.js";
 import * as frames from "../../../samjax/web/page/frame.js";
 import { History } from "../../../samjax/web/page/history.js";
 import { LatestQueue } from "../../../samjax/web/page/latest_queue.js";
 import * as prompts from "../../../samjax/web/page/prompts.js";
+import { Recent } from "../../../samjax/web/page/recent.js";
 import { dice } from "./goldens.js";
 
 test("sides are resized with halves up, and never to nothing", () => {
@@ -66,6 +68,37 @@ test("a lone point or box is ambiguous, and its masks come best first", () => {
   assert.deepEqual(prompts.masksToShow({ ...point, box: [0, 0, 1, 1] }, scores), [0]);
   assert.deepEqual(prompts.levelsOf([10, 500, 60]), ["subpart", "whole", "part"]);
   assert.deepEqual(prompts.levelsOf([10]), [null]);
+});
+
+test("what is ambiguous is what samjax.Prompt takes for it: at most one thing, of whatever kind", () => {
+  const kinds = { box: [0, 0, 1, 1], mask: { size: [2, 2], counts: "022" }, text: "a dog" };
+  const names = /** @type {("box" | "mask" | "text")[]} */ (Object.keys(kinds));
+  for (let chosen = 0; chosen < 8; chosen++) {
+    for (let points = 0; points < 3; points++) {
+      let prompt = prompts.NO_PROMPT;
+      for (let i = 0; i < points; i++) prompt = prompts.withPoint(prompt, [i, i], 1);
+      const given = names.filter((_, bit) => chosen & (1 << bit));
+      for (const name of given) prompt = { ...prompt, [name]: kinds[name] };
+      assert.equal(prompts.isAmbiguous(prompt), points + given.length <= 1, `${points} points, ${given}`);
+    }
+  }
+});
+
+test("an image's id comes back from the address, and whatever stands there is no error", () => {
+  for (const id of ["aGVsbG8_-=", "sample-photos/a%20b.jpg", "photo-1", "ä/#?&%"]) assert.equal(imageIdOf(hashOf(id)), id);
+  const typed = { "": "", "#": "", "#/image/": "", "#/other/x": "", "#/image/%": "%", "#/image/%E0%A4": "%E0%A4", "#/image/a%20b": "a b" };
+  for (const [hash, id] of Object.entries(typed)) assert.equal(imageIdOf(hash), id);
+});
+
+test("of what is kept, what was used longest ago goes", () => {
+  const kept = new Recent(3);
+  for (const key of ["a", "b", "c"]) kept.set(key, key);
+  assert.equal(kept.get("a"), "a");
+  kept.set("d", "d");
+  kept.set("d", "D");
+  assert.deepEqual(["a", "b", "c", "d"].map((key) => kept.get(key)), ["a", undefined, "c", "D"]);
+  for (let i = 0; i < 50; i++) kept.set(`${i}`, "x");
+  assert.deepEqual([kept.get("46"), kept.get("47"), kept.get("49")], [undefined, "x", "x"]);
 });
 
 test("prompts do not change, and points go one by one", () => {

@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { Refused } from "../../../samjax/web/page/backend.js";
+import { serverBackend } from "../../../samjax/web/page/server_backend.js";
 import { MaskStore } from "../../../samjax/web/page/mask_store.js";
 import { Outbox } from "../../../samjax/web/page/outbox.js";
 import { Stopwatch } from "../../../samjax/web/page/stopwatch.js";
@@ -53,7 +54,7 @@ test("what was unsaved when the page closed is sent by the next one", async () =
   assert.equal(next.outbox.of("img").length, 1);
   await next.outbox.send();
   assert.deepEqual(next.server.calls, ["create u1"]);
-  assert.equal(setUp([1], "damaged").outbox.size, 0);
+  for (const spoilt of ["damaged", "null", "{}"]) assert.equal(setUp([1], spoilt).outbox.size, 0);
 });
 
 test("a conflict is handed on with what the server has, and is not sent again", async () => {
@@ -75,6 +76,105 @@ test("what the server refuses is told, and holds up nothing", async () => {
   await settled(outbox);
   assert.deepEqual(heard.refused, ["u1 too many points"]);
   assert.deepEqual(server.calls, ["create u2"]);
+});
+
+/**
+ * What a server, or something in its place, may say to a mask; and whether the page keeps
+ * it, or tells that it is refused.
+ * @type {[number, string | null, "kept" | "refused"][]}
+ */
+const ANSWERS = [
+  [0, null, "kept"],
+  [302, null, "kept"],
+  [401, "unauthorized", "kept"],
+  [401, null, "kept"],
+  [403, "foreign_host", "kept"],
+  [403, "foreign_origin", "kept"],
+  [403, null, "kept"],
+  [405, null, "kept"],
+  [407, null, "kept"],
+  [408, "too_slow", "kept"],
+  [421, null, "kept"],
+  [425, null, "kept"],
+  [429, null, "kept"],
+  [500, "internal", "kept"],
+  [502, null, "kept"],
+  [503, "storage", "kept"],
+  [507, null, "kept"],
+  [404, "not_found", "kept"],
+  [409, "changed_meanwhile", "kept"],
+  [422, "unusable_image", "kept"],
+  [400, "bad_request", "refused"],
+  [409, "uuid_taken", "refused"],
+  [413, "too_large", "refused"],
+  [422, "invalid", "refused"],
+  [422, null, "refused"],
+];
+
+for (const [status, code, outcome] of ANSWERS) {
+  test(`a mask that is answered with ${status} ${code} is ${outcome}`, async () => {
+    const { outbox, server, heard, shelf } = setUp([100_000]);
+    const body = code && { error: { code, message: "no" } };
+    server.failures = [new Refused(0, "away"), new Refused(status, "no", body)];
+    outbox.add(errand("create", "u1", annotation("u1")));
+    await turn();
+    await outbox.send();
+    assert.deepEqual(heard.refused, outcome === "refused" ? ["u1 no"] : []);
+    const kept = JSON.parse(shelf.text);
+    assert.deepEqual(kept.map((/** @type {Errand} */ { uuid }) => uuid), outcome === "kept" ? ["u1"] : []);
+    assert.equal(outbox.isStuck, outcome === "kept");
+    // The next page, whose token is right, sends what was kept.
+    const next = setUp([1], shelf.text);
+    await next.outbox.send();
+    assert.deepEqual(next.server.calls, outcome === "kept" ? ["create u1"] : []);
+    outbox.discard("img");
+    await outbox.send();
+  });
+}
+
+test("a mask whose image is not to be had holds up no mask of another image", async () => {
+  const { outbox, server, heard } = setUp([100_000]);
+  server.gone.add("lost");
+  outbox.add({ ...errand("create", "u1", annotation("u1")), imageId: "lost" });
+  outbox.add({ ...errand("change", "u1", { label: "cat" }), imageId: "lost" });
+  outbox.add(errand("create", "u2", annotation("u2")));
+  await turn();
+  await outbox.send();
+  assert.deepEqual(server.calls, ["create u2"]);
+  assert.deepEqual([outbox.size, outbox.isStuck, heard.refused.length], [2, true, 0]);
+  assert.deepEqual(outbox.problem, { status: 404, message: "no image", imageId: "lost" });
+  server.gone.clear();
+  await outbox.send();
+  assert.deepEqual(server.calls, ["create u2", "create u1", "change a-u1 2"]);
+  assert.deepEqual([outbox.size, outbox.isStuck, outbox.problem], [0, false, null]);
+});
+
+test("what is given up is sent no more, and takes nothing else with it", async () => {
+  const { outbox, server } = setUp([100_000]);
+  server.gone.add("lost");
+  outbox.add({ ...errand("create", "u1", annotation("u1")), imageId: "lost" });
+  await turn();
+  outbox.discard("lost");
+  outbox.add(errand("create", "u2", annotation("u2")));
+  await settled(outbox);
+  assert.deepEqual(server.calls, ["create u2"]);
+});
+
+test("an answer that is not of our form comes from something else, and refuses nothing", async () => {
+  const answers = [
+    { status: 404, body: "<h1>Not Found</h1>" },
+    { status: 400, body: '{"detail": "no"}' },
+    { status: 422, body: '{"error": {"code": "invalid", "message": "bad counts"}}' },
+  ];
+  const { fetch } = globalThis;
+  const heard = [];
+  for (const { status, body } of answers) {
+    globalThis.fetch = async () => new Response(body, { status });
+    const { create } = serverBackend("/api/v1");
+    heard.push(await create("img", annotation("u1")).catch((/** @type {Refused} */ { status, isPassing }) => [status, isPassing]));
+  }
+  globalThis.fetch = fetch;
+  assert.deepEqual(heard, [[0, true], [0, true], [422, false]]);
 });
 
 test("others' masks come in, and what is unsaved here stays", () => {
@@ -151,6 +251,8 @@ function setUp(pauses = [1], kept = null) {
     /** @type {Refused[]} */
     failures: [],
     revision: 0,
+    /** Images that are not there. @type {Set<string>} */
+    gone: new Set(),
     /** @param {string} call */
     answer(call) {
       const failure = this.failures.shift();
@@ -160,7 +262,10 @@ function setUp(pauses = [1], kept = null) {
     },
   };
   const backend = {
-    create: async (/** @type {string} */ _image, /** @type {AnnotationIn} */ { uuid }) => saved(uuid, server.answer(`create ${uuid}`)),
+    create: async (/** @type {string} */ image, /** @type {AnnotationIn} */ { uuid }) => {
+      if (server.gone.has(image)) throw new Refused(404, "no image", { error: { code: "not_found" } });
+      return saved(uuid, server.answer(`create ${uuid}`));
+    },
     change: async (/** @type {string} */ id, /** @type {number} */ revision) => saved(id.slice(2), server.answer(`change ${id} ${revision}`)),
     remove: async (/** @type {string} */ id, /** @type {number} */ revision) => void server.answer(`remove ${id} ${revision}`),
     restore: async (/** @type {string} */ id) => saved(id.slice(2), server.answer(`restore ${id}`)),
@@ -187,6 +292,11 @@ function makeStore() {
   const sent = [];
   const store = new MaskStore({ send: (one) => sent.push(one), draw: () => {}, onChange: () => {} });
   return { store, sent };
+}
+
+/** Lets what was sent be answered. */
+function turn() {
+  return new Promise((done) => setTimeout(done, 1));
 }
 
 /** @param {Outbox} outbox */

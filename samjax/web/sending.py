@@ -1,0 +1,58 @@
+"""An open file as the answer to a request."""
+
+import os
+from collections.abc import Mapping
+from io import BufferedReader
+
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+_CHUNK = 1 << 18
+
+
+class FileStream(Response):
+    """Sends a file that is open already, from its descriptor, and closes it.
+
+    Its path is not looked at again: what was checked is what is sent.
+    """
+
+    def __init__(
+        self, file: BufferedReader, *, media_type: str, headers: Mapping[str, str]
+    ) -> None:
+        # Without `super().__init__`, which would need all of the content.
+        self.status_code = 200
+        self.media_type = media_type
+        self.background = None
+        self._file = file
+        self._size = os.fstat(file.fileno()).st_size
+        self.init_headers({**headers, "Content-Length": str(self._size)})
+
+    def sends(self, file: BufferedReader) -> bool:
+        """Whether this is the file that is sent."""
+        return self._file is file
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers a request, as ASGI has it."""
+        try:
+            await send(
+                {
+                    "type": "http.response.start",
+                    "status": self.status_code,
+                    "headers": self.raw_headers,
+                }
+            )
+            # No more than was promised, should the file have grown.
+            left = 0 if scope["method"] == "HEAD" else self._size
+            while left > 0:
+                size = min(left, _CHUNK)
+                chunk = await run_in_threadpool(self._file.read, size)
+                if not chunk:
+                    raise OSError(f"{self._file.name} was cut off while it was sent")
+                left -= len(chunk)
+                await send(
+                    {"type": "http.response.body", "body": chunk, "more_body": True}
+                )
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        finally:
+            self._file.close()
