@@ -12,6 +12,7 @@ from samjax.cli import UsageError
 from samjax.cli.arguments import parse, parse_share
 from samjax.cli.data_progress import BuildTally, show_build, show_steps
 from samjax.cli.outputs import make_folder, write_json
+from samjax.files import check_replaceable
 
 Tars = Annotated[
     tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="TARS...")
@@ -96,6 +97,9 @@ class Stats:
 
     out: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """A JSON file for everything that was counted."""
+
+    overwrite: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Replaces a file at --out that samjax did not write."""
 
 
 def run(arguments: list[str]) -> None:
@@ -205,6 +209,10 @@ def _verify(wanted: Verify) -> None:
 def _stats(wanted: Stats) -> None:
     from samjax.data.tfds.stats import Statistics, spread_out
 
+    if wanted.out is not None:
+        check_replaceable(
+            wanted.out, "statistics", overwrite=wanted.overwrite, inputs=wanted.places
+        )
     source = _source(wanted.places)
     counts = Statistics()
     total = min(len(source), wanted.images or len(source))
@@ -214,7 +222,7 @@ def _stats(wanted: Stats) -> None:
     _print_table(summary)
     if wanted.out is not None:
         make_folder(wanted.out.parent)
-        write_json(wanted.out, summary)
+        write_json(wanted.out, summary, "statistics", overwrite=wanted.overwrite)
         print(wanted.out)
 
 

@@ -26,7 +26,7 @@ from samjax.checkpoints.safetensors_file import (
     read_safetensors,
     write_safetensors,
 )
-from samjax.files import replacing
+from samjax.files import check_replaceable, replacing
 from samjax.training.lora import LoraConfig
 from samjax.training.trainable import (
     ADAPTERS,
@@ -47,6 +47,7 @@ def save_trained(
     trainable: Trainable,
     lora: LoraConfig,
     base: str,
+    overwrite: bool = False,
 ) -> None:
     """Saves the trained part of a model; the file is whole or not there.
 
@@ -56,7 +57,14 @@ def save_trained(
         trainable: What was trained.
         lora: The adapters' config.
         base: What the weights were loaded by before; kept for people to read.
+        overwrite: Whether a file is replaced that is no trained part.
+
+    Raises:
+        WouldReplace: Such a file is there.
+        OSError: The file cannot be written.
     """
+    path = Path(path)
+    check_replaceable(path, "trained part", overwrite=overwrite)
     trained, frozen = split_params(params, trainable)
     leaves: dict[str, Any] = {
         "/".join(place): leaf for place, leaf in flatten_dict(trained).items()
@@ -69,7 +77,6 @@ def save_trained(
         "frozen_sha256": hash_params(frozen),
         "lora": json.dumps(dataclasses.asdict(lora)),
     }
-    path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as hidden, hidden.open("wb") as file:
         arrays = (np.asarray(leaf, np.float32) for leaf in leaves.values())
