@@ -35,6 +35,7 @@ Kind = Literal[
     "label map",
     "weights",
     "trained part",
+    "metrics",
     "export",
     "evaluation",
     "statistics",
@@ -264,6 +265,15 @@ def _torch_file(path: Path) -> bool:
     )
 
 
+def _run_metrics(path: Path) -> bool:
+    """Lines of a training run: a step and the parts of its loss."""
+    first = read_head(path).partition(b"\n")[0]
+    return not first or (
+        first.startswith(b'{"step": ')
+        and (b'"focal": ' in first or not first.endswith(b"}"))
+    )
+
+
 def _with_config(path: Path) -> bool:
     return "samjax_config" in read_safetensors_header(path)[1]
 
@@ -345,6 +355,7 @@ KINDS: dict[Kind, Known] = {
     "trained part": Known(
         "file of a trained part", (_in_safetensors(format="samjax trained part"),)
     ),
+    "metrics": Known("metrics.jsonl of a training run", (_run_metrics,)),
     "export": Known(
         "export of samjax",
         (

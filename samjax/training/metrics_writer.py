@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from samjax.files import replacing
+from samjax.files import naming, replacing
 
 
 class MetricsWriter:
@@ -33,8 +33,9 @@ class MetricsWriter:
 
     def write(self, step: int, scalars: Mapping[str, float]) -> None:
         """Appends one record to `metrics.jsonl`."""
-        self._file.write(json.dumps({"step": step, **scalars}) + "\n")
-        self._file.flush()
+        with naming(self._file.name):
+            self._file.write(json.dumps({"step": step, **scalars}) + "\n")
+            self._file.flush()
 
     def plot(self, step: int, scalars: Mapping[str, float], group: str) -> None:
         """Adds a point to each scalar's curve in TensorBoard."""

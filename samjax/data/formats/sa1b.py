@@ -259,8 +259,9 @@ def _headers(file: BinaryIO) -> tuple[list[_Entry], str]:
     members: list[_Entry] = []
     length = os.fstat(file.fileno()).st_size
     try:
-        for name, *rest in read_members(file.fileno(), length, others=True):
-            members.append(_Entry(os.fsdecode(name), *rest))
+        for one in read_members(file.fileno(), length, others=True):
+            name = os.fsdecode(one.name)
+            members.append(_Entry(name, one.offset, one.size, one.kind))
     except DamagedTar as error:
         if not members and (error.position == 0 or length < BLOCK):
             return [], f"it is not an uncompressed tar ({error})"
