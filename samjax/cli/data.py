@@ -64,6 +64,9 @@ class Build:
     share: str = "0/1"
     """INDEX/COUNT: this process's part of the build, where several share it by hand."""
 
+    overwrite: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Replaces files of the dataset's names in the folder that no build made."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Verify:
@@ -157,7 +160,8 @@ def _build(wanted: Build) -> None:
         quality=wanted.quality,
         parts=wanted.parts,
     )
-    plan = make_plan(_tars(wanted.tars), wanted.out, config)
+    tars = _tars(wanted.tars)
+    plan = make_plan(tars, wanted.out, config, overwrite=wanted.overwrite)
     numbers = share_of_shards(plan, index, count)
     tally = BuildTally()
     with show_build(len(numbers)) as show:

@@ -7,7 +7,7 @@ where things are kept that can be made again.
 
 from samjax.files.cache import cache_folder
 from samjax.files.containers import read_json, sha256_of
-from samjax.files.locks import InUse, locked
+from samjax.files.locks import InUse, locked, sharing
 from samjax.files.marks import (
     KEY,
     LABELS_LIST,
@@ -42,5 +42,6 @@ __all__ = [
     "replacing",
     "set_aside",
     "sha256_of",
+    "sharing",
     "write_bytes",
 ]

@@ -11,7 +11,7 @@ import json
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 try:
@@ -51,17 +51,7 @@ def locked(
     if fcntl is None:
         yield
         return
-    descriptor = -1
-    while descriptor < 0:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | _CLOSED, 0o666)
-        try:
-            is_ours = _take(descriptor, path, f"{what} is", remedy, wait)
-        except BaseException:
-            os.close(descriptor)
-            raise
-        if not is_ours:
-            os.close(descriptor)
-            descriptor = -1
+    descriptor = _open_locked(path, fcntl.LOCK_EX, f"{what} is", remedy, wait=wait)
     try:
         said = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.time()}
         # Only for people: a full disk does not stop the work.
@@ -75,17 +65,68 @@ def locked(
         os.close(descriptor)
 
 
-def _take(descriptor: int, path: Path, what: str, remedy: str, wait: bool) -> bool:
+@contextlib.contextmanager
+def sharing(path: Path) -> Iterator[Callable[[], bool]]:
+    """Works beside others on the same thing, and knows whether there are any.
+
+    Args:
+        path: Of the file to lock, made as need be, and removed by the last one.
+
+    Yields:
+        A function, to be called at the end: whether nobody else shares it, so that what
+        others left can be removed. Others wait until the `with` is left.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
+    if fcntl is None:
+        yield lambda: False
+        return
+    descriptor = _open_locked(path, fcntl.LOCK_SH, "", "", wait=True)
+    alone = False
+
+    def is_alone() -> bool:
+        nonlocal alone
+        assert fcntl is not None
+        with contextlib.suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            alone = True
+        return alone
+
+    try:
+        yield is_alone
+    finally:
+        if is_alone():
+            path.unlink(missing_ok=True)
+        os.close(descriptor)
+
+
+def _open_locked(path: Path, kind: int, what: str, remedy: str, *, wait: bool) -> int:
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | _CLOSED, 0o666)
+        try:
+            is_ours = _take(descriptor, path, kind, what, remedy, wait)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        if is_ours:
+            return descriptor
+        os.close(descriptor)
+
+
+def _take(
+    descriptor: int, path: Path, kind: int, what: str, remedy: str, wait: bool
+) -> bool:
     """Whether the lock is ours now; False where its file was removed meanwhile."""
     assert fcntl is not None
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
     except BlockingIOError:
         if not wait:
             raise InUse(
                 f"{what} in use by another process, {_holder(descriptor)}: {remedy}"
             ) from None
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        fcntl.flock(descriptor, kind)
     except OSError:
         # No locks here, as on some network file systems.
         return True
