@@ -9,7 +9,13 @@ from jax.typing import DTypeLike
 from samjax.checkpoints.errors import CheckpointError
 from samjax.checkpoints.loading import locate
 from samjax.checkpoints.reader import open_checkpoint
-from samjax.checkpoints.writer import Format, storage_name, write_checkpoint
+from samjax.checkpoints.writer import (
+    Format,
+    files_of_form,
+    storage_name,
+    write_checkpoint,
+)
+from samjax.files import check_replaceable
 
 
 def convert(
@@ -18,6 +24,7 @@ def convert(
     *,
     format: Format | None = None,
     dtype: DTypeLike | None = None,
+    overwrite: bool = False,
 ) -> Path:
     """Converts weights from any form to any other.
 
@@ -26,27 +33,40 @@ def convert(
 
     Args:
         source: Whatever `samjax.load` reads: a file, a folder, or a released name.
-        destination: File or folder to write; an existing one is replaced.
+        destination: File or folder to write; weights that samjax wrote are replaced.
         format: "samjax" (a `.safetensors` file, or a folder for any other name),
             "safetensors" (released names), "pth" (the official form), "huggingface" (a
             folder for transformers). None takes it from the destination: `.pth` and
             `.pt` are "pth", `.safetensors` is "samjax"; a folder needs the word.
         dtype: float32, float16, bfloat16 or float64 to store; None keeps each
             tensor's.
+        overwrite: Whether other files are replaced, the source itself included.
 
     Returns:
         The destination.
 
     Raises:
+        WouldReplace: A file is there that samjax did not write, or that is the source.
         CheckpointError: If the source cannot be used, the format is unclear, or a
             value does not fit the dtype. Nothing is left under the destination then.
     """
     target = Path(destination)
     chosen = choose_format(target, format)
     stored = None if dtype is None else storage_name(dtype)
-    checkpoint = open_checkpoint(locate(source))
+    found = locate(source)
+    inputs = [] if overwrite else files_below(found)
+    for file in files_of_form(target, chosen):
+        check_replaceable(file, "weights", overwrite=overwrite, inputs=inputs)
+    checkpoint = open_checkpoint(found)
     write_checkpoint(checkpoint, target, chosen, stored)
     return target
+
+
+def files_below(path: Path) -> list[Path]:
+    """A file, or the files of a folder."""
+    if path.is_dir():
+        return sorted(one for one in path.iterdir() if one.is_file())
+    return [path]
 
 
 def choose_format(destination: Path, format: Format | None) -> Format:

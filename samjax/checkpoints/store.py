@@ -1,21 +1,25 @@
 """Training state on disk: Orbax checkpoints that name the config they belong to.
 
 A checkpoint is written to a temporary folder and renamed when it is whole, so a run
-that is killed at any instant finds its last whole checkpoint. Of many processes each
-writes what its devices hold, to a folder that all of them see; any number of processes
-and devices reads it again. Needs the `train` extra.
+that is killed at any instant finds its last whole checkpoint. Beside it stand the
+checksums of its files: one that was damaged later is known, and the one before it is
+used. Of many processes each writes what its devices hold, to a folder that all of them
+see; any number of processes and devices reads it again. Needs the `train` extra.
 """
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+from jax.experimental import multihost_utils
 from orbax import checkpoint as ocp
 
+from samjax.checkpoints.checksums import find_damage, is_sealed, seal
 from samjax.checkpoints.errors import CheckpointError
+from samjax.files import set_aside
 
 
 class Restored(NamedTuple):
@@ -24,10 +28,13 @@ class Restored(NamedTuple):
     Attributes:
         state: The arrays.
         progress: What else the run has to know to go on, as JSON types.
+        notes: What is to be told: newer checkpoints that are damaged, and fields of the
+            config that are others now.
     """
 
     state: Any
     progress: dict[str, Any]
+    notes: tuple[str, ...] = ()
 
 
 class TrainStore:
@@ -41,6 +48,8 @@ class TrainStore:
             compared when one is restored.
         asynchronous: Whether checkpoints are written while the run goes on; by default
             where there is an accelerator.
+        may_change: Fields of the config, such as `optimizer.clip_norm`, with which a
+            run may go on that are others than before.
     """
 
     def __init__(
@@ -50,11 +59,15 @@ class TrainStore:
         keep: int,
         config: Mapping[str, Any],
         asynchronous: bool | None = None,
+        may_change: Collection[str] = (),
     ):
         # A line for every array of every save drowns the run's own.
         logging.getLogger("absl").setLevel(logging.WARNING)
         self._directory = Path(directory).absolute()
         self._config = json.loads(json.dumps(config))
+        self._may_change = may_change
+        # Saved, but without checksums yet.
+        self._unsealed: set[int] = set()
         if asynchronous is None:
             # On a CPU the arrays' own memory would be written while the next step, to
             # which they are donated, overwrites it.
@@ -87,6 +100,9 @@ class TrainStore:
         """
         if step in self._manager.all_steps():
             return
+        if self._unsealed:
+            self._manager.wait_until_finished()
+            self._seal()
         self._manager.save(
             step,
             args=ocp.args.Composite(
@@ -95,9 +111,14 @@ class TrainStore:
                 progress=ocp.args.JsonSave(dict(progress)),
             ),
         )
+        self._unsealed.add(step)
+        if not self._manager.is_saving_in_progress():
+            self._seal()
 
     def restore(self, template: Any) -> Restored:
-        """Restores the newest checkpoint.
+        """Restores the newest checkpoint that is whole.
+
+        Damaged ones that are newer are renamed, and named in the notes.
 
         Args:
             template: A state of the same structure: arrays, or shapes that may say
@@ -107,21 +128,47 @@ class TrainStore:
             The state, bit for bit, and what was saved with it.
 
         Raises:
-            CheckpointError: There is none, or it belongs to another config.
+            CheckpointError: There is none, none is whole, or it belongs to another
+                config.
         """
-        step = self.latest_step
-        if step is None:
+        steps = sorted(self._manager.all_steps(), reverse=True)
+        if not steps:
             raise CheckpointError(
                 f"no checkpoint in {self._directory}: start the run without resuming"
             )
+        damaged: dict[int, str] = {}
+        for step in steps:
+            problem = _agreed(find_damage(self._folder(step)))
+            if not problem:
+                try:
+                    restored = self._restore(step, template)
+                except CheckpointError:
+                    raise
+                except _OF_DAMAGE as error:
+                    problem = self._damage_behind(step, error)
+                else:
+                    notes = self._put_aside(damaged, step)
+                    return restored._replace(notes=(*notes, *restored.notes))
+            damaged[step] = problem
+        raise CheckpointError(
+            f"no checkpoint in {self._directory} is whole: remove them, or start in an"
+            " empty folder",
+            [f"{self._folder(step)}: {problem}" for step, problem in damaged.items()],
+        )
+
+    def _folder(self, step: int) -> Path:
+        return self._directory / str(step)
+
+    def _restore(self, step: int, template: Any) -> Restored:
         json_items = {name: ocp.args.JsonRestore() for name in ("config", "progress")}
         saved = self._manager.restore(step, args=ocp.args.Composite(**json_items))
         different = _differences(saved["config"], self._config)
-        if different:
+        changed = {name: text for name, text in different if name in self._may_change}
+        if len(changed) < len(different):
             raise CheckpointError(
-                f"the checkpoint {self._directory / str(step)} is of another config:"
+                f"the checkpoint {self._folder(step)} is of another config:"
                 " resume with the same one, or start in an empty folder",
-                different,
+                [text for name, text in different if name not in changed],
             )
         shapes = jax.tree.map(
             lambda x: jax.ShapeDtypeStruct(
@@ -132,15 +179,83 @@ class TrainStore:
         restored = self._manager.restore(
             step, args=ocp.args.Composite(state=ocp.args.StandardRestore(shapes))
         )
-        return Restored(restored["state"], saved["progress"])
+        notes = tuple(f"going on with another {text}" for text in changed.values())
+        return Restored(restored["state"], saved["progress"], notes)
+
+    def _damage_behind(self, step: int, error: Exception) -> str:
+        """What is wrong with a checkpoint that could not be read, if it is damaged.
+
+        Raises:
+            CheckpointError: It is not, as far as is known.
+        """
+        said = " ".join(str(error).split())[:300] or type(error).__name__
+        # Other processes wait in the same call; and what is sealed is whole.
+        is_other = isinstance(error, MemoryError | PermissionError)
+        is_other |= isinstance(error, jax.errors.JaxRuntimeError)
+        if is_other or jax.process_count() > 1 or is_sealed(self._folder(step)):
+            raise CheckpointError(
+                f"the checkpoint {self._folder(step)} cannot be restored ({said}): if it"
+                " is damaged, remove it to go on from the one before"
+            ) from error
+        return said
+
+    def _put_aside(self, damaged: Mapping[int, str], step: int) -> list[str]:
+        """Renames damaged checkpoints, so that their steps can be saved again."""
+        if not damaged:
+            return []
+        notes = []
+        for number, problem in damaged.items():
+            aside = f"{number}.damaged"
+            if jax.process_index() == 0:
+                aside = set_aside(self._folder(number)).name
+            notes.append(
+                f"the checkpoint {self._folder(number)} is damaged ({problem}): it is now"
+                f" {aside}, and the run goes on from step {step}"
+            )
+        if jax.process_count() > 1:
+            multihost_utils.sync_global_devices("damaged checkpoints are renamed")
+        self._manager.reload()
+        return notes
+
+    def _seal(self) -> None:
+        """Writes the checksums of checkpoints that are whole."""
+        for step in self._unsealed:
+            if jax.process_index() == 0 and self._folder(step).is_dir():
+                seal(self._folder(step))
+        self._unsealed.clear()
 
     def close(self) -> None:
         """Waits for what is being written or deleted."""
-        self._manager.close()
+        try:
+            self._manager.wait_until_finished()
+            self._seal()
+        finally:
+            self._manager.close()
 
 
-def _differences(saved: Any, given: Any, path: str = "") -> list[str]:
-    """Lists the leaves in which two trees of JSON types differ."""
+# The errors of Orbax, TensorStore and JSON where files are not what they should be.
+_OF_DAMAGE = (
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    OSError,
+    EOFError,
+    RuntimeError,
+    MemoryError,
+)
+
+
+def _agreed(problem: str) -> str:
+    """What the first of many processes found, in all of them."""
+    if jax.process_count() == 1:
+        return problem
+    found = multihost_utils.broadcast_one_to_all(jax.numpy.int32(bool(problem)))
+    return (problem or "its checksums differ") if int(found) else ""
+
+
+def _differences(saved: Any, given: Any, path: str = "") -> list[tuple[str, str]]:
+    """Lists the leaves in which two trees of JSON types differ, and how."""
     if isinstance(saved, dict) and isinstance(given, dict):
         lines = []
         for key in sorted(saved.keys() | given.keys()):
@@ -149,4 +264,4 @@ def _differences(saved: Any, given: Any, path: str = "") -> list[str]:
         return lines
     if saved == given:
         return []
-    return [f"{path}: checkpoint has {saved!r}, this run has {given!r}"]
+    return [(path, f"{path}: checkpoint has {saved!r}, this run has {given!r}")]

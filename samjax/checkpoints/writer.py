@@ -8,7 +8,6 @@ import contextlib
 import dataclasses
 import io
 import os
-import secrets
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -26,7 +25,7 @@ from samjax.checkpoints.safetensors_file import Planned, write_safetensors
 from samjax.checkpoints.sizes import config_to_json, invalid_sizes
 from samjax.checkpoints.torch_writer import write_torch_file
 from samjax.checkpoints.weight_map import HUGGING_FACE_COPIES, Entry, entries
-from samjax.files import json_text
+from samjax.files import KEY, check_replaceable, json_text, mark_of, replacing
 from samjax.models import SamConfig
 from samjax.terminal import bar_console
 
@@ -39,6 +38,7 @@ def save(
     params: Mapping[str, Any],
     *,
     dtype: DTypeLike = np.float32,
+    overwrite: bool = False,
 ) -> Path:
     """Saves parameters in samjax's own form.
 
@@ -47,15 +47,18 @@ def save(
         config: Sizes of the model.
         params: The tree that `samjax.load` or `Sam.init` gives.
         dtype: How to store them. float16 halves the file and is widened on loading.
+        overwrite: Whether a file is replaced that samjax did not write.
 
     Returns:
         The path.
 
     Raises:
+        WouldReplace: Such a file is there.
         CheckpointError: If the parameters are not those of the config, with every
             difference; or a value does not fit the dtype.
     """
     target = Path(path)
+    check_replaceable(_own_file(target), "weights", overwrite=overwrite)
     stored = storage_name(dtype)
     leaves = _flatten(params)
     expected = {entry.path: entry for entry in entries(config)}
@@ -126,7 +129,8 @@ def write_checkpoint(
         strings = {"format": "pt", "samjax_config": config_to_json(config)}
     else:
         # transformers insists on this word.
-        path, strings = destination / hugging_face.WEIGHTS_NAME, {"format": "pt"}
+        path = destination / hugging_face.WEIGHTS_NAME
+        strings = {"format": "pt", KEY: mark_of("weights")}
         plan, arrays = _with_copies(plan, arrays)
     own = format == "samjax"
     files: dict[Path, Callable[[io.BufferedIOBase], Any]] = {
@@ -138,6 +142,16 @@ def write_checkpoint(
             text.encode()
         )
     _write(files)
+
+
+def files_of_form(destination: Path, format: Format) -> list[Path]:
+    """The files that a form of weights consists of."""
+    if format == "samjax":
+        return [_own_file(destination)]
+    if format == "huggingface":
+        names = (hugging_face.CONFIG_NAME, hugging_face.WEIGHTS_NAME)
+        return [destination / name for name in names]
+    return [destination]
 
 
 def _plan(
@@ -217,25 +231,18 @@ def narrow(array: np.ndarray, dtype: str, name: str) -> np.ndarray:
 
 def _write(files: Mapping[Path, Callable[[io.BufferedIOBase], Any]]) -> None:
     """Writes files beside their names and renames them when all are whole."""
-    temporary: dict[Path, Path] = {}
     made: list[Path] = []
     try:
-        for path, write in files.items():
-            for folder in reversed([path.parent, *path.parent.parents]):
-                if not folder.exists():
-                    folder.mkdir()
-                    made.append(folder)
-            hidden = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-            temporary[hidden] = path
-            with open(hidden, "xb") as file:
-                write(file)
-                file.flush()
-                os.fsync(file.fileno())
-        for hidden, path in temporary.items():
-            hidden.replace(path)
+        with contextlib.ExitStack() as whole:
+            for path, write in files.items():
+                for folder in reversed([path.parent, *path.parent.parents]):
+                    if not folder.exists():
+                        folder.mkdir()
+                        made.append(folder)
+                hidden = whole.enter_context(replacing(path))
+                with open(hidden, "xb") as file:
+                    write(file)
     except BaseException:
-        for hidden in temporary:
-            hidden.unlink(missing_ok=True)
         for folder in reversed(made):
             with contextlib.suppress(OSError):
                 folder.rmdir()

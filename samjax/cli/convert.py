@@ -26,13 +26,16 @@ class Convert:
     destination: Annotated[
         tyro.conf.Positional[Path], tyro.conf.arg(metavar="DESTINATION")
     ]
-    """File or folder to write; one that exists is replaced."""
+    """File or folder to write; weights that samjax wrote are replaced."""
 
     format: Literal["auto", "samjax", "safetensors", "pth", "huggingface"] = "auto"
     """What to write; auto goes by the destination's name (.pth, .safetensors)."""
 
     dtype: Literal["keep", "float32", "float16", "bfloat16"] = "keep"
     """How to store the tensors."""
+
+    overwrite: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Replaces files that samjax did not write, and the source itself."""
 
 
 def run(arguments: list[str]) -> None:
@@ -46,6 +49,7 @@ def run(arguments: list[str]) -> None:
         wanted.destination,
         format=None if wanted.format == "auto" else wanted.format,
         dtype=None if wanted.dtype == "keep" else wanted.dtype,
+        overwrite=wanted.overwrite,
     )
     files = [written] if written.is_file() else sorted(written.iterdir())
     for file in files:

@@ -16,6 +16,7 @@ from samjax.cli.arguments import parse, parse_share
 from samjax.cli.data_label import Label, label
 from samjax.cli.data_progress import BuildTally, show_build, show_steps
 from samjax.cli.outputs import make_folder, write_json
+from samjax.files import check_replaceable
 
 Tars = Annotated[
     tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="TARS...")
@@ -67,6 +68,9 @@ class Build:
     share: str = "0/1"
     """INDEX/COUNT: this process's part of the build, where several share it by hand."""
 
+    overwrite: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Replaces files of the dataset's names in the folder that no build made."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Verify:
@@ -100,6 +104,9 @@ class Stats:
 
     out: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """A JSON file for everything that was counted."""
+
+    overwrite: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Replaces a file at --out that samjax did not write."""
 
 
 def run(arguments: list[str]) -> None:
@@ -169,7 +176,8 @@ def _build(wanted: Build) -> None:
         quality=wanted.quality,
         parts=wanted.parts,
     )
-    plan = make_plan(_tars(wanted.tars), wanted.out, config)
+    tars = _tars(wanted.tars)
+    plan = make_plan(tars, wanted.out, config, overwrite=wanted.overwrite)
     numbers = share_of_shards(plan, index, count)
     tally = BuildTally()
     with show_build(len(numbers)) as show:
@@ -221,6 +229,10 @@ def _verify(wanted: Verify) -> None:
 def _stats(wanted: Stats) -> None:
     from samjax.data.tfds.stats import Statistics, spread_out
 
+    if wanted.out is not None:
+        check_replaceable(
+            wanted.out, "statistics", overwrite=wanted.overwrite, inputs=wanted.places
+        )
     source = _source(wanted.places)
     counts = Statistics()
     total = min(len(source), wanted.images or len(source))
@@ -230,7 +242,7 @@ def _stats(wanted: Stats) -> None:
     _print_table(summary)
     if wanted.out is not None:
         make_folder(wanted.out.parent)
-        write_json(wanted.out, summary)
+        write_json(wanted.out, summary, "statistics", overwrite=wanted.overwrite)
         print(wanted.out)
 
 

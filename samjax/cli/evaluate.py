@@ -10,6 +10,7 @@ from samjax.cli import UsageError
 from samjax.cli.arguments import DEFAULT_MODEL, parse
 from samjax.cli.compilation import keep_compiled_programs
 from samjax.cli.outputs import make_folder
+from samjax.files import check_replaceable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +68,9 @@ class Evaluate:
     objects: int | None = None
     """Most objects of a photo, of more some are drawn (with --data; default: all)."""
 
+    overwrite: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Replaces a file at --out that is no result of an evaluation."""
+
 
 def run(arguments: list[str]) -> None:
     """Evaluates, prints the scores and writes them where asked to."""
@@ -91,6 +95,7 @@ def _run_scenes(wanted: Evaluate, model: str) -> None:
     if wanted.out is not None:
         if wanted.out.is_dir():
             raise UsageError(f"--out {wanted.out}: expected a file, this is a folder")
+        check_replaceable(wanted.out, "evaluation", overwrite=wanted.overwrite)
         make_folder(wanted.out.parent)
     keep_compiled_programs()
 
@@ -108,7 +113,7 @@ def _run_scenes(wanted: Evaluate, model: str) -> None:
     )
     print(report.summary())
     if wanted.out is not None:
-        report.save(wanted.out)
+        report.save(wanted.out, overwrite=wanted.overwrite)
         print(wanted.out)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from samjax.cli import UsageError
 from samjax.cli.bars import bar
 from samjax.cli.outputs import make_folder
+from samjax.files import check_replaceable
 from samjax.terminal import printable
 
 if TYPE_CHECKING:
@@ -24,14 +25,13 @@ def run_photos(wanted: "Evaluate", model: str) -> None:
         model: The name or path of the model.
     """
     from samjax.evaluation.photo_sets import read_photo_set
-    from samjax.evaluation.result import check_replaceable
     from samjax.evaluation.single_point_photos import chosen_photos, evaluate_photos
 
     protocol = _protocol(wanted)
     out = None if wanted.out is None else result_file(wanted.out)
     if out is not None:
         make_folder(out.parent)
-        check_replaceable(out)
+        check_replaceable(out, "evaluation", overwrite=wanted.overwrite)
     sets = [read_photo_set(path) for path in wanted.data]
     segmenter = _segmenter(wanted, model)
     number = sum(len(chosen_photos(one, protocol)) for one in sets)
@@ -57,7 +57,7 @@ def run_photos(wanted: "Evaluate", model: str) -> None:
         )
     print(summary(result))
     if out is not None:
-        result.save(out)
+        result.save(out, overwrite=wanted.overwrite)
         print(out)
 
 

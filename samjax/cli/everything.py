@@ -97,6 +97,9 @@ class Everything:
     pictures: bool = True
     """Overlays and the report."""
 
+    overwrite: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Replaces files of the results' names that samjax did not write."""
+
     in_flight: int = 2
     """Images under way at a time on each device."""
 
@@ -120,15 +123,25 @@ def run(arguments: list[str]) -> None:
     # What contradicts itself is refused before the model is loaded.
     config = AutomaticConfig(**options)
     share = _share(wanted)
-    from samjax.cli.everything_outputs import Pictures, write_formats
+    from samjax.cli.everything_outputs import Pictures, check_outputs, write_formats
     from samjax.data.images import find_images
     from samjax.inference.run import generate_to_folder
 
     items = find_images(wanted.images)
+    overwrite = wanted.overwrite
+    with_pictures = wanted.pictures and not wanted.shards
+    check_outputs(
+        wanted.out,
+        items,
+        shard_size=wanted.shards,
+        pictures=with_pictures,
+        also=wanted.also,
+        overwrite=overwrite,
+    )
     make_folder(wanted.out)
     predictor = load_predictor(wanted.model, wanted.dtype)
     config = dataclasses.replace(config.for_model(predictor.model.config), **options)
-    pictures = Pictures(wanted.out) if wanted.pictures and not wanted.shards else None
+    pictures = Pictures(wanted.out, overwrite=overwrite) if with_pictures else None
     done = generate_to_folder(
         predictor,
         items,
@@ -140,6 +153,7 @@ def run(arguments: list[str]) -> None:
         share=share,
         in_flight=wanted.in_flight,
         before_record=pictures and pictures.write_overlay,
+        overwrite=overwrite,
     )
     tally = Tally()
     with show_progress(-(-len(items) // share.count)) as show:
@@ -155,7 +169,7 @@ def run(arguments: list[str]) -> None:
             " and other formats"
         )
         return
-    for path in write_formats(wanted.out, items, wanted.also):
+    for path in write_formats(wanted.out, items, wanted.also, overwrite=overwrite):
         print(f"  {path}")
     if pictures is not None:
         facts = _facts(wanted, config, tally)

@@ -68,6 +68,13 @@ def show_progress(number: int) -> Iterator[Callable[["Done", Tally], None]]:
     """
     with bar("everything", number) as (progress, task, console):
 
+        def say(text: str) -> None:
+            # A file's name may be no text, or steer the terminal.
+            shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+            console.print(
+                f"samjax: {shown}", markup=False, highlight=False, soft_wrap=True
+            )
+
         def show(done: "Done", tally: Tally) -> None:
             say_skipped(console, done)
             progress.update(task, advance=1, rate=tally.in_words())

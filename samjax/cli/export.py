@@ -9,9 +9,10 @@ import tyro
 
 from samjax.cli import UsageError
 from samjax.cli.arguments import DEFAULT_MODEL, parse
-from samjax.cli.loading import load_predictor
+from samjax.cli.loading import files_of_model, load_predictor
 
 if TYPE_CHECKING:
+    from samjax.export.files import Place
     from samjax.inference import Predictor
 
 
@@ -31,7 +32,7 @@ class Decoder:
     """small, tiny, vit_b, vit_l, vit_h, or a file or folder of weights."""
 
     out: Annotated[Path, tyro.conf.arg(metavar="FILE")] = Path("decoder.onnx")
-    """The file to write, NAME.onnx or NAME.stablehlo; one that exists is replaced."""
+    """The file to write, NAME.onnx or NAME.stablehlo; an export that exists is replaced."""
 
     form: Literal["single", "pair"] = "single"
     """One graph for everything, or one for an image and one for a click."""
@@ -41,6 +42,9 @@ class Decoder:
 
     best_mask: bool = False
     """Returns one mask and not all: of a lone point the best of three."""
+
+    overwrite: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Replaces files of these names that are no exports of samjax."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +61,7 @@ class Encoder:
     """small, tiny, vit_b, vit_l, vit_h, or a file or folder of weights."""
 
     out: Annotated[Path, tyro.conf.arg(metavar="FILE")] = Path("encoder.onnx")
-    """The file to write, NAME.onnx or NAME.stablehlo; one that exists is replaced."""
+    """The file to write, NAME.onnx or NAME.stablehlo; an export that exists is replaced."""
 
     storage: Literal["float32", "float16", "int8"] = "float32"
     """How weights are stored."""
@@ -65,6 +69,9 @@ class Encoder:
     arithmetic: Literal["float32", "int8"] = "float32"
     """What the large products of an .onnx file are computed in: int8 is faster in a
     browser, and less exact."""
+
+    overwrite: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Replaces files of these names that are no exports of samjax."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +83,7 @@ class Demo:
     """
 
     demo: Annotated[Path, tyro.conf.arg(metavar="DIR")]
-    """The folder to write; a demo that is there is replaced."""
+    """The folder to write; the files of a demo that is there are replaced, others stay."""
 
     model: str = DEFAULT_MODEL
     """The encoder runs in the visitor's browser too: a small one."""
@@ -91,6 +98,9 @@ class Demo:
     photos: tuple[Path, ...] = ()
     """Photos to begin with, instead of the one that samjax brings."""
 
+    overwrite: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Replaces files in the folder that no demo left there as they are."""
+
 
 def run(arguments: list[str]) -> None:
     """Exports, and says what was written and how it compares."""
@@ -99,6 +109,7 @@ def run(arguments: list[str]) -> None:
         return
     wanted: Any = parse(Decoder | Encoder, "samjax export", arguments)
     _check(wanted)
+    place = _place(wanted)
     if wanted.out.suffix == ".onnx":
         # Asked for before the model is loaded.
         import onnx  # noqa: F401
@@ -111,10 +122,10 @@ def run(arguments: list[str]) -> None:
     embedding = predictor.embed(pixels)
     features = np.asarray(embedding.features)
     if isinstance(wanted, Decoder):
-        _export_decoder(wanted, predictor, features)
+        _export_decoder(wanted, predictor, features, place)
     else:
         resized = embedding.frame.resize_image(pixels)
-        _export_encoder(wanted, predictor, resized, features)
+        _export_encoder(wanted, predictor, resized, features, place)
 
 
 def _export_demo(wanted: Demo) -> None:
@@ -127,7 +138,7 @@ def _export_demo(wanted: Demo) -> None:
     from samjax.web.demo import check_place, write_demo
 
     out = wanted.demo.absolute()
-    check_place(out)
+    check_place(out, overwrite=wanted.overwrite)
     for photo in wanted.photos:
         if not photo.is_file():
             raise UsageError(f"there is no photo {photo}")
@@ -140,6 +151,7 @@ def _export_demo(wanted: Demo) -> None:
         storage=wanted.storage,
         arithmetic=wanted.arithmetic,
         say=lambda what: print(f"exporting {what}"),
+        overwrite=wanted.overwrite,
     )
     print(f"{wanted.demo}  {len(files)} files, {sum(files.values()) / 1e6:.1f} MB")
     print(f"try it with: python -m http.server --directory {wanted.demo}")
@@ -170,8 +182,18 @@ def _check(wanted: Decoder | Encoder) -> None:
         )
 
 
+def _place(wanted: Decoder | Encoder) -> "Place":
+    """What may be replaced; refuses now, and not after the work."""
+    from samjax.export.files import Place, files_of_export
+
+    place = Place(overwrite=wanted.overwrite, inputs=files_of_model(wanted.model))
+    is_pair = isinstance(wanted, Decoder) and wanted.form == "pair"
+    place.check(files_of_export(wanted.out, pair=is_pair))
+    return place
+
+
 def _export_decoder(
-    wanted: Decoder, predictor: "Predictor", features: np.ndarray
+    wanted: Decoder, predictor: "Predictor", features: np.ndarray, place: "Place"
 ) -> None:
     about = {"model": wanted.model}
     if wanted.out.suffix == ".onnx":
@@ -186,6 +208,7 @@ def _export_decoder(
             storage=wanted.storage,
             best_mask=wanted.best_mask,
             about=about,
+            place=place,
         )
     else:
         from samjax.export import stablehlo
@@ -197,6 +220,7 @@ def _export_decoder(
             wanted.out,
             storage=wanted.storage,
             about=about,
+            place=place,
         )
     _say_files(done.files)
     found = done.agreement
@@ -208,20 +232,26 @@ def _export_decoder(
 
 
 def _export_encoder(
-    wanted: Encoder, predictor: "Predictor", image: np.ndarray, features: np.ndarray
+    wanted: Encoder,
+    predictor: "Predictor",
+    image: np.ndarray,
+    features: np.ndarray,
+    place: "Place",
 ) -> None:
     given = (predictor.model, predictor.params, image, features, wanted.out)
-    about = {"model": wanted.model}
+    options: Any = {
+        "storage": wanted.storage,
+        "about": {"model": wanted.model},
+        "place": place,
+    }
     if wanted.out.suffix == ".onnx":
         from samjax.export.encoder_files import export_encoder
 
-        done = export_encoder(
-            *given, storage=wanted.storage, arithmetic=wanted.arithmetic, about=about
-        )
+        done = export_encoder(*given, arithmetic=wanted.arithmetic, **options)
     else:
         from samjax.export import stablehlo
 
-        done = stablehlo.export_encoder(*given, storage=wanted.storage, about=about)
+        done = stablehlo.export_encoder(*given, **options)
     _say_files(done.files)
     print(
         f"beside the model, on a photo: the embedding differs by {done.error:.1e} of its"

@@ -121,7 +121,12 @@ def sources_of(config: TrainConfig, params: Any) -> SourceFactory:
 
 
 def save_what_changed(
-    out: Path, config: TrainConfig, adapted: Any, initial: str | None
+    out: Path,
+    config: TrainConfig,
+    adapted: Any,
+    initial: str | None,
+    *,
+    overwrite: bool = False,
 ) -> Path | None:
     """Saves the trained part of a run that did not train all; returns its file.
 
@@ -130,6 +135,7 @@ def save_what_changed(
         config: The run.
         adapted: Its parameters at the end, adapters beside them.
         initial: The weights that it started from.
+        overwrite: Whether a file there is replaced that is no trained part.
     """
     if config.trainable == "all" or initial is None:
         return None
@@ -142,5 +148,6 @@ def save_what_changed(
         trainable=config.trainable,
         lora=config.lora,
         base=initial,
+        overwrite=overwrite,
     )
     return path

@@ -1,5 +1,6 @@
-"""Files that the command leaves: whole or not at all."""
+"""Files that the command leaves: whole or not at all, and never over a user's."""
 
+import io
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,8 +8,16 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
-from samjax.files import json_text, replacing
+from samjax.files import (
+    KEY,
+    Kind,
+    check_replaceable,
+    json_text,
+    mark_of,
+    write_bytes,
+)
 
 
 def make_folder(folder: Path) -> None:
@@ -21,16 +30,46 @@ def make_folder(folder: Path) -> None:
     tempfile.TemporaryFile(dir=folder).close()
 
 
-def write_image(path: Path, pixels: np.ndarray) -> None:
-    """Writes uint8 (h, w, 3), or boolean (h, w) as black and white, to a PNG."""
-    with replacing(path) as hidden:
-        Image.fromarray(pixels).save(hidden, format="PNG")
+def write_image(
+    path: Path, pixels: np.ndarray, kind: Kind, *, overwrite: bool = False
+) -> None:
+    """Writes uint8 (h, w, 3), or boolean (h, w) as black and white, to a PNG.
+
+    Args:
+        path: Of the file.
+        kind: Of the output, for its mark.
+        overwrite: Whether a file is replaced that samjax did not write.
+
+    Raises:
+        WouldReplace: Such a file is there.
+        OSError: The file cannot be written.
+    """
+    check_replaceable(path, kind, overwrite=overwrite)
+    data = io.BytesIO()
+    text = PngInfo()
+    text.add_text("Software", mark_of(kind))
+    Image.fromarray(pixels).save(data, format="PNG", pnginfo=text)
+    # Pillow hides the reason where the disk is full.
+    write_bytes(path, data.getvalue())
 
 
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Writes a JSON object, one line per entry of its lists."""
-    with replacing(path) as hidden:
-        hidden.write_text(_lines(content))
+def write_json(
+    path: Path, content: Mapping[str, Any], kind: Kind, *, overwrite: bool = False
+) -> None:
+    """Writes a JSON object, one line per entry of its lists.
+
+    Args:
+        path: Of the file.
+        content: The object.
+        kind: Of the output, for its mark.
+        overwrite: Whether a file is replaced that samjax did not write.
+
+    Raises:
+        WouldReplace: Such a file is there.
+        OSError: The file cannot be written.
+    """
+    check_replaceable(path, kind, overwrite=overwrite)
+    write_bytes(path, _lines({KEY: mark_of(kind), **content}).encode())
 
 
 def _lines(content: Mapping[str, Any]) -> str:

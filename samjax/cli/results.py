@@ -9,6 +9,7 @@ from jaxtyping import UInt8
 
 from samjax.cli.outputs import write_image, write_json
 from samjax.cli.requests import Request
+from samjax.files import check_replaceable
 from samjax.geometry.boxes import boxes_from_masks
 from samjax.geometry.masks import encode_rle
 from samjax.inference import Masks
@@ -22,6 +23,9 @@ def write_results(
     requests: Sequence[Request],
     answers: Sequence[Masks],
     model: str,
+    *,
+    inputs: Sequence[Path] = (),
+    overwrite: bool = False,
 ) -> list[Path]:
     """Writes pictures and records of one photo, each file whole or not at all.
 
@@ -32,17 +36,27 @@ def write_results(
         requests: The prompts.
         answers: The masks of each, the best first.
         model: What the records name as their origin.
+        inputs: Files that were read, which are never replaced.
+        overwrite: Whether files are replaced that samjax did not write.
 
     Returns:
         The overlay of each prompt, and last the file of records.
+
+    Raises:
+        WouldReplace: Such a file is there.
+        OSError: A file cannot be written.
     """
+    counts = [len(one.scores) for one in answers]
+    check_results(folder, photo, counts, inputs, overwrite=overwrite)
     overlays, annotations = [], []
     for number, (request, masks) in enumerate(zip(requests, answers, strict=True), 1):
         stem = f"{photo.stem}_{number}"
         for rank, mask in enumerate(masks.masks, start=1):
-            write_image(folder / f"{stem}_mask_{rank}.png", mask)
+            path = folder / f"{stem}_mask_{rank}.png"
+            write_image(path, mask, "segment", overwrite=overwrite)
         overlay = folder / f"{stem}_overlay.png"
-        write_image(overlay, _overlay(image, request, masks))
+        drawn = _overlay(image, request, masks)
+        write_image(overlay, drawn, "segment", overwrite=overwrite)
         overlays.append(overlay)
         annotations += _annotations(request, number, masks, len(annotations) + 1)
     height, width, _ = image.shape
@@ -52,8 +66,37 @@ def write_results(
         "model": model,
         "annotations": annotations,
     }
-    write_json(records, content)
+    write_json(records, content, "segment", overwrite=overwrite)
     return [*overlays, records]
+
+
+def check_results(
+    folder: Path,
+    photo: Path,
+    masks: Sequence[int],
+    inputs: Sequence[Path] = (),
+    *,
+    overwrite: bool = False,
+) -> None:
+    """Checks that the results of a photo replace no file of the user's.
+
+    Args:
+        folder: Where they go.
+        photo: Whose they are.
+        masks: How many there are of each prompt.
+        inputs: Files that are read, which are never replaced.
+        overwrite: Whether other files may be.
+
+    Raises:
+        WouldReplace: A file is there that samjax did not write.
+    """
+    names = [f"{photo.stem}.json"]
+    for number, count in enumerate(masks, 1):
+        stem = f"{photo.stem}_{number}"
+        names += [f"{stem}_mask_{rank}.png" for rank in range(1, count + 1)]
+        names.append(f"{stem}_overlay.png")
+    for name in names:
+        check_replaceable(folder / name, "segment", overwrite=overwrite, inputs=inputs)
 
 
 def best_first(masks: Masks) -> Masks:

@@ -71,6 +71,9 @@ class Segment:
     out: Path = Path("samjax_out")
     """Folder for the results; made if need be."""
 
+    overwrite: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Replaces files of these names that samjax did not write."""
+
 
 def run(arguments: list[str]) -> None:
     """Segments photo after photo and says what it wrote."""
@@ -79,10 +82,17 @@ def run(arguments: list[str]) -> None:
     photos = find_photos(wanted.photos)
     for file in wanted.mask:
         check_photo(file)
+    from samjax.cli.results import check_results
+
+    inputs = [*photos, *wanted.mask]
+    for photo in photos:
+        # Not after the work; how many masks there are of a prompt is not known yet.
+        counts = [1] * len(requests)
+        check_results(wanted.out, photo, counts, inputs, overwrite=wanted.overwrite)
     make_folder(wanted.out)
     predictor = load_predictor(wanted.model, wanted.dtype)
     for photo in _progress(photos):
-        _segment(predictor, photo, requests, wanted)
+        _segment(predictor, photo, requests, wanted, inputs)
 
 
 def _progress(photos: list[Path]) -> Iterator[Path]:
@@ -94,7 +104,11 @@ def _progress(photos: list[Path]) -> Iterator[Path]:
 
 
 def _segment(
-    predictor: "Predictor", photo: Path, requests: list[Request], wanted: Segment
+    predictor: "Predictor",
+    photo: Path,
+    requests: list[Request],
+    wanted: Segment,
+    inputs: list[Path],
 ) -> None:
     import jax
 
@@ -117,7 +131,14 @@ def _segment(
         f"{len(prompts)} prompts answered in {done - embedded:.2f} s"
     )
     written = write_results(
-        wanted.out, photo, image, requests, answers, model=wanted.model
+        wanted.out,
+        photo,
+        image,
+        requests,
+        answers,
+        model=wanted.model,
+        inputs=inputs,
+        overwrite=wanted.overwrite,
     )
     for request, masks, overlay in zip(requests, answers, written, strict=False):
         scores = " ".join(f"{score:.2f}" for score in masks.scores)

@@ -48,6 +48,7 @@ all with their values.
               prompt encoder and mask decoder to start from, of a name, file or folder as
               for samjax.load, where --initial gives an encoder alone (default: random)
   --resume    go on from the newest checkpoint in that folder, if there is one
+  --overwrite replace files of the run's names in that folder that samjax did not write
   --held-out-scenes INT
               drawn scenes to evaluate on now and then; 0 for none (default: 50)
   --held-out-images INT
@@ -97,6 +98,9 @@ class Train:
     distributed: str | None = None
     """How the processes of a run find each other: auto, tpu, slurm, or
     HOST:PORT,RANK,COUNT; alone without it."""
+
+    overwrite: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Replaces files of the run's names in that folder that samjax did not write."""
 
     bounds: Bounds = field(default_factory=Bounds)
 
@@ -187,6 +191,7 @@ def _train(wanted: Train) -> bool:
 
     find_devices()
     config = wanted.config
+    _check_results(wanted)
     params = _initial_params(wanted)
     evaluators = _evaluators(wanted)
     is_first = jax.process_index() == 0
@@ -202,6 +207,7 @@ def _train(wanted: Train) -> bool:
             make_source=sources_of(config, params),
             profile_steps=wanted.profile,
             bounds=wanted.bounds,
+            overwrite=wanted.overwrite,
         )
     except (TrainingDiverged, TooManyBadExamples) as error:
         raise ValueError(str(error)) from error
@@ -211,12 +217,30 @@ def _train(wanted: Train) -> bool:
         print(f"{wanted.out} is at step {result.steps}: go on with --resume")
         return False
     path = wanted.out / "model.safetensors"
-    checkpoints.save(path, config.model, result.params)
+    overwrite = wanted.overwrite
+    checkpoints.save(path, config.model, result.params, overwrite=overwrite)
     print(f"weights: {path}")
-    changed = save_what_changed(wanted.out, config, result.adapted, wanted.initial)
+    changed = save_what_changed(
+        wanted.out, config, result.adapted, wanted.initial, overwrite=overwrite
+    )
     if changed is not None:
         print(f"what was trained of them: {changed}")
     return True
+
+
+def _check_results(wanted: Train) -> None:
+    """Refuses now, and not after the run, to write over a file of the user's."""
+    from samjax.cli.loading import files_of_model
+    from samjax.files import Kind, check_replaceable
+
+    given = (wanted.initial, wanted.initial_decoder)
+    inputs = [file for one in given if one is not None for file in files_of_model(one)]
+    kinds: dict[str, Kind] = {"model.safetensors": "weights"}
+    if wanted.config.trainable != "all":
+        kinds["trained.safetensors"] = "trained part"
+    for name, kind in kinds.items():
+        path = wanted.out / name
+        check_replaceable(path, kind, overwrite=wanted.overwrite, inputs=inputs)
 
 
 def _initial_params(wanted: Train) -> Any:

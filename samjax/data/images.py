@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import os
 import re
-import tarfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+from samjax.data.sa1b.headers import DamagedTar, open_regular, read_members
 
 SUFFIXES = frozenset(
     {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
@@ -93,7 +94,10 @@ def _expand(place: Any) -> list[Item]:
     path = Path(place)
     if path.is_dir():
         return [
-            _of_file(file) for file in sorted(path.iterdir()) if _is_image(file.name)
+            _of_file(file)
+            for file in sorted(path.iterdir())
+            # Pipes and devices have no end, and folders no pixels.
+            if _is_image(file.name) and file.is_file()
         ]
     if path.suffix.lower() == ".tar":
         return _of_tar(path)
@@ -111,22 +115,43 @@ def _of_file(path: Path) -> Item:
 
 
 def _of_tar(path: Path) -> list[Item]:
-    """The images of a tar, read in place by where their bytes lie."""
-    items = []
+    """The images of a tar, read in place by where their bytes lie.
+
+    Of a tar that is cut off or damaged, those before that; an item of its own name, last,
+    says so when it is read.
+    """
+    found: list[Item] = []
+    damage: DamagedTar | None = None
+    file = open_regular(path)
     try:
-        with tarfile.open(path, "r:") as tar:
-            for member in tar:
-                name = Path(member.name).name
-                if member.isfile() and _is_image(name):
-                    items.append(
-                        Item(name, _Slice(path, member.offset_data, member.size))
-                    )
-    except tarfile.ReadError as error:
+        for member in read_members(file, os.fstat(file).st_size):
+            # As paths of the system are decoded, so that every name is some text.
+            name = os.fsdecode(member.name.rpartition(b"/")[2])
+            if _is_image(name):
+                found.append(Item(name, _Slice(path, member.offset, member.size)))
+    except DamagedTar as error:
+        damage = error
+    finally:
+        os.close(file)
+    if damage is not None and not found:
         raise ValueError(
-            f"{path} cannot be read as an uncompressed tar ({error}): "
+            f"{path} cannot be read as an uncompressed tar ({damage}): "
             "unpack a compressed one first"
-        ) from error
-    return sorted(items, key=lambda item: item.name)
+        )
+    items = sorted(found, key=lambda item: item.name)
+    if damage is not None:
+        said = f"{damage}; the {len(items)} images before that are used"
+        items.append(Item(path.name, _Damage(f"{path}: {said}")))
+    return items
+
+
+class _Damage(NamedTuple):
+    """Stands for what is lost of a damaged tar: reading it fails."""
+
+    what: str
+
+    def __call__(self) -> bytes:
+        raise ValueError(self.what)
 
 
 class _Slice(NamedTuple):

@@ -29,7 +29,8 @@ from samjax.files import json_text, replacing
 from samjax.inference.embedding import weights_fingerprint
 from samjax.inference.many import Generate, Outcome, generate_for_many
 from samjax.inference.predictor import Predictor
-from samjax.inference.run import Done, check_same_settings, plain_options
+from samjax.inference.run import Done, plain_options
+from samjax.inference.run_folder import check_same_settings
 
 FORMAT = "samjax pseudo-labels"
 VERSION = 1

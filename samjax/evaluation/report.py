@@ -6,7 +6,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from samjax.files import json_text, replacing
+from samjax.files import (
+    KEY,
+    check_replaceable,
+    json_text,
+    mark_of,
+    write_bytes,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,17 +31,28 @@ class Report:
     scores: Mapping[str, float]
     objects: tuple[Mapping[str, Any], ...]
 
-    def save(self, path: str | Path) -> None:
-        """Writes the report as JSON; the file is whole or not there."""
+    def save(self, path: str | Path, *, overwrite: bool = False) -> None:
+        """Writes the report as JSON; the file is whole or not there.
+
+        Args:
+            path: Of the file.
+            overwrite: Whether a file is replaced that is no such report.
+
+        Raises:
+            WouldReplace: Such a file is there, and stays as it is.
+            OSError: The file cannot be written.
+        """
         path = Path(path)
+        check_replaceable(path, "evaluation", overwrite=overwrite)
         path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as hidden:
-            hidden.write_text(json_text(asdict(self), indent=1) + "\n", "utf-8")
+        content = {KEY: mark_of("evaluation"), **asdict(self)}
+        write_bytes(path, (json_text(content, indent=1) + "\n").encode())
 
     @classmethod
     def load(cls, path: str | Path) -> "Report":
         """Reads a report that `save` wrote."""
         fields = json.loads(Path(path).read_text("utf-8"))
+        fields.pop(KEY, None)
         fields["objects"] = tuple(fields["objects"])
         return cls(**fields)
 

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from samjax.files import json_text, replacing
+from samjax.files import check_replaceable, json_text, write_bytes
 
 FORMAT = "samjax evaluation"
 VERSION = 1
@@ -71,20 +71,23 @@ class Result:
     sets: tuple[SetResult, ...]
     versions: Mapping[str, str]
 
-    def save(self, path: str | os.PathLike) -> None:
+    def save(self, path: str | os.PathLike, *, overwrite: bool = False) -> None:
         """Writes the result as JSON; the file is whole or not there.
 
+        Args:
+            path: Of the file.
+            overwrite: Whether a file is replaced that is no such result.
+
         Raises:
-            ValueError: `path` is a file that is no such result, and stays as it is.
+            WouldReplace: Such a file is there, and stays as it is.
             OSError: It cannot be written.
         """
         path = Path(path)
-        check_replaceable(path)
+        check_replaceable(path, "evaluation", overwrite=overwrite)
         path.parent.mkdir(parents=True, exist_ok=True)
         content = {"format": FORMAT, "version": VERSION} | asdict(self)
-        with replacing(path) as hidden:
-            text = json_text(content, indent=1)
-            hidden.write_text(text + "\n", "utf-8")
+        text = json_text(content, indent=1)
+        write_bytes(path, f"{text}\n".encode())
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> Result:
@@ -106,19 +109,6 @@ class Result:
         )
         fields["deviations"] = tuple(fields["deviations"])
         return cls(**fields)
-
-
-def check_replaceable(path: Path) -> None:
-    """Checks that there is no file of somebody else's at a path.
-
-    Raises:
-        ValueError: There is.
-    """
-    if path.exists() and (path.is_dir() or _read(path) is None):
-        raise ValueError(
-            f"{path} is there and is no result of an evaluation, which alone would be "
-            "replaced: name another file"
-        )
 
 
 def _read(path: Path) -> dict[str, Any] | None:

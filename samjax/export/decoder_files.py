@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from samjax.export.decoder_graphs import write_pair, write_single
-from samjax.export.files import NotTheModel, write_files
+from samjax.export.files import FREE, NotTheModel, Place, write_files
 from samjax.export.onnx_graph import MADE_WITH, VERSIONS, Storage
 from samjax.export.shared_graph import read_decoder
 from samjax.export.verify import (
@@ -55,6 +55,7 @@ def export_decoder(
     storage: Storage = "float32",
     best_mask: bool = False,
     about: dict[str, Any] | None = None,
+    place: Place = FREE,
 ) -> ExportedDecoder:
     """Writes the mask decoder as ONNX.
 
@@ -69,8 +70,10 @@ def export_decoder(
         storage: How weights are stored. What is computed is float32.
         best_mask: Whether the single graph returns one mask instead of all.
         about: What else the report is to say, such as the model's name.
+        place: What may be replaced.
 
     Raises:
+        WouldReplace: Something else is where a file goes.
         NotTheModel: The graph does not answer as the model does.
         ValueError: The pair cannot choose a mask.
     """
@@ -102,6 +105,7 @@ def export_decoder(
             **VERSIONS,
         },
         MADE_WITH,
+        place,
     )
     return ExportedDecoder(files=list(names.values()), report=path, agreement=found)
 

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from samjax.export.encoder_graph import write_encoder
-from samjax.export.files import NotTheModel, write_files
+from samjax.export.files import FREE, NotTheModel, Place, write_files
 from samjax.export.onnx_graph import MADE_WITH, VERSIONS, Arithmetic, Storage
 from samjax.models.sam import Sam
 
@@ -47,6 +47,7 @@ def export_encoder(
     storage: Storage = "float32",
     arithmetic: Arithmetic = "float32",
     about: dict[str, Any] | None = None,
+    place: Place = FREE,
 ) -> ExportedEncoder:
     """Writes the image encoder as ONNX.
 
@@ -59,8 +60,10 @@ def export_encoder(
         storage: How weights are stored.
         arithmetic: What its large products are computed in; the rest is float32.
         about: What else the report is to say, such as the model's name.
+        place: What may be replaced.
 
     Raises:
+        WouldReplace: Something else is where a file goes.
         NotTheModel: The graph does not embed the photo as the model does.
         ValueError: It would be larger than an ONNX file can be.
     """
@@ -81,6 +84,7 @@ def export_encoder(
             **VERSIONS,
         },
         MADE_WITH,
+        place,
     )
     return ExportedEncoder(files=[out], report=report, error=error)
 

@@ -1,16 +1,57 @@
 """Writes what is exported, and the report on it beside it."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from samjax.files import json_text, replacing
+from samjax.files import check_replaceable, json_text, write_bytes
 
 
 class NotTheModel(ValueError):
     """What is exported does not answer as the model does; nothing was written."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """What may be replaced where an export goes.
+
+    Attributes:
+        overwrite: Whether files that are no exports of samjax may be.
+        inputs: Files that are read, which are never replaced.
+    """
+
+    overwrite: bool = False
+    inputs: tuple[str | os.PathLike, ...] = ()
+
+    def check(self, files: Iterable[Path]) -> None:
+        """Checks that files may be written.
+
+        Raises:
+            WouldReplace: Something else is there.
+        """
+        for file in files:
+            check_replaceable(
+                file, "export", overwrite=self.overwrite, inputs=self.inputs
+            )
+
+
+FREE = Place()
+"""Nothing but exports of samjax is replaced."""
+
+
+def files_of_export(out: Path, *, pair: bool = False) -> list[Path]:
+    """The files that an export to `out` writes, its report last."""
+    files = [out]
+    if pair:
+        names = (f".{part}{out.suffix}" for part in ("prepare", "prompt"))
+        files = [out.with_suffix(name) for name in names]
+    elif out.suffix == ".stablehlo":
+        files.append(out.with_suffix(".safetensors"))
+    return [*files, out.with_suffix(".json")]
 
 
 def write_files(
@@ -18,6 +59,7 @@ def write_files(
     report: Path,
     about: Mapping[str, Any],
     made_with: Sequence[str],
+    place: Place = FREE,
 ) -> None:
     """Writes files and a report on them, each whole or not at all.
 
@@ -26,7 +68,13 @@ def write_files(
         report: Where to write the report, JSON.
         about: What it says beside versions, sizes and hashes.
         made_with: Packages whose versions it names.
+        place: What may be replaced.
+
+    Raises:
+        WouldReplace: Something else is there; nothing was written.
+        OSError: A file cannot be written.
     """
+    place.check([*contents, report])
     said = {
         **about,
         "files": {
@@ -39,7 +87,5 @@ def write_files(
         "versions": {name: version(name) for name in ("samjax", *made_with)},
     }
     for path, content in contents.items():
-        with replacing(path) as hidden:
-            hidden.write_bytes(content)
-    with replacing(report) as hidden:
-        hidden.write_text(json_text(said, indent=1) + "\n")
+        write_bytes(path, content)
+    write_bytes(report, (json_text(said, indent=1) + "\n").encode())

@@ -24,7 +24,7 @@ from samjax.export.encoder_files import (
     check_difference,
     relative_difference,
 )
-from samjax.export.files import write_files
+from samjax.export.files import FREE, Place, write_files
 from samjax.export.onnx_graph import Storage
 from samjax.export.verify import (
     Answer,
@@ -33,6 +33,7 @@ from samjax.export.verify import (
     answers_of_model,
     draw_questions,
 )
+from samjax.files import KEY, mark_of
 from samjax.geometry.frame import normalize
 from samjax.models.mask_decoder import MaskPrediction
 from samjax.models.prompt_encoder import PromptInputs
@@ -154,6 +155,7 @@ def export_decoder(
     *,
     storage: Storage = "float32",
     about: dict[str, Any] | None = None,
+    place: Place = FREE,
 ) -> ExportedDecoder:
     """Writes the mask decoder as StableHLO, and its weights beside it.
 
@@ -164,8 +166,10 @@ def export_decoder(
         out: The file, NAME.stablehlo; weights are NAME.safetensors.
         storage: `"float32"` or `"float16"`, of large weights.
         about: What else the report is to say, such as the model's name.
+        place: What may be replaced.
 
     Raises:
+        WouldReplace: Something else is where a file goes.
         NotTheModel: The program does not answer as the model does.
     """
     contents = _serialized(lower_decoder(model, params, storage), out)
@@ -184,6 +188,7 @@ def export_decoder(
             "image_size": model.config.image_size,
             "agreement": dataclasses.asdict(found),
         },
+        place,
     )
     return ExportedDecoder(files=list(contents), report=report, agreement=found)
 
@@ -197,6 +202,7 @@ def export_encoder(
     *,
     storage: Storage = "float32",
     about: dict[str, Any] | None = None,
+    place: Place = FREE,
 ) -> ExportedEncoder:
     """Writes the image encoder as StableHLO, and its weights beside it.
 
@@ -208,8 +214,10 @@ def export_encoder(
         out: The file, NAME.stablehlo; weights are NAME.safetensors.
         storage: `"float32"` or `"float16"`, of large weights.
         about: What else the report is to say, such as the model's name.
+        place: What may be replaced.
 
     Raises:
+        WouldReplace: Something else is where a file goes.
         NotTheModel: The program does not embed the photo as the model does.
     """
     contents = _serialized(lower_encoder(model, params, storage), out)
@@ -226,6 +234,7 @@ def export_encoder(
             "image_size": model.config.image_size,
             "embedding_error": error,
         },
+        place,
     )
     return ExportedEncoder(files=list(contents), report=report, error=error)
 
@@ -270,7 +279,9 @@ def _nested(weights: Mapping[str, jax.Array]) -> Any:
 def _serialized(program: Program, out: Path) -> dict[Path, bytes]:
     return {
         out: bytes(program.exported.serialize()),
-        out.with_suffix(".safetensors"): safetensors.numpy.save(program.weights),
+        out.with_suffix(".safetensors"): safetensors.numpy.save(
+            program.weights, {KEY: mark_of("export")}
+        ),
     }
 
 
@@ -297,7 +308,10 @@ def _answers(program: Any, weights: Any, questions: Sequence[Feeds]) -> list[Ans
     return found
 
 
-def _write(contents: dict[Path, bytes], out: Path, about: dict[str, Any]) -> Path:
+def _write(
+    contents: dict[Path, bytes], out: Path, about: dict[str, Any], place: Place
+) -> Path:
     report = out.with_suffix(".json")
-    write_files(contents, report, {**about, "platforms": PLATFORMS}, ("jax", "flax"))
+    about = {**about, "platforms": PLATFORMS}
+    write_files(contents, report, about, ("jax", "flax"), place)
     return report

@@ -3,7 +3,8 @@
 Results are files that are whole or not there, and a file that is there is not made
 again. So a run that was killed at any instant goes on when it is started anew, and ends
 with the files that it would have ended with; and processes that share a run by index
-need nothing of each other.
+need nothing of each other. What is there and is not whole is told and made again; what is
+there and is no result is the user's, and stays.
 
     out/sa_1.json             the record of sa_1.jpg, or instead of these
     out/sa_000000.tar         a shard of images and records, as SA-1B has them
@@ -15,11 +16,11 @@ from __future__ import annotations
 
 import dataclasses
 import io
-import json
 import math
+import os
 import re
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,12 +30,22 @@ from PIL import Image
 from samjax.data.formats import write_record, write_shard
 from samjax.data.images import Item
 from samjax.data.schema import Record, record_from_json
-from samjax.files import json_text, replacing
+from samjax.files import locked
 from samjax.inference.automatic_config import AutomaticConfig
 from samjax.inference.hierarchy import with_hierarchy
 from samjax.inference.images import read_image
 from samjax.inference.many import Outcome, generate_for_many
 from samjax.inference.predictor import Predictor
+from samjax.inference.run_folder import (
+    Found,
+    begin_run,
+    find_record,
+    find_shard,
+    name_problem,
+    record_path,
+    shard_path,
+    write_problems,
+)
 
 # Ids of an image's masks start at its place times this.
 IDS_PER_IMAGE = 1_000_000
@@ -60,11 +71,13 @@ class Done(NamedTuple):
         item: the image.
         record: its masks; None where it could not be read.
         outcome: what was computed; None where the record was there already.
+        note: what is to be told of it: results that were damaged.
     """
 
     item: Item
     record: Record | None
     outcome: Outcome | None
+    note: str = ""
 
 
 def generate_to_folder(
@@ -79,6 +92,7 @@ def generate_to_folder(
     share: Share = ALL,
     in_flight: int = 2,
     before_record: Callable[[Outcome, Record], None] | None = None,
+    overwrite: bool = False,
 ) -> Iterator[Done]:
     """Segments everything in many images and writes what it finds to a folder.
 
@@ -94,18 +108,18 @@ def generate_to_folder(
         share: this process's part.
         in_flight: images under way at a time on each device.
         before_record: is called before a record is written, for files beside it.
+        overwrite: whether files are replaced that are no results of the run.
 
     Yields:
         Every image of the share, in order.
 
     Raises:
+        WouldReplace: the folder has files of results' names that no run made.
         ValueError: the folder has results of other weights or options.
         OSError: a file cannot be written.
     """
     config = config or AutomaticConfig().for_model(predictor.model.config)
     config = dataclasses.replace(config, output_mode="coco_rle")
-    about = out / "run"
-    about.mkdir(parents=True, exist_ok=True)
     settings = {
         "weights": predictor.fingerprint,
         "hierarchy": hierarchy,
@@ -113,20 +127,33 @@ def generate_to_folder(
         "shard_size": shard_size,
         **plain_options(config),
     }
-    _check_settings(about / "settings.json", settings)
-    run = _Run(predictor, config, hierarchy, tile_size, in_flight, before_record)
+    results = result_paths(items, out, shard_size)
+    begin_run(out, results, settings, overwrite=overwrite)
+    run = _Run(
+        predictor, config, hierarchy, tile_size, in_flight, before_record, overwrite
+    )
     numbers = image_numbers(items)
     mine = list(enumerate(items))
     suffix = "" if share.count == 1 else f"-{share.index}-of-{share.count}"
     if shard_size is None:
         mine = mine[share.index :: share.count]
-        yield from run.to_folder(mine, numbers, out, about / f"problems{suffix}.json")
+        problem_file = out / "run" / f"problems{suffix}.json"
+        yield from run.to_folder(mine, numbers, out, problem_file)
         return
-    shards = range(0, len(items), shard_size)
-    for number in range(share.index, len(shards), share.count):
-        first = shards[number]
-        shard = out / f"sa_{number:06d}.tar"
+    for number in range(share.index, len(results), share.count):
+        first = number * shard_size
+        shard = results[number]
         yield from run.to_shard(mine[first : first + shard_size], numbers, shard)
+
+
+def result_paths(
+    items: Sequence[Item], out: Path, shard_size: int | None
+) -> list[Path]:
+    """Where the records of a run go, or its shards."""
+    if shard_size is None:
+        good = (item for item in items if not name_problem(item, in_shard=False))
+        return [record_path(out, item) for item in good]
+    return [shard_path(out, number) for number in range(-(-len(items) // shard_size))]
 
 
 def image_numbers(items: Sequence[Item]) -> list[int]:
@@ -138,11 +165,6 @@ def image_numbers(items: Sequence[Item]) -> list[int]:
     return list(range(len(items)))
 
 
-def record_path(folder: Path, item: Item) -> Path:
-    """Where the record of an image is in the folder of a run."""
-    return folder / f"{item.stem}.json"
-
-
 @dataclasses.dataclass(frozen=True)
 class _Run:
     predictor: Predictor
@@ -151,6 +173,7 @@ class _Run:
     tile_size: int | None
     in_flight: int
     before_record: Callable[[Outcome, Record], None] | None
+    overwrite: bool
 
     def to_folder(
         self,
@@ -158,41 +181,72 @@ class _Run:
         numbers: Sequence[int],
         folder: Path,
         problem_file: Path,
+        problems: dict[str, str] | None = None,
+        *,
+        in_shard: bool = False,
     ) -> Iterator[Done]:
         """Makes the records that are not there, and yields all."""
-        problems: dict[str, str] = {}
-        missing = [item for _, item in items if not record_path(folder, item).exists()]
-        outcomes = generate_for_many(
-            self.predictor,
-            missing,
-            self.config,
-            in_flight=self.in_flight,
-            tile_size=self.tile_size,
-        )
+        problems = {} if problems is None else problems
+        missing = [
+            item
+            for _, item in items
+            if not name_problem(item, in_shard=in_shard)
+            and not os.path.lexists(record_path(folder, item))
+        ]
+        outcomes = self._outcomes(missing)
         to_do = {item.stem for item in missing}
         for place, item in items:
-            if item.stem not in to_do:
-                text = record_path(folder, item).read_bytes()
-                yield Done(item, record_from_json(text), None)
-                continue
-            outcome = next(outcomes)
+            note = ""
+            if item.stem in to_do:
+                outcome = next(outcomes)
+            else:
+                found = self._found(item, folder, in_shard)
+                if found.record is not None:
+                    yield Done(item, found.record, None)
+                    continue
+                note = found.note
+                outcome = (
+                    Outcome(item=item, problem=found.problem)
+                    if found.problem
+                    else next(self._outcomes([item]))
+                )
             if outcome.problem is not None:
                 problems[item.name] = outcome.problem
-                yield Done(item, None, outcome)
+                yield Done(item, None, outcome, note)
                 continue
             record = self._record(outcome, place, numbers[place])
             if self.before_record is not None:
                 self.before_record(outcome, record)
             write_record(folder, record)
-            yield Done(item, record, outcome)
-        _write_problems(problem_file, problems)
+            yield Done(item, record, outcome, note)
+        write_problems(problem_file, problems)
+
+    def _outcomes(self, items: Sequence[Item]) -> Iterator[Outcome]:
+        return generate_for_many(
+            self.predictor,
+            items,
+            self.config,
+            in_flight=self.in_flight,
+            tile_size=self.tile_size,
+        )
+
+    def _found(self, item: Item, folder: Path, in_shard: bool) -> Found:
+        # Before the image is computed, and before its name is part of a path.
+        if problem := name_problem(item, in_shard=in_shard):
+            return Found(problem=problem)
+        return find_record(record_path(folder, item), overwrite=self.overwrite)
 
     def to_shard(
         self, items: Sequence[tuple[int, Item]], numbers: Sequence[int], shard: Path
     ) -> Iterator[Done]:
-        """Makes a shard that is not there, record by record, and packs it."""
+        """Makes a shard that is not there, record by record, and packs it.
+
+        Two processes may do so at once: who packs first has all records, and removes
+        their folder; the other one finds the shard.
+        """
         folder = shard.with_name(f".{shard.stem}")
-        if shard.exists():
+        is_there, note = find_shard(shard)
+        if is_there:
             # Of a run that was killed after it had packed the shard.
             shutil.rmtree(folder, ignore_errors=True)
             for _, item in items:
@@ -200,16 +254,35 @@ class _Run:
             return
         folder.mkdir(exist_ok=True)
         problem_file = shard.parent / "run" / f"{shard.stem}.problems.json"
-        yield from self.to_folder(items, numbers, folder, problem_file)
+        problems: dict[str, str] = {}
+        for done in self.to_folder(
+            items, numbers, folder, problem_file, problems, in_shard=True
+        ):
+            yield done._replace(note=" ".join(filter(None, (note, done.note))))
+            note = ""
+
+        told = len(problems)
 
         def members() -> Iterator[tuple[str, bytes, Record]]:
             for _, item in items:
-                if (path := record_path(folder, item)).exists():
-                    record = record_from_json(path.read_bytes())
-                    yield record["image"]["file_name"], _file_bytes(item), record
+                if item.name in problems:
+                    continue
+                record = record_from_json(record_path(folder, item).read_bytes())
+                try:
+                    image = _file_bytes(item)
+                except (OSError, ValueError) as error:
+                    # It was there when its masks were made.
+                    problems[item.name] = " ".join(str(error).split())
+                    continue
+                yield record["image"]["file_name"], image, record
 
-        write_shard(shard, members())
-        shutil.rmtree(folder)
+        lock = shard.with_name(f".{shard.stem}.lock")
+        with locked(lock, f"the shard {shard}", wait=True):
+            if not shard.exists():
+                write_shard(shard, members())
+            shutil.rmtree(folder, ignore_errors=True)
+        if len(problems) > told:
+            write_problems(problem_file, problems)
 
     def _record(self, outcome: Outcome, place: int, number: int) -> Record:
         height, width = outcome.size
@@ -244,14 +317,6 @@ def _file_bytes(item: Item) -> bytes:
     return data.getvalue()
 
 
-def _write_problems(path: Path, problems: Mapping[str, str]) -> None:
-    if problems:
-        with replacing(path) as hidden:
-            hidden.write_text(json_text(problems, indent=1) + "\n")
-    else:
-        path.unlink(missing_ok=True)
-
-
 def plain_options(config: AutomaticConfig) -> dict[str, Any]:
     """Returns the options that results depend on, as JSON has them."""
     return {
@@ -266,41 +331,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, tuple):
         return [np.asarray(grid).tolist() for grid in value]
     return value
-
-
-def _check_settings(path: Path, settings: Mapping[str, Any]) -> None:
-    """Writes down what the run is of, or compares it with what was written."""
-    if not path.exists():
-        with replacing(path) as hidden:
-            hidden.write_text(json_text(settings, indent=1) + "\n")
-        return
-    try:
-        found = dict(json.loads(path.read_bytes()))
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"{path} is damaged: remove it to go on") from error
-    check_same_settings(path.parents[1], settings, found)
-
-
-def check_same_settings(
-    place: Path, settings: Mapping[str, Any], found: Mapping[str, Any]
-) -> None:
-    """Checks that results are of the settings that more are to be made with.
-
-    Args:
-        place: Where the results are.
-        settings: Those of this run, as JSON has them.
-        found: Those of the results.
-
-    Raises:
-        ValueError: Some differ; they are named.
-    """
-    differ = [
-        f"{name} is {value}, was {found.get(name)}"
-        for name, value in settings.items()
-        if value != found.get(name)
-    ]
-    if differ:
-        raise ValueError(
-            f"{place} has results of other settings ({'; '.join(differ)}): use the "
-            "same, or name another place for these"
-        )

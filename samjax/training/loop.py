@@ -27,6 +27,7 @@ from rich.progress import (
 
 from samjax.checkpoints.store import TrainStore
 from samjax.distributed import Bounds, end_now
+from samjax.files import check_replaceable, locked
 from samjax.models.sam import Sam
 from samjax.sharding import make_mesh
 from samjax.terminal import bar_console, printable
@@ -50,6 +51,9 @@ from samjax.training.trainable import merge_params, split_params
 from samjax.training.watchdog import Watchdog
 
 __all__ = ["TooManyBadExamples", "TrainResult", "TrainingDiverged", "train"]
+
+# A run that diverged goes on with others of these; the optimizer's state fits either way.
+MAY_CHANGE = ("optimizer.peak_learning_rate", "optimizer.clip_norm")
 
 Evaluator = Callable[[Params], Mapping[str, float]]
 
@@ -82,6 +86,7 @@ def train(
     make_source: SourceFactory = make_source,
     profile_steps: int = 0,
     bounds: Bounds | None = None,
+    overwrite: bool = False,
 ) -> TrainResult:
     """Trains a model, on all devices of all processes that have joined.
 
@@ -102,13 +107,15 @@ def train(
             default.
         profile_steps: Steps to record a profile of, in `out/profile`.
         bounds: How long many processes wait for one another.
+        overwrite: Whether a metrics.jsonl in `out` is replaced that is no run's.
 
     Returns:
         The parameters and how far the run came.
 
     Raises:
-        ValueError: `out` holds a run already and `resume` is not set, or the batches
-            cannot be dealt out to the devices.
+        ValueError: `out` holds a run already and `resume` is not set, another process
+            trains there, or the batches cannot be dealt out to the devices.
+        WouldReplace: `out` has a metrics.jsonl of something else.
         CheckpointError: The checkpoint in `out` is of another config.
         TrainingDiverged: A loss was not finite.
         TooManyBadExamples: More of the data is damaged than the config allows.
@@ -118,27 +125,61 @@ def train(
     placement = Placement(make_mesh(config.mesh))
     for stage in config.stages:
         placement.check(stage.batch_size, stage.accumulate)
+    with contextlib.ExitStack() as held:
+        if jax.process_index() == 0:
+            held.enter_context(
+                locked(
+                    out / ".lock",
+                    f"the folder {out} of a run",
+                    "wait for it, or give another folder",
+                )
+            )
+        return _train(
+            config,
+            out,
+            resume,
+            lambda run: run.go(initial_params, evaluators or {}, make_source),
+            placement,
+            profile_steps,
+            bounds or Bounds(),
+            overwrite,
+        )
+
+
+def _train(
+    config: TrainConfig,
+    out: Path,
+    resume: bool,
+    go: Callable[["_Run"], TrainResult],
+    placement: Placement,
+    profile_steps: int,
+    bounds: Bounds,
+    overwrite: bool,
+) -> TrainResult:
     store = TrainStore(
-        out / "checkpoints", keep=config.keep_checkpoints, config=config.identity()
+        out / "checkpoints",
+        keep=config.keep_checkpoints,
+        config=config.identity(),
+        may_change=MAY_CHANGE,
     )
-    writer = None
     profiler = Profiler(out / "profile", steps=profile_steps)
+    run = None
     try:
         if store.latest_step is not None and not resume:
             raise ValueError(
                 f"{out} holds a run at step {store.latest_step}: pass resume to go on"
                 " with it, or give an empty folder"
             )
-        if jax.process_index() == 0:
-            done = store.latest_step or 0
-            writer = MetricsWriter(out, done=done, tensorboard=config.tensorboard)
-        run = _Run(config, placement, store, writer, profiler, bounds or Bounds())
-        return run.go(initial_params, evaluators or {}, make_source)
+        metrics = out / "metrics.jsonl"
+        if store.latest_step is None and jax.process_index() == 0:
+            check_replaceable(metrics, "metrics", overwrite=overwrite)
+        run = _Run(config, placement, store, out, profiler, bounds)
+        return go(run)
     finally:
         profiler.close()
         store.close()
-        if writer is not None:
-            writer.close()
+        if run is not None and run.writer is not None:
+            run.writer.close()
 
 
 class _Run:
@@ -149,28 +190,38 @@ class _Run:
         config: TrainConfig,
         placement: Placement,
         store: TrainStore,
-        writer: MetricsWriter | None,
+        out: Path,
         profiler: Profiler,
         bounds: Bounds,
     ):
         self.config, self.placement = config, placement
-        self.store, self.writer = store, writer
+        self.store, self.out = store, out
+        self.writer: MetricsWriter | None = None
         self.profiler, self.bounds = profiler, bounds
         self.model = Sam(config.model, dtype=jnp.dtype(config.dtype))
-        self.console = bar_console(stderr=False, quiet=writer is None)
+        self.is_first = jax.process_index() == 0
+        self.console = bar_console(stderr=False, quiet=not self.is_first)
         self.is_asked = False
         self.bad = BadData(config.data.max_bad_fraction if config.data else 0.0)
         self.watchdog = Watchdog(
             functools.partial(end_now, 1) if jax.process_count() > 1 else None
         )
+
+    def _start_measuring(self, done: int) -> None:
+        """Opens the files of metrics, once it is known how far the run has come."""
+        config = self.config
+        if self.is_first:
+            self.writer = MetricsWriter(
+                self.out, done=done, tensorboard=config.tensorboard
+            )
         self.meter = Meter(
-            writer,
+            self.writer,
             bad=self.bad,
             log_every=config.log_every,
             total_steps=config.total_steps,
             learning_rate=make_schedule(config.optimizer, config.total_steps),
             report=functools.partial(self.console.print, soft_wrap=True),
-            peak=peak_of(placement.mesh, config),
+            peak=peak_of(self.placement.mesh, config),
         )
 
     def go(
@@ -186,9 +237,12 @@ class _Run:
         if self.store.latest_step is None:
             state = beginning.state(initial_params, make_source)
         else:
-            state, progress = self.store.restore(beginning.shapes())
+            state, progress, notes = self.store.restore(beginning.shapes())
+            for note in notes:
+                self.console.print(f"samjax: {note}", markup=False, soft_wrap=True)
             self.bad.restore(progress["bad"])
         done = int(state.step)
+        self._start_measuring(done)
         self.console.print(f"{done} of {config.total_steps} steps done")
 
         with (
@@ -214,7 +268,7 @@ class _Run:
                 )
                 batches = prefetched(source, self.placement.batch, range(done, last))
                 advance = functools.partial(bars.advance, bar)
-                with contextlib.closing(batches):
+                with contextlib.closing(batches), self._telling_what_to_do():
                     state = self._run_stage(stage, step, state, batches, stop, advance)
                 done = int(state.step)
                 if self.is_asked:
@@ -277,6 +331,25 @@ class _Run:
             asked_at = time.monotonic()
         self.meter.flush()
         return state
+
+    @contextlib.contextmanager
+    def _telling_what_to_do(self) -> Iterator[None]:
+        """Adds what can be done to the error of a run that diverged."""
+        try:
+            yield
+        except TrainingDiverged as error:
+            step = self.store.latest_step
+            rate = self.config.optimizer.peak_learning_rate
+            again = (
+                f"resume from step {step}"
+                if step is not None
+                else "start again, since there is no checkpoint yet,"
+            )
+            raise TrainingDiverged(
+                f"{error}: {again} with a lower --optimizer.peak-learning-rate (it is"
+                f" {rate:g}) or with --optimizer.clip-norm, which may be others than"
+                " before"
+            ) from None
 
     def _fill_tables(self, state: TrainState, before: Stage) -> TrainState:
         """Makes a state that has left a stage ready for inputs of another size."""

@@ -94,9 +94,7 @@ class Meter:
         if not math.isfinite(loss):
             raise TrainingDiverged(
                 f"the loss of step {step} is {loss}, that of the step before"
-                f" {self._last_loss}: lower optimizer.peak_learning_rate or set"
-                " optimizer.clip_norm, and resume; the checkpoints are of steps"
-                " before this one"
+                f" {self._last_loss}"
             )
         self._last_loss = loss
 

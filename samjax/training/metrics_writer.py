@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from samjax.files import json_text, replacing
+from samjax.files import json_text, naming, replacing
 
 
 class MetricsWriter:
@@ -38,8 +38,9 @@ class MetricsWriter:
             name: value if math.isfinite(value) else None
             for name, value in scalars.items()
         }
-        self._file.write(json_text({"step": step, **known}) + "\n")
-        self._file.flush()
+        with naming(self._file.name):
+            self._file.write(json_text({"step": step, **known}) + "\n")
+            self._file.flush()
 
     def plot(self, step: int, scalars: Mapping[str, float], group: str) -> None:
         """Adds a point to each scalar's curve in TensorBoard."""

@@ -27,7 +27,7 @@ from samjax.checkpoints.safetensors_file import (
     read_safetensors,
     write_safetensors,
 )
-from samjax.files import json_object, json_text, replacing
+from samjax.files import check_replaceable, json_object, json_text, replacing
 from samjax.training.lora import LoraConfig, Target
 from samjax.training.trainable import (
     ADAPTERS,
@@ -49,6 +49,7 @@ def save_trained(
     trainable: Trainable,
     lora: LoraConfig,
     base: str,
+    overwrite: bool = False,
 ) -> None:
     """Saves the trained part of a model; the file is whole or not there.
 
@@ -58,7 +59,14 @@ def save_trained(
         trainable: What was trained.
         lora: The adapters' config.
         base: What the weights were loaded by before; kept for people to read.
+        overwrite: Whether a file is replaced that is no trained part.
+
+    Raises:
+        WouldReplace: Such a file is there.
+        OSError: The file cannot be written.
     """
+    path = Path(path)
+    check_replaceable(path, "trained part", overwrite=overwrite)
     trained, frozen = split_params(params, trainable)
     leaves: dict[str, Any] = {
         "/".join(place): leaf for place, leaf in flatten_dict(trained).items()
@@ -71,7 +79,6 @@ def save_trained(
         "frozen_sha256": hash_params(frozen),
         "lora": json_text(dataclasses.asdict(lora)),
     }
-    path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as hidden, hidden.open("wb") as file:
         arrays = (np.asarray(leaf, np.float32) for leaf in leaves.values())

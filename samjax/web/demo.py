@@ -1,6 +1,5 @@
 """The page without a server: a folder for any static host, encoder and decoder in it."""
 
-import json
 import os
 import secrets
 import shutil
@@ -19,8 +18,8 @@ from samjax.inference.images import read_image
 from samjax.web.decoder import export_pair
 from samjax.web.description import describe_model
 from samjax.web.page import missing_files, page_folder
+from samjax.web.site import CONFIG, files_below, is_demo, put_in_place
 
-CONFIG = "config.json"
 _ISOLATION = "isolation_worker.js"
 # Everything mode's, for the visitor's browser answers them one by one.
 _POINTS_PER_SIDE = 12
@@ -44,8 +43,12 @@ def write_demo(
     storage: Storage = "float16",
     arithmetic: Arithmetic = "int8",
     say: Callable[[str], object] = lambda what: None,
+    overwrite: bool = False,
 ) -> dict[str, int]:
-    """Writes the folder, whole or not at all; a demo that was there is replaced.
+    """Writes the folder; of a demo that was there its own files are replaced.
+
+    A new folder is whole or not there. In one that is there nothing changes before all
+    is made; everything in it that no demo left there as it is stays.
 
     Args:
         predictor: The model. Its encoder runs in the visitor's browser: a small one.
@@ -55,17 +58,18 @@ def write_demo(
         storage: How weights are stored.
         arithmetic: What the encoder's large products are computed in.
         say: Is told what is done next.
+        overwrite: Whether files that no demo left there are replaced.
 
     Returns:
-        The bytes of every file, by its path in the folder.
+        The bytes of every file of the demo, by its path in the folder.
 
     Raises:
-        FileExistsError: The folder has something else in it.
+        FileExistsError: The folder has something else in it, or where a file goes.
         FileNotFoundError: Files of the page are missing.
         NotTheModel: What is exported does not answer as the model does.
         OSError: It cannot be written.
     """
-    check_place(out)
+    check_place(out, overwrite=overwrite)
     page = page_folder()
     if missing := missing_files(page):
         raise FileNotFoundError(
@@ -94,18 +98,18 @@ def write_demo(
                 {"url": f"photos/{quote(photo)}", "name": sample.stem}
                 for sample, photo in zip(samples, photos, strict=True)
             ],
+            # By these the next export knows what it may replace.
+            "files": files_below(hidden),
         }
         (hidden / CONFIG).write_text(json_text(config, indent=1) + "\n")
-        if out.exists():
-            shutil.rmtree(out)
-        os.replace(hidden, out)
+        sizes = {name: (hidden / name).stat().st_size for name in files_below(hidden)}
+        put_in_place(hidden, out, overwrite=overwrite)
     finally:
         shutil.rmtree(hidden, ignore_errors=True)
-    files = sorted(path for path in out.rglob("*") if path.is_file())
-    return {str(path.relative_to(out)): path.stat().st_size for path in files}
+    return sizes
 
 
-def check_place(out: Path) -> None:
+def check_place(out: Path, *, overwrite: bool = False) -> None:
     """Checks that a demo may be written to a folder.
 
     Raises:
@@ -113,11 +117,7 @@ def check_place(out: Path) -> None:
     """
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
-    try:
-        is_demo = json.loads((out / CONFIG).read_text())["mode"] == "demo"
-    except (OSError, ValueError, KeyError, TypeError):
-        is_demo = False
-    if not is_demo:
+    if not out.is_dir() or not (overwrite or is_demo(out)):
         raise FileExistsError(
             f"{out} has something else than a demo in it: name a new folder"
         )

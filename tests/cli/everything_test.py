@@ -71,7 +71,9 @@ def test_a_folder_gets_records_overlays_and_a_page(everything, photos, tmp_path)
             expected = draw_everything(np.array(image), record)
         stem = Path(record["image"]["file_name"]).stem
         written = io.BytesIO()
-        Image.fromarray(expected).save(written, format="JPEG", quality=88)
+        Image.fromarray(expected).save(
+            written, format="JPEG", quality=88, comment="samjax overlay"
+        )
         overlay = tmp_path / "out" / "overlays" / f"{stem}.jpg"
         assert overlay.read_bytes() == written.getvalue()
     page = (tmp_path / "out" / "report.html").read_text()
@@ -106,6 +108,22 @@ def test_every_other_format_holds_the_same_masks(everything, photos, tmp_path):
             [decode_rle(a["segmentation"]) for a in record["annotations"]], axis=0
         )
         np.testing.assert_array_equal(labels > 0, covered)
+
+
+def test_outputs_are_made_again_and_what_was_corrected_stays(
+    everything, photos, tmp_path
+):
+    also = [f"--also={name}" for name in ("coco", "yolo", "label-map")]
+    for _ in range(2):
+        status, _, err = everything(photos, *also)
+        assert status == 0, err
+    labels = tmp_path / "out" / "yolo" / "labels" / "one.txt"
+    labels.write_text(corrected := "0 0.1 0.1 0.2 0.1 0.2 0.2\n")
+    (photos / "two.png").rename(photos / "three.png")
+    status, _, err = everything(photos, *also)
+    assert status == 1 and "one.txt" in err and labels.read_text() == corrected
+    assert everything(photos, *also, "--overwrite")[0] == 0
+    assert labels.read_text() != corrected
 
 
 def test_shards_are_written_without_pictures(everything, photos, tmp_path):

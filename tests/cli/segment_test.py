@@ -228,3 +228,15 @@ def test_what_was_compiled_is_kept_in_samjaxs_cache(weights, photo, tmp_path):
     kept = [file.name for file in (tmp_path / "cache" / "compiled").iterdir()]
     assert any("encode" in name for name in kept)
     assert any("decode" in name for name in kept)
+
+
+def test_results_are_made_again_and_a_users_file_stays(segment, photo, tmp_path):
+    for _ in range(2):
+        status, _, err = segment(photo, "--point", "5,5")
+        assert status == 0, err
+    mine = tmp_path / "out" / "one.json"
+    mine.write_text("mine")
+    status, _, err = segment(photo, "--point", "5,5")
+    assert status == 1 and "one.json" in err and mine.read_text() == "mine"
+    assert segment(photo, "--point", "5,5", "--overwrite")[0] == 0
+    assert records(mine)

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from samjax.evaluation.result import Result, SetResult, check_replaceable
+from samjax.evaluation.result import Result, SetResult
+from samjax.files import check_replaceable
 
 
 def result(**changes) -> Result:
@@ -48,7 +49,7 @@ def test_files_that_are_no_result_stay_as_they_are(tmp_path, content):
     path = tmp_path / "notes.json"
     path.write_text(content)
     with pytest.raises(ValueError, match="is no result"):
-        check_replaceable(path)
+        check_replaceable(path, "evaluation")
     with pytest.raises(ValueError, match="is no result"):
         result().save(path)
     assert path.read_text() == content

@@ -32,7 +32,7 @@ from samjax.data.formats.guards import (
 )
 from samjax.data.formats.licences import is_excluded, licence_names
 from samjax.data.schema import Annotation, ImageInfo, Record
-from samjax.files import json_text, replacing
+from samjax.files import KEY, json_text, mark_of, replacing
 from samjax.geometry.polygons import mask_to_polygons
 
 
@@ -78,7 +78,9 @@ def write_coco(
         replacing(path) as hidden,
         hidden.open("w", encoding="utf-8", newline="\n") as file,
     ):
-        file.write(f'{{"info":{_json(info or {})},\n')
+        # The mark comes first: readers of it read no more than the head.
+        marked = {KEY: mark_of("coco"), **(info or {})}
+        file.write(f'{{"info":{_json(marked)},\n')
         file.write(f'"licenses":{_json(list(licences))},\n')
         file.write(f'"categories":[{_json(kind)}],\n"annotations":[')
         used = tolerance if segmentation == "polygons" else None

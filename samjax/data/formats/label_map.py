@@ -6,6 +6,7 @@ first: parts lie over wholes. PNG keeps 8 bits up to 255 labels, 16 bits up to 6
 
 from __future__ import annotations
 
+import io
 import os
 import warnings
 from pathlib import Path
@@ -13,13 +14,14 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Int, Integer
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from samjax.data.formats.annotations import (
     bare_annotation,
     counts_of,
 )
 from samjax.data.schema import ImageInfo, Record
-from samjax.files import replacing
+from samjax.files import mark_of, write_bytes
 from samjax.geometry import overlaps
 
 _MOST_LABELS = 65535
@@ -105,8 +107,10 @@ def write_label_map(
     pixels = label_map.astype(np.uint8 if high <= 255 else np.uint16)
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as hidden:
-        Image.fromarray(pixels).save(hidden, format="PNG")
+    data, mark = io.BytesIO(), PngInfo()
+    mark.add_text("Software", mark_of("label map"))
+    Image.fromarray(pixels).save(data, format="PNG", pnginfo=mark)
+    write_bytes(path, data.getvalue())
 
 
 def read_label_map(path: str | os.PathLike) -> Int[np.ndarray, "h w"]:

@@ -12,7 +12,7 @@ import os
 import tarfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from samjax.data.formats.guards import (
     Problems,
@@ -22,6 +22,14 @@ from samjax.data.formats.guards import (
     record_stem,
 )
 from samjax.data.images import SUFFIXES
+from samjax.data.sa1b.headers import (
+    BLOCK,
+    FILES,
+    FOLDER,
+    DamagedTar,
+    open_regular,
+    read_members,
+)
 from samjax.data.schema import Record, record_from_json, record_to_json
 from samjax.files import replacing
 
@@ -54,8 +62,8 @@ def read_folder(
     """Reads the records of a folder, sorted by the names of their files.
 
     Args:
-        folder: with one JSON file per image. Hidden files and folders in it are passed
-            over.
+        folder: with one JSON file per image. Hidden files, folders and special files in it
+            are passed over.
         problems: is called with the error of every record that is left out; the
             default raises it.
 
@@ -71,7 +79,7 @@ def read_folder(
         if name.startswith(".") or not name.endswith(".json"):
             continue
         path = folder / name
-        if path.is_dir():
+        if not path.is_file():
             continue
         try:
             record = _parsed(read_bounded(path, _LONGEST_JSON), str(path))
@@ -142,7 +150,7 @@ def read_shard(
         ValueError: as for `problems`.
         OSError: the file cannot be read.
     """
-    with Path(path).open("rb") as file:
+    with os.fdopen(open_regular(path), "rb") as file:
         pairs = _pairs(file, str(path), problems)
         for stem, (image, json) in pairs.items():
             if image is None or json is None:
@@ -207,17 +215,19 @@ def _add(tar: tarfile.TarFile, name: str, content: bytes, limit: int) -> None:
 
 def _pairs(
     file: BinaryIO, path: str, problems: Problems
-) -> dict[str, list[tarfile.TarInfo | None]]:
+) -> dict[str, list[_Entry | None]]:
     """Finds the image and the JSON of every name, in the order of their first."""
     members, damage = _headers(file)
-    pairs: dict[str, list[tarfile.TarInfo | None]] = {}
+    pairs: dict[str, list[_Entry | None]] = {}
     for member in members:
-        place = f"{path}: member {member.name!a}"
         base = PurePosixPath(member.name)
         suffix = base.suffix.lower()
         is_other = suffix not in SUFFIXES | {".json"}
-        if member.isdir() or is_other or base.name.startswith("."):
+        # Folders end in a slash in some tars, and in others in nothing.
+        is_folder = member.name.endswith("/") or member.kind == FOLDER
+        if is_folder or is_other or base.name.startswith("."):
             continue
+        place = f"{path}: member {member.name!a:.300}"
         try:
             name = check_file_name(member.name.removeprefix("./"), place)
             _check_member(member, place, suffix)
@@ -235,37 +245,35 @@ def _pairs(
     return pairs
 
 
-def _headers(file: BinaryIO) -> tuple[list[tarfile.TarInfo], str]:
+class _Entry(NamedTuple):
+    """A member of a tar, its name as text."""
+
+    name: str
+    offset: int
+    size: int
+    kind: bytes
+
+
+def _headers(file: BinaryIO) -> tuple[list[_Entry], str]:
     """Reads all headers, up to damage, which is described."""
+    members: list[_Entry] = []
     length = os.fstat(file.fileno()).st_size
-    members: list[tarfile.TarInfo] = []
-    end = 0
     try:
-        with tarfile.open(
-            fileobj=file, mode="r:", encoding="utf-8", errors="surrogateescape"
-        ) as tar:
-            for member in tar:
-                if member.size < 0 or member.offset < end:
-                    return members, f"member {member.name!a} has a damaged header"
-                end = member.offset_data + -(-member.size // 512) * 512
-                if member.offset_data + member.size > length:
-                    return members, f"it is cut off in member {member.name!a}"
-                members.append(member)
-    # Chains of extended headers make the library recurse, and odd numbers overflow.
-    except (tarfile.TarError, ValueError, OverflowError, RecursionError) as error:
-        if not members:
+        for one in read_members(file.fileno(), length, others=True):
+            name = os.fsdecode(one.name)
+            members.append(_Entry(name, one.offset, one.size, one.kind))
+    except DamagedTar as error:
+        if not members and (error.position == 0 or length < BLOCK):
             return [], f"it is not an uncompressed tar ({error})"
-        return members, f"it is damaged after {members[-1].name!a} ({error})"
-    # A tar ends with empty blocks. Where others stand, or none, the library is silent.
-    file.seek(end)
-    if file.read(512) != bytes(512):
-        last = f"after {members[-1].name!a}" if members else "at its beginning"
-        return members, f"it is cut off or damaged {last}"
+        if error.name is not None:
+            return members, f"it is cut off in member {os.fsdecode(error.name)!a:.300}"
+        after = f"after {members[-1].name!a:.300}" if members else "at its beginning"
+        return members, f"it is cut off or damaged {after} ({error})"
     return members, ""
 
 
-def _check_member(member: tarfile.TarInfo, place: str, suffix: str) -> None:
-    if not member.isreg() or member.issparse():
+def _check_member(member: _Entry, place: str, suffix: str) -> None:
+    if member.kind not in FILES:
         raise ValueError(f"{place} is a link or special, expected a regular file")
     limit = _LONGEST_JSON if suffix == ".json" else _LONGEST_IMAGE
     if member.size > limit:
@@ -275,6 +283,6 @@ def _check_member(member: tarfile.TarInfo, place: str, suffix: str) -> None:
         )
 
 
-def _content(file: BinaryIO, member: tarfile.TarInfo) -> bytes:
-    file.seek(member.offset_data)
+def _content(file: BinaryIO, member: _Entry) -> bytes:
+    file.seek(member.offset)
     return file.read(member.size)

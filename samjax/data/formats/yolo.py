@@ -36,7 +36,7 @@ from samjax.data.formats.guards import (
 )
 from samjax.data.images import SUFFIXES
 from samjax.data.schema import Annotation, ImageInfo, Record
-from samjax.files import json_text, replacing
+from samjax.files import check_replaceable, json_text, write_bytes
 from samjax.geometry.polygons import (
     join_polygons,
     mask_to_polygons,
@@ -58,6 +58,7 @@ def write_yolo(
     *,
     tolerance: float = 0.0,
     category: str = "object",
+    overwrite: bool = True,
 ) -> None:
     """Writes records to `folder/labels`, image by image, and `data.yaml` at the end.
 
@@ -69,8 +70,11 @@ def write_yolo(
         records: the images and their masks.
         tolerance: in pixels, as `geometry.polygons.mask_to_polygons` has it; 0 is exact.
         category: name of class 0, the only one.
+        overwrite: whether files are replaced that are not as samjax wrote them, such
+            as labels that somebody corrected.
 
     Raises:
+        WouldReplace: such a file is there.
         ValueError: an image's name is not plain, two have one name but for the ending,
             or a mask is damaged.
         ImportError: OpenCV is missing.
@@ -92,12 +96,19 @@ def write_yolo(
             _line(annotation, record["image"], tolerance)
             for annotation in record["annotations"]
         ]
-        with replacing(labels / f"{stem}.txt") as hidden:
-            hidden.write_bytes("".join(lines).encode("ascii"))
+        content = "".join(lines).encode("ascii")
+        _replace(labels / f"{stem}.txt", content, overwrite)
     # JSON's text is YAML's too. Both splits are all images: the user divides them.
     names = f"names:\n  0: {json_text(category, ensure_ascii=False)}\n"
-    with replacing(folder / "data.yaml") as hidden:
-        hidden.write_bytes(f"train: images\nval: images\n{names}".encode())
+    text = f"train: images\nval: images\n{names}"
+    _replace(folder / "data.yaml", text.encode(), overwrite)
+
+
+def _replace(path: Path, content: bytes, overwrite: bool) -> None:
+    # Of a writer that was stopped before it wrote down what it had written.
+    if not (path.is_file() and path.read_bytes() == content):
+        check_replaceable(path, "yolo", overwrite=overwrite)
+        write_bytes(path, content)
 
 
 def read_yolo(

@@ -10,7 +10,7 @@ from samjax.data.images import SUFFIXES
 class ExtractedSource:
     """Images and JSON files that lie side by side, `sa_1.jpg` and `sa_1.json`.
 
-    Sub-folders are looked into too. An image without JSON or a JSON without image is
+    Sub-folders are looked into too, special files passed over. An image without JSON or a JSON without image is
     an example with None where something is missing, so that it is counted.
 
     Args:
@@ -32,6 +32,9 @@ class ExtractedSource:
                 if stem.startswith(".") or not (
                     is_record or suffix.lower() in SUFFIXES
                 ):
+                    continue
+                if not os.path.isfile(os.path.join(place, name)):
+                    # A read from a pipe or a device may never end.
                     continue
                 path = os.path.relpath(os.path.join(place, stem), self.folder)
                 pairs.setdefault(path, {})[is_record] = suffix

@@ -5,10 +5,12 @@ at the first thing that is not a whole member and says so; the members before it
 """
 
 import os
+import stat
 from collections.abc import Iterator
 from typing import NamedTuple
 
 BLOCK = 512
+FOLDER = b"5"
 
 
 class Member(NamedTuple):
@@ -18,27 +20,39 @@ class Member(NamedTuple):
         name: Its path in the tar, as it is stored.
         offset: Of its first byte in the tar.
         size: In bytes.
+        kind: The letter that tells files from links, folders and devices, which
+            `read_members` gives only where they are asked for.
     """
 
     name: bytes
     offset: int
     size: int
+    kind: bytes = b"0"
 
 
 class DamagedTar(Exception):
-    """The tar does not go on as it should; `position` is where."""
+    """The tar does not go on as it should.
 
-    def __init__(self, what: str, position: int):
+    Attributes:
+        position: Where.
+        name: Of the member that it ends in, if it has one.
+    """
+
+    def __init__(self, what: str, position: int, name: bytes | None = None):
         super().__init__(f"{what} at byte {position}")
-        self.position = position
+        self.position, self.name = position, name
 
 
-def read_members(file: int, length: int) -> Iterator[Member]:
+def read_members(file: int, length: int, *, others: bool = False) -> Iterator[Member]:
     """Yields the files of a tar, in its order.
+
+    A header is believed only as far as the tar is long, so that neither time nor memory
+    grows faster than the tar.
 
     Args:
         file: descriptor of the tar, open for reading.
         length: of the tar in bytes.
+        others: gives links, folders and devices too.
 
     Raises:
         DamagedTar: it ends within a member or without its end mark, or a header is
@@ -47,6 +61,7 @@ def read_members(file: int, length: int) -> Iterator[Member]:
     position = 0
     name: bytes | None = None
     size: int | None = None
+    chain = 0
     while True:
         header = os.pread(file, BLOCK, position)
         if len(header) < BLOCK:
@@ -59,13 +74,17 @@ def read_members(file: int, length: int) -> Iterator[Member]:
             raise DamagedTar("the tar has a damaged header", position)
         if kind in _WITHOUT_CONTENT:
             own_size = 0
-        elif kind in _FILES and size is not None:
+        elif kind in FILES and size is not None:
             own_size = size
         start = position + BLOCK
         position = start + -(-own_size // BLOCK) * BLOCK
         # The zeros that fill up the last block may be missing, its content not.
+        own_name = _name(header) if name is None else name
         if start + own_size > length:
-            raise DamagedTar("the tar is cut off within a member", length)
+            raise DamagedTar("the tar is cut off within a member", length, own_name)
+        chain = chain + 1 if kind in _FOR_NEXT else 0
+        if chain > _LONGEST_CHAIN:
+            raise DamagedTar("the tar has too many headers in a row", start - BLOCK)
         if kind in _FOR_NEXT:
             content = os.pread(file, min(own_size, _LONGEST_EXTENSION), start)
             if kind == b"L":
@@ -73,20 +92,42 @@ def read_members(file: int, length: int) -> Iterator[Member]:
             elif kind == b"x":
                 name, size = _pax_fields(content, name, size)
             continue
-        if kind in _FILES:
-            yield Member(_name(header) if name is None else name, start, own_size)
+        if kind in FILES:
+            yield Member(own_name, start, own_size, kind)
         elif kind == b"S":
             raise DamagedTar("the tar has a sparse member", start - BLOCK)
+        elif others:
+            yield Member(own_name, start, own_size, kind)
         name = size = None
+
+
+def open_regular(path: str | os.PathLike) -> int:
+    """Opens a file for reading and returns its descriptor.
+
+    Raises:
+        ValueError: it is a pipe, a device or a folder, which have no length, and of
+            which a read may never end.
+        OSError: it cannot be opened.
+    """
+    # Without waiting for somebody to write to a pipe.
+    file = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    if not stat.S_ISREG(os.fstat(file).st_mode):
+        os.close(file)
+        raise ValueError(f"{path} is no regular file, expected a tar")
+    return file
 
 
 _ZEROS = bytes(BLOCK)
 # What a member is. 7 is a file that is to lie in one piece; 1 to 6 are links, devices
 # and folders; L, K, x and g tell of members that come after.
-_FILES = (b"0", b"\0", b"7")
+FILES = (b"0", b"\0", b"7")
 _WITHOUT_CONTENT = tuple(b"%d" % kind for kind in range(1, 7))
 _FOR_NEXT = (b"L", b"K", b"x", b"g")
 _LONGEST_EXTENSION = 1 << 20
+# One of each kind, and some to spare.
+_LONGEST_CHAIN = 16
+# Of decimal digits: 2**64 has 20.
+_LONGEST_NUMBER = 20
 
 
 def _name(header: bytes) -> bytes:
@@ -117,15 +158,21 @@ def _pax_fields(
     content: bytes, name: bytes | None, size: int | None
 ) -> tuple[bytes | None, int | None]:
     """Reads lines `LENGTH KEY=VALUE` as far as they are sound."""
-    while content:
-        digits, _, _ = content.partition(b" ")
-        if not digits.isdigit() or not len(digits) < int(digits) <= len(content):
+    position = 0
+    while position < len(content):
+        digits, space, _ = content[position : position + 1 + _LONGEST_NUMBER].partition(
+            b" "
+        )
+        if not space or not digits.isdigit():
             break
-        line = content[len(digits) + 1 : int(digits)].rstrip(b"\n")
+        stop = position + int(digits)
+        if not position + len(digits) < stop <= len(content):
+            break
+        line = content[position + len(digits) + 1 : stop].rstrip(b"\n")
         key, _, value = line.partition(b"=")
         if key == b"path":
             name = value
-        elif key == b"size" and value.isdigit():
+        elif key == b"size" and value.isdigit() and len(value) <= _LONGEST_NUMBER:
             size = int(value)
-        content = content[int(digits) :]
+        position = stop
     return name, size

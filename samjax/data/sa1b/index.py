@@ -17,7 +17,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from samjax.data.images import SUFFIXES
-from samjax.data.sa1b.headers import DamagedTar, Member, read_members
+from samjax.data.sa1b.headers import (
+    DamagedTar,
+    Member,
+    open_regular,
+    read_members,
+)
 from samjax.files import cache_folder, json_text, replacing
 
 
@@ -30,10 +35,12 @@ class TarIndex(NamedTuple):
             `record_offset` and `record_size`; an offset of -1 where one is missing.
         damage: What is wrong with the tar and where, or None; `rows` has what lies
             before that.
+        long_names: Members whose path no file can have, which are left out.
     """
 
     rows: np.ndarray
     damage: str | None
+    long_names: int = 0
 
     @property
     def unpaired(self) -> int:
@@ -72,7 +79,7 @@ def build_index(tar: str | os.PathLike) -> TarIndex:
 
     Images and JSON files are paired by their paths without suffixes, wherever in the
     tar they lie; of two members with one path the later counts, as when unpacking.
-    Members that are neither are left out.
+    Members that are neither are left out, and those whose path no file can have.
 
     Raises:
         ValueError: the file is no tar, or a compressed one.
@@ -81,7 +88,7 @@ def build_index(tar: str | os.PathLike) -> TarIndex:
     tar = Path(tar)
     members: list[Member] = []
     damage = None
-    file = os.open(tar, os.O_RDONLY)
+    file = open_regular(tar)
     try:
         _refuse_compressed(tar, os.pread(file, 8, 0))
         try:
@@ -95,11 +102,16 @@ def build_index(tar: str | os.PathLike) -> TarIndex:
                 ) from error
     finally:
         os.close(file)
-    return TarIndex(_pair(members), damage)
+    named = [member for member in members if len(member.name) <= LONGEST_PATH]
+    return TarIndex(_pair(named), damage, len(members) - len(named))
+
+
+LONGEST_PATH = 4096
+"""Bytes of a path on Linux. All rows of an index are as wide as its longest name."""
 
 
 _SUFFIX = ".samjax-index"
-_VERSION = 1
+_VERSION = 2
 _LINE = 512
 # First bytes -> the program that unpacks such a file, and the ending that it insists on.
 _COMPRESSED = {
@@ -126,7 +138,7 @@ def _refuse_compressed(tar: Path, start: bytes) -> None:
 
 def _pair(members: Iterable[Member]) -> np.ndarray:
     pairs: dict[bytes, list[int]] = {}
-    for name, offset, size in members:
+    for name, offset, size, _ in members:
         stem, dot, suffix = name.rpartition(b".")
         first = _FIRST_FIELD.get(suffix.lower())
         # A name that starts with a dot has no stem: macOS leaves `._NAME` in its tars.
@@ -168,6 +180,7 @@ def _write(place: Path, index: TarIndex, state: dict[str, Any]) -> None:
         "rows": len(index.rows),
         "name_bytes": index.rows.dtype["name"].itemsize,
         "damage": index.damage,
+        "long_names": index.long_names,
     }
     line = json_text(content).encode().ljust(_LINE - 1) + b"\n"
     with replacing(place) as hidden, open(hidden, "wb") as file:
@@ -187,7 +200,7 @@ def _read(place: Path, state: dict[str, Any]) -> TarIndex | None:
         if number:
             # Fails where the file is shorter.
             rows = np.memmap(place, kind, "r", offset=_LINE, shape=(number,))
-        return TarIndex(rows, content["damage"])
+        return TarIndex(rows, content["damage"], content["long_names"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

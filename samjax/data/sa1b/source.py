@@ -43,7 +43,8 @@ def find_tars(path: str) -> list[str]:
         FileNotFoundError: a path without a pattern is not there.
     """
     if os.path.isdir(path):
-        inside = sorted(str(tar) for tar in Path(path).rglob("*.tar*"))
+        # A read from a pipe or a device may never end.
+        inside = sorted(str(tar) for tar in Path(path).rglob("*.tar*") if tar.is_file())
         tars = [tar for tar in inside if tar.endswith(".tar")]
         compressed = [tar for tar in inside if tar.endswith(_COMPRESSED)]
         if compressed and not tars:

@@ -103,6 +103,8 @@ _THREADS = 16
 def _problems(index: TarIndex) -> Iterator[str]:
     if index.damage:
         yield f"{index.damage}; the {len(index.rows)} images before that are used"
+    if index.long_names:
+        yield f"{index.long_names} members have longer paths than files can, left out"
     if index.unpaired:
         yield f"{index.unpaired} images without JSON or JSON files without image"
 

@@ -9,7 +9,7 @@ report.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,7 +28,7 @@ from samjax.data.tfds.layout import (
     write_report,
 )
 from samjax.data.tfds.schema import why_not_stored, write_stored
-from samjax.files import replacing
+from samjax.files import replacing, sharing
 
 # As TFDS writes them, but not compressed: JPEG files do not shrink, and the text of the
 # masks shrinks a shard by less than a tenth.
@@ -77,34 +77,43 @@ def convert_shard(plan: Plan, number: int) -> Iterator[Progress]:
     Raises:
         OSError: the tar cannot be read, or the shard not be written.
     """
-    report = read_report(plan, number)
-    was_there = report is not None
-    if report is None:
-        examples = _Part(plan, number)
-        report = Report(
-            tar=examples.tar.name,
-            part=examples.part,
-            damage=examples.damage,
-            written=0,
-            masks=0,
-            bad={},
-            bad_masks={},
-            ids=[],
-            bytes=0,
-            example_bytes=0,
-        )
-        with replacing(plan.shard(number)) as hidden:
-            with _writer(hidden) as write:
-                for done, raw in enumerate(examples):
-                    if done % _IMAGES_BETWEEN_NEWS == 0:
-                        yield Progress(number, done, len(examples))
-                    if data := _converted_or_noted(raw, plan.config, report):
-                        write(data)
-            report["bytes"] = hidden.stat().st_size
-        write_report(plan, number, report)
-    sweep(plan, number)
+    lock = plan.report(number)
+    # Two processes may make one shard: both make the same, under names of their own.
+    with sharing(lock.with_name(f".{lock.stem}.lock")) as is_alone:
+        report = read_report(plan, number)
+        was_there = report is not None
+        if report is None:
+            report = yield from _make_shard(plan, number)
+        if is_alone():
+            sweep(plan, number)
     total = report["written"] + len(report["bad"])
     yield Progress(number, total, total, report, was_there)
+
+
+def _make_shard(plan: Plan, number: int) -> Generator[Progress, None, Report]:
+    examples = _Part(plan, number)
+    report = Report(
+        tar=examples.tar.name,
+        part=examples.part,
+        damage=examples.damage,
+        written=0,
+        masks=0,
+        bad={},
+        bad_masks={},
+        ids=[],
+        bytes=0,
+        example_bytes=0,
+    )
+    with replacing(plan.shard(number)) as hidden:
+        with _writer(hidden) as write:
+            for done, raw in enumerate(examples):
+                if done % _IMAGES_BETWEEN_NEWS == 0:
+                    yield Progress(number, done, len(examples))
+                if data := _converted_or_noted(raw, plan.config, report):
+                    write(data)
+        report["bytes"] = hidden.stat().st_size
+    write_report(plan, number, report)
+    return report
 
 
 def convert_example(raw: RawExample, config: BuildConfig) -> Converted:

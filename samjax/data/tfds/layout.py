@@ -11,6 +11,7 @@ of shards. A shard counts as done when its report is there, which is written las
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -21,7 +22,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypedDict
 
 from samjax.data.tfds.schema import DATASET
-from samjax.files import json_text, replacing
+from samjax.files import WouldReplace, creating, json_text, replacing
 
 SPLIT = "train"
 
@@ -120,7 +121,11 @@ def shard_name(number: int, num_shards: int) -> str:
 
 
 def make_plan(
-    tars: Sequence[str | os.PathLike], folder: str | os.PathLike, config: BuildConfig
+    tars: Sequence[str | os.PathLike],
+    folder: str | os.PathLike,
+    config: BuildConfig,
+    *,
+    overwrite: bool = False,
 ) -> Plan:
     """Writes the plan of a dataset, or finds the same one there.
 
@@ -128,8 +133,10 @@ def make_plan(
         tars: All of them, whoever builds which.
         folder: Of the dataset; made if need be.
         config: What becomes of the images.
+        overwrite: Whether files of the dataset's names are replaced that no build made.
 
     Raises:
+        WouldReplace: the folder has such files.
         ValueError: there are no tars, or two of one name, or something else was begun
             in the folder.
         OSError: a tar is not there, or the folder cannot be written.
@@ -141,6 +148,8 @@ def make_plan(
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise ValueError(f"got two tars named {twice[0]}, expected every name once")
     plan = Plan(Path(folder), tuple(paths), config)
+    if not overwrite:
+        _check_new(plan)
     plan.report(0).parent.mkdir(parents=True, exist_ok=True)
     sizes = {path.name: path.stat().st_size for path in paths}
     begin_plan(plan.folder / "build.json", sizes, config)
@@ -161,13 +170,26 @@ def begin_plan(place: Path, tars: Mapping[str, int], config: BuildConfig) -> Non
     """
     content = dataclasses.asdict(config) | {"tars": [list(tar) for tar in tars.items()]}
     if not place.exists():
-        with replacing(place) as hidden:
+        # Of two builds that begin at once, the second one compares itself.
+        with contextlib.suppress(FileExistsError), creating(place) as hidden:
             hidden.write_text(json_text(content, indent=1) + "\n")
     if changes := _changes(_read_json(place), content):
         raise ValueError(
             f"{place} says that another dataset was begun here ({changes}): give the "
             "same tars and options to go on with it, or another folder"
         )
+
+
+def _check_new(plan: Plan) -> None:
+    """Refuses to build over a dataset that no build began."""
+    begun = plan.folder / "build.json"
+    names = [shard_name(number, plan.num_shards) for number in range(plan.num_shards)]
+    for name in (*names, "dataset_info.json", "features.json"):
+        if (plan.folder / name).exists() and not begun.exists():
+            raise WouldReplace(
+                f"{plan.folder / name} is there and is of no build of samjax: build in "
+                "another folder, or give --overwrite (overwrite=True) to replace it"
+            )
 
 
 def read_report(plan: Plan, number: int) -> Report | None:

@@ -11,6 +11,7 @@ import pytest
 from data.tfds.small_tars import files_of, members, write_tar
 
 from samjax.data.tfds.build import build_shards, share_of_shards
+from samjax.data.tfds.convert import convert_shard
 from samjax.data.tfds.layout import BuildConfig, make_plan, read_report
 
 ROOT = Path(__file__).parents[3]
@@ -154,3 +155,15 @@ def _children(of: int | None = None) -> list[int]:
         if int(parent) == (of or os.getpid()) and b"spawn_main" in words:
             found.append(int(folder.name))
     return found
+
+
+def test_two_builds_of_one_shard_end_with_the_same_and_leave_nothing(tars, tmp_path):
+    plan = make_plan(tars, tmp_path / "two", SMALL)
+    one, other = convert_shard(plan, 0), convert_shard(plan, 0)
+    next(one), next(other)
+    list(one)
+    shard = plan.shard(0).read_bytes()
+    list(other)
+    assert plan.shard(0).read_bytes() == shard
+    hidden = [path for path in plan.folder.rglob("*") if path.name.startswith(".")]
+    assert not hidden

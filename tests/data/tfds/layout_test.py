@@ -5,6 +5,7 @@ import json
 import pytest
 
 from samjax.data.tfds.layout import BuildConfig, make_plan, shard_name
+from samjax.files import WouldReplace
 
 
 def tars_of(folder, *names):
@@ -92,3 +93,19 @@ def test_the_plan_is_json_that_names_no_folder(tmp_path):
 def test_options_out_of_range_are_named(change):
     with pytest.raises(ValueError, match=next(iter(change))):
         BuildConfig(**change)
+
+
+@pytest.mark.parametrize(
+    "name", [shard_name(3, 4), "dataset_info.json", "features.json"]
+)
+def test_a_dataset_that_no_build_began_is_not_built_over(tmp_path, name):
+    tars = tars_of(tmp_path / "tars", "a.tar")
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / name).write_text("mine")
+    with pytest.raises(WouldReplace, match=name):
+        make_plan(tars, out, BuildConfig())
+    assert [path.name for path in out.iterdir()] == [name]
+    make_plan(tars, out, BuildConfig(), overwrite=True)
+    # A build that was begun goes on.
+    make_plan(tars, out, BuildConfig())

@@ -1,0 +1,386 @@
+"""Which files samjax wrote itself: those it may replace; all others are the user's.
+
+Every kind of output carries a mark where its format has room for one, and files of
+versions before the marks are known by their form. The table at the end holds both. A
+file of another kind is nobody's to replace, even if samjax wrote it: a trained model is
+not an export's weights.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from samjax.files.containers import (
+    png_software,
+    read_head,
+    read_jpeg_segments,
+    read_json,
+    read_png_chunks,
+    read_safetensors_header,
+    sha256_of,
+)
+
+Kind = Literal[
+    "segment",
+    "overlay",
+    "report",
+    "settings",
+    "coco",
+    "yolo",
+    "label map",
+    "weights",
+    "trained part",
+    "metrics",
+    "export",
+    "evaluation",
+    "statistics",
+]
+
+KEY = "made_with"
+"""The key of the mark in JSON objects and in the strings of safetensors files."""
+
+
+class WouldReplace(FileExistsError, ValueError):
+    """A file is there that samjax did not write; the message is one line."""
+
+
+def mark_of(kind: Kind) -> str:
+    """The mark of files of a kind."""
+    return f"samjax {kind}"
+
+
+def check_replaceable(
+    path: str | os.PathLike,
+    kind: Kind,
+    *,
+    overwrite: bool = False,
+    inputs: Iterable[str | os.PathLike] = (),
+) -> None:
+    """Checks that a file may be written: nothing is there, or samjax's own of its kind.
+
+    Args:
+        path: The file.
+        kind: What is to be written.
+        overwrite: Whether the user said that other files may be replaced.
+        inputs: Files that are read, which are not replaced whatever was said.
+
+    Raises:
+        WouldReplace: Something else is there.
+    """
+    path = Path(path)
+    if not os.path.lexists(path):
+        return
+    if any(_is_same(path, Path(one)) for one in inputs):
+        raise WouldReplace(
+            f"{path} is what is read here, and would be replaced: write to another place"
+        )
+    if path.exists() and not path.is_file():
+        raise WouldReplace(
+            f"{path} is there and is no regular file: write to another place"
+        )
+    if overwrite or is_own(path, kind):
+        return
+    raise WouldReplace(
+        f"{path} is there and is no {KINDS[kind].what}, which alone samjax would "
+        "replace: write to another place, or give --overwrite (overwrite=True)"
+    )
+
+
+def is_own(path: Path, kind: Kind) -> bool:
+    """Whether a file is one of samjax's, of a kind."""
+    return any(knows(path) for knows in KINDS[kind].known_by)
+
+
+def _is_same(path: Path, other: Path) -> bool:
+    try:
+        return path.samefile(other)
+    except OSError:
+        return False
+
+
+def _in_json(kind: Kind) -> Callable[[Path], bool]:
+    return lambda path: read_json(path).get(KEY) == mark_of(kind)
+
+
+def _in_png(kind: Kind) -> Callable[[Path], bool]:
+    return lambda path: png_software(read_png_chunks(path)) == mark_of(kind)
+
+
+def _in_jpeg(kind: Kind) -> Callable[[Path], bool]:
+    comment = (0xFE, mark_of(kind).encode())
+    return lambda path: comment in read_jpeg_segments(path)
+
+
+def _in_safetensors(**strings: str) -> Callable[[Path], bool]:
+    return lambda path: strings.items() <= read_safetensors_header(path)[1].items()
+
+
+def _starts_with(*beginnings: bytes) -> Callable[[Path], bool]:
+    return lambda path: read_head(path, 1 << 12).startswith(beginnings)
+
+
+def _contains(*parts: bytes) -> Callable[[Path], bool]:
+    return lambda path: all(part in read_head(path, 1 << 12) for part in parts)
+
+
+def _has_keys(*keys: str) -> Callable[[Path], bool]:
+    return lambda path: read_json(path).keys() == set(keys)
+
+
+def _is_bare(path: Path) -> bool:
+    """Whether a PNG has nothing but pixels, as Pillow writes it."""
+    return {kind for kind, _ in read_png_chunks(path)} == {b"IHDR", b"IDAT", b"IEND"}
+
+
+def _old_segment_record(path: Path) -> bool:
+    content = read_json(path)
+    return content.keys() == {"image", "model", "annotations"} and all(
+        isinstance(one, Mapping) and {"prompt", "point_labels", "mask"} <= one.keys()
+        for one in _list(content["annotations"])
+    )
+
+
+def _old_segment_picture(path: Path) -> bool:
+    """STEM_N_mask_M.png or STEM_N_overlay.png of which STEM.json tells."""
+    if not _is_bare(path):
+        return False
+    stem, _, last = path.stem.rpartition("_")
+    if last != "overlay":
+        stem, _, word = stem.rpartition("_")
+        if word != "mask":
+            return False
+    stem, _, number = stem.rpartition("_")
+    record = path.with_name(f"{stem}.json")
+    if not is_own(record, "segment"):
+        return False
+    prompts = [str(one["prompt"]) for one in read_json(record)["annotations"]]
+    rank = int(last) if last.isdecimal() and len(last) < 6 else 1
+    return prompts.count(number) >= rank
+
+
+def _in_old_run(path: Path) -> bool:
+    return is_own(path.parents[1] / "run" / "settings.json", "settings")
+
+
+def _old_settings(path: Path) -> bool:
+    return {"weights", "hierarchy", "tile_size", "shard_size"} <= read_json(path).keys()
+
+
+def _old_overlay(path: Path) -> bool:
+    """A JPEG of the quality and with the segments that overlays had, in a run."""
+    segments = read_jpeg_segments(path)
+    tables = [content for marker, content in segments if marker == 0xDB]
+    plain = all(marker < 0xE1 or marker > 0xFE for marker, _ in segments)
+    plain &= not any(marker == 0xFE for marker, _ in segments)
+    return bool(tables) and plain and tables == _tables_of_old() and _in_old_run(path)
+
+
+def _tables_of_old() -> list[bytes]:
+    from PIL import Image
+
+    data = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(data, format="JPEG", quality=88)
+    found, position, content = [], 2, data.getvalue()
+    while content[position + 1] != 0xDA:
+        length = int.from_bytes(content[position + 2 : position + 4], "big")
+        if content[position + 1] == 0xDB:
+            found.append(content[position + 4 : position + 2 + length])
+        position += 2 + length
+    return found
+
+
+def _marked_coco(path: Path) -> bool:
+    return read_head(path).startswith(b'{"info":{"%s":"%s"' % (_KEY, b"samjax coco"))
+
+
+def _known_labels(path: Path) -> bool:
+    """A file of polygons that is as it was written: the format has room for no mark."""
+    if path.suffix != ".txt":
+        return False
+    known = read_json(path.parents[2] / LABELS_LIST)
+    if known.get(KEY) == mark_of("yolo"):
+        labels = known.get("labels")
+        return isinstance(labels, dict) and labels.get(path.name) == sha256_of(path)
+    lines = read_head(path, 1 << 24).splitlines()
+    return _yolo_config(path.parents[1] / "data.yaml") and all(
+        line.startswith(b"0 ") and not line.strip(b"0123456789. ") for line in lines
+    )
+
+
+LABELS_LIST = Path("run", "labels.json")
+"""In the folder of a run: the digests of YOLO's files of labels."""
+
+
+def _yolo_config(path: Path) -> bool:
+    form = rb'train: images\nval: images\nnames:\n  0: "[^\n]*"\n'
+    return re.fullmatch(form, read_head(path)) is not None
+
+
+def _listed_in_report(path: Path) -> bool:
+    """A file of an export whose report, beside it, has its digest."""
+    report = path.with_suffix(".json")
+    if not _is_export_report(report):
+        return False
+    said = read_json(report)["files"].get(path.name)
+    return isinstance(said, dict) and said.get("sha256") == sha256_of(path)
+
+
+def _is_export_report(path: Path) -> bool:
+    content = read_json(path)
+    versions = content.get("versions")
+    has_files = isinstance(content.get("files"), dict)
+    return has_files and isinstance(versions, dict) and "samjax" in versions
+
+
+def _old_hugging_face(path: Path) -> bool:
+    """A file of transformers' form, both of which transformers itself writes otherwise."""
+    config = read_json(path.with_name("config.json"))
+    if config.get("architectures") != ["SamModel"] or _THEIRS & config.keys():
+        return False
+    length, metadata = read_safetensors_header(path.with_name("model.safetensors"))
+    is_named_so = path.name in ("config.json", "model.safetensors")
+    # samjax's headers end at a multiple of 64 bytes.
+    return is_named_so and metadata == {"format": "pt"} and (8 + length) % 64 == 0
+
+
+_THEIRS = {"transformers_version", "dtype", "torch_dtype"}
+
+
+def _hugging_face_config(path: Path) -> bool:
+    is_named_so = path.name == "config.json"
+    return is_named_so and _marked_weights(path.with_name("model.safetensors"))
+
+
+def _torch_file(path: Path) -> bool:
+    # Neither torch's names nor its pickles without a single memo are like this.
+    head = read_head(path, 1 << 10)
+    return head.startswith(b"PK") and (
+        b"archive/data.pkl" in head
+        and b"\x80\x02ccollections\nOrderedDict\n)R(" in head
+    )
+
+
+def _run_metrics(path: Path) -> bool:
+    """Lines of a training run: a step and the parts of its loss."""
+    first = read_head(path).partition(b"\n")[0]
+    return not first or (
+        first.startswith(b'{"step": ')
+        and (b'"focal": ' in first or not first.endswith(b"}"))
+    )
+
+
+def _with_config(path: Path) -> bool:
+    return "samjax_config" in read_safetensors_header(path)[1]
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [None]
+
+
+_KEY = KEY.encode()
+_marked_weights = _in_safetensors(**{KEY: "samjax weights"})
+
+
+class Known(NamedTuple):
+    """How files of a kind are known.
+
+    Attributes:
+        what: A file of it, in words.
+        known_by: Of which one has to hold: the mark, then the forms before marks.
+    """
+
+    what: str
+    known_by: tuple[Callable[[Path], bool], ...]
+
+
+KINDS: dict[Kind, Known] = {
+    "segment": Known(
+        "result of `samjax segment`",
+        (
+            _in_json("segment"),
+            _in_png("segment"),
+            _old_segment_record,
+            _old_segment_picture,
+        ),
+    ),
+    "overlay": Known(
+        "overlay of `samjax everything`", (_in_jpeg("overlay"), _old_overlay)
+    ),
+    "report": Known(
+        "report of `samjax everything`",
+        (
+            _contains(b'<meta name="generator" content="samjax report">'),
+            _contains(
+                b'<meta http-equiv="Content-Security-Policy" content="default-src '
+                b"'none'; img-src data:; style-src 'unsafe-inline'\">",
+                b"<title>Everything</title>",
+            ),
+        ),
+    ),
+    "settings": Known("settings of a run", (_in_json("settings"), _old_settings)),
+    "coco": Known(
+        "COCO file of samjax",
+        (
+            _marked_coco,
+            _starts_with(
+                b'{"info":{},\n"licenses":[],\n"categories":[{"id":1,"name":"object",'
+                b'"supercategory":"object"}],\n"annotations":['
+            ),
+        ),
+    ),
+    "yolo": Known(
+        "file of samjax for YOLO as it was written",
+        (_yolo_config, _known_labels),
+    ),
+    "label map": Known(
+        "label map of samjax",
+        (_in_png("label map"), lambda path: _is_bare(path) and _in_old_run(path)),
+    ),
+    "weights": Known(
+        "file of weights that samjax wrote",
+        (
+            _in_safetensors(format="samjax"),
+            _with_config,
+            _marked_weights,
+            _torch_file,
+            _hugging_face_config,
+            _old_hugging_face,
+        ),
+    ),
+    "trained part": Known(
+        "file of a trained part", (_in_safetensors(format="samjax trained part"),)
+    ),
+    "metrics": Known("metrics.jsonl of a training run", (_run_metrics,)),
+    "export": Known(
+        "export of samjax",
+        (
+            # The field of an ONNX file that names its producer.
+            _contains(b"\x12\x06samjax"),
+            _in_safetensors(**{KEY: mark_of("export")}),
+            _is_export_report,
+            _listed_in_report,
+        ),
+    ),
+    "evaluation": Known(
+        "result of `samjax evaluate`",
+        (
+            _in_json("evaluation"),
+            lambda path: read_json(path).get("format") == "samjax evaluation",
+            _has_keys("suite", "protocol", "scores", "objects"),
+        ),
+    ),
+    "statistics": Known(
+        "result of `samjax data stats`",
+        (
+            _in_json("statistics"),
+            lambda path: (
+                {"bad_examples", "relative_mask_size"} <= read_json(path).keys()
+            ),
+        ),
+    ),
+}
