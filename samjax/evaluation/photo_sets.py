@@ -8,7 +8,6 @@ Annotations that cover many objects at once (`iscrowd`) and those without a mask
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,13 +16,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Int, UInt8
-from PIL import Image
 
 from samjax.data.finetune.coco import annotation_file, image_folder
 from samjax.data.finetune.reading import read_file
 from samjax.data.formats.coco import read_content
 from samjax.data.formats.coco_masks import read_mask
 from samjax.data.formats.guards import check_file_name, check_size
+from samjax.data.orientation import FrameName, declared_frame, stored_view
+from samjax.data.whole_images import read_header
 from samjax.geometry.masks import counts_to_mask
 from samjax.inference.images import read_image
 
@@ -74,6 +74,7 @@ class Photo:
         size: (h, w) of its masks.
         objects: Its objects.
         ignored: Run lengths of the regions that no score counts.
+        frame: On which pixels its masks lie, where its set says so.
     """
 
     name: str
@@ -81,12 +82,13 @@ class Photo:
     size: tuple[int, int]
     objects: tuple[PhotoObject, ...]
     ignored: tuple[Int[np.ndarray, " r"], ...] = ()
+    frame: FrameName | None = None
 
     def read(self) -> UInt8[np.ndarray, "h w 3"]:
         """Decodes the photo, upright by its EXIF orientation.
 
-        Masks of a photo that lies on its side may be those of the pixels as stored: of
-        the two the photo is that whose size is the masks'.
+        Masks of a photo that lies on its side may be those of the pixels as stored: its
+        set says so, or of the two the photo is that whose size is the masks'.
 
         Raises:
             ValueError: It is missing, damaged, or of another size than its masks.
@@ -95,11 +97,13 @@ class Photo:
         if data is None:
             raise ValueError(f"{self.name}: the photo is missing or cannot be read")
         try:
+            header = read_header(data, self.name)
             pixels = read_image(data)
         except ValueError as error:
             raise ValueError(f"{self.name}: {error}") from error
-        if pixels.shape[:2] == self.size[::-1] != self.size:
-            pixels = _as_stored(data)
+        is_stored = self.size == header.size != header.upright_size
+        if self.frame == "stored" or (self.frame is None and is_stored):
+            pixels = stored_view(pixels, header.orientation)
         if pixels.shape[:2] != self.size:
             raise ValueError(
                 f"{self.name}: got a photo of {pixels.shape[:2]} with masks of "
@@ -170,7 +174,12 @@ def read_photo_set(path: str | os.PathLike) -> PhotoSet:
             else:
                 objects.append(one)
         if objects:
-            found[name] = {"size": size, "objects": objects, "ignored": ignored}
+            found[name] = {
+                "size": size,
+                "objects": tuple(objects),
+                "ignored": tuple(ignored),
+                "frame": declared_frame(entry, content.get("info")),
+            }
     if not found:
         reasons = "; ".join(f"{one.name}: {one.reason}" for one in skipped[:3])
         raise ValueError(
@@ -179,13 +188,7 @@ def read_photo_set(path: str | os.PathLike) -> PhotoSet:
         )
     folder = image_folder(file, list(found))
     photos = tuple(
-        Photo(
-            name=name,
-            path=folder / name,
-            size=of_photo["size"],
-            objects=tuple(of_photo["objects"]),
-            ignored=tuple(of_photo["ignored"]),
-        )
+        Photo(name=name, path=folder / name, **of_photo)
         for name, of_photo in found.items()
     )
     name = (path if path.is_dir() else path.parent).resolve().name
@@ -261,9 +264,3 @@ def _object(
     except ValueError as error:
         return Skipped(name, "damaged mask", str(error))
     return PhotoObject(number, category, counts)
-
-
-def _as_stored(data: bytes) -> UInt8[np.ndarray, "h w 3"]:
-    """Decodes a photo without turning it."""
-    with Image.open(io.BytesIO(data)) as image:
-        return read_image(np.asarray(image.convert("RGB")))

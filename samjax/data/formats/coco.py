@@ -4,6 +4,9 @@ Two conventions differ from a record's. COCO's boxes count pixels: a mask of one
 has width 1, where SA-1B has 0. Annotations are numbered through the whole file, from 1
 on, because pycocotools takes a match with number 0 for none.
 
+An image's `frame` says on which pixels its masks lie (`samjax.data.orientation`), if its
+record does; of a file whose `info` says it, all images have it.
+
 SA-1B's own fields (`predicted_iou`, `stability_score`, `point_coords`, `crop_box`), and
 `parent` and `depth` where a record has them, stay as extra keys, which other readers
 pass over.
@@ -31,6 +34,7 @@ from samjax.data.formats.guards import (
     raise_problem,
 )
 from samjax.data.formats.licences import is_excluded, licence_names
+from samjax.data.orientation import declared_frame
 from samjax.data.schema import Annotation, ImageInfo, Record
 from samjax.files import replacing
 from samjax.geometry.polygons import mask_to_polygons
@@ -169,16 +173,7 @@ def _write_annotations(
             )
         image_ids.add(image["image_id"])
         _check_path(image["file_name"], f"image {image['image_id']}")
-        images.append(
-            _json(
-                {
-                    "id": image["image_id"],
-                    "width": image["width"],
-                    "height": image["height"],
-                    "file_name": image["file_name"],
-                }
-            )
-        )
+        images.append(_json(_image_entry(image)))
         own = record["annotations"]
         numbers = {one["id"]: number + i for i, one in enumerate(own, start=1)}
         for annotation in own:
@@ -187,6 +182,18 @@ def _write_annotations(
             entry |= _place_in_tree(annotation, numbers)
             file.write((",\n" if number > 1 else "\n") + _json(entry))
     return images
+
+
+def _image_entry(image: ImageInfo) -> dict[str, Any]:
+    entry: dict[str, Any] = {
+        "id": image["image_id"],
+        "width": image["width"],
+        "height": image["height"],
+        "file_name": image["file_name"],
+    }
+    if (frame := declared_frame(image)) is not None:
+        entry["frame"] = frame
+    return entry
 
 
 def _entry(
@@ -280,6 +287,8 @@ def _wanted_images(
     for entry in content["images"]:
         try:
             image = _image(entry, path)
+            if frame := declared_frame(entry, content.get("info")):
+                image["frame"] = frame
             number = image["image_id"]
             if number in images or number in passed_over:
                 raise ValueError(
