@@ -6,10 +6,13 @@ standard error and a status that is not zero: 2 where the command line itself is
 1 where something that it names is. Set SAMJAX_TRACEBACK=1 to see where an error arose.
 """
 
+import contextlib
 import difflib
 import importlib
 import os
 import sys
+import warnings
+from collections.abc import Iterator
 
 COMMANDS = {
     "segment": "find the masks of photos from points, boxes and masks",
@@ -35,7 +38,8 @@ def main(arguments: list[str] | None = None) -> int:
         arguments: The words after `samjax`; None takes them from the process.
     """
     try:
-        return _dispatch(sys.argv[1:] if arguments is None else arguments)
+        with _plain_warnings():
+            return _dispatch(sys.argv[1:] if arguments is None else arguments)
     except KeyboardInterrupt:
         return _fail("stopped", status=130)
     except BrokenPipeError:
@@ -53,6 +57,23 @@ def main(arguments: list[str] | None = None) -> int:
         if os.environ.get("SAMJAX_TRACEBACK"):
             raise
         return _fail(_message(error), status=1)
+
+
+@contextlib.contextmanager
+def _plain_warnings() -> Iterator[None]:
+    """Shows warnings of samjax as notes, without the line of code that gave them."""
+    usual = warnings.formatwarning
+
+    def shown(message, category, *place) -> str:
+        if category is UserWarning:
+            return f"samjax: note: {' '.join(str(message).split())}\n"
+        return usual(message, category, *place)
+
+    warnings.formatwarning = shown
+    try:
+        yield
+    finally:
+        warnings.formatwarning = usual
 
 
 def _dispatch(arguments: list[str]) -> int:
