@@ -68,7 +68,7 @@ LONGER_FUNCTIONS: dict[str, str] = {}
 
 # Of what else calls Python's writer of JSON, why.
 WRITE_JSON = {
-    "samjax/files.py": "the one place",
+    "samjax/files/json_text.py": "the one place",
     "samjax/checkpoints/store.py": "brings a config to the types of JSON, to compare it",
 }
 

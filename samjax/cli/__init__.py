@@ -6,10 +6,13 @@ standard error and a status that is not zero: 2 where the command line itself is
 1 where something that it names is. Set SAMJAX_TRACEBACK=1 to see where an error arose.
 """
 
+import contextlib
 import difflib
 import importlib
 import os
 import sys
+import warnings
+from collections.abc import Iterator
 
 from samjax.devices import explain
 from samjax.terminal import guarded
@@ -44,7 +47,8 @@ def main(arguments: list[str] | None = None) -> int:
 def _run(arguments: list[str]) -> int:
     """Carries out a command; what is wrong with it becomes one line and a status."""
     try:
-        return _dispatch(arguments)
+        with _plain_warnings():
+            return _dispatch(arguments)
     except KeyboardInterrupt:
         return _fail("stopped", status=130)
     except BrokenPipeError:
@@ -67,6 +71,23 @@ def _run(arguments: list[str]) -> int:
         if said is None or os.environ.get("SAMJAX_TRACEBACK"):
             raise
         return _fail(said, status=1)
+
+
+@contextlib.contextmanager
+def _plain_warnings() -> Iterator[None]:
+    """Shows warnings of samjax as notes, without the line of code that gave them."""
+    usual = warnings.formatwarning
+
+    def shown(message, category, *place) -> str:
+        if category is UserWarning:
+            return f"samjax: note: {' '.join(str(message).split())}\n"
+        return usual(message, category, *place)
+
+    warnings.formatwarning = shown
+    try:
+        yield
+    finally:
+        warnings.formatwarning = usual
 
 
 def _dispatch(arguments: list[str]) -> int:

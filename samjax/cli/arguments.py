@@ -2,9 +2,11 @@
 
 import contextlib
 import io
+import os
 import re
 import sys
 import types
+import warnings
 from typing import TypeVar
 
 import tyro
@@ -50,6 +52,26 @@ def parse(
         if not exit.code:
             raise
     raise UsageError(f"{_first_section(shown.getvalue())} (see {command} --help)")
+
+
+def bound_pixels(most: int | None) -> None:
+    """Carries out `--max-pixels`: bounds images for this process and those it starts.
+
+    Raises:
+        UsageError: It is negative.
+        ValueError: It is not given, and `SAMJAX_MAX_PIXELS` is no number.
+    """
+    from PIL import Image
+
+    from samjax.data.bounds import PIXELS, max_pixels
+
+    if most is not None:
+        if most < 0:
+            raise UsageError(f"--max-pixels {most}: expected a number of pixels, or 0")
+        os.environ[PIXELS] = str(most)
+    max_pixels()
+    # What is above the bound is refused, in words that say how to lift it.
+    warnings.simplefilter("ignore", Image.DecompressionBombWarning)
 
 
 def parse_share(text: str) -> tuple[int, int]:

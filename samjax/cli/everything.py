@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 import tyro
 
 from samjax.cli import UsageError
-from samjax.cli.arguments import DEFAULT_MODEL, parse, parse_share
+from samjax.cli.arguments import DEFAULT_MODEL, bound_pixels, parse, parse_share
 from samjax.cli.everything_progress import Tally, show_progress
 from samjax.cli.loading import load_predictor
 from samjax.cli.outputs import make_folder
@@ -103,6 +103,10 @@ class Everything:
     in_flight: int = 2
     """Images under way at a time on each device."""
 
+    max_pixels: int | None = None
+    """Most pixels of an image that is read whole, 0 for no bound. Default:
+    $SAMJAX_MAX_PIXELS, or about 89 million, a guard against decompression bombs."""
+
     share: str = "0/1"
     """INDEX/COUNT: this process's part of the run, where several share it by hand."""
 
@@ -115,6 +119,7 @@ class Everything:
 def run(arguments: list[str]) -> None:
     """Segments all images and says what it wrote."""
     wanted = _parse(arguments)
+    bound_pixels(wanted.max_pixels)
     options: dict[str, Any] = {
         name: value
         for name, value in dataclasses.asdict(wanted.options).items()

@@ -151,7 +151,7 @@ class Pictures:
         if overlay.exists():
             links["overlay"] = f"overlays/{overlay.name}"
             if shown:
-                with Image.open(overlay) as image:
+                with Image.open(overlay, formats=["JPEG"]) as image:
                     image.thumbnail((THUMBNAIL, THUMBNAIL))
                     thumbnail = np.array(image.convert("RGB"))
         levels = [a.get("depth") for a in record["annotations"]]

@@ -63,6 +63,8 @@ def write_results(
     records = folder / f"{photo.stem}.json"
     content = {
         "image": {"file_name": photo.name, "height": height, "width": width},
+        # Masks lie on the photo turned by its EXIF orientation.
+        "frame": "upright",
         "model": model,
         "annotations": annotations,
     }

@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from samjax.cli.arguments import DEFAULT_MODEL, parse
+from samjax.cli.arguments import DEFAULT_MODEL, bound_pixels, parse
 from samjax.cli.bars import bar
 from samjax.cli.loading import load_predictor
 from samjax.cli.outputs import make_folder
-from samjax.cli.photos import check_photo, find_photos, read_mask
+from samjax.cli.photos import find_photos, read_mask
 from samjax.cli.requests import Grouping, Request, read_requests
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from samjax.inference import Predictor, Prompt
 
 
@@ -71,6 +73,10 @@ class Segment:
     out: Path = Path("samjax_out")
     """Folder for the results; made if need be."""
 
+    max_pixels: int | None = None
+    """Most pixels of an image that is read whole, 0 for no bound. Default:
+    $SAMJAX_MAX_PIXELS, or about 89 million, a guard against decompression bombs."""
+
     overwrite: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Replaces files of these names that samjax did not write."""
 
@@ -78,10 +84,11 @@ class Segment:
 def run(arguments: list[str]) -> None:
     """Segments photo after photo and says what it wrote."""
     wanted = parse(Segment, "samjax segment", arguments)
+    bound_pixels(wanted.max_pixels)
     requests = read_requests(wanted.point, wanted.box, wanted.mask, wanted.group)
     photos = find_photos(wanted.photos)
     for file in wanted.mask:
-        check_photo(file)
+        read_mask(file)
     from samjax.cli.results import check_results
 
     inputs = [*photos, *wanted.mask]
@@ -91,8 +98,20 @@ def run(arguments: list[str]) -> None:
         check_results(wanted.out, photo, counts, inputs, overwrite=wanted.overwrite)
     make_folder(wanted.out)
     predictor = load_predictor(wanted.model, wanted.dtype)
+    skipped = 0
     for photo in _progress(photos):
-        _segment(predictor, photo, requests, wanted, inputs)
+        try:
+            image = _read(photo)
+        except (ValueError, OSError) as error:
+            if len(photos) == 1:
+                raise
+            # One photo's damage is its own: the others are segmented.
+            skipped += 1
+            print(f"samjax: skipped {photo}: {error}", file=sys.stderr)
+            continue
+        _segment(predictor, photo, image, requests, wanted, inputs)
+    if skipped == len(photos):
+        raise ValueError("nothing is segmented: no photo could be read")
 
 
 def _progress(photos: list[Path]) -> Iterator[Path]:
@@ -103,9 +122,16 @@ def _progress(photos: list[Path]) -> Iterator[Path]:
             progress.advance(task)
 
 
+def _read(photo: Path) -> "np.ndarray":
+    from samjax.inference import read_image
+
+    return read_image(photo)
+
+
 def _segment(
     predictor: "Predictor",
     photo: Path,
+    image: "np.ndarray",
     requests: list[Request],
     wanted: Segment,
     inputs: list[Path],
@@ -113,9 +139,7 @@ def _segment(
     import jax
 
     from samjax.cli.results import best_first, write_results
-    from samjax.inference import read_image
 
-    image = read_image(photo)
     height, width, _ = image.shape
     prompts = [_make_prompt(request) for request in requests]
     start = time.perf_counter()

@@ -12,11 +12,13 @@ from typing import Annotated, Literal
 import tyro
 
 from samjax.cli import UsageError
-from samjax.cli.arguments import DEFAULT_MODEL, parse
+from samjax.cli.arguments import DEFAULT_MODEL, bound_pixels, parse
 from samjax.cli.loading import load_predictor
 from samjax.cli.outputs import make_folder
 
 MEBIBYTE = 1 << 20
+# Of the pixels of an image: more than any file can have.
+NO_BOUND = 1 << 62
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +71,10 @@ class Serve:
     upload_limit: Annotated[int, tyro.conf.arg(metavar="MIB")] = 64
     """The largest image that can be sent, in MiB."""
 
+    max_pixels: int | None = None
+    """Most pixels of an image, 0 for no bound. Default:
+    $SAMJAX_MAX_PIXELS, or about 89 million, a guard against decompression bombs."""
+
     cache_limit: Annotated[int, tyro.conf.arg(metavar="MIB")] = 4096
     """How much is kept of embeddings and small pictures, in MiB."""
 
@@ -83,6 +89,7 @@ def run(arguments: list[str]) -> None:
     """Serves until it is interrupted."""
     wanted = parse(Serve, "samjax serve", arguments)
     _check(wanted)
+    bound_pixels(wanted.max_pixels)
     _check_installed(wanted)
 
     from samjax.web.page import missing_files, page_folder
@@ -100,6 +107,7 @@ def run(arguments: list[str]) -> None:
     if token is None and not is_loopback(wanted.host):
         token = secrets.token_urlsafe(24)
 
+    from samjax.data.bounds import max_pixels
     from samjax.files import cache_folder
 
     cache = cache_folder() / "serve"
@@ -113,7 +121,10 @@ def run(arguments: list[str]) -> None:
         hosts=wanted.allow_host,
         model=wanted.model,
         labels=wanted.label,
-        limits=Limits(upload_bytes=wanted.upload_limit * MEBIBYTE),
+        limits=Limits(
+            upload_bytes=wanted.upload_limit * MEBIBYTE,
+            pixels=max_pixels() or NO_BOUND,
+        ),
     )
     # The address is taken first: that it is in use is said at once.
     with bind(wanted.host, wanted.port) as own:

@@ -4,24 +4,28 @@ JPEG files, which is what datasets hold, are decoded by libjpeg-turbo (through s
 which refuses a file that is cut off or damaged where others return grey or garbage) at a
 half, quarter or eighth of their size where they become so small anyway: less than half
 the work, and the mean difference to decoding all of it and resizing with Pillow's filter
-stays below one of 255 grey levels. All other files are read by Pillow.
-
-Images are not turned by their EXIF orientation: masks lie on the pixels as stored.
+stays below one of 255 grey levels. All other files are read as
+`samjax.data.whole_images` reads them.
 """
 
 import functools
-import io
 from types import ModuleType
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image, UnidentifiedImageError
 
-from samjax.data.pixels import to_eight_bits
+from samjax.data.bounds import BadImage, check_pixels
+from samjax.data.orientation import (
+    FrameName,
+    orientation_of,
+    stored_view,
+    upright_size,
+)
+from samjax.data.whole_images import open_image, read_header, read_rgb
 
+__all__ = ["BadImage", "ImageFile"]
 
-class BadImage(ValueError):
-    """A file cannot be read as an image."""
+_NAME = "the bytes of a file"
 
 
 class ImageFile:
@@ -29,20 +33,35 @@ class ImageFile:
 
     Args:
         data: the bytes of a file.
+        frame: whether the image is turned upright by its EXIF orientation, or taken as
+            it is stored: on which of the two its masks lie.
 
     Attributes:
-        size: h, w in pixels, as stored.
+        size: h, w in pixels, in that frame.
+        frame: as given.
 
     Raises:
-        BadImage: the bytes are no image, or of more pixels than Pillow's bound,
-            `PIL.Image.MAX_IMAGE_PIXELS`.
+        BadImage: the bytes are no image, or of more pixels than
+            `samjax.data.bounds.max_pixels`.
     """
 
-    def __init__(self, data: bytes):
-        self._data = data
-        self._is_jpeg = data[:2] == b"\xff\xd8"
-        self.size = self._jpeg_size() if self._is_jpeg else self._other_size()
-        _check_pixels(self.size)
+    def __init__(self, data: bytes, frame: FrameName = "stored"):
+        self._data, self.frame = data, frame
+        stored = _jpeg_size(data) if data[:2] == b"\xff\xd8" else None
+        self._is_jpeg = stored is not None
+        if stored is None:
+            header = read_header(data, _NAME)
+            stored, self._orientation = header.size, header.orientation
+        elif frame == "upright":
+            with open_image(data, _NAME) as image:
+                self._orientation = orientation_of(image)
+        else:
+            self._orientation = 1
+        height, width = stored
+        check_pixels(width, height, _NAME)
+        self._stored_size = stored
+        is_turned = frame == "upright"
+        self.size = upright_size(stored, self._orientation) if is_turned else stored
 
     def read(self, size: tuple[int, int]) -> UInt8[np.ndarray, "h w 3"]:
         """Decodes the image and resizes it to `size` (h, w).
@@ -60,15 +79,19 @@ class ImageFile:
         Raises:
             BadImage: the file is cut off or damaged; `out` may hold a part of it.
         """
+        # The same memory, as the file stores its pixels.
+        if self.frame == "upright":
+            out = stored_view(out, self._orientation)
         if not self._is_jpeg:
-            _resize(self._decode_other(), self.size, out)
+            pixels = stored_view(read_rgb(self._data, _NAME), self._orientation)
+            _resize(pixels, self._stored_size, out)
             return
         import simplejpeg
 
-        eighths = _eighths(self.size, out.shape[:2])
-        height, width = (-(-side * eighths // 8) for side in self.size)
+        eighths = _eighths(self._stored_size, out.shape[:2])
+        height, width = (-(-side * eighths // 8) for side in self._stored_size)
         # Straight to where it belongs, if it needs no resizing.
-        at_once = self.size == out.shape[:2] and out.flags.c_contiguous
+        at_once = self._stored_size == out.shape[:2] and out.flags.c_contiguous
         try:
             pixels = simplejpeg.decode_jpeg(
                 self._data,
@@ -81,51 +104,19 @@ class ImageFile:
             raise BadImage(str(error)) from error
         if not at_once:
             # Of a side that is no multiple of 8 the last pixel is only partly there.
-            scaled = self.size[0] * eighths / 8, self.size[1] * eighths / 8
-            _resize(pixels, scaled, out)
-
-    def _jpeg_size(self) -> tuple[int, int]:
-        import simplejpeg
-
-        try:
-            height, width, *_ = simplejpeg.decode_jpeg_header(self._data)
-        except (ValueError, RuntimeError) as error:
-            raise BadImage(str(error)) from error
-        return int(height), int(width)
-
-    def _other_size(self) -> tuple[int, int]:
-        try:
-            with Image.open(io.BytesIO(self._data)) as image:
-                return image.height, image.width
-        except UnidentifiedImageError as error:
-            # Pillow names the address in memory, which differs from run to run.
-            raise BadImage("not an image of a known format") from error
-        except Exception as error:
-            # Pillow's readers raise what their formats make them.
-            raise BadImage(str(error)) from error
-
-    def _decode_other(self) -> np.ndarray:
-        try:
-            with Image.open(io.BytesIO(self._data)) as image:
-                if image.mode.startswith("I"):
-                    pixels = np.asarray(image)
-                    if pixels.min() < 0 or pixels.max() > 65535:
-                        raise BadImage("integers of more than 16 bits")
-                    grey = to_eight_bits(pixels.astype(np.uint16))
-                    return np.repeat(grey[:, :, None], 3, axis=2)
-                if image.mode == "F":
-                    raise BadImage("floats, of which the scale cannot be known")
-                return np.asarray(image.convert("RGB"))
-        except BadImage:
-            raise
-        except Exception as error:
-            raise BadImage(str(error)) from error
+            scaled = tuple(side * eighths / 8 for side in self._stored_size)
+            _resize(pixels, (scaled[0], scaled[1]), out)
 
 
-def _check_pixels(size: tuple[int, int]) -> None:
-    bound = Image.MAX_IMAGE_PIXELS
-    if min(size) < 1 or (bound is not None and size[0] * size[1] > bound):
-        raise BadImage(f"{size[0]} x {size[1]} pixels, expected at most {bound}")
+def _jpeg_size(data: bytes) -> tuple[int, int] | None:
+    """The (h, w) of a JPEG that simplejpeg decodes; None where Pillow is to."""
+    import simplejpeg
+
+    try:
+        height, width, colors, _ = simplejpeg.decode_jpeg_header(data)
+    except (ValueError, RuntimeError) as error:
+        raise BadImage(str(error)) from error
+    return None if colors in ("CMYK", "YCCK") else (int(height), int(width))
 
 
 def _eighths(size: tuple[int, int], target: tuple[int, int]) -> int:
@@ -153,6 +144,8 @@ def _resize(
         return
     scales = height / extent[0], width / extent[1]
     cv2 = _cv2()
+    # OpenCV takes no views that run backwards.
+    pixels = np.ascontiguousarray(pixels)
     # Bilinear weights reach one pixel far: they alias where it shrinks by much.
     method = cv2.INTER_LINEAR if min(scales) > 1 / 1.5 else cv2.INTER_AREA
     # Given a scale instead of a size, it resizes the part of the last pixel right.

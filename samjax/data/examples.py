@@ -10,6 +10,8 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Int
 
+from samjax.data.decode import ImageFile
+from samjax.data.orientation import declared_frame
 from samjax.geometry.frame import Frame
 
 
@@ -21,7 +23,9 @@ class RawExample(NamedTuple):
         image: The bytes of an image file, or None where it is missing.
         record: The bytes of a JSON file in SA-1B's form, the same parsed
             (`samjax.data.schema.Record`), or None where it is missing. Its image's
-            size is the frame of its masks; the image file may be a smaller copy.
+            size is that of its masks; the image file may be a smaller copy. Its image's
+            `frame` says whether that file is turned upright by its EXIF orientation;
+            without one it is taken as it is stored, as SA-1B's files are.
     """
 
     name: str
@@ -45,6 +49,19 @@ class ExampleSource(Protocol):
     def __getitem__(self, index: int, /) -> RawExample:
         """Returns one example, `0 <= index < len(self)`."""
         ...
+
+
+def open_image_file(image: bytes, info: Mapping[str, Any]) -> ImageFile:
+    """Opens the image of an example in the frame that its masks are in.
+
+    Args:
+        image: The bytes of its file.
+        info: The `image` of its record.
+
+    Raises:
+        BadImage: The bytes are no image, or too large.
+    """
+    return ImageFile(image, declared_frame(info) or "stored")
 
 
 def smaller_size(size: tuple[int, int], long_side: int) -> tuple[int, int]:

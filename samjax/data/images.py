@@ -6,19 +6,16 @@ run resumes anywhere. Nothing of an image is read before its turn.
 
 from __future__ import annotations
 
+import functools
 import os
 import re
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
+from samjax.data.folders import SUFFIXES, has_image_name, list_images, read_regular
 from samjax.data.sa1b.headers import DamagedTar, open_regular, read_members
-
-SUFFIXES = frozenset(
-    {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
-)
-"""What counts as an image in a folder or a tar, in lower case; a file that is named
-itself may have any suffix."""
 
 
 @runtime_checkable
@@ -58,9 +55,9 @@ def find_images(
 
     Args:
         places: each a file; a folder, of which the images are taken in order of their
-            names, but not its folders; an uncompressed tar, its images in order of their
-            names; `tfds:NAME/SPLIT` or `tfds:FOLDER:SPLIT`, a dataset of TFDS with a
-            feature `image`; or a sequence of arrays, of the bytes of files, or of
+            names, but not those of its folders (`samjax.data.folders`); an uncompressed
+            tar, its images in order of their names; `tfds:NAME/SPLIT` or
+            `tfds:FOLDER:SPLIT`, a dataset of TFDS with a feature `image`; or a sequence of arrays, of the bytes of files, or of
             mappings with these at `image`, such as a source of grain. Elements of
             datasets and sequences are named by their place.
 
@@ -69,12 +66,17 @@ def find_images(
         OSError: a place is not there or cannot be read.
         ImportError: a dataset of TFDS is named, and TFDS is missing.
     """
-    items = [item for place in places for item in _expand(place)]
+    remarks: list[str] = []
+    items = [item for place in places for item in _expand(place, remarks)]
     if not items:
+        said = f" ({'; '.join(remarks)})" if remarks else ""
         raise ValueError(
             "no image is there: give images, folders or tars with "
             + ", ".join(sorted(SUFFIXES))
+            + said
         )
+    for remark in remarks:
+        warnings.warn(remark, stacklevel=2)
     owners: dict[str, str] = {}
     for item in items:
         if item.stem in owners:
@@ -86,19 +88,17 @@ def find_images(
     return items
 
 
-def _expand(place: Any) -> list[Item]:
+def _expand(place: Any, remarks: list[str]) -> list[Item]:
     if not isinstance(place, str | os.PathLike):
         return _of_sequence(place)
     if str(place).startswith("tfds:"):
         return _of_sequence(_tfds_source(str(place).removeprefix("tfds:")))
     path = Path(place)
     if path.is_dir():
-        return [
-            _of_file(file)
-            for file in sorted(path.iterdir())
-            # Pipes and devices have no end, and folders no pixels.
-            if _is_image(file.name) and file.is_file()
-        ]
+        listing = list_images(path)
+        if remark := listing.remark(path):
+            remarks.append(remark)
+        return [_of_file(file) for file in listing.images]
     if path.suffix.lower() == ".tar":
         return _of_tar(path)
     if not path.exists():
@@ -106,12 +106,8 @@ def _expand(place: Any) -> list[Item]:
     return [_of_file(path)]
 
 
-def _is_image(name: str) -> bool:
-    return Path(name).suffix.lower() in SUFFIXES and not name.startswith(".")
-
-
 def _of_file(path: Path) -> Item:
-    return Item(path.name, path.read_bytes, path)
+    return Item(path.name, functools.partial(read_regular, path), path)
 
 
 def _of_tar(path: Path) -> list[Item]:
@@ -127,7 +123,7 @@ def _of_tar(path: Path) -> list[Item]:
         for member in read_members(file, os.fstat(file).st_size):
             # As paths of the system are decoded, so that every name is some text.
             name = os.fsdecode(member.name.rpartition(b"/")[2])
-            if _is_image(name):
+            if has_image_name(name):
                 found.append(Item(name, _Slice(path, member.offset, member.size)))
     except DamagedTar as error:
         damage = error

@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from samjax.data.decode import BadImage, ImageFile
-from samjax.data.examples import RawExample, smaller_size
+from samjax.data.examples import RawExample, open_image_file, smaller_size
 from samjax.data.runs import (
     Boundaries,
     Window,
@@ -193,9 +193,9 @@ def _prepare(
         raise _Damaged(Status.MISSING_IMAGE)
     if raw.record is None:
         raise _Damaged(Status.MISSING_RECORD)
-    size, texts, bad_masks = _read_record(raw.record)
+    info, size, texts, bad_masks = _read_record(raw.record)
     try:
-        file = ImageFile(raw.image)
+        file = open_image_file(raw.image, info)
         # A smaller copy of the image has its masks at the original's size.
         if file.size != smaller_size(size, max(file.size)):
             raise _Damaged(Status.SIZE_MISMATCH)
@@ -253,8 +253,8 @@ def _draw_view(
 
 def _read_record(
     record: bytes | Mapping[str, Any],
-) -> tuple[tuple[int, int], list[bytes], int]:
-    """Returns the image's size, the texts of its masks, and how many had none.
+) -> tuple[Any, tuple[int, int], list[bytes], int]:
+    """Returns the record's image, its size, its masks' texts, and how many had none.
 
     Only what training needs is looked at, and a mask in a wrong form costs itself.
     """
@@ -275,7 +275,7 @@ def _read_record(
         raise _Damaged(Status.BAD_RECORD)
     texts = [_text(annotation, size) for annotation in annotations]
     found = [text for text in texts if text is not None]
-    return size, found, len(texts) - len(found)
+    return image, size, found, len(texts) - len(found)
 
 
 # COCO counts pixels in 32 bits, and so do boundaries here.

@@ -13,6 +13,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, NotRequired, TypedDict
 
+from samjax.data.orientation import FrameName
 from samjax.files import json_text
 from samjax.geometry.masks import Rle
 
@@ -56,12 +57,16 @@ class ImageInfo(TypedDict):
         width: In pixels.
         height: In pixels.
         file_name: Of the image, without a folder.
+        frame: Not in SA-1B: whether width, height and masks are of the image turned
+            upright by its EXIF orientation, or of its pixels as they are stored. SA-1B's
+            own are of the stored ones (`samjax.data.orientation`).
     """
 
     image_id: int
     width: int
     height: int
     file_name: str
+    frame: NotRequired[FrameName]
 
 
 class Record(TypedDict):

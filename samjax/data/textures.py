@@ -40,7 +40,7 @@ def draw_photos(
         raw = examples[int(rng.integers(len(examples)))]
         scale = rng.uniform(*_SCALES)
         try:
-            file = ImageFile(raw.image or b"")
+            file = ImageFile(raw.image or b"", "upright")
             ratio = scale * side / min(file.size)
             height, width = (max(side, round(ratio * length)) for length in file.size)
             # A panorama would be many times the scene.

@@ -13,9 +13,11 @@ import numpy as np
 from jaxtyping import UInt8
 
 from samjax.data.finetune.coco import annotation_file, image_folder
-from samjax.data.finetune.reading import read_file, upright
+from samjax.data.finetune.reading import read_file
 from samjax.data.formats.coco import read_coco, read_content
 from samjax.data.images import Item, find_images
+from samjax.data.orientation import FrameName, declared_frame
+from samjax.data.whole_images import read_in_frame
 from samjax.inference.images import read_image
 
 # The fields of an image in a COCO file that its record has.
@@ -87,12 +89,15 @@ def open_photos(
     )
 
 
-def read_photo(path: Path, size: tuple[int, int] | None) -> UInt8[np.ndarray, "h w 3"]:
+def read_photo(
+    path: Path, size: tuple[int, int] | None, frame: FrameName | None = None
+) -> UInt8[np.ndarray, "h w 3"]:
     """Decodes a photo, turned as training turns it.
 
     Args:
         path: Of the file.
-        size: (h, w) that a COCO file gives it; None for that of the upright photo.
+        size: (h, w) that a COCO file gives it; None for the upright photo.
+        frame: That the COCO file declares.
 
     Raises:
         ValueError: It is missing, damaged or of another size.
@@ -101,10 +106,8 @@ def read_photo(path: Path, size: tuple[int, int] | None) -> UInt8[np.ndarray, "h
     if data is None:
         raise ValueError("the photo is missing or cannot be read")
     if size is None:
-        height, width, _ = read_image(data).shape
-        size = (height, width)
-    # Labels are for training, which reads files so.
-    pixels = read_image(upright(data, size) or data, as_stored=True)
+        return read_image(data)
+    pixels = read_in_frame(data, size, frame)
     if pixels.shape[:2] != size:
         raise ValueError(
             f"got a photo of {pixels.shape[:2]} where the COCO file says {size} "
@@ -151,7 +154,8 @@ def _of_coco(file: Path, exclude_licences: Sequence[str], labelled_too: bool) ->
         name, size = image["file_name"], (image["height"], image["width"])
         entry = entries[image["image_id"]]
         fields = {key: entry[key] for key in entry if key not in _OF_RECORD}
-        item = Item(name, _reader(folder / name, size), folder / name)
+        frame = declared_frame(entry, content.get("info"))
+        item = Item(name, _reader(folder / name, size, frame), folder / name)
         photos.append(PhotoToLabel(image["image_id"], item, fields))
     licences = content.get("licenses")
     return Photos(
@@ -161,5 +165,7 @@ def _of_coco(file: Path, exclude_licences: Sequence[str], labelled_too: bool) ->
     )
 
 
-def _reader(path: Path, size: tuple[int, int] | None = None) -> Any:
-    return functools.partial(read_photo, path, size)
+def _reader(
+    path: Path, size: tuple[int, int] | None = None, frame: FrameName | None = None
+) -> Any:
+    return functools.partial(read_photo, path, size, frame)

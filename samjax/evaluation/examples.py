@@ -12,8 +12,7 @@ import numpy as np
 from jaxtyping import Bool, UInt8
 from rich.progress import track
 
-from samjax.data.decode import ImageFile
-from samjax.data.examples import ExampleSource, RawExample
+from samjax.data.examples import ExampleSource, RawExample, open_image_file
 from samjax.evaluation.metrics import mean_iou
 from samjax.evaluation.prompting import evaluate_image
 from samjax.evaluation.report import Report
@@ -117,7 +116,7 @@ def read_example(
     if isinstance(record, bytes):
         record = json.loads(record)
     size = (record["image"]["height"], record["image"]["width"])
-    image = ImageFile(raw.image).read(size)
+    image = open_image_file(raw.image, record["image"]).read(size)
     masks = [decode_rle(one["segmentation"]) for one in record["annotations"]]
     masks = [mask for mask in masks if mask.any()]
     if any(mask.shape != size for mask in masks):

@@ -22,8 +22,9 @@ from samjax.data.finetune.reading import read_file
 from samjax.data.formats.coco import read_content
 from samjax.data.formats.coco_masks import read_mask
 from samjax.data.formats.guards import check_file_name, check_size
+from samjax.data.orientation import FrameName, declared_frame
+from samjax.data.whole_images import read_in_frame
 from samjax.geometry.masks import counts_to_mask
-from samjax.inference.images import read_image
 
 IGNORE = "ignore"
 """The category of regions that no score counts."""
@@ -72,6 +73,7 @@ class Photo:
         size: (h, w) of its masks.
         objects: Its objects.
         ignored: Run lengths of the regions that no score counts.
+        frame: On which pixels its masks lie, where its set says so.
     """
 
     name: str
@@ -79,12 +81,13 @@ class Photo:
     size: tuple[int, int]
     objects: tuple[PhotoObject, ...]
     ignored: tuple[Int[np.ndarray, " r"], ...] = ()
+    frame: FrameName | None = None
 
     def read(self) -> UInt8[np.ndarray, "h w 3"]:
         """Decodes the photo, upright by its EXIF orientation.
 
-        Masks of a photo that lies on its side may be those of the pixels as stored: of
-        the two the photo is that whose size is the masks'.
+        Masks of a photo that lies on its side may be those of the pixels as stored: its
+        set says so, or of the two the photo is that whose size is the masks'.
 
         Raises:
             ValueError: It is missing, damaged, or of another size than its masks.
@@ -93,11 +96,9 @@ class Photo:
         if data is None:
             raise ValueError(f"{self.name}: the photo is missing or cannot be read")
         try:
-            pixels = read_image(data)
+            pixels = read_in_frame(data, self.size, self.frame)
         except ValueError as error:
             raise ValueError(f"{self.name}: {error}") from error
-        if pixels.shape[:2] == self.size[::-1] != self.size:
-            pixels = read_image(data, as_stored=True)
         if pixels.shape[:2] != self.size:
             raise ValueError(
                 f"{self.name}: got a photo of {pixels.shape[:2]} with masks of "
@@ -167,7 +168,12 @@ def read_photo_set(path: str | os.PathLike) -> PhotoSet:
             else:
                 objects.append(one)
         if objects:
-            found[name] = {"size": size, "objects": objects, "ignored": ignored}
+            found[name] = {
+                "size": size,
+                "objects": tuple(objects),
+                "ignored": tuple(ignored),
+                "frame": declared_frame(entry, content.get("info")),
+            }
     if not found:
         reasons = "; ".join(f"{one.name}: {one.reason}" for one in skipped[:3])
         raise ValueError(
@@ -176,13 +182,7 @@ def read_photo_set(path: str | os.PathLike) -> PhotoSet:
         )
     folder = image_folder(file, list(found))
     photos = tuple(
-        Photo(
-            name=name,
-            path=folder / name,
-            size=of_photo["size"],
-            objects=tuple(of_photo["objects"]),
-            ignored=tuple(of_photo["ignored"]),
-        )
+        Photo(name=name, path=folder / name, **of_photo)
         for name, of_photo in found.items()
     )
     name = (path if path.is_dir() else path.parent).resolve().name

@@ -30,6 +30,7 @@ from PIL import Image
 from samjax.data.formats import write_record, write_shard
 from samjax.data.images import Item
 from samjax.data.schema import Record, record_from_json
+from samjax.data.upright_files import upright_file
 from samjax.files import locked
 from samjax.inference.automatic_config import AutomaticConfig
 from samjax.inference.hierarchy import with_hierarchy
@@ -302,16 +303,18 @@ class _Run:
                 "width": width,
                 "height": height,
                 "file_name": outcome.item.name,
+                "frame": "upright",
             },
             "annotations": annotations,
         }
 
 
 def _file_bytes(item: Item) -> bytes:
-    """The bytes of an image's file; of an image in memory, those of a PNG."""
+    """The bytes of an image's file, upright; of an image in memory, those of a PNG."""
     source = item.read()
     if isinstance(source, bytes):
-        return source
+        # Who reads shards takes pixels as they are stored, as SA-1B's are.
+        return upright_file(source, item.name)
     data = io.BytesIO()
     Image.fromarray(read_image(source)).save(data, format="PNG")
     return data.getvalue()

@@ -96,7 +96,14 @@ def to_record(image: Annotated, say: Callable[[str], object]) -> Record:
         say(problem)
     height, width = size
     name = PurePosixPath(image.name).name
-    info = ImageInfo(image_id=image.number, width=width, height=height, file_name=name)
+    # What is marked is marked on upright images.
+    info = ImageInfo(
+        image_id=image.number,
+        width=width,
+        height=height,
+        file_name=name,
+        frame="upright",
+    )
     return Record(image=info, annotations=[_to_annotation(one, size) for one in fit])
 
 
@@ -129,6 +136,7 @@ def coco_chunks(
                     "width": size[1],
                     "height": size[0],
                     "file_name": image.name,
+                    "frame": "upright",
                 }
             )
         )

@@ -21,8 +21,8 @@ from io import BufferedReader
 from pathlib import Path
 from typing import NamedTuple
 
+from samjax.data.folders import SUFFIXES, has_image_name
 from samjax.data.formats.guards import check_file_name
-from samjax.data.images import SUFFIXES
 from samjax.web import beneath
 from samjax.web.pictures import Header, NotAPicture, read_header
 from samjax.web.refusals import Refusal, not_found, shown
@@ -260,7 +260,7 @@ def find_files(folder: Path) -> Iterator[ImageFile]:
                     if entry.is_dir(follow_symlinks=False):
                         if depth < _DEEPEST:
                             waiting.append((name, depth + 1))
-                    elif os.path.splitext(entry.name)[1].lower() in SUFFIXES:
+                    elif has_image_name(entry.name):
                         file = _found(folder, name, entry)
                         if file is not None:
                             yield file

@@ -13,12 +13,11 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 from PIL import Image, ImageOps
 
+from samjax.data.orientation import left_to_turn, upright_size
 from samjax.inference.images import read_image
 
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 
-_ORIENTATION = 274
-_TURNED = (5, 6, 7, 8)
 # An MPO is a JPEG with further pictures behind it; Pillow opens it as a JPEG.
 _BROWSER_TYPES = {
     "JPEG": "image/jpeg",
@@ -62,10 +61,8 @@ def read_header(source: Source, most_pixels: int) -> Header:
         NotAPicture: It is none, or has too many pixels.
     """
     with _opened(source, most_pixels) as image:
-        width, height = image.size
-        orientation = _orientation(image)
-        if orientation in _TURNED:
-            width, height = height, width
+        orientation = left_to_turn(image)
+        height, width = upright_size((image.height, image.width), orientation)
         kind = image.format or ""
         # Browsers turn JPEGs upright, but not all of them turn other files.
         is_upright = orientation == 1 or kind in ("JPEG", "MPO")
@@ -141,7 +138,8 @@ def _opened(source: Source, most_pixels: int) -> Iterator[Image.Image]:
             if image.width * image.height > most_pixels:
                 raise NotAPicture(
                     f"got an image of {image.width} x {image.height} pixels, expected "
-                    f"at most {most_pixels} pixels in all: make it smaller"
+                    f"at most {most_pixels} pixels in all: make it smaller, or serve "
+                    "with a larger --max-pixels"
                 )
             yield image
     except (NotAPicture, FileNotFoundError, PermissionError):
@@ -149,7 +147,8 @@ def _opened(source: Source, most_pixels: int) -> Iterator[Image.Image]:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         # The second only where warnings are errors; else it is the number above.
         raise NotAPicture(
-            f"got an image with more than {most_pixels} pixels: make it smaller"
+            f"got an image with more than {most_pixels} pixels: make it smaller, or serve "
+            "with a larger --max-pixels"
         ) from error
     except Exception as error:
         # Pillow's decoders fail on damaged files in all the ways that Python has.
@@ -158,11 +157,3 @@ def _opened(source: Source, most_pixels: int) -> Iterator[Image.Image]:
             f"got no image that can be read{said}, expected a whole file of one of "
             + ", ".join(FORMATS)
         ) from error
-
-
-def _orientation(image: Image.Image) -> int:
-    # A PNG without it in front would be decoded to look for it at the end.
-    if image.format == "PNG" and "exif" not in image.info:
-        return 1
-    value = image.getexif().get(_ORIENTATION, 1)
-    return value if value in range(1, 9) else 1

@@ -60,6 +60,24 @@ def everything(weights, tmp_path, capfd):
     return run
 
 
+def test_the_status_tells_when_nothing_could_be_done(everything, photos, monkeypatch):
+    monkeypatch.delenv("SAMJAX_MAX_PIXELS", raising=False)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 300)
+    status, _, err = everything(photos, "--no-pictures")
+    assert status == 1
+    assert "SAMJAX_MAX_PIXELS=1200" in err
+    assert "nothing is done: none of 2 images could be used" in err.splitlines()[-1]
+    monkeypatch.setenv("SAMJAX_MAX_PIXELS", "")
+    status, _, err = everything(photos, "--no-pictures", "--max-pixels", "1200")
+    assert status == 0
+
+
+def test_one_bad_image_leaves_the_status_of_the_others(everything, photos):
+    (photos / "cut.png").write_bytes((photos / "one.png").read_bytes()[:-20])
+    status, _, err = everything(photos, "--no-pictures")
+    assert status == 0 and "skipped cut.png" in err
+
+
 def test_a_folder_gets_records_overlays_and_a_page(everything, photos, tmp_path):
     status, out, err = everything(photos)
     assert status == 0, err

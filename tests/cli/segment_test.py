@@ -53,6 +53,60 @@ def records(path: Path) -> list[dict]:
     return json.loads(path.read_text())["annotations"]
 
 
+def test_a_photo_that_is_cut_off_costs_itself_only(segment, photo, tmp_path):
+    """Its head is sound, so that it is found when its turn comes."""
+    whole = photo.read_bytes()
+    for name in ("a.png", "c.png"):
+        photo.with_name(name).write_bytes(whole)
+    photo.with_name("b.png").write_bytes(whole[:-900])
+    photo.with_name("d.png").write_bytes(b"no photo")
+    photo.with_name("e.heic").write_bytes(b"")
+    status, _, err = segment(photo.parent, "--point", "5,5")
+    assert status == 0
+    assert sorted(path.stem for path in (tmp_path / "out").glob("*.json")) == [
+        "a",
+        "c",
+        "one",
+    ]
+    lines = err.splitlines()
+    assert len(lines) == 3 and all(line.startswith("samjax: ") for line in lines)
+    for line, name in zip(lines, ("e.heic", "d.png", "b.png"), strict=True):
+        assert name in line
+
+
+def test_the_status_tells_when_no_photo_could_be_segmented(segment, photo):
+    whole = photo.read_bytes()
+    for name in ("one.png", "two.png"):
+        photo.with_name(name).write_bytes(whole[:-900])
+    status, _, err = segment(photo.parent, "--point", "5,5")
+    assert status == 1
+    assert err.splitlines()[-1] == (
+        "samjax: nothing is segmented: no photo could be read"
+    )
+
+
+def test_too_many_pixels_are_let_in_by_the_option_that_is_named(
+    segment, photo, monkeypatch
+):
+    monkeypatch.delenv("SAMJAX_MAX_PIXELS", raising=False)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 300)
+    status, _, err = segment(photo, "--point", "5,5")
+    assert status == 1 and "--max-pixels" in err and "SAMJAX_MAX_PIXELS=1200" in err
+    # Which the option sets.
+    monkeypatch.setenv("SAMJAX_MAX_PIXELS", "")
+    status, _, err = segment(photo, "--point", "5,5", "--max-pixels", "1200")
+    assert (status, err) == (0, "")
+
+
+def test_a_mask_of_numbered_objects_may_have_any_numbers(segment, photo, tmp_path):
+    labels = np.zeros((30, 40), np.int32)
+    labels[5:20, 5:20] = 70000
+    for name, pixels in (("wide.tif", labels), ("real.tif", labels.astype(np.float32))):
+        Image.fromarray(pixels).save(tmp_path / name)
+        status, _, err = segment(photo, "--mask", tmp_path / name)
+        assert (status, err) == (0, "")
+
+
 def test_every_prompt_of_every_photo_gets_its_files(segment, photo, tmp_path, rng):
     other = photo.with_name("two.jpg")
     Image.fromarray(rng.integers(0, 256, (20, 25), np.uint8)).save(other)

@@ -98,8 +98,6 @@ def test_exif_orientation_turns_images_upright(photo, tmp_path):
     exif = image.getexif()
     exif[0x0112] = 6  # the camera was turned; upright is a quarter turn clockwise
     image.save(tmp_path / "turned.png", exif=exif)
-    stored = read_image(tmp_path / "turned.png", as_stored=True)
-    np.testing.assert_array_equal(stored, np.asarray(image))
     upright = np.rot90(photo, -1)
     np.testing.assert_array_equal(read_image(tmp_path / "turned.png"), upright)
     with Image.open(tmp_path / "turned.png") as opened:
@@ -154,7 +152,7 @@ def test_pixel_bombs_are_refused_before_decoding(photo, tmp_path, monkeypatch, b
     """Pillow warns above its bound and fails above twice; both are refused here."""
     Image.fromarray(photo).save(tmp_path / "bomb.png")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", bound)
-    with pytest.raises(ValueError, match="PIL.Image.MAX_IMAGE_PIXELS"):
+    with pytest.raises(ValueError, match="SAMJAX_MAX_PIXELS=54"):
         read_image(tmp_path / "bomb.png")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
     np.testing.assert_array_equal(read_image(tmp_path / "bomb.png"), photo)

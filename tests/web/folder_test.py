@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from web.conftest import picture
 
-from samjax.data.images import SUFFIXES
+from samjax.data.folders import SUFFIXES
 from samjax.web import folder as folder_module
 from samjax.web.folder import Gallery, image_id, natural_key
 from samjax.web.refusals import Refusal

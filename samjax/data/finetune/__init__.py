@@ -19,6 +19,9 @@ itself.
 (h, w) or (h, w, 3) and its label map (h, w), or a volume (d, h, w) and the labels of
 its slices. A slice is an example.
 
+Photos are turned upright by their EXIF orientation, as labelling tools show them, unless
+their masks say, or their size tells, that these lie on the pixels as stored.
+
 Images without masks are left out when a dataset is opened, since they teach nothing; of
 a COCO file they can be asked for, and images can be left out by their licence.
 What cannot be used is left out too and named in `problems`; a dataset of which nothing

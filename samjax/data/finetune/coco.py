@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from samjax.data.examples import RawExample
 from samjax.data.finetune.reading import (
+    in_its_frame,
     nothing_usable,
     read_file,
     report_problems,
-    upright,
 )
 from samjax.data.formats.coco import read_coco
 from samjax.data.schema import record_to_json
@@ -55,7 +56,7 @@ class CocoSource:
     ):
         file = annotation_file(Path(path))
         problems: list[str] = []
-        names, sizes, records = [], [], []
+        names, records = [], []
         for record in read_coco(
             file,
             exclude_licences=exclude_licences,
@@ -63,7 +64,6 @@ class CocoSource:
         ):
             if unlabelled or record["annotations"]:
                 names.append(record["image"]["file_name"])
-                sizes.append((record["image"]["height"], record["image"]["width"]))
                 records.append(record_to_json(record).encode())
         if not records:
             lacking = "no image" if unlabelled else "no image with a mask"
@@ -71,7 +71,7 @@ class CocoSource:
                 lacking += f" that is under none of {', '.join(exclude_licences)}"
             raise nothing_usable(file, lacking, problems)
         self._images = Path(images) if images else image_folder(file, names)
-        self._names, self._sizes = tuple(names), tuple(sizes)
+        self._file, self._names = file, tuple(names)
         self._records = tuple(records)
         self.groups = self._names
         self.problems = tuple(problems)
@@ -82,8 +82,9 @@ class CocoSource:
 
     def __getitem__(self, index: int, /) -> RawExample:
         name = self._names[index]
-        image = upright(read_file(self._images / name), self._sizes[index])
-        return RawExample(name, image, self._records[index])
+        image = read_file(self._images / name)
+        record = json.loads(self._records[index])
+        return RawExample(name, image, in_its_frame(image, record, self._file))
 
 
 def annotation_file(path: Path) -> Path:

@@ -12,14 +12,14 @@ from PIL import Image
 
 from samjax.data.examples import RawExample
 from samjax.data.finetune.reading import (
+    in_its_frame,
     nothing_usable,
     read_file,
     record_of_labels,
     report_problems,
-    upright,
 )
+from samjax.data.folders import Listing, list_images
 from samjax.data.formats.annotations import bare_annotation
-from samjax.data.images import SUFFIXES
 from samjax.data.schema import ImageInfo, Record
 from samjax.geometry.masks import mask_to_counts
 
@@ -56,16 +56,19 @@ class FolderSource:
                     f"{path} has no folder {folder.name}, but {', '.join(inside) or 'nothing'}:"
                     " expected images/ and masks/, paired by name"
                 )
-        images = _images(path / "images")
+        listing = list_images(path / "images")
+        images = _images(listing)
         masks, strays = _masks_by_stem(path / "masks", images)
         problems = [f"{name} is of no image" for name in strays]
         problems += [f"{images[s].name} has no mask" for s in images if s not in masks]
+        if remark := listing.remark(path / "images"):
+            problems.append(remark)
         self.groups = tuple(stem for stem in images if stem in masks)
         if not self.groups:
             raise nothing_usable(path, "no image with a mask", problems)
         self._images = tuple(images[stem] for stem in self.groups)
         self._masks = tuple(masks[stem] for stem in self.groups)
-        self._separate = separate
+        self._path, self._separate = path, separate
         self.problems = tuple(problems)
         report_problems(path, self.problems)
 
@@ -78,8 +81,8 @@ class FolderSource:
             record = self._record(index, image.name, masks)
         except ValueError:
             return RawExample(image.name, read_file(image), None)
-        size = (record["image"]["height"], record["image"]["width"])
-        return RawExample(image.name, upright(read_file(image), size), record)
+        data = read_file(image)
+        return RawExample(image.name, data, in_its_frame(data, record, self._path))
 
     def _record(self, index: int, name: str, masks: tuple[Path, ...]) -> Record:
         if len(masks) == 1 and masks[0].stem == Path(name).stem:
@@ -137,11 +140,9 @@ def _pixels(path: Path) -> np.ndarray:
         raise ValueError(f"{path} cannot be read as a mask: {error}") from error
 
 
-def _images(folder: Path) -> dict[str, Path]:
+def _images(listing: Listing) -> dict[str, Path]:
     images: dict[str, Path] = {}
-    for file in sorted(folder.iterdir()):
-        if file.suffix.lower() not in SUFFIXES or file.name.startswith("."):
-            continue
+    for file in listing.images:
         if file.stem in images:
             raise ValueError(
                 f"{images[file.stem]} and {file.name} have one name, expected one image "

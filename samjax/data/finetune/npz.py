@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
+from samjax.data.bounds import BYTES, max_bytes
 from samjax.data.examples import RawExample
 from samjax.data.finetune.reading import (
     nothing_usable,
@@ -145,13 +146,12 @@ def _header(file: Path, key: str) -> tuple[tuple[int, ...], np.dtype]:
         ) from error
     except _DAMAGES as error:
         raise ValueError(f"{file}: no npz file, or damaged: {error}") from error
-    if (
-        dtype.hasobject
-        or int(np.prod(shape, dtype=object)) * dtype.itemsize > _MOST_BYTES
-    ):
+    if dtype.hasobject or int(
+        np.prod(shape, dtype=object)
+    ) * dtype.itemsize > max_bytes(_MOST_BYTES):
         raise ValueError(
             f"{file}: got {key} of {shape} {dtype}, expected numbers of at most "
-            f"{_MOST_BYTES >> 20} MB: split the volume"
+            f"{_MOST_BYTES >> 20} MB: split the volume, or set {BYTES}"
         )
     return tuple(shape), dtype
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import io
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Int, Integer
-from PIL import Image, ImageOps
 
+from samjax.data.examples import smaller_size
 from samjax.data.formats.guards import read_bounded
 from samjax.data.formats.label_map import label_map_to_record
+from samjax.data.orientation import FrameName, declared_frame
 from samjax.data.schema import ImageInfo, Record
+from samjax.data.whole_images import read_header
 
 # A map with more labels is a picture, of which every colour would be an object.
 _MOST_LABELS = 1 << 14
@@ -32,41 +33,44 @@ def read_file(path: Path) -> bytes | None:
         return None
 
 
-def upright(data: bytes | None, size: tuple[int, int]) -> bytes | None:
-    """Turns an image as its EXIF orientation says, where its masks are so turned.
+def in_its_frame(data: bytes | None, record: Record, dataset: Path) -> Record:
+    """Returns a record that says on which pixels of its photo its masks lie.
 
-    Phones store photos lying on their side. Most tools show, and label, them upright;
-    whose masks are of the pixels as stored, has them of the size that is stored.
+    Cameras store photos lying on their side or their head, and note how they were held.
+    Most tools show, and label, them upright; whose masks are of the pixels as stored, has
+    them of the size that is stored. Where the size fits both, which is so after half a
+    turn and of squares, the photo is taken upright, and a `UserWarning` says so.
 
     Args:
-        data: The bytes of a file.
-        size: (h, w) of its masks.
-
-    Returns:
-        The bytes of another file, if only the turned image is of that size, or the same.
+        data: The bytes of the photo's file.
+        record: Of the photo. What it says itself about its frame is believed.
+        dataset: Whose photo it is, for the warning.
     """
-    if data is None:
-        return None
+    info = record["image"]
+    if data is None or declared_frame(info):
+        return record
     try:
-        with Image.open(io.BytesIO(data)) as image:
-            stored = (image.height, image.width)
-            is_lying = image.getexif().get(_ORIENTATION, 1) in _QUARTER_TURNS
-            if not is_lying or stored == size or stored[::-1] != size:
-                return data
-            if stored[0] * stored[1] > (Image.MAX_IMAGE_PIXELS or np.inf):
-                return data
-            file = io.BytesIO()
-            turned = ImageOps.exif_transpose(image).convert("RGB")
-            turned.save(file, format="PNG", compress_level=1)
-            return file.getvalue()
-    except Exception:  # noqa: BLE001
-        # Pillow's readers raise what their formats make them; whoever prepares the
-        # example says what is wrong.
-        return data
-
-
-_ORIENTATION = 0x0112
-_QUARTER_TURNS = (5, 6, 7, 8)
+        header = read_header(data)
+    except (OSError, ValueError):
+        # Whoever prepares the example says what is wrong.
+        return record
+    if header.orientation == 1:
+        return record
+    size = (info["height"], info["width"])
+    fits_upright, fits_stored = (
+        size == own or own == smaller_size(size, max(own))
+        for own in (header.upright_size, header.size)
+    )
+    if fits_upright and fits_stored:
+        warnings.warn(
+            f"{dataset}: photos are turned by their EXIF orientation where their size "
+            "does not tell which way their masks lie: if these are of the pixels as "
+            'stored, give their images of the file "frame": "stored", or take the '
+            "orientation out of the photos",
+            stacklevel=2,
+        )
+    frame: FrameName = "stored" if fits_stored and not fits_upright else "upright"
+    return Record(image={**info, "frame": frame}, annotations=record["annotations"])
 
 
 def record_of_labels(

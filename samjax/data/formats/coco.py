@@ -4,6 +4,9 @@ Two conventions differ from a record's. COCO's boxes count pixels: a mask of one
 has width 1, where SA-1B has 0. Annotations are numbered through the whole file, from 1
 on, because pycocotools takes a match with number 0 for none.
 
+An image's `frame` says on which pixels its masks lie (`samjax.data.orientation`), if its
+record does; of a file whose `info` says it, all images have it.
+
 SA-1B's own fields (`predicted_iou`, `stability_score`, `point_coords`, `crop_box`), and
 `parent`, `depth` and `agreement` where a record has them, stay as extra keys, which
 other readers pass over.
@@ -31,6 +34,7 @@ from samjax.data.formats.guards import (
     raise_problem,
 )
 from samjax.data.formats.licences import is_excluded, licence_names
+from samjax.data.orientation import declared_frame
 from samjax.data.schema import Annotation, ImageInfo, Record
 from samjax.files import KEY, json_text, mark_of, replacing
 from samjax.geometry.polygons import mask_to_polygons
@@ -179,12 +183,7 @@ def _write_annotations(
             )
         image_ids.add(image["image_id"])
         _check_path(image["file_name"], f"image {image['image_id']}")
-        own_fields = {
-            "id": image["image_id"],
-            "width": image["width"],
-            "height": image["height"],
-            "file_name": image["file_name"],
-        }
+        own_fields = _image_entry(image)
         further = image_fields.get(image["image_id"], {})
         images.append(_json({**own_fields, **further, **own_fields}))
         own = record["annotations"]
@@ -197,6 +196,18 @@ def _write_annotations(
                 entry["agreement"] = annotation["agreement"]
             file.write((",\n" if number > 1 else "\n") + _json(entry))
     return images
+
+
+def _image_entry(image: ImageInfo) -> dict[str, Any]:
+    entry: dict[str, Any] = {
+        "id": image["image_id"],
+        "width": image["width"],
+        "height": image["height"],
+        "file_name": image["file_name"],
+    }
+    if (frame := declared_frame(image)) is not None:
+        entry["frame"] = frame
+    return entry
 
 
 def _entry(
@@ -290,6 +301,8 @@ def _wanted_images(
     for entry in content["images"]:
         try:
             image = _image(entry, path)
+            if frame := declared_frame(entry, content.get("info")):
+                image["frame"] = frame
             number = image["image_id"]
             if number in images or number in passed_over:
                 raise ValueError(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
+from samjax.data.bounds import BYTES, max_bytes
+from samjax.data.folders import open_regular
 from samjax.data.schema import Record
 
 Problems = Callable[[ValueError], None]
@@ -72,18 +75,22 @@ def check_size(height: Any, width: Any, place: str) -> tuple[int, int]:
 
 
 def read_bounded(path: Path, limit: int) -> bytes:
-    """Reads a file that has at most `limit` bytes.
+    """Reads a regular file that has at most `limit` bytes.
+
+    `SAMJAX_MAX_BYTES` raises the limit (`samjax.data.bounds`).
 
     Raises:
-        ValueError: it has more.
+        ValueError: it has more, or is a pipe, a socket or a device.
         OSError: it cannot be read.
     """
-    with path.open("rb") as file:
-        content = file.read(limit + 1)
+    limit = max_bytes(limit)
+    with open_regular(path) as file:
+        # A limit that was lifted is no size to make room for.
+        content = file.read(min(limit, os.fstat(file.fileno()).st_size) + 1)
     if len(content) > limit:
         raise ValueError(
             f"{path}: got more than {limit} bytes, expected at most that many: this is "
-            "no such file, or it is damaged"
+            f"no such file, or it is damaged; if it is right, set {BYTES} to its size"
         )
     return content
 

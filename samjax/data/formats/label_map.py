@@ -16,6 +16,7 @@ from jaxtyping import Bool, Int, Integer
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from samjax.data.bounds import PIXELS, max_pixels
 from samjax.data.formats.annotations import (
     bare_annotation,
     counts_of,
@@ -116,13 +117,14 @@ def write_label_map(
 def read_label_map(path: str | os.PathLike) -> Int[np.ndarray, "h w"]:
     """Reads a label map from a PNG: grey of 1, 8 or 16 bits, or the places of a palette.
 
-    `PIL.Image.MAX_IMAGE_PIXELS` bounds its size before anything is decoded.
+    `samjax.data.bounds.max_pixels` bounds its size before anything is decoded.
 
     Raises:
         ValueError: the file is no such PNG, is damaged or too large.
         OSError: there is no file, or it cannot be read.
     """
     path = Path(path)
+    max_pixels()
     try:
         with path.open("rb") as file, warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
@@ -132,9 +134,7 @@ def read_label_map(path: str | os.PathLike) -> Int[np.ndarray, "h w"]:
                 _check_kind(image, header, path)
                 return np.asarray(image).astype(np.int32)
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
-        raise ValueError(
-            f"{path}: {error} Set PIL.Image.MAX_IMAGE_PIXELS to allow it"
-        ) from error
+        raise ValueError(f"{path}: {error} Set {PIXELS} to allow it") from error
     except (FileNotFoundError, PermissionError, IsADirectoryError):
         raise
     except (OSError, SyntaxError) as error:

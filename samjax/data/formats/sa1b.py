@@ -14,6 +14,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, NamedTuple
 
+from samjax.data.bounds import BYTES, max_bytes
+from samjax.data.folders import SUFFIXES
 from samjax.data.formats.guards import (
     Problems,
     check_file_name,
@@ -21,7 +23,6 @@ from samjax.data.formats.guards import (
     read_bounded,
     record_stem,
 )
-from samjax.data.images import SUFFIXES
 from samjax.data.sa1b.headers import (
     BLOCK,
     FILES,
@@ -203,9 +204,11 @@ def _checked_stem(name: str, record: Record) -> str:
 
 
 def _add(tar: tarfile.TarFile, name: str, content: bytes, limit: int) -> None:
+    limit = max_bytes(limit)
     if len(content) > limit:
         raise ValueError(
-            f"got {len(content)} bytes for {name!a}, expected at most {limit}"
+            f"got {len(content)} bytes for {name!a}, expected at most {limit}: set "
+            f"{BYTES}={len(content)} to allow it"
         )
     member = tarfile.TarInfo(f"./{name}")
     member.size = len(content)
@@ -275,11 +278,11 @@ def _headers(file: BinaryIO) -> tuple[list[_Entry], str]:
 def _check_member(member: _Entry, place: str, suffix: str) -> None:
     if member.kind not in FILES:
         raise ValueError(f"{place} is a link or special, expected a regular file")
-    limit = _LONGEST_JSON if suffix == ".json" else _LONGEST_IMAGE
+    limit = max_bytes(_LONGEST_JSON if suffix == ".json" else _LONGEST_IMAGE)
     if member.size > limit:
         raise ValueError(
             f"{place} has {member.size} bytes, expected at most {limit}: its header is "
-            "damaged, or it is something else"
+            f"damaged, or it is something else; if it is right, set {BYTES} to its size"
         )
 
 

@@ -13,14 +13,13 @@ of pixels back exactly in images of up to 100,000 pixels a side.
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 from jaxtyping import Int
-from PIL import Image
 
+from samjax.data.folders import list_images
 from samjax.data.formats.annotations import (
     bare_annotation,
     columns_of_counts,
@@ -34,8 +33,8 @@ from samjax.data.formats.guards import (
     read_bounded,
     record_stem,
 )
-from samjax.data.images import SUFFIXES
 from samjax.data.schema import Annotation, ImageInfo, Record
+from samjax.data.whole_images import read_header
 from samjax.files import check_replaceable, json_text, write_bytes
 from samjax.geometry.polygons import (
     join_polygons,
@@ -45,11 +44,6 @@ from samjax.geometry.polygons import (
 
 # Far above what thousands of masks need: a bound on what a reader loads.
 _LONGEST_LABELS = 1 << 28
-
-_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
-
-# EXIF's numbers for images that stand on their side.
-_ORIENTATION, _ON_SIDE = 0x0112, (5, 6, 7, 8)
 
 
 def write_yolo(
@@ -163,6 +157,8 @@ def read_yolo(
             problems(error)
             continue
         image = ImageInfo(image_id=image_id, width=width, height=height, file_name=name)
+        if not isinstance(images, Mapping):
+            image["frame"] = "upright"
         annotations = []
         for row, line in enumerate(text.splitlines(), start=1):
             if not line.strip():
@@ -196,12 +192,7 @@ def _names(
     if isinstance(images, Mapping):
         listed = sorted(images)
     else:
-        listed = sorted(
-            name
-            for name in os.listdir(images)
-            if PurePosixPath(name).suffix.lower() in SUFFIXES
-            and not name.startswith(".")
-        )
+        listed = [path.name for path in list_images(images).images]
     names: dict[str, str] = {}
     for name in listed:
         try:
@@ -225,21 +216,9 @@ def _size(
         return check_size(*images[name], ascii(name))
     path = Path(images) / name
     try:
-        with warnings.catch_warnings():
-            # Only the header is read.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path, formats=_FORMATS) as image:
-                width, height = image.size
-                if image.getexif().get(_ORIENTATION) in _ON_SIDE:
-                    width, height = height, width
-    except Image.DecompressionBombError as error:
-        raise ValueError(
-            f"{path}: {error} Set PIL.Image.MAX_IMAGE_PIXELS to allow it"
-        ) from error
-    except (OSError, SyntaxError) as error:
-        raise ValueError(
-            f"{path}: its size cannot be read ({error}), expected an image"
-        ) from error
+        height, width = read_header(path).upright_size
+    except OSError as error:
+        raise ValueError(f"{path}: its size cannot be read ({error})") from error
     return check_size(height, width, str(path))
 
 

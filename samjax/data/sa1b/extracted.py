@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from samjax.data.examples import RawExample
-from samjax.data.images import SUFFIXES
+from samjax.data.folders import has_image_name, read_regular
 
 
 class ExtractedSource:
@@ -29,9 +29,7 @@ class ExtractedSource:
             for name in files:
                 stem, suffix = os.path.splitext(name)
                 is_record = suffix.lower() == ".json"
-                if stem.startswith(".") or not (
-                    is_record or suffix.lower() in SUFFIXES
-                ):
+                if stem.startswith(".") or not (is_record or has_image_name(name)):
                     continue
                 if not os.path.isfile(os.path.join(place, name)):
                     # A read from a pipe or a device may never end.
@@ -62,8 +60,8 @@ class ExtractedSource:
         if suffix is None:
             return None
         try:
-            return (self.folder / (stem + suffix)).read_bytes()
-        except OSError:
+            return read_regular(self.folder / (stem + suffix))
+        except (OSError, ValueError):
             return None
 
 

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from samjax.data.images import SUFFIXES
+from samjax.data.folders import SUFFIXES
 from samjax.data.sa1b.headers import (
     DamagedTar,
     Member,

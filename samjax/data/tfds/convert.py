@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from samjax.data.decode import ImageFile
-from samjax.data.examples import RawExample, smaller_size
+from samjax.data.examples import RawExample, open_image_file, smaller_size
 from samjax.data.runs import read_boundaries
 from samjax.data.sa1b.index import load_index
 from samjax.data.sa1b.tars import TarSource
@@ -28,6 +28,7 @@ from samjax.data.tfds.layout import (
     write_report,
 )
 from samjax.data.tfds.schema import why_not_stored, write_stored
+from samjax.data.upright_files import upright_file
 from samjax.files import replacing, sharing
 
 # As TFDS writes them, but not compressed: JPEG files do not shrink, and the text of the
@@ -130,7 +131,7 @@ def convert_example(raw: RawExample, config: BuildConfig) -> Converted:
         record = record_from_json(record)
     info = record["image"]
     size = (info["height"], info["width"])
-    file = ImageFile(raw.image)
+    file = open_image_file(raw.image, info)
     if file.size != size:
         raise ValueError(
             f"the image has (h, w) = {file.size}, the record says {size}: they are "
@@ -215,7 +216,8 @@ def _stored_image(file: ImageFile, image: bytes, config: BuildConfig) -> bytes:
         size = smaller_size(size, config.long_side)
     if size == file.size and image.startswith((b"\xff\xd8", b"\x89PNG")):
         _check_end(image)
-        return image
+        # What is stored there has no frame but its own.
+        return image if file.frame == "stored" else upright_file(image)
     pixels = file.read(size)
     return simplejpeg.encode_jpeg(
         pixels, quality=config.quality, colorsubsampling="420"

@@ -12,8 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from samjax.data.decode import ImageFile
-from samjax.data.examples import ExampleSource, RawExample
+from samjax.data.examples import ExampleSource, RawExample, open_image_file
 from samjax.data.schema import Record, record_from_json
 
 _BINS = 50
@@ -48,7 +47,7 @@ class Statistics:
             record = raw.record
             if isinstance(record, bytes):
                 record = record_from_json(record)
-            stored = ImageFile(raw.image).size
+            stored = open_image_file(raw.image, record["image"]).size
         except ValueError:
             self.bad += 1
             return

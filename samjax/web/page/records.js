@@ -1,4 +1,7 @@
-/** Masks of an image in the forms that people take home: SA-1B's, COCO's, and a PNG. */
+/**
+ * Masks of an image in the forms that people take home: SA-1B's, COCO's, and a PNG.
+ * Browsers show photos upright, and `frame` says that masks lie on them so.
+ */
 
 import { areaOf, cocoBox, decode, extentOf, textToCounts } from "./run_lengths.js";
 
@@ -12,7 +15,7 @@ import { areaOf, cocoBox, decode, extentOf, textToCounts } from "./run_lengths.j
  */
 export function toSa1b({ name, width, height }, annotations) {
   return {
-    image: { image_id: 1, width, height, file_name: name },
+    image: { image_id: 1, width, height, file_name: name, frame: "upright" },
     annotations: annotations.map((annotation, i) => {
       const counts = textToCounts(annotation.segmentation.counts);
       const [left, top, right, bottom] = extentOf(counts, height) ?? [0, 0, 0, 0];
@@ -38,7 +41,7 @@ export function toSa1b({ name, width, height }, annotations) {
 export function toCoco({ name, width, height }, annotations) {
   const names = [...new Set(annotations.map(({ label }) => label || "object"))].sort();
   return {
-    images: [{ id: 1, width, height, file_name: name }],
+    images: [{ id: 1, width, height, file_name: name, frame: "upright" }],
     categories: names.map((label, i) => ({ id: i + 1, name: label })),
     annotations: annotations.map(({ label, segmentation }, i) => {
       const counts = textToCounts(segmentation.counts);
