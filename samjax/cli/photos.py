@@ -72,7 +72,7 @@ def read_mask(path: Path) -> Bool[np.ndarray, "h w"]:
             pixels = np.asarray(image if are_numbers else image.convert("RGB"))
     except BadImage as error:
         raise ValueError(f"{path} is damaged, or no mask: {error}") from error
-    mask = pixels != 0 if are_numbers else pixels.any(axis=-1)
+    mask = np.asarray(pixels != 0 if are_numbers else pixels.any(axis=-1))
     return np.array(upright_view(mask, orientation))
 
 

@@ -202,7 +202,9 @@ def image_to_rgb(
     orientation = left_to_turn(image)
     form = _tiff_form(image)
     image.load()
-    upright = np.empty((*upright_size(image.size[::-1], orientation), 3), np.uint8)
+    upright = np.empty(
+        (*upright_size((image.height, image.width), orientation), 3), np.uint8
+    )
     stored = stored_view(upright, orientation)
     rows = max(1, _PIXELS_AT_A_TIME // max(image.width, 1))
     if image.mode == "I":

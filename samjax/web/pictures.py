@@ -59,7 +59,7 @@ def read_header(path: Path, most_pixels: int) -> Header:
     """
     with _opened(path, most_pixels) as image:
         orientation = left_to_turn(image)
-        height, width = upright_size(image.size[::-1], orientation)
+        height, width = upright_size((image.height, image.width), orientation)
         kind = image.format or ""
         # Browsers turn JPEGs upright, but not all of them turn other files.
         is_upright = orientation == 1 or kind in ("JPEG", "MPO")
