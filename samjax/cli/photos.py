@@ -72,8 +72,8 @@ def read_mask(path: Path) -> Bool[np.ndarray, "h w"]:
             pixels = np.asarray(image if are_numbers else image.convert("RGB"))
     except BadImage as error:
         raise ValueError(f"{path} is damaged, or no mask: {error}") from error
-    mask = pixels != 0 if are_numbers else pixels.any(axis=-1)
-    return np.array(upright_view(np.asarray(mask), orientation))
+    mask = np.asarray(pixels != 0 if are_numbers else pixels.any(axis=-1))
+    return np.array(upright_view(mask, orientation))
 
 
 def _expand(path: Path) -> list[Path]:

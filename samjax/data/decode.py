@@ -57,8 +57,7 @@ class ImageFile:
                 self._orientation = orientation_of(image)
         else:
             self._orientation = 1
-        height, width = stored
-        check_pixels(width, height, _NAME)
+        check_pixels(stored[1], stored[0], _NAME)
         self._stored_size = stored
         is_turned = frame == "upright"
         self.size = upright_size(stored, self._orientation) if is_turned else stored

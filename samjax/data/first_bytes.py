@@ -7,7 +7,7 @@ HEAD = 512
 
 _HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs")
 _JPEG = "convert it to JPEG or PNG first"
-_ARRAY = "read it with {} and pass the array, as uint8 RGB or grey"
+_ARRAY = "read it with {}, scale it to 0..255, and pass it as uint8, RGB or grey"
 
 # Where the bytes stand, the bytes, what has them, and what to do.
 _SIGNS: tuple[tuple[int, bytes, str, str], ...] = (
@@ -52,7 +52,10 @@ def is_heic(head: bytes) -> bool:
 
 
 def is_tiff(head: bytes) -> bool:
-    """Whether a file begins as TIFF and BigTIFF do."""
+    """Whether a file begins as TIFF and BigTIFF do, and is one."""
+    # DICOM leaves the first bytes to whoever writes, and some fill in a head of TIFF.
+    if head[128:132] == b"DICM":
+        return False
     return head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 

@@ -43,8 +43,7 @@ def declared_frame(*places: Any) -> FrameName | None:
 
 def upright_size(size: tuple[int, int], orientation: int) -> tuple[int, int]:
     """Returns the (h, w) of a stored image turned upright, and the other way round."""
-    height, width = size
-    return (width, height) if orientation in _TRANSPOSED else size
+    return (size[1], size[0]) if orientation in _TRANSPOSED else size
 
 
 def upright_view(stored: np.ndarray, orientation: int) -> np.ndarray:

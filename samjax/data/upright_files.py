@@ -8,9 +8,8 @@ from typing import Any
 
 from PIL import Image
 
-from samjax.data.bounds import BadImage
-from samjax.data.orientation import left_to_turn, orientation_of
-from samjax.data.whole_images import open_image
+from samjax.data.orientation import left_to_turn
+from samjax.data.whole_images import open_image, read_header, read_rgb
 
 # Hardly less than lossless, where a JPEG has to be written anew.
 _QUALITY = 97
@@ -36,7 +35,7 @@ def upright_file(data: bytes, name: str = "the bytes of a file") -> bytes:
 
     A file that needs no turning is returned as it is, to the byte. Any other is written
     anew in its own format without the orientation: without loss, but for JPEG, which is
-    written at a high quality.
+    written at a high quality. What Pillow cannot write so becomes a PNG of its RGB.
 
     Args:
         data: the bytes of a file.
@@ -45,33 +44,35 @@ def upright_file(data: bytes, name: str = "the bytes of a file") -> bytes:
     Raises:
         BadImage: it cannot be read.
     """
+    if read_header(data, name).orientation == 1:
+        return data
     with open_image(data, name) as image:
-        if image is None or orientation_of(image) == 1:
-            return data
-        return _written_anew(image, name)
-
-
-def _written_anew(image: Any, name: str) -> bytes:
-    orientation, kind = left_to_turn(image), image.format
-    # An MPO is a JPEG with further pictures behind it, which are not kept.
-    kind = "JPEG" if kind == "MPO" else kind
-    profile = image.info.get("icc_profile")
-    turned = image
-    image.load()
-    if orientation in _TRANSPOSITIONS:
-        turned = image.transpose(_TRANSPOSITIONS[orientation])
+        anew = None if image is None else _written_anew(image)
+    if anew is not None:
+        return anew
     content = io.BytesIO()
-    with contextlib.suppress(KeyError, OSError, ValueError):
-        # Of what else the file says nothing is kept that could turn it again.
-        plain = turned.copy()
-        plain.info = {key: value for key, value in turned.info.items() if key in _KEPT}
-        extra = {"icc_profile": profile} if profile else {}
-        plain.save(content, format=kind, **_OPTIONS.get(kind, {}), **extra)
+    Image.fromarray(read_rgb(data, name)).save(content, format="PNG")
+    return content.getvalue()
+
+
+def _written_anew(image: Any) -> bytes | None:
+    """The upright image in its own format; None where that cannot be written."""
+    # An MPO is a JPEG with further pictures behind it, which are not kept.
+    orientation, kind = left_to_turn(image), image.format.replace("MPO", "JPEG")
+    if kind not in _OPTIONS:
+        return None
+    image.load()
+    kept = {key: image.info[key] for key in _KEPT if key in image.info}
+    method = _TRANSPOSITIONS.get(orientation)
+    turned = image.copy() if method is None else image.transpose(method)
+    # Nothing else that the file says is kept: some of it could turn the image again.
+    turned.info = kept
+    content = io.BytesIO()
+    profile = {"icc_profile": kept["icc_profile"]} if "icc_profile" in kept else {}
+    with contextlib.suppress(OSError, ValueError):
+        turned.save(content, format=kind, **_OPTIONS[kind], **profile)
         return content.getvalue()
-    raise BadImage(
-        f"got {name}, which lies on its side, of a format that cannot be written anew "
-        f"({kind}): turn it upright, or convert it to JPEG or PNG"
-    )
+    return None
 
 
 _KEPT = ("transparency", "dpi", "gamma", "icc_profile")

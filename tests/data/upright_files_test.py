@@ -86,3 +86,23 @@ def test_what_does_not_turn_is_kept_to_the_byte():
 def test_what_is_no_image_is_refused():
     with pytest.raises(BadImage, match="phone.jpg"):
         upright_file(b"hello", "phone.jpg")
+
+
+@pytest.mark.parametrize("planar", ["uint8", "uint16"])
+def test_what_pillow_cannot_write_becomes_a_png(planar):
+    """TIFF of 16 bits in planes, which Pillow does not read rightly either."""
+    tifffile = pytest.importorskip("tifffile")
+    pixels = np.moveaxis(np.asarray(photograph()), -1, 0).astype(planar)
+    pixels = np.ascontiguousarray(pixels * (1 if planar == "uint8" else 257))
+    data = io.BytesIO()
+    tifffile.imwrite(
+        data,
+        pixels,
+        photometric="rgb",
+        planarconfig="separate",
+        extratags=[(274, 3, 1, 6, True)],
+    )
+    found = upright_file(data.getvalue())
+    assert read_header(found).orientation == 1
+    np.testing.assert_array_equal(read_rgb(found), read_rgb(data.getvalue()))
+    assert read_rgb(found).shape == (64, 40, 3)

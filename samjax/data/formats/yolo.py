@@ -217,7 +217,7 @@ def _size(
     path = Path(images) / name
     try:
         height, width = read_header(path).upright_size
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise ValueError(f"{path}: its size cannot be read ({error})") from error
     return check_size(height, width, str(path))
 
