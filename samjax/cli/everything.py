@@ -120,11 +120,7 @@ def run(arguments: list[str]) -> None:
     """Segments all images and says what it wrote."""
     wanted = _parse(arguments)
     bound_pixels(wanted.max_pixels)
-    options: dict[str, Any] = {
-        name: value
-        for name, value in dataclasses.asdict(wanted.options).items()
-        if value is not None or name not in _THRESHOLDS
-    }
+    options = _given(wanted.options)
     # What contradicts itself is refused before the model is loaded.
     config = AutomaticConfig(**options)
     share = _share(wanted)
@@ -179,6 +175,15 @@ def run(arguments: list[str]) -> None:
     if pictures is not None:
         facts = _facts(wanted, config, tally)
         print(f"  {pictures.write_report(items, tally, facts)}")
+
+
+def _given(options: Any) -> dict[str, Any]:
+    """Returns the options; thresholds only where they are given."""
+    return {
+        name: value
+        for name, value in dataclasses.asdict(options).items()
+        if value is not None or name not in _THRESHOLDS
+    }
 
 
 def _parse(arguments: list[str]) -> Everything:

@@ -46,8 +46,8 @@ from samjax.training.profiling import Profiler
 from samjax.training.program import compile_step, peak_of, stage_flops
 from samjax.training.relative_tables import fill_relative_tables
 from samjax.training.sources import SourceFactory, make_source
-from samjax.training.step import Params, TrainState
-from samjax.training.trainable import merge_params, split_params
+from samjax.training.step import Params, TrainState, averaged_params
+from samjax.training.trainable import split_params
 from samjax.training.watchdog import Watchdog
 
 __all__ = ["TooManyBadExamples", "TrainResult", "TrainingDiverged", "train"]
@@ -338,18 +338,8 @@ class _Run:
         try:
             yield
         except TrainingDiverged as error:
-            step = self.store.latest_step
             rate = self.config.optimizer.peak_learning_rate
-            again = (
-                f"resume from step {step}"
-                if step is not None
-                else "start again, since there is no checkpoint yet,"
-            )
-            raise TrainingDiverged(
-                f"{error}: {again} with a lower --optimizer.peak-learning-rate (it is"
-                f" {rate:g}) or with --optimizer.clip-norm, which may be others than"
-                " before"
-            ) from None
+            raise error.with_advice(self.store.latest_step, rate) from None
 
     def _fill_tables(self, state: TrainState, before: Stage) -> TrainState:
         """Makes a state that has left a stage ready for inputs of another size."""
@@ -360,7 +350,9 @@ class _Run:
             params = self._filled(state.params, before)
             if state.ema_params is None:
                 return state._replace(params=params)
-            averaged = self._filled(_averaged(state, self.config), before)
+            averaged = self._filled(
+                averaged_params(state, self.config.trainable), before
+            )
             averaged, _ = split_params(averaged, self.config.trainable)
             return state._replace(params=params, ema_params=averaged)
 
@@ -369,7 +361,7 @@ class _Run:
     def _params_to_use(self, state: TrainState, stage: Stage) -> Params:
         """All parameters, on a single device; all processes have to ask for them."""
         state = self.placement.whole(state._replace(opt_state=None))
-        params = _averaged(state, self.config)
+        params = averaged_params(state, self.config.trainable)
         return params if stage.crops else self._filled(params, stage)
 
     def _filled(self, params: Params, stage: Stage) -> Params:
@@ -407,11 +399,3 @@ class _Run:
             # In a log file the report lines are the progress.
             disable=not self.console.is_terminal,
         )
-
-
-def _averaged(state: TrainState, config: TrainConfig) -> Params:
-    """The parameters, the trainable ones by their moving average if there is one."""
-    if state.ema_params is None:
-        return state.params
-    _, constant = split_params(state.params, config.trainable)
-    return merge_params(state.ema_params, constant)

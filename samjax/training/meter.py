@@ -14,6 +14,23 @@ from samjax.training.metrics_writer import MetricsWriter
 class TrainingDiverged(RuntimeError):
     """The loss of a step is not finite."""
 
+    def with_advice(self, saved: int | None, rate: float) -> "TrainingDiverged":
+        """Returns the error with what can be done.
+
+        Args:
+            saved: Step of the newest checkpoint; None where there is none.
+            rate: The peak learning rate that the run had.
+        """
+        again = (
+            "start again, since there is no checkpoint yet,"
+            if saved is None
+            else f"resume from step {saved}"
+        )
+        return TrainingDiverged(
+            f"{self}: {again} with a lower --optimizer.peak-learning-rate (it is"
+            f" {rate:g}) or with --optimizer.clip-norm, which may be others than before"
+        )
+
 
 class Meter:
     """Collects the metrics of a run's steps.

@@ -117,6 +117,14 @@ def init_state(
     )
 
 
+def averaged_params(state: TrainState, trainable: Trainable) -> Params:
+    """Returns the parameters, the trainable ones by their moving average if there is one."""
+    if state.ema_params is None:
+        return state.params
+    _, constant = split_params(state.params, trainable)
+    return merge_params(state.ema_params, constant)
+
+
 def train_step(
     state: TrainState,
     batch: Batch | RunBatch,

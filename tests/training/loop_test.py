@@ -24,7 +24,7 @@ from samjax.training import loop
 from samjax.training.config import Stage
 from samjax.training.loop import TooManyBadExamples, TrainingDiverged, train
 from samjax.training.placement import Placement
-from samjax.training.step import TrainState, init_params
+from samjax.training.step import init_params
 from samjax.training.trainable import split_params
 
 PROGRAM = Path(__file__).with_name("small_run.py")
@@ -104,27 +104,6 @@ def test_sigterm_saves_and_leaves_and_the_run_can_be_resumed(whole_run, tmp_path
     second = train(run_config(), out=tmp_path, resume=True, make_source=make_discs)
     assert (second.steps, second.finished) == (STEPS, True)
     assert losses(tmp_path) == losses(whole_run)
-
-
-def fake_compile_step(model, optimizer, config, stage, state):
-    """A step that costs nothing: the loss is the brightness, the parameters count."""
-    del model, optimizer, config, state
-
-    @jax.jit
-    def step(state, batch, key):
-        del key
-        assert batch.images.shape[1] == stage.image_size
-        params = jax.tree.map(lambda x: x + 1.0, state.params)
-        ema_params = jax.tree.map(lambda x: x + 0.5, state.ema_params)
-        state = TrainState(state.step + 1, params, state.opt_state, ema_params)
-        return state, {"loss": jnp.mean(batch.images.astype(jnp.float32))}
-
-    return step
-
-
-@pytest.fixture
-def fake_step(monkeypatch):
-    monkeypatch.setattr(loop, "compile_step", fake_compile_step)
 
 
 def two_stages():
