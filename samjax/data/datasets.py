@@ -49,7 +49,10 @@ class DatasetConfig:
         limit: Most examples to train on, or None for all; what is held out stays.
         separate: Whether each connected region of a label map is an object by itself.
         unlabelled: Whether images without a mask are kept, for what needs images alone.
-            This and the next are for `coco`.
+            This and the next two are for `coco`.
+        crowds: Whether masks with `iscrowd` are objects: regions of many objects, or
+            brushed masks, which some tools mark so. They are in any case where the file
+            has no others.
         exclude_licences: Licences whose images are left out, by the number that the
             file gives them or by name: `("5", "CC BY-SA")`.
         max_bad_fraction: Share of damaged examples above which a run stops.
@@ -71,6 +74,7 @@ class DatasetConfig:
     limit: int | None = None
     separate: bool = False
     unlabelled: bool = False
+    crowds: bool = False
     exclude_licences: tuple[str, ...] = ()
     max_bad_fraction: float = 0.001
 
@@ -90,9 +94,11 @@ class DatasetConfig:
                 "validation_fraction, limit and separate are for coco, folder and npz, "
                 f"not for {self.format}"
             )
-        if self.format != "coco" and (self.unlabelled or self.exclude_licences):
+        is_of_coco = self.unlabelled or self.crowds or self.exclude_licences
+        if self.format != "coco" and is_of_coco:
             problems.append(
-                f"unlabelled and exclude_licences are for coco, not for {self.format}"
+                "unlabelled, crowds and exclude_licences are for coco, not for "
+                f"{self.format}"
             )
         if not 0 <= self.max_bad_fraction <= 1:
             problems.append(f"max_bad_fraction={self.max_bad_fraction}: use 0 to 1")
@@ -196,6 +202,7 @@ def open_examples(
         config.format,
         separate=config.separate,
         unlabelled=config.unlabelled,
+        crowds=config.crowds,
         exclude_licences=config.exclude_licences,
     )
     trained, held_out = finetune.split_examples(

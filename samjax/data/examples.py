@@ -22,11 +22,13 @@ class RawExample(NamedTuple):
         record: The bytes of a JSON file in SA-1B's form, the same parsed
             (`samjax.data.schema.Record`), or None where it is missing. Its image's
             size is the frame of its masks; the image file may be a smaller copy.
+        problem: Why a part is missing, in words; None where nothing is known.
     """
 
     name: str
     image: bytes | None
     record: bytes | Mapping[str, Any] | None
+    problem: str | None = None
 
 
 @runtime_checkable
@@ -34,8 +36,8 @@ class ExampleSource(Protocol):
     """A dataset of raw examples with random access.
 
     It can be pickled and read by many threads and processes at once. What is wrong with
-    the data is never raised: a part that cannot be read is None, or whatever bytes are
-    there, and whoever prepares the example finds out.
+    the data is never raised: a part that cannot be read is None, with `problem` saying
+    why, or whatever bytes are there, and whoever prepares the example finds out.
     """
 
     def __len__(self) -> int:

@@ -78,6 +78,7 @@ _READING = ("workers", "prefetch", "max_bad_fraction")
 # so that older runs go on.
 _LATER = (
     "unlabelled",
+    "crowds",
     "exclude_licences",
     "smallest_mask",
     "copy_paste",

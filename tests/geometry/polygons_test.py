@@ -200,7 +200,7 @@ def test_steep_edges_that_pass_between_two_fifths_are_rounded_alike(corners):
 
 
 def test_long_outlines_are_followed_in_parts(monkeypatch, rng):
-    monkeypatch.setattr("samjax.geometry.polygons._CROSSINGS", 50)
+    monkeypatch.setattr("samjax.geometry.polygons._CROSSINGS_AT_ONCE", 50)
     polygon = rng.uniform(-5, 45, (300, 2))
     np.testing.assert_array_equal(
         polygons_to_mask([polygon], (40, 30)), coco_fill([polygon], (40, 30))

@@ -2,8 +2,8 @@
 
 Each is an `ExampleSource` that gives SA-1B-like records, whatever the files are:
 
-`CocoSource`: a COCO file of instances (polygons, run lengths; crowds are left out), or
-a folder with one such file. Images lie beside it, in `images/` beside it or one folder
+`CocoSource`: a COCO file of instances (polygons, run lengths; crowds are left out where
+there are other masks), or a folder with one such file. Images lie beside it, in `images/` beside it or one folder
 up, or one folder up in a folder called as the file without `instances_`, as in COCO
 itself.
 
@@ -53,6 +53,7 @@ def open_examples(
     *,
     separate: bool = False,
     unlabelled: bool = False,
+    crowds: bool = False,
     exclude_licences: Sequence[str] = (),
 ) -> CocoSource | FolderSource | NpzSource:
     """Opens a dataset of a user.
@@ -64,6 +65,7 @@ def open_examples(
             label maps that say what a pixel is, not which thing it belongs to. COCO's
             files name each object and are not changed.
         unlabelled: Whether images without masks are kept; for COCO's files.
+        crowds: Whether masks with `iscrowd` are kept; for COCO's files.
         exclude_licences: Licences whose images are left out; for COCO's files.
 
     Raises:
@@ -72,7 +74,10 @@ def open_examples(
     """
     if format == "coco":
         return CocoSource(
-            path, unlabelled=unlabelled, exclude_licences=exclude_licences
+            path,
+            unlabelled=unlabelled,
+            crowds=crowds,
+            exclude_licences=exclude_licences,
         )
     if format == "folder":
         return FolderSource(path, separate=separate)

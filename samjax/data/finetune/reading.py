@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 from jaxtyping import Int, Integer
 from PIL import Image, ImageOps
 
+from samjax.data.decode import ImageFile
 from samjax.data.formats.guards import read_bounded
 from samjax.data.formats.label_map import label_map_to_record
 from samjax.data.schema import ImageInfo, Record
@@ -21,15 +23,36 @@ _MOST_LABELS = 1 << 14
 # An image file above this is no photo; what it would decode to is checked elsewhere.
 _MOST_BYTES = 1 << 29
 
-_SHOWN = 3
+# Kinds of problems that are named; the rest is counted.
+_SHOWN = 4
 
 
-def read_file(path: Path) -> bytes | None:
-    """Returns what is in a file; None where it cannot be read."""
+def read_file(path: Path) -> bytes:
+    """Returns what is in a file.
+
+    Raises:
+        ValueError: It cannot be read, or is larger than any photo.
+    """
     try:
         return read_bounded(path, _MOST_BYTES)
-    except (OSError, ValueError):
+    except OSError as error:
+        raise ValueError(f"{path}: {error.strerror or error}") from error
+
+
+def upright_size(path: Path) -> tuple[int, int] | None:
+    """Returns the size (h, w) of an image as its EXIF orientation turns it.
+
+    None where it cannot be read.
+    """
+    try:
+        data = read_file(path)
+        height, width = ImageFile(data).size
+        with Image.open(io.BytesIO(data)) as image:
+            is_lying = image.getexif().get(_ORIENTATION, 1) in _QUARTER_TURNS
+    except Exception:  # noqa: BLE001
+        # Pillow's readers raise what their formats make them.
         return None
+    return (width, height) if is_lying else (height, width)
 
 
 def upright(data: bytes | None, size: tuple[int, int]) -> bytes | None:
@@ -118,15 +141,46 @@ def separated(labels: Integer[np.ndarray, "h w"]) -> Int[np.ndarray, "h w"]:
 
 def nothing_usable(path: Path, what: str, problems: Sequence[str]) -> ValueError:
     """Makes the error of a dataset of which nothing can be used."""
-    reasons = "; ".join(problems[:_SHOWN])
-    more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
-    return ValueError(f"{path} has {what}{': ' if reasons else ''}{reasons}{more}")
+    reasons = summary(problems)
+    return ValueError(f"{path} has {what}{': ' if reasons else ''}{reasons}")
 
 
-def report_problems(path: Path, problems: Sequence[str]) -> None:
-    """Warns of what is left out of a dataset that is usable as a whole."""
+def report_problems(
+    path: Path, problems: Sequence[str], notes: Sequence[str] = ()
+) -> None:
+    """Warns of what is left out of a dataset that is usable as a whole.
+
+    Args:
+        path: Of the dataset.
+        problems: What is left out, a line each.
+        notes: How the dataset was understood, a line each.
+    """
+    said = [summary(notes)] if notes else []
     if problems:
-        shown = "; ".join(problems[:_SHOWN])
-        warnings.warn(
-            f"{path}: {len(problems)} parts are left out: {shown}", stacklevel=3
-        )
+        said.insert(0, f"{len(problems)} parts are left out: {summary(problems)}")
+    if said:
+        warnings.warn(f"{path}: {'; '.join(said)}", stacklevel=3)
+
+
+def summary(problems: Sequence[str]) -> str:
+    """Puts problems on one line: the first of every kind, and how many there are of it.
+
+    Problems are of one kind where they differ in names and numbers only. The kinds with
+    most problems come first.
+    """
+    kinds: dict[str, list[str]] = {}
+    for problem in problems:
+        kinds.setdefault(_kind(problem), []).append(problem)
+    most = sorted(kinds.values(), key=len, reverse=True)
+    shown = [
+        own[0] if len(own) == 1 else f"{own[0]} (and {len(own) - 1} more like it)"
+        for own in most[:_SHOWN]
+    ]
+    rest = sum(map(len, most[_SHOWN:]))
+    return "; ".join([*shown, f"and {rest} more"] if rest else shown)
+
+
+def _kind(problem: str) -> str:
+    """A problem without what differs among those of one kind: names, values, numbers."""
+    without_values = re.sub(r"'[^']*'|\[[^\]]*\]|\S*[/\\.]\S*", "", problem)
+    return re.sub(r"[\d.]+", "#", without_values)
