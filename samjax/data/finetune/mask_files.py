@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from samjax.data.finetune.mask_pixels import (
     find_labels,
     find_object,
 )
+from samjax.data.formats.guards import check_regular
 
 _FORMATS = {
     ".bmp": "BMP",
@@ -61,7 +62,7 @@ def read_object(path: Path) -> Objects:
     return _read(path, find_object)
 
 
-def _read(path: Path, find) -> Objects:
+def _read(path: Path, find: Callable[[Levels], Objects]) -> Objects:
     try:
         levels, notes = _levels(path)
         found = find(levels)
@@ -72,19 +73,18 @@ def _read(path: Path, find) -> Objects:
 
 def _levels(path: Path) -> tuple[Levels, list[str]]:
     notes = []
+    check_regular(path)
     try:
-        with warnings.catch_warnings():
-            # A mask above Pillow's bound is refused before it is decoded.
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path, formats=sorted(set(_FORMATS.values()))) as image:
-                is_lossy = image.format in _LOSSY
-                shown = image.convert("RGBA") if image.mode == "PA" else image
-                mode, palette = shown.mode, _palette(shown)
-                has_alpha = mode in ("LA", "RGBA") or "transparency" in image.info
-                pixels = np.array(shown)
-                seen = np.array(shown.convert("RGBA")) if has_alpha else None
-                if _has_pages(image):
-                    notes.append("has several pages, of which the first is read")
+        with Image.open(path, formats=sorted(set(_FORMATS.values()))) as image:
+            _check_pixels(image)
+            is_lossy = image.format in _LOSSY
+            shown = image.convert("RGBA") if image.mode == "PA" else image
+            mode, palette = shown.mode, _palette(shown)
+            has_alpha = mode in ("LA", "RGBA") or "transparency" in image.info
+            pixels = np.array(shown)
+            seen = np.array(shown.convert("RGBA")) if has_alpha else None
+            if _has_pages(image):
+                notes.append("has several pages, of which the first is read")
     except Exception as error:
         # Pillow's readers raise what their formats make them.
         words = getattr(error, "strerror", None) or error
@@ -108,6 +108,15 @@ def _levels(path: Path) -> tuple[Levels, list[str]]:
     if alpha is not None:
         return _of_alpha(colours, alpha, is_lossy), notes
     return _of_colours(colours, is_lossy, notes), notes
+
+
+def _check_pixels(image: Image.Image) -> None:
+    """Refuses a mask above Pillow's bound before it is decoded; Pillow only warns."""
+    bound = Image.MAX_IMAGE_PIXELS
+    if bound is not None and image.width * image.height > bound:
+        raise ValueError(
+            f"{image.width} x {image.height} pixels, expected at most {bound}"
+        )
 
 
 def _has_pages(image: Image.Image) -> bool:

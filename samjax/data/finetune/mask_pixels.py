@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Int, Integer
 
 # Fewer levels than this cannot grade an edge: such maps are labels, whatever they show.
 _LEAST_BRIGHT = 64
@@ -20,9 +20,11 @@ _LEAST_BRIGHT = 64
 # What pixels of JPEG may be off by where the file was of one level.
 _NOISE = 12
 
-# The largest classes that stand beside 255 as "void", as in VOC, Cityscapes, COCO-Stuff.
+# What stands beside the numbers of classes for "not labelled", as 255 does in VOC,
+# Cityscapes and COCO-Stuff; classes begin below the first of these bounds, end below the
+# second.
 _VOID_LEVELS = (255, 65535)
-_LARGEST_FIRST_CLASS = 63
+_CLASSES = (64, 201)
 
 
 class Levels(NamedTuple):
@@ -51,6 +53,15 @@ class Objects(NamedTuple):
 
     labels: Int[np.ndarray, "h w"]
     notes: tuple[str, ...] = ()
+
+
+def levels_of(
+    values: Integer[np.ndarray, "h w"],
+) -> Integer[np.ndarray, " n"]:
+    """Returns the different values of a map, sorted: by counting, where they are small."""
+    if values.size and values.min() >= 0 and values.max() < 1 << 16:
+        return np.flatnonzero(np.bincount(values.reshape(-1)))
+    return np.unique(values)
 
 
 def find_labels(levels: Levels) -> Objects:
@@ -91,19 +102,38 @@ def _uniform(labels: Int[np.ndarray, "h w"]) -> Objects:
 def _is_graded(levels: Levels) -> bool:
     """Whether levels are of smooth edges or noise rather than labels."""
     labels, brightness = levels.labels, levels.brightness
-    present = np.unique(labels[labels != 0])
+    present = levels_of(labels)
+    present = present[present != 0]
     if levels.is_lossy:
         return True
-    if len(present) < 2 or int(brightness.max()) < _LEAST_BRIGHT:
+    if len(present) < 2:
         return False
-    is_clean = np.isin(present, labels[_interior(labels)])
-    if is_clean.all() and len(present) < 32:
+    interior = _interior(labels)
+    if int(brightness.max()) >= _LEAST_BRIGHT:
+        is_clean = np.isin(present, labels[interior])
+        seams = _seams(labels, brightness, present) & ~is_clean
+        specks = ~is_clean & ~seams
+        if seams.sum() >= max(1, is_clean.sum() + specks.sum()):
+            return True
+    return _is_noisy(brightness, interior) or _is_gradient(brightness)
+
+
+def _is_noisy(
+    brightness: Int[np.ndarray, "h w"], interior: Bool[np.ndarray, "h w"]
+) -> bool:
+    """Whether there are several levels near dark and near bright, and none between."""
+    top = int(brightness.max())
+    noise = top // 10
+    present, number = np.unique(brightness, return_counts=True)
+    dark, bright = number[present <= noise], number[present >= top - noise]
+    # Of few levels, all but two have to be rare: they may be labels.
+    least = 2 if dark.max(initial=0) + bright.max() >= 0.95 * brightness.size else 3
+    if top < _LEAST_BRIGHT or min(len(dark), len(bright)) < least:
         return False
-    seams = _seams(labels, brightness, present) & ~is_clean
-    specks = ~is_clean & ~seams
-    if seams.sum() >= max(1, is_clean.sum() + specks.sum()):
-        return True
-    return _is_gradient(brightness)
+    half = (2 * brightness > top).sum()
+    between = (brightness > noise) & (brightness < top - noise)
+    is_empty = (between & interior).sum() <= 0.02 * half
+    return bool(is_empty and bright.sum() >= 0.5 * half)
 
 
 def _seams(
@@ -142,9 +172,8 @@ def _interior(
 
 def _is_gradient(brightness: Int[np.ndarray, "h w"]) -> bool:
     """Whether many levels follow one another in small steps: an edge of a wide blur."""
-    # A step of 1 in 128 levels or more.
-    small = max(1, 2 * int(brightness.max()) // 255)
-    if len(np.unique(brightness)) < 32:
+    small = max(3, 2 * int(brightness.max()) // 255)
+    if len(levels_of(brightness)) < 32:
         return False
     steps = np.concatenate(
         [np.abs(np.diff(brightness, axis=axis)).reshape(-1) for axis in (0, 1)]
@@ -175,7 +204,7 @@ def _bright_object(
             "which of them are objects is lost. Save masks as PNG"
         )
     bright = 2 * brightness > top
-    number = len(np.unique(levels.labels))
+    number = len(levels_of(levels.labels))
     is_two = _is_bright_on_dark(brightness, bright, levels.is_lossy)
     if is_one and not levels.is_lossy:
         # A map of probabilities is one object too; several labels are not.
@@ -198,7 +227,7 @@ def _is_bright_on_dark(
     ends = (4 * brightness < top) | (4 * brightness > 3 * top)
     if ends.mean() < 0.5:
         return False
-    noise = max(top // 8, 2 * _NOISE) if is_lossy else top // 16
+    noise = max(top // 8, 2 * _NOISE) if is_lossy else top // 10
     between = (brightness > noise) & (brightness < top - noise)
     if _is_gradient(brightness):
         # Of a wide blur all levels have places of their own, but no large ones.
@@ -244,11 +273,14 @@ def _without_void(labels: Int[np.ndarray, "h w"]) -> Objects:
         labels = np.where(labels < 0, 0, labels)
         notes.append("has negative levels, which are taken for not labelled")
     top = int(labels.max())
-    others = np.unique(labels[(labels != 0) & (labels != top)])
-    if top not in _VOID_LEVELS or not len(others):
+    if top not in _VOID_LEVELS:
         return Objects(labels, tuple(notes))
-    is_next_to_last = others[-1] == top - 1
-    if others[0] > _LARGEST_FIRST_CLASS or is_next_to_last or _are_even(others, top):
+    others = levels_of(labels)
+    others = others[(others != 0) & (others != top)]
+    if not len(others):
+        return Objects(labels, tuple(notes))
+    are_classes = others[0] < _CLASSES[0] and others[-1] < _CLASSES[1]
+    if not are_classes or _are_even(others, top):
         return Objects(labels, tuple(notes))
     notes.append(
         f"has {top} beside small numbers, which is taken for not labelled (VOC's void): "

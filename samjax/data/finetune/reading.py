@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import re
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,8 +12,10 @@ from jaxtyping import Int, Integer
 from PIL import Image, ImageOps
 
 from samjax.data.decode import ImageFile
+from samjax.data.finetune.mask_pixels import levels_of
 from samjax.data.formats.guards import read_bounded
 from samjax.data.formats.label_map import label_map_to_record
+from samjax.data.problems import summary
 from samjax.data.schema import ImageInfo, Record
 
 # A map with more labels is a picture, of which every colour would be an object.
@@ -22,9 +23,6 @@ _MOST_LABELS = 1 << 14
 
 # An image file above this is no photo; what it would decode to is checked elsewhere.
 _MOST_BYTES = 1 << 29
-
-# Kinds of problems that are named; the rest is counted.
-_SHOWN = 4
 
 
 def read_file(path: Path) -> bytes:
@@ -106,7 +104,7 @@ def record_of_labels(
     Raises:
         ValueError: There are too many labels for a label map.
     """
-    if len(np.unique(labels)) > _MOST_LABELS:
+    if len(levels_of(labels)) > _MOST_LABELS:
         raise ValueError(
             f"{name}: got more than {_MOST_LABELS} labels, expected a label map: this is "
             "a picture"
@@ -160,27 +158,3 @@ def report_problems(
         said.insert(0, f"{len(problems)} parts are left out: {summary(problems)}")
     if said:
         warnings.warn(f"{path}: {'; '.join(said)}", stacklevel=3)
-
-
-def summary(problems: Sequence[str]) -> str:
-    """Puts problems on one line: the first of every kind, and how many there are of it.
-
-    Problems are of one kind where they differ in names and numbers only. The kinds with
-    most problems come first.
-    """
-    kinds: dict[str, list[str]] = {}
-    for problem in problems:
-        kinds.setdefault(_kind(problem), []).append(problem)
-    most = sorted(kinds.values(), key=len, reverse=True)
-    shown = [
-        own[0] if len(own) == 1 else f"{own[0]} (and {len(own) - 1} more like it)"
-        for own in most[:_SHOWN]
-    ]
-    rest = sum(map(len, most[_SHOWN:]))
-    return "; ".join([*shown, f"and {rest} more"] if rest else shown)
-
-
-def _kind(problem: str) -> str:
-    """A problem without what differs among those of one kind: names, values, numbers."""
-    without_values = re.sub(r"'[^']*'|\[[^\]]*\]|\S*[/\\.]\S*", "", problem)
-    return re.sub(r"[\d.]+", "#", without_values)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
@@ -102,17 +103,30 @@ def read_bounded(path: Path, limit: int) -> bytes:
     """Reads a file that has at most `limit` bytes.
 
     Raises:
-        ValueError: it has more.
+        ValueError: it has more, or is no file but a pipe or a device.
         OSError: it cannot be read.
     """
+    check_regular(path)
     with path.open("rb") as file:
-        content = file.read(limit + 1)
+        # Reading asks for memory beforehand, all of what may be read.
+        size = os.fstat(file.fileno()).st_size
+        content = file.read(min(limit, size) + 1)
     if len(content) > limit:
         raise ValueError(
             f"{path}: got more than {limit} bytes, expected at most that many: this is "
             "no such file, or it is damaged"
         )
     return content
+
+
+def check_regular(path: Path) -> None:
+    """Checks that opening a path cannot wait for ever: pipes in a folder are no data.
+
+    Raises:
+        ValueError: it is a pipe, a socket or a device.
+    """
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise ValueError(f"{path} is a pipe, a socket or a device, expected a file")
 
 
 def _is_plain(name: str) -> bool:
