@@ -36,10 +36,10 @@ from samjax.geometry.outlines import trace_outlines
 _FARTHEST = float(2**26)
 
 # Columns that all edges of a mask may cross: a bound on what a small file can ask for.
-_MOST_CROSSINGS = 1 << 24
+_MOST_CROSSINGS = 1 << 22
 
 # Of these, how many are looked at together: bounds the memory of the rasteriser.
-_CROSSINGS_AT_ONCE = 1 << 19
+_CROSSINGS_AT_ONCE = 1 << 18
 
 # Corners among which the end of a bridge is sought: bounds the time of joining.
 _CORNERS_SEARCHED = 1 << 13
