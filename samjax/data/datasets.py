@@ -17,6 +17,7 @@ from samjax.data.colour import jitter_colours
 from samjax.data.copy_paste import donor_config, paste_objects
 from samjax.data.examples import ExampleSource
 from samjax.data.prepare import Example, PrepareConfig, prepare
+from samjax.data.problems import DamageLog
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -245,6 +246,7 @@ class DatasetSource:
         process_count: int = 1,
     ):
         self.examples = examples
+        self._damage = DamageLog([(examples, config)])
         self._reader = BatchReader(
             shuffled(examples, config, seed),
             batch_size=batch_size,
@@ -260,7 +262,13 @@ class DatasetSource:
         Raises:
             RuntimeError: a worker was lost.
         """
-        return RunBatch(*self._reader.read(step))
+        batch = RunBatch(*self._reader.read(step))
+        self._damage.add(batch)
+        return batch
+
+    def damage(self) -> list[str]:
+        """Says what is wrong with the first damaged examples of all batches so far."""
+        return self._damage.words()
 
     @property
     def problems(self) -> tuple[str, ...]:

@@ -27,6 +27,7 @@ from rich.progress import (
 )
 
 from samjax.checkpoints.store import TrainStore
+from samjax.data.problems import summary
 from samjax.distributed import Bounds, end_now
 from samjax.models.sam import Sam
 from samjax.sharding import make_mesh
@@ -212,6 +213,7 @@ class _Run:
                 source = make_source(
                     config, stage, self.placement.part, self.placement.parts
                 )
+                self._follow(source)
                 batches = prefetched(source, self.placement.batch, range(done, last))
                 advance = functools.partial(bars.advance, bar)
                 with contextlib.closing(batches):
@@ -220,7 +222,7 @@ class _Run:
                 if self.is_asked:
                     break
         if self.bad:
-            self.console.print(self.bad.report())
+            self.console.print(self.bad.report(), soft_wrap=True, markup=False)
         adapted = self._params_to_use(state, before or config.stages[0])
         return TrainResult(
             params=merge_lora(adapted, config.lora),
@@ -228,6 +230,14 @@ class _Run:
             steps=done,
             finished=done == config.total_steps,
         )
+
+    def _follow(self, source: Any) -> None:
+        """Tells what is wrong with a stage's data, and where to ask for more of it."""
+        if problems := getattr(source, "problems", ()):
+            self.console.print(f"data: {summary(problems)}", soft_wrap=True)
+        self.bad.describe = getattr(source, "damage", list)
+        examples = getattr(source, "examples", None)
+        self.bad.dataset_size = None if examples is None else len(examples)
 
     def _run_stage(
         self,

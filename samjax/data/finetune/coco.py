@@ -41,7 +41,8 @@ class CocoSource:
     Attributes:
         groups: For each example, what must stay together in a split: its image's name.
         problems: What was left out, and why.
-        notes: How the file was understood where that is not clear.
+        notes: What the file itself says to leave out, and how it was understood where
+            that is not clear.
 
     Raises:
         ValueError: It is no COCO file of instances, its images are not to be found, or

@@ -53,14 +53,22 @@ class ExtractedSource:
         """Reads one example; what cannot be read of it is None."""
         stem = self._stems[index]
         image, record = self._suffixes[index]
-        return RawExample(stem, self._read(stem, image), self._read(stem, record))
+        problems: list[str] = []
+        return RawExample(
+            stem,
+            self._read(stem, image, problems),
+            self._read(stem, record, problems),
+            "; ".join(problems) or None,
+        )
 
-    def _read(self, stem: str, suffix: str | None) -> bytes | None:
+    def _read(self, stem: str, suffix: str | None, problems: list[str]) -> bytes | None:
         if suffix is None:
             return None
+        path = self.folder / (stem + suffix)
         try:
-            return (self.folder / (stem + suffix)).read_bytes()
-        except OSError:
+            return path.read_bytes()
+        except OSError as error:
+            problems.append(f"{path}: {error.strerror}")
             return None
 
 
