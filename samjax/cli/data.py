@@ -1,13 +1,13 @@
 """`samjax data index|build|verify|stats|label`: datasets, before they are trained on.
 
-The first four are for SA-1B and what is made of it; `samjax.cli.data_label` makes labels.
+`samjax.cli.data_label` makes labels.
 """
 
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import tyro
 
@@ -74,20 +74,25 @@ class Build:
 
 @dataclass(frozen=True, kw_only=True)
 class Verify:
-    """Reads a dataset of TFDS back and says what is wrong with it.
+    """Reads a dataset and says what is wrong with it.
 
-    Every shard is counted and read: features, the headers of images, run lengths. Where
-    tensorflow-datasets is installed, it has to be able to read the dataset too.
+    Of TFDS every shard is counted and read: features, the headers of images, run
+    lengths. Where tensorflow-datasets is installed, it has to be able to read the
+    dataset too. Datasets of other formats are read as training reads them, image by
+    image with its masks, and everything that is left out is named.
     """
 
-    folder: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="FOLDER")]
-    """Of the dataset."""
+    folder: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="PLACE")]
+    """Of the dataset: a folder, a JSON file of COCO, an npz file, a tar."""
+
+    format: Literal["tfds", "sa1b", "coco", "folder", "npz"] | None = None
+    """What it is; by default it is told by what lies there."""
 
     every: int = 1
     """Looks at every so many examples."""
 
     pixels: bool = False
-    """Decodes the images in full, too."""
+    """Decodes the images of TFDS in full, too; those of others always are."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -205,6 +210,39 @@ def _build(wanted: Build) -> None:
 
 
 def _verify(wanted: Verify) -> None:
+    from samjax.data.verify import guess_format
+
+    format = wanted.format or guess_format(wanted.folder)
+    if format == "tfds":
+        _verify_tfds(wanted)
+    else:
+        _verify_examples(wanted, format)
+
+
+def _verify_examples(
+    wanted: Verify, format: Literal["sa1b", "coco", "folder", "npz"]
+) -> None:
+    from samjax.data.verify import open_for_verification, verify_examples
+
+    examples, problems, notes = open_for_verification(wanted.folder, format)
+    for line in (*problems, *notes):
+        _say(line)
+    total = len(range(0, len(examples), wanted.every))
+    found = verify_examples(examples, every=wanted.every)
+    damaged = 0
+    for problem in show_steps("verify", found, "images", total):
+        if problem is not None:
+            damaged += 1
+            _say(problem)
+    print(f"{total} images with masks read as {format}, {damaged} of them damaged")
+    if problems or damaged:
+        raise ValueError(
+            f"{wanted.folder} has {len(problems) + damaged} problems: {len(problems)} "
+            f"parts are left out, {damaged} images are damaged"
+        )
+
+
+def _verify_tfds(wanted: Verify) -> None:
     from samjax.data.tfds.source import find_shards
     from samjax.data.tfds.verify import read_by_tfds, verify_shards
 

@@ -17,6 +17,7 @@ from samjax.data.colour import jitter_colours
 from samjax.data.copy_paste import donor_config, paste_objects
 from samjax.data.examples import ExampleSource
 from samjax.data.prepare import Example, PrepareConfig, prepare
+from samjax.data.problems import DamageLog
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +50,10 @@ class DatasetConfig:
         limit: Most examples to train on, or None for all; what is held out stays.
         separate: Whether each connected region of a label map is an object by itself.
         unlabelled: Whether images without a mask are kept, for what needs images alone.
-            This and the next two are for `coco`.
+            This and the next three are for `coco`.
+        crowds: Whether masks with `iscrowd` are objects: regions of many objects, or
+            brushed masks, which some tools mark so. They are in any case where the file
+            has no others.
         exclude_licences: Licences whose images are left out, by the number that the
             file gives them or by name: `("5", "CC BY-SA")`.
         images: Folder that the file's names of images start from, where it is none of
@@ -73,6 +77,7 @@ class DatasetConfig:
     limit: int | None = None
     separate: bool = False
     unlabelled: bool = False
+    crowds: bool = False
     exclude_licences: tuple[str, ...] = ()
     images: str | None = None
     max_bad_fraction: float = 0.001
@@ -93,10 +98,15 @@ class DatasetConfig:
                 "validation_fraction, limit and separate are for coco, folder and npz, "
                 f"not for {self.format}"
             )
-        of_coco = self.unlabelled or self.exclude_licences or self.images is not None
-        if self.format != "coco" and of_coco:
+        is_of_coco = (
+            self.unlabelled
+            or self.crowds
+            or self.exclude_licences
+            or self.images is not None
+        )
+        if self.format != "coco" and is_of_coco:
             problems.append(
-                "unlabelled, exclude_licences and images are for coco, not for "
+                "unlabelled, crowds, exclude_licences and images are for coco, not for "
                 f"{self.format}"
             )
         if not 0 <= self.max_bad_fraction <= 1:
@@ -201,6 +211,7 @@ def open_examples(
         config.format,
         separate=config.separate,
         unlabelled=config.unlabelled,
+        crowds=config.crowds,
         exclude_licences=config.exclude_licences,
         images=config.images,
     )
@@ -244,6 +255,7 @@ class DatasetSource:
         process_count: int = 1,
     ):
         self.examples = examples
+        self._damage = DamageLog([(examples, config)])
         self._reader = BatchReader(
             shuffled(examples, config, seed),
             batch_size=batch_size,
@@ -259,7 +271,13 @@ class DatasetSource:
         Raises:
             RuntimeError: a worker was lost.
         """
-        return RunBatch(*self._reader.read(step))
+        batch = RunBatch(*self._reader.read(step))
+        self._damage.add(batch)
+        return batch
+
+    def damage(self) -> list[str]:
+        """Says what is wrong with the first damaged examples of all batches so far."""
+        return self._damage.words()
 
     @property
     def problems(self) -> tuple[str, ...]:

@@ -26,11 +26,13 @@ class RawExample(NamedTuple):
             size is that of its masks; the image file may be a smaller copy. Its image's
             `frame` says whether that file is turned upright by its EXIF orientation;
             without one it is taken as it is stored, as SA-1B's files are.
+        problem: Why a part is missing, in words; None where nothing is known.
     """
 
     name: str
     image: bytes | None
     record: bytes | Mapping[str, Any] | None
+    problem: str | None = None
 
 
 @runtime_checkable
@@ -38,8 +40,8 @@ class ExampleSource(Protocol):
     """A dataset of raw examples with random access.
 
     It can be pickled and read by many threads and processes at once. What is wrong with
-    the data is never raised: a part that cannot be read is None, or whatever bytes are
-    there, and whoever prepares the example finds out.
+    the data is never raised: a part that cannot be read is None, with `problem` saying
+    why, or whatever bytes are there, and whoever prepares the example finds out.
     """
 
     def __len__(self) -> int:

@@ -190,6 +190,8 @@ class _Element(NamedTuple):
 
 
 def _tfds_source(name: str) -> RandomAccess:
+    from samjax.data.tfds.classes import check_classes
+
     try:
         import tensorflow_datasets as tfds  # pyright: ignore[reportMissingImports]
     except ImportError as error:
@@ -199,6 +201,7 @@ def _tfds_source(name: str) -> RandomAccess:
         ) from error
     folder = re.fullmatch(r"([^:]+):(.+)", name)
     if folder:
+        check_classes(folder[1])
         builder, split = tfds.builder_from_directory(folder[1]), folder[2]
     else:
         dataset, _, split = name.rpartition("/")

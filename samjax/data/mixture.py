@@ -19,6 +19,9 @@ from jaxtyping import Int
 from samjax.data.batch import RunBatch
 from samjax.data.batch_reader import BatchReader, ExampleSequence
 from samjax.data.datasets import DatasetConfig, open_examples, shuffled
+from samjax.data.examples import ExampleSource
+from samjax.data.prepare import PrepareConfig
+from samjax.data.problems import DamageLog
 from samjax.data.synthetic.config import SceneConfig
 
 # Examples within which the numbers of all parts are as their weights say.
@@ -145,6 +148,7 @@ def open_mixture(
     """
     problems: list[str] = []
     sequences: list[ExampleSequence] = []
+    parts: list[tuple[ExampleSource, PrepareConfig] | None] = []
     for number, part in enumerate(config.parts):
         part_seed = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
         if part.data is not None:
@@ -157,6 +161,7 @@ def open_mixture(
                 image_size=image_size, masks_per_image=masks_per_image
             )
             sequences.append(shuffled(examples, prepared, part_seed))
+            parts.append((examples, prepared))
         elif part.scenes is not None:
             # Drawing needs JAX, which processes that only read do without.
             from samjax.data.scene_examples import SceneExamples
@@ -165,6 +170,7 @@ def open_mixture(
                 part.scenes, size=image_size, num_masks=masks_per_image
             )
             textures = None if part.textures is None else open_examples(part.textures)
+            parts.append(None)
             sequences.append(
                 SceneExamples(
                     scenes, config.boundaries_per_mask, part_seed, textures=textures
@@ -185,7 +191,9 @@ def open_mixture(
         process_count=process_count,
     )
     is_weighted = any(part.loss_weight != 1 for part in config.parts)
-    return MixtureSource(reader, tuple(problems), is_weighted=is_weighted)
+    return MixtureSource(
+        reader, tuple(problems), DamageLog(parts), is_weighted=is_weighted
+    )
 
 
 class MixtureSource:
@@ -194,14 +202,20 @@ class MixtureSource:
     Args:
         reader: Reads the batches of `MixedExamples`.
         problems: What was wrong with the datasets when they were opened.
+        damage: Keeps the damaged examples.
         is_weighted: Whether batches say by what their losses are multiplied.
     """
 
     def __init__(
-        self, reader: BatchReader, problems: tuple[str, ...], *, is_weighted: bool
+        self,
+        reader: BatchReader,
+        problems: tuple[str, ...],
+        damage: DamageLog,
+        *,
+        is_weighted: bool,
     ):
         self._reader, self.problems = reader, problems
-        self._is_weighted = is_weighted
+        self._damage, self._is_weighted = damage, is_weighted
 
     def batch(self, step: int) -> RunBatch:
         """Returns this process's part of the batch of one step, as NumPy arrays.
@@ -210,9 +224,15 @@ class MixtureSource:
             RuntimeError: a worker was lost.
         """
         example, weights, part = self._reader.read(step)
-        return RunBatch(
+        batch = RunBatch(
             *example, weights=weights if self._is_weighted else None, part=part
         )
+        self._damage.add(batch)
+        return batch
+
+    def damage(self) -> list[str]:
+        """Says what is wrong with the first damaged examples of all batches so far."""
+        return self._damage.words()
 
     @property
     def position(self) -> dict[str, int]:

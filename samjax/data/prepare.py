@@ -169,11 +169,30 @@ def prepare(
     )
 
 
+def diagnose(raw: RawExample, config: PrepareConfig) -> str | None:
+    """Says in words what is wrong with an example, None where nothing is.
+
+    Args:
+        raw: Of an `ExampleSource`.
+        config: What becomes of it; masks per image are as many as are looked at.
+    """
+    shape = (config.masks_per_image, config.boundaries_per_mask)
+    image = np.zeros((config.image_size, config.image_size, 3), np.uint8)
+    rng = np.random.default_rng(0)
+    try:
+        _, masks, bad = _prepare(raw, config, rng, image, np.zeros(shape, np.int32))
+    except _Damaged as damage:
+        return f"{raw.name}: {damage}"
+    if bad:
+        return f"{raw.name}: {bad} of {masks + bad} masks are damaged"
+    return None
+
+
 class _Damaged(Exception):
     """An example cannot be used."""
 
-    def __init__(self, status: Status):
-        super().__init__(status.name)
+    def __init__(self, status: Status, words: object):
+        super().__init__(str(words).partition("\n")[0])
         self.status = status
 
 
@@ -190,19 +209,22 @@ def _prepare(
         The visible size, the number of masks and that of damaged ones.
     """
     if raw.image is None:
-        raise _Damaged(Status.MISSING_IMAGE)
+        raise _Damaged(Status.MISSING_IMAGE, raw.problem or "its image is missing")
     if raw.record is None:
-        raise _Damaged(Status.MISSING_RECORD)
+        raise _Damaged(Status.MISSING_RECORD, raw.problem or "its masks are missing")
     info, size, texts, bad_masks = _read_record(raw.record)
     try:
         file = open_image_file(raw.image, info)
         # A smaller copy of the image has its masks at the original's size.
         if file.size != smaller_size(size, max(file.size)):
-            raise _Damaged(Status.SIZE_MISMATCH)
+            raise _Damaged(
+                Status.SIZE_MISMATCH,
+                f"its image is of {file.size}, its masks of {size} (height, width)",
+            )
         view = _draw_view(size, config, rng)
         _fill(frame, file, view)
     except BadImage as error:
-        raise _Damaged(Status.BAD_IMAGE) from error
+        raise _Damaged(Status.BAD_IMAGE, f"its image: {error}") from error
     masks, more_bad = _choose_masks(texts, view.window(size), config, rng, runs)
     return view.visible, masks, bad_masks + more_bad
 
@@ -263,16 +285,20 @@ def _read_record(
         image, annotations = content["image"], content["annotations"]
         size = (image["height"], image["width"])
     except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
-        raise _Damaged(Status.BAD_RECORD) from error
+        raise _Damaged(Status.BAD_RECORD, f"its record: {error!r:.200}") from error
     # Integers of NumPy come from datasets of TFDS.
     if not isinstance(annotations, list | tuple) or not all(
         isinstance(side, int | np.integer) and not isinstance(side, bool) and side > 0
         for side in size
     ):
-        raise _Damaged(Status.BAD_RECORD)
+        raise _Damaged(
+            Status.BAD_RECORD,
+            f"its record has a size of {size!r:.60} and {type(annotations).__name__} of "
+            "annotations, expected two positive integers and a list",
+        )
     size = (int(size[0]), int(size[1]))
     if size[0] * size[1] >= _MOST_PIXELS:
-        raise _Damaged(Status.BAD_RECORD)
+        raise _Damaged(Status.BAD_RECORD, f"its record has a size of {size}")
     texts = [_text(annotation, size) for annotation in annotations]
     found = [text for text in texts if text is not None]
     return image, size, found, len(texts) - len(found)

@@ -21,7 +21,8 @@ from typing import Any
 
 import numpy as np
 
-from samjax.data.formats.coco import read_coco, read_content, write_coco
+from samjax.data.formats.coco import read_coco, write_coco
+from samjax.data.formats.coco_content import read_content
 from samjax.data.schema import ImageInfo, Record, record_from_json, record_to_json
 from samjax.engine.photos import Photos, PhotoToLabel
 from samjax.engine.pseudo_labels import PseudoLabelConfig, label_photo

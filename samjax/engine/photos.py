@@ -12,9 +12,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import UInt8
 
-from samjax.data.finetune.coco import annotation_file, image_folder
+from samjax.data.finetune.coco import (
+    annotation_file,
+    image_folder,
+    without_folders,
+)
 from samjax.data.finetune.reading import read_file
-from samjax.data.formats.coco import read_coco, read_content
+from samjax.data.formats.coco import read_coco
+from samjax.data.formats.coco_content import read_content
 from samjax.data.images import Item, find_images
 from samjax.data.orientation import FrameName, declared_frame
 from samjax.data.whole_images import read_in_frame
@@ -102,9 +107,10 @@ def read_photo(
     Raises:
         ValueError: It is missing, damaged or of another size.
     """
-    data = read_file(path)
-    if data is None:
-        raise ValueError("the photo is missing or cannot be read")
+    try:
+        data = read_file(path)
+    except ValueError as error:
+        raise ValueError(f"the photo is missing or cannot be read: {error}") from error
     if size is None:
         return read_image(data)
     pixels = read_in_frame(data, size, frame)
@@ -148,14 +154,14 @@ def _of_coco(file: Path, exclude_licences: Sequence[str], labelled_too: bool) ->
         )
     content = read_content(file)
     entries = {one["id"]: one for one in content["images"] if "id" in one}
-    folder = image_folder(file, [image["file_name"] for image in images])
+    folder, cut = image_folder(file, [image["file_name"] for image in images])
     photos = []
     for image in images:
         name, size = image["file_name"], (image["height"], image["width"])
         entry = entries[image["image_id"]]
         fields = {key: entry[key] for key in entry if key not in _OF_RECORD}
-        frame = declared_frame(entry, content.get("info"))
-        item = Item(name, _reader(folder / name, size, frame), folder / name)
+        path = folder / without_folders(name, cut)
+        item = Item(name, _reader(path, size, declared_frame(image)), path)
         photos.append(PhotoToLabel(image["image_id"], item, fields))
     licences = content.get("licenses")
     return Photos(

@@ -5,6 +5,7 @@ size; what is damaged is passed over and counted.
 """
 
 import json
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from jaxtyping import Bool, UInt8
 from rich.progress import track
 
 from samjax.data.examples import ExampleSource, RawExample, open_image_file
+from samjax.data.problems import summary
 from samjax.evaluation.metrics import mean_iou
 from samjax.evaluation.prompting import evaluate_image
 from samjax.evaluation.report import Report
@@ -58,15 +60,15 @@ def evaluate_examples(
     chosen = np.linspace(0, len(source) - 1, count).round().astype(int)
     segmenter = PredictorSegmenter(predictor)
     objects: list[dict[str, Any]] = []
-    damaged = 0
+    damaged: list[str] = []
     for index in track(
         chosen.tolist(), "evaluating", disable=not show_progress, transient=True
     ):
         raw = source[index]
         try:
             image, targets = read_example(raw)
-        except (ValueError, KeyError, TypeError):
-            damaged += 1
+        except (ValueError, KeyError, TypeError) as error:
+            damaged.append(_words(raw, error))
             continue
         if len(targets) > objects_per_image:
             rng = np.random.default_rng([seed, index])
@@ -77,16 +79,12 @@ def evaluate_examples(
             for target, of_object in zip(targets, ious, strict=True):
                 about = {"example": raw.name, "area": int(target.sum())}
                 objects.append(about | {"iou": of_object})
-    if not objects:
-        raise ValueError(
-            f"got {len(chosen)} examples, of which {damaged} are damaged, without any "
-            "mask, expected some to evaluate on: look at the dataset"
-        )
+    _tell_damaged(damaged, len(chosen), is_all=not objects)
     return Report(
         suite=f"{len(chosen)} examples",
         protocol={
             "images": len(chosen),
-            "damaged": damaged,
+            "damaged": len(damaged),
             "objects_per_image": objects_per_image,
             "clicks": list(clicks),
             "click": "centre of the largest error; the last mask is fed back",
@@ -100,6 +98,27 @@ def evaluate_examples(
     )
 
 
+def _tell_damaged(damaged: list[str], count: int, *, is_all: bool) -> None:
+    """Warns of damaged examples; raises where nothing is left to evaluate on."""
+    words = f"{': ' if damaged else ''}{summary(damaged)}"
+    if is_all:
+        raise ValueError(
+            f"got {count} examples, of which {len(damaged)} are damaged, without any "
+            f"mask, expected some to evaluate on{words}"
+        )
+    if damaged:
+        warnings.warn(
+            f"{len(damaged)} of {count} examples are damaged and not evaluated{words}",
+            stacklevel=3,
+        )
+
+
+def _words(raw: RawExample, error: Exception) -> str:
+    """What is wrong with an example, with its name."""
+    words = str(error) if isinstance(error, ValueError) else f"its record: {error!r}"
+    return words if raw.name in words else f"{raw.name}: {words}"
+
+
 def read_example(
     raw: RawExample,
 ) -> tuple[UInt8[np.ndarray, "h w 3"], Bool[np.ndarray, "k h w"]]:
@@ -111,7 +130,9 @@ def read_example(
         TypeError: A field is of another kind.
     """
     if raw.image is None or raw.record is None:
-        raise ValueError(f"{raw.name}: the image or the record is missing")
+        raise ValueError(
+            raw.problem or f"{raw.name}: the image or the record is missing"
+        )
     record: Any = raw.record
     if isinstance(record, bytes):
         record = json.loads(record)

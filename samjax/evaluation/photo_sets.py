@@ -17,9 +17,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Int, UInt8
 
-from samjax.data.finetune.coco import annotation_file, image_folder
+from samjax.data.finetune.coco import (
+    annotation_file,
+    image_folder,
+    without_folders,
+)
 from samjax.data.finetune.reading import read_file
-from samjax.data.formats.coco import read_content
+from samjax.data.formats.coco_content import read_content
 from samjax.data.formats.coco_masks import read_mask
 from samjax.data.formats.guards import check_file_name, check_size
 from samjax.data.orientation import FrameName, declared_frame
@@ -92,9 +96,12 @@ class Photo:
         Raises:
             ValueError: It is missing, damaged, or of another size than its masks.
         """
-        data = read_file(self.path)
-        if data is None:
-            raise ValueError(f"{self.name}: the photo is missing or cannot be read")
+        try:
+            data = read_file(self.path)
+        except ValueError as error:
+            raise ValueError(
+                f"{self.name}: the photo is missing or cannot be read: {error}"
+            ) from error
         try:
             pixels = read_in_frame(data, self.size, self.frame)
         except ValueError as error:
@@ -180,9 +187,9 @@ def read_photo_set(path: str | os.PathLike) -> PhotoSet:
             f"{file}: got no object with a mask{': ' if reasons else ''}{reasons}, "
             "expected COCO's annotations of instances"
         )
-    folder = image_folder(file, list(found))
+    folder, cut = image_folder(file, list(found))
     photos = tuple(
-        Photo(name=name, path=folder / name, **of_photo)
+        Photo(name=name, path=folder / without_folders(name, cut), **of_photo)
         for name, of_photo in found.items()
     )
     name = (path if path.is_dir() else path.parent).resolve().name

@@ -11,7 +11,7 @@ and LVIS use this text. The code here gives the same bytes as pycocotools.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
 
 import numpy as np
@@ -68,6 +68,22 @@ def mask_to_counts(mask: Bool[np.ndarray, "h w"]) -> Int[np.ndarray, " r"]:
     changes = np.flatnonzero(pixels[1:] != pixels[:-1]) + 1
     starts = [0, 0] if pixels.size and pixels[0] else [0]
     return np.diff(np.concatenate([starts, changes, [pixels.size]]))
+
+
+def unite_counts(
+    masks: Sequence[Int[np.ndarray, " _"]], pixels: int
+) -> Int[np.ndarray, " r"]:
+    """Returns the run lengths of the union of masks, of so many pixels each, from theirs."""
+    bounds = [np.cumsum(counts) for counts in masks]
+    begins = np.concatenate([np.zeros(0, np.int64), *(own[0:-1:2] for own in bounds)])
+    ends = np.concatenate([np.zeros(0, np.int64), *(own[1::2] for own in bounds)])
+    places, which = np.unique(np.concatenate([begins, ends]), return_inverse=True)
+    steps = np.repeat([1, -1], [len(begins), len(ends)])
+    covered = np.cumsum(np.bincount(which, weights=steps, minlength=len(places))) > 0.5
+    changes = places[np.flatnonzero(np.diff(covered, prepend=False))]
+    counts = np.diff(changes, prepend=0, append=pixels)
+    # A mask that ends in ones has no run after them.
+    return counts if counts[-1] or len(counts) == 1 else counts[:-1]
 
 
 def counts_to_mask(

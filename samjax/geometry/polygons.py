@@ -29,14 +29,17 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Bool, Float, Int, Real
 
-from samjax.geometry.masks import mask_to_counts
+from samjax.geometry.masks import counts_to_mask, unite_counts
 from samjax.geometry.outlines import trace_outlines
 
 # Corners beyond this are of no image, and would overflow when counted in fifths.
 _FARTHEST = float(2**26)
 
-# Edges that are followed at once, times columns: bounds the memory of the rasteriser.
-_CROSSINGS = 1 << 19
+# Columns that all edges of a mask may cross: a bound on what a small file can ask for.
+_MOST_CROSSINGS = 1 << 22
+
+# Of these, how many are looked at together: bounds the memory of the rasteriser.
+_CROSSINGS_AT_ONCE = 1 << 18
 
 # Corners among which the end of a bridge is sought: bounds the time of joining.
 _CORNERS_SEARCHED = 1 << 13
@@ -95,11 +98,7 @@ def polygons_to_mask(
         ValueError: a polygon has fewer than three corners, or one that is not finite or
             millions of pixels away.
     """
-    height, width = size
-    left, columns = _filled_columns(polygons, height, width)
-    mask = np.zeros((height, width), bool)
-    mask[:, left : left + len(columns)] = columns.T
-    return mask
+    return counts_to_mask(polygons_to_counts(polygons, size), size)
 
 
 def polygons_to_counts(
@@ -107,20 +106,28 @@ def polygons_to_counts(
 ) -> Int[np.ndarray, " r"]:
     """Returns the run lengths of what `polygons_to_mask` returns.
 
-    Only the columns that the polygons reach are ever pixels.
+    Memory holds the places where the mask changes, and never its pixels: a claimed size
+    costs nothing.
 
     Raises:
-        ValueError: as `polygons_to_mask`.
+        ValueError: as `polygons_to_mask`, or the outlines cross millions of columns.
     """
     height, width = size
-    left, columns = _filled_columns(polygons, height, width)
-    counts = mask_to_counts(columns.T)
-    counts[0] += left * height
-    rest = (width - left - len(columns)) * height
-    if len(counts) % 2:
-        counts[-1] += rest
-        return counts
-    return np.append(counts, rest) if rest else counts
+    for polygon in polygons:
+        _check(polygon)
+    # pycocotools' rounding, which is towards zero.
+    rings = [
+        (5 * polygon.astype(np.float64) + 0.5).astype(np.int64) for polygon in polygons
+    ]
+    crossings = sum(int(_columns_crossed(ring, width).sum()) for ring in rings)
+    if crossings > _MOST_CROSSINGS:
+        raise ValueError(
+            f"got polygons that cross {crossings} columns of pixels, expected at most "
+            f"{_MOST_CROSSINGS}: simplify them, or store the mask as run lengths"
+        )
+    return unite_counts(
+        [_filled(ring, height, width) for ring in rings], height * width
+    )
 
 
 def join_polygons(
@@ -161,35 +168,38 @@ def join_polygons(
     return corners[line]
 
 
-def _filled_columns(
-    polygons: Sequence[np.ndarray], height: int, width: int
-) -> tuple[int, Bool[np.ndarray, "c h"]]:
-    """The first column that polygons reach, and all columns from it to the last."""
-    for polygon in polygons:
-        _check(polygon)
-    # pycocotools' rounding, which is towards zero.
-    rings = [
-        (5 * polygon.astype(np.float64) + 0.5).astype(np.int64) for polygon in polygons
-    ]
-    limits = (width, height)
-    lows = [np.clip((ring.min(axis=0) + 2) // 5, 0, limits).tolist() for ring in rings]
-    highs = [np.clip((ring.max(axis=0) + 2) // 5, 0, limits).tolist() for ring in rings]
-    first = min((low[0] for low in lows), default=0)
-    last = max((high[0] for high in highs), default=0)
-    filled = np.zeros((last - first, height), bool)
-    for ring, (left, top), (right, bottom) in zip(rings, lows, highs, strict=True):
-        # One row more than there are, for edges at the bottom.
-        parity = np.zeros((right - left, bottom - top + 1), np.uint8)
-        ends = np.roll(ring, -1, axis=0)
-        step = max(1, _CROSSINGS // max(1, right - left))
-        for start in range(0, len(ring), step):
-            part = slice(start, start + step)
-            columns, rows = _crossings(ring[part], ends[part], left, right)
-            rows = np.clip(rows, 0, height)
-            np.bitwise_xor.at(parity, (columns - left, rows - top), 1)
-        inside = np.bitwise_xor.accumulate(parity, axis=1)[:, :-1]
-        filled[left - first : right - first, top:bottom] |= inside.view(bool)
-    return first, filled
+def _columns_crossed(ring: Int[np.ndarray, "n 2"], width: int) -> Int[np.ndarray, " n"]:
+    """How many columns of an image the edge from each corner to the next crosses."""
+    columns = np.clip((ring[:, 0] + 2) // 5, 0, width)
+    return np.abs(np.roll(columns, -1) - columns)
+
+
+def _filled(
+    ring: Int[np.ndarray, "n 2"], height: int, width: int
+) -> Int[np.ndarray, " r"]:
+    """The run lengths of what a ring encloses, from where its edges cross columns.
+
+    Two crossings at one place undo each other. So does an end at the bottom of a column
+    and a beginning at the top of the next, which are one place: the run goes on.
+    """
+    ends = np.roll(ring, -1, axis=0)
+    places = [np.zeros(0, np.int64)]
+    for part in _parts(_columns_crossed(ring, width)):
+        columns, rows = _crossings(ring[part], ends[part], 0, width)
+        places.append(columns * height + np.clip(rows, 0, height))
+    found, times = np.unique(np.concatenate(places), return_counts=True)
+    changes = found[times % 2 == 1]
+    return np.diff(changes, prepend=0, append=height * width)
+
+
+def _parts(columns: Int[np.ndarray, " n"]) -> list[slice]:
+    """Cuts edges into parts that cross some `_CROSSINGS_AT_ONCE` columns each."""
+    total = np.cumsum(columns)
+    if not total.size or total[-1] <= _CROSSINGS_AT_ONCE:
+        return [slice(None)]
+    marks = np.arange(_CROSSINGS_AT_ONCE, total[-1], _CROSSINGS_AT_ONCE)
+    cuts = [0, *np.unique(np.searchsorted(total, marks, side="right")), len(total)]
+    return [slice(start, stop) for start, stop in itertools.pairwise(cuts)]
 
 
 def _crossings(

@@ -81,6 +81,7 @@ _READING = ("workers", "prefetch", "max_bad_fraction")
 # older runs go on. First those of a dataset, then others with their value when off.
 _LATER = (
     "unlabelled",
+    "crowds",
     "exclude_licences",
     "smallest_mask",
     "copy_paste",

@@ -16,16 +16,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
 from samjax.checkpoints.store import TrainStore
+from samjax.data.problems import summary
 from samjax.distributed import Bounds, end_now
 from samjax.files import check_replaceable, locked
 from samjax.models.sam import Sam
@@ -44,6 +37,7 @@ from samjax.training.placement import Placement
 from samjax.training.prefetch import Fetched, prefetched
 from samjax.training.profiling import Profiler
 from samjax.training.program import compile_step, peak_of, stage_flops
+from samjax.training.progress import training_bar
 from samjax.training.relative_tables import fill_relative_tables
 from samjax.training.sources import SourceFactory, make_source
 from samjax.training.step import Params, TrainState, averaged_params
@@ -248,7 +242,7 @@ class _Run:
         with (
             stop_on_signals() as stop,
             contextlib.closing(self.watchdog),
-            self._progress() as bars,
+            training_bar(self.console) as bars,
         ):
             bar = bars.add_task("training", total=config.total_steps)
             bars.update(bar, completed=done)
@@ -266,6 +260,7 @@ class _Run:
                 source = make_source(
                     config, stage, self.placement.part, self.placement.parts
                 )
+                self._follow(source)
                 batches = prefetched(source, self.placement.batch, range(done, last))
                 advance = functools.partial(bars.advance, bar)
                 with contextlib.closing(batches), self._telling_what_to_do():
@@ -274,7 +269,9 @@ class _Run:
                 if self.is_asked:
                     break
         if self.bad:
-            self.console.print(printable(self.bad.report()), markup=False)
+            self.console.print(
+                printable(self.bad.report()), soft_wrap=True, markup=False
+            )
         adapted = self._params_to_use(state, before or config.stages[0])
         return TrainResult(
             params=merge_lora(adapted, config.lora),
@@ -282,6 +279,14 @@ class _Run:
             steps=done,
             finished=done == config.total_steps,
         )
+
+    def _follow(self, source: Any) -> None:
+        """Tells what is wrong with a stage's data, and where to ask for more of it."""
+        if problems := getattr(source, "problems", ()):
+            self.console.print(f"data: {summary(problems)}", soft_wrap=True)
+        self.bad.describe = getattr(source, "damage", list)
+        examples = getattr(source, "examples", None)
+        self.bad.dataset_size = None if examples is None else len(examples)
 
     def _run_stage(
         self,
@@ -387,15 +392,3 @@ class _Run:
             self.writer.write(step, named)
             self.writer.plot(step, scalars, name)
             self.console.print(f"step {step}  {format_scalars(named)}", soft_wrap=True)
-
-    def _progress(self) -> Progress:
-        return Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            console=self.console,
-            # In a log file the report lines are the progress.
-            disable=not self.console.is_terminal,
-        )

@@ -1,6 +1,7 @@
 """Polygons give masks back pixel for pixel, and fill as pycocotools fills."""
 
 import sys
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -200,11 +201,27 @@ def test_steep_edges_that_pass_between_two_fifths_are_rounded_alike(corners):
 
 
 def test_long_outlines_are_followed_in_parts(monkeypatch, rng):
-    monkeypatch.setattr("samjax.geometry.polygons._CROSSINGS", 50)
+    monkeypatch.setattr("samjax.geometry.polygons._CROSSINGS_AT_ONCE", 50)
     polygon = rng.uniform(-5, 45, (300, 2))
     np.testing.assert_array_equal(
         polygons_to_mask([polygon], (40, 30)), coco_fill([polygon], (40, 30))
     )
+
+
+def test_a_claimed_size_takes_no_memory():
+    side = 46_340
+    square = np.array([[0, 0], [side, 0], [side, side], [0, side]])
+    tracemalloc.start()
+    counts = polygons_to_counts([square, square // 2], (side, side))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert counts.tolist() == [0, side * side] and peak < 32 << 20
+
+
+def test_outlines_beyond_all_bounds_are_refused():
+    zigzag = np.array([[i % 2 * 40_000, i] for i in range(200)])
+    with pytest.raises(ValueError, match="cross 8000000 columns .*run lengths"):
+        polygons_to_counts([zigzag], (40_000, 40_000))
 
 
 @given(masks, st.integers(0, 3), st.integers(0, 3))

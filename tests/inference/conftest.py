@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from samjax.inference import Predictor
+
 
 @pytest.fixture(scope="session")
 def photos(tmp_path_factory) -> Path:
@@ -18,3 +20,8 @@ def photos(tmp_path_factory) -> Path:
         Image.fromarray(pixels).save(folder / f"sa_{number + 3}.png")
     (folder / "sa_5x.png").write_text("not an image")
     return folder
+
+
+@pytest.fixture(scope="session")
+def predictor(tiny_model) -> Predictor:
+    return Predictor(*tiny_model)

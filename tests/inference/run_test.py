@@ -17,7 +17,7 @@ from samjax.data.images import find_images
 from samjax.data.large_images import ArrayImage
 from samjax.files import WouldReplace
 from samjax.geometry.masks import encode_rle
-from samjax.inference import Predictor, many
+from samjax.inference import many
 from samjax.inference.automatic import generate_masks
 from samjax.inference.automatic_config import AutomaticConfig
 from samjax.inference.images import read_image
@@ -29,11 +29,6 @@ ROOT = Path(__file__).parents[2]
 OPEN = AutomaticConfig(
     points_per_side=2, pred_iou_thresh=0, stability_score_thresh=0, box_nms_thresh=0.9
 )
-
-
-@pytest.fixture(scope="module")
-def predictor(tiny_model) -> Predictor:
-    return Predictor(*tiny_model)
 
 
 def files_of(folder: Path) -> dict[str, bytes]:

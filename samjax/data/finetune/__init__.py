@@ -2,8 +2,8 @@
 
 Each is an `ExampleSource` that gives SA-1B-like records, whatever the files are:
 
-`CocoSource`: a COCO file of instances (polygons, run lengths; crowds are left out), or
-a folder with one such file. Images lie beside it, in `images/` beside it or one folder
+`CocoSource`: a COCO file of instances (polygons, run lengths; crowds are left out where
+there are other masks), or a folder with one such file. Images lie beside it, in `images/` beside it or one folder
 up, or one folder up in a folder called as the file without `instances_`, as in COCO
 itself.
 
@@ -56,6 +56,7 @@ def open_examples(
     *,
     separate: bool = False,
     unlabelled: bool = False,
+    crowds: bool = False,
     exclude_licences: Sequence[str] = (),
     images: str | os.PathLike | None = None,
 ) -> CocoSource | FolderSource | NpzSource:
@@ -68,6 +69,7 @@ def open_examples(
             label maps that say what a pixel is, not which thing it belongs to. COCO's
             files name each object and are not changed.
         unlabelled: Whether images without masks are kept; for COCO's files.
+        crowds: Whether masks with `iscrowd` are kept; for COCO's files.
         exclude_licences: Licences whose images are left out; for COCO's files.
         images: Folder of the images of a COCO file; None looks for it.
 
@@ -80,6 +82,7 @@ def open_examples(
             path,
             images=images,
             unlabelled=unlabelled,
+            crowds=crowds,
             exclude_licences=exclude_licences,
         )
     if format == "folder":

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-import warnings
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Int
-from PIL import Image
 
 from samjax.data.examples import RawExample
+from samjax.data.finetune.mask_files import MASK_SUFFIXES, read_labels, read_object
+from samjax.data.finetune.mask_pixels import Objects
 from samjax.data.finetune.reading import (
     in_its_frame,
     nothing_usable,
@@ -18,20 +19,24 @@ from samjax.data.finetune.reading import (
     record_of_labels,
     report_problems,
 )
-from samjax.data.folders import Listing, list_images
+from samjax.data.folders import Listing, has_image_name, list_images
 from samjax.data.formats.annotations import bare_annotation
 from samjax.data.schema import ImageInfo, Record
 from samjax.geometry.masks import mask_to_counts
 
-# What masks are read from. JPEG is not among them: its edges are of no label.
-MASK_SUFFIXES = frozenset({".bmp", ".gif", ".png", ".tif", ".tiff"})
-_MODES = ("1", "L", "P", "I", "I;16", "I;16B", "RGB", "RGBA", "LA")
+# Images whose masks are looked at when a dataset is opened; those of the others are
+# looked at when their turn comes.
+_LOOKED_AT = 256
+_THREADS = 4
+_READ = ", ".join(sorted(MASK_SUFFIXES))
 
 
 class FolderSource:
     """Examples of `images/` and `masks/` in a folder, paired by name.
 
-    `samjax.data.finetune` has the layouts. Masks are read when their turn comes.
+    `samjax.data.finetune` has the layouts. Masks are read when their turn comes; those
+    of some images, spread over the dataset, also when it is opened, to say what they
+    are taken for, and to leave out those that are none.
 
     Args:
         path: Of the folder.
@@ -40,10 +45,12 @@ class FolderSource:
     Attributes:
         groups: For each example, what must stay together in a split: its image's name
             without the suffix.
-        problems: Images without masks and masks without images.
+        problems: Images without masks, masks without images, and what is no mask.
+        notes: What masks were taken for that are no clean label maps.
 
     Raises:
-        ValueError: The folder has no such pairs, or two images of one name.
+        ValueError: The folder has no such pairs, none that can be read, or two images
+            of one name.
         OSError: It is not there or cannot be read.
     """
 
@@ -59,85 +66,104 @@ class FolderSource:
         listing = list_images(path / "images")
         images = _images(listing)
         masks, strays = _masks_by_stem(path / "masks", images)
-        problems = [f"{name} is of no image" for name in strays]
+        problems = strays
         problems += [f"{images[s].name} has no mask" for s in images if s not in masks]
         if remark := listing.remark(path / "images"):
             problems.append(remark)
         self.groups = tuple(stem for stem in images if stem in masks)
-        if not self.groups:
-            raise nothing_usable(path, "no image with a mask", problems)
         self._images = tuple(images[stem] for stem in self.groups)
         self._masks = tuple(masks[stem] for stem in self.groups)
         self._path, self._separate = path, separate
-        self.problems = tuple(problems)
-        report_problems(path, self.problems)
+        left_out, notes = self._look()
+        problems += left_out.values()
+        kept = [i for i in range(len(self.groups)) if i not in left_out]
+        if not kept:
+            raise nothing_usable(path, "no image with a mask", problems)
+        self.groups = tuple(self.groups[i] for i in kept)
+        self._images = tuple(self._images[i] for i in kept)
+        self._masks = tuple(self._masks[i] for i in kept)
+        self.problems, self.notes = tuple(problems), tuple(notes)
+        report_problems(path, self.problems, self.notes)
+
+    def _look(self) -> tuple[dict[int, str], list[str]]:
+        """Looks at the masks of some images.
+
+        Returns:
+            What is wrong with those that cannot be used, by their index, and notes.
+        """
+        count = len(self.groups)
+        chosen = np.linspace(0, count - 1, min(count, _LOOKED_AT)).round().astype(int)
+        left_out: dict[int, str] = {}
+        notes: list[str] = []
+
+        def look(index: int) -> tuple[int, int, str | list[str]]:
+            try:
+                record, said = self._record(index)
+            except ValueError as error:
+                return index, 0, str(error)
+            return index, len(record["annotations"]), said
+
+        with ThreadPoolExecutor(_THREADS) as pool:
+            for index, number, said in pool.map(look, chosen.tolist()):
+                if isinstance(said, str):
+                    left_out[index] = said
+                elif not number:
+                    name = self._images[index].name
+                    left_out[index] = "; ".join(said) or f"{name} has no object"
+                else:
+                    notes += said
+        return left_out, notes
 
     def __len__(self) -> int:
         return len(self._images)
 
     def __getitem__(self, index: int, /) -> RawExample:
-        image, masks = self._images[index], self._masks[index]
+        image, problem = self._images[index], None
+        record = data = None
         try:
-            record = self._record(index, image.name, masks)
-        except ValueError:
-            return RawExample(image.name, read_file(image), None)
-        data = read_file(image)
-        return RawExample(image.name, data, in_its_frame(data, record, self._path))
+            record, _ = self._record(index)
+        except ValueError as error:
+            problem = str(error)
+        try:
+            data = read_file(image)
+        except ValueError as error:
+            problem = problem or str(error)
+        if record is not None:
+            record = in_its_frame(data, record, self._path)
+        return RawExample(image.name, data, record, problem)
 
-    def _record(self, index: int, name: str, masks: tuple[Path, ...]) -> Record:
-        if len(masks) == 1 and masks[0].stem == Path(name).stem:
-            labels = read_labels(masks[0])
-            return record_of_labels(labels, index, name, separate=self._separate)
-        objects = [read_object(mask) for mask in masks]
+    def _record(self, index: int) -> tuple[Record, list[str]]:
+        """Reads the masks of an image, and what to say of them.
+
+        Raises:
+            ValueError: One of them is no mask.
+        """
+        name, masks = self._images[index].name, self._masks[index]
+        notes: list[str] = []
+
+        def read(path: Path, find: Callable[[Path], Objects]) -> np.ndarray:
+            labels, said = find(path)
+            notes.extend(f"{path} {words}" for words in said)
+            return labels
+
+        if len(masks) == 1 and masks[0].stem in (Path(name).stem, name):
+            labels = read(masks[0], read_labels)
+            record = record_of_labels(labels, index, name, separate=self._separate)
+            return record, notes
+        objects = [read(mask, read_object) > 0 for mask in masks]
         size = objects[0].shape
         if any(mask.shape != size for mask in objects):
-            raise ValueError(f"the masks of {name} are of several sizes")
+            raise ValueError(
+                f"{name}: got masks of the sizes {sorted({m.shape for m in objects})}, "
+                "expected one"
+            )
         annotations = [
             bare_annotation(mask_to_counts(mask), size, number)
             for number, mask in enumerate(objects, start=1)
+            if mask.any()
         ]
         image = ImageInfo(image_id=index, width=size[1], height=size[0], file_name=name)
-        return Record(image=image, annotations=annotations)
-
-
-def read_labels(path: Path) -> Int[np.ndarray, "h w"]:
-    """Reads a label map: grey, a palette's places, or colours, each a label.
-
-    Raises:
-        ValueError: The file is not there, damaged, too large, or of floats.
-    """
-    pixels = _pixels(path)
-    if pixels.ndim == 2:
-        return pixels.astype(np.int32)
-    colours = pixels[..., :3].astype(np.int32)
-    return colours @ np.array([1 << 16, 1 << 8, 1], np.int32)
-
-
-def read_object(path: Path) -> Bool[np.ndarray, "h w"]:
-    """Reads the mask of one object: what is above half of the brightest.
-
-    So soft edges fall on one side, and 1 is as good as 255.
-
-    Raises:
-        ValueError: The file is not there, damaged, too large, or of floats.
-    """
-    pixels = _pixels(path)
-    grey = pixels[..., :3].max(axis=-1) if pixels.ndim == 3 else pixels
-    return (2 * grey.astype(np.int64) > grey.max(initial=0)) & (grey > 0)
-
-
-def _pixels(path: Path) -> np.ndarray:
-    try:
-        with warnings.catch_warnings():
-            # A mask above Pillow's bound is refused before it is decoded.
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path, formats=["BMP", "GIF", "PNG", "TIFF"]) as image:
-                if image.mode not in _MODES:
-                    raise ValueError(f"got the mode {image.mode}")
-                return np.asarray(image.convert("L") if image.mode == "LA" else image)
-    except Exception as error:
-        # Pillow's readers raise what their formats make them.
-        raise ValueError(f"{path} cannot be read as a mask: {error}") from error
+        return Record(image=image, annotations=annotations), notes
 
 
 def _images(listing: Listing) -> dict[str, Path]:
@@ -155,7 +181,7 @@ def _images(listing: Listing) -> dict[str, Path]:
 def _masks_by_stem(
     folder: Path, images: dict[str, Path]
 ) -> tuple[dict[str, tuple[Path, ...]], list[str]]:
-    """The mask files of each image, and the names of those that are of none."""
+    """The mask files of each image, and what is wrong with all other files."""
     found: dict[str, list[Path]] = {}
     strays = []
     for item in sorted(folder.iterdir()):
@@ -166,11 +192,13 @@ def _masks_by_stem(
             if item.name in images and inside:
                 found.setdefault(item.name, []).extend(inside)
             else:
-                strays.append(item.name)
-        elif _is_mask(item):
+                strays.append(f"{item.name} is of no image")
+        elif not _is_mask(item):
+            strays.append(f"{item.name} is no mask: masks are read from {_READ}")
+        else:
             stem = _owner(item.stem, images)
             if stem is None:
-                strays.append(item.name)
+                strays.append(f"{item.name} is of no image")
             else:
                 found.setdefault(stem, []).append(item)
     return {stem: tuple(files) for stem, files in found.items()}, strays
@@ -182,6 +210,9 @@ def _is_mask(file: Path) -> bool:
 
 def _owner(stem: str, images: dict[str, Path]) -> str | None:
     """The image that a mask is of: of its own name, or of the longest up to a `_`."""
+    # photo.jpg.png, as some tools name the mask of photo.jpg.
+    if has_image_name(stem):
+        stem = Path(stem).stem
     while stem not in images:
         stem, joint, _ = stem.rpartition("_")
         if not joint:

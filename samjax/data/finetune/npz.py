@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 import zipfile
-import zlib
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,6 +19,7 @@ from samjax.data.finetune.reading import (
     record_of_labels,
     report_problems,
 )
+from samjax.data.formats.guards import check_regular
 from samjax.data.pixels import to_eight_bits
 
 # A volume of 512 x 512 and a thousand slices in 16 bits fits; what unpacks to more than
@@ -27,15 +27,16 @@ from samjax.data.pixels import to_eight_bits
 _MOST_BYTES = 1 << 30
 
 
-# What zipfile and NumPy raise for files that are damaged, encrypted, or no npz files.
-_DAMAGES = (zipfile.BadZipFile, ValueError, EOFError, RuntimeError, zlib.error)
+# Below this share of what 16 bits can hold, a slice is all but black.
+_DARK = 1 / 16
 
 
 class NpzSource:
     """Examples of npz files with `imgs` and `gts`, a slice of a volume each.
 
-    Labels are read once, when the source is made, to find the slices that have any.
-    Files are read again for each example: a compressed file has no place to start from.
+    Labels are read once, when the source is made, to find the slices that have any, and
+    so are images of other types than bytes, to know their values. Files are read again
+    for each example: a compressed file has no place to start from.
 
     Args:
         path: Of an `.npz` file, or of a folder of them.
@@ -45,6 +46,7 @@ class NpzSource:
         groups: For each example, what must stay together in a split: its file's name,
             so that no volume is on both sides.
         problems: Files that were left out, and why.
+        notes: Images that will be darker than meant.
 
     Raises:
         ValueError: There are no such files, or none of them has a label.
@@ -54,19 +56,28 @@ class NpzSource:
     def __init__(self, path: str | os.PathLike, *, separate: bool = False):
         path = Path(path)
         files = sorted(path.glob("*.npz")) if path.is_dir() else [path]
+        if files == [path]:
+            # What is named must be there; among others it costs itself only.
+            path.open("rb").close()
         problems: list[str] = []
+        notes: list[str] = []
         slices: list[_Slice] = []
         for file in files:
             try:
-                slices += _slices(file)
+                found, said = _slices(file)
             except ValueError as error:
                 problems.append(str(error))
+                continue
+            slices += found
+            notes += said
+            if not found:
+                problems.append(f"{file}: got gts that are 0 all over: no object")
         if not slices:
             raise nothing_usable(path, "no npz file with imgs and gts", problems)
         self._slices, self._separate = tuple(slices), separate
         self.groups = tuple(part.file.stem for part in slices)
-        self.problems = tuple(problems)
-        report_problems(path, self.problems)
+        self.problems, self.notes = tuple(problems), tuple(notes)
+        report_problems(path, self.problems, self.notes)
 
     def __len__(self) -> int:
         return len(self._slices)
@@ -74,17 +85,19 @@ class NpzSource:
     def __getitem__(self, index: int, /) -> RawExample:
         file, number = self._slices[index]
         name = f"{file.stem}.png" if number is None else f"{file.stem}_{number:05d}.png"
-        image = record = None
+        image = record = problem = None
         try:
             pixels, labels = _read(file, "imgs"), _read(file, "gts")
             if number is not None:
                 pixels, labels = pixels[number], labels[number]
-            record = record_of_labels(labels, index, name, separate=self._separate)
+            record = record_of_labels(
+                _whole(labels, file), index, name, separate=self._separate
+            )
             image = _png(to_eight_bits(pixels))
-        except (OSError, ValueError, IndexError):
+        except (OSError, ValueError, IndexError) as error:
             # It was sound when the source was made.
-            pass
-        return RawExample(name, image, record)
+            problem = f"{file}: {error}"
+        return RawExample(name, image, record, problem)
 
 
 class _Slice(NamedTuple):
@@ -94,29 +107,70 @@ class _Slice(NamedTuple):
     number: int | None
 
 
-def _slices(file: Path) -> list[_Slice]:
-    """The slices of a file that have labels.
+def _slices(file: Path) -> tuple[list[_Slice], list[str]]:
+    """The slices of a file that have labels, and what to say of its images.
 
     Raises:
-        ValueError: The file is not in this form, or damaged.
+        ValueError: The file is not in this form, or damaged, or its images are not in
+            the range of a photo's.
     """
-    labels = _read(file, "gts")
+    labels = _whole(_read(file, "gts"), file)
     shape, dtype = _header(file, "imgs")
     if labels.ndim not in (2, 3) or shape not in (labels.shape, (*labels.shape, 3)):
         raise ValueError(
             f"{file}: got imgs of {shape} and gts of {labels.shape}, expected (h, w) or "
             "(d, h, w) for gts, and imgs the same, or with 3 channels behind"
         )
-    if not np.issubdtype(labels.dtype, np.integer) and labels.dtype != bool:
-        raise ValueError(f"{file}: got gts of {labels.dtype}, expected whole numbers")
-    if dtype.kind not in "bui":
-        raise ValueError(
-            f"{file}: got imgs of {dtype}, expected uint8: scale them to 0..255 first"
-        )
+    notes = [] if dtype in (np.uint8, np.bool_) else _check_values(file)
     if labels.ndim == 2:
-        return [_Slice(file, None)] if labels.any() else []
+        return [_Slice(file, None)] if labels.any() else [], notes
     used = np.flatnonzero(labels.reshape(len(labels), -1).any(axis=1))
-    return [_Slice(file, int(number)) for number in used]
+    return [_Slice(file, int(number)) for number in used], notes
+
+
+def _check_values(file: Path) -> list[str]:
+    """Looks at the values of images that are not of bytes; returns what to say of them.
+
+    Raises:
+        ValueError: They are not in the range of their type's images.
+    """
+    pixels = _read(file, "imgs")
+    if pixels.dtype.kind not in "uif":
+        raise ValueError(f"{file}: got imgs of {pixels.dtype}, expected uint8")
+    low, high = pixels.min(), pixels.max()
+    if pixels.dtype != np.uint16:
+        try:
+            to_eight_bits(np.array([low, high]))
+        except ValueError as error:
+            raise ValueError(f"{file}: imgs: {error}") from error
+        return []
+    if high >= _DARK * 65535:
+        return []
+    dark = (
+        f"{file}: got imgs of uint16 with values in {low}..{high}, where 65535 is "
+        f"white: they come out as 0..{round(high / 257)} of 255, all but black. Scale "
+        "them to 0..255 first"
+    )
+    return [dark]
+
+
+def _whole(labels: np.ndarray, file: Path) -> np.ndarray:
+    """Labels as integers; those below 0 mean nothing.
+
+    Raises:
+        ValueError: They are no whole numbers.
+    """
+    kind = labels.dtype.kind
+    # Neither NaN nor what is infinite is below a bound.
+    is_small = kind == "f" and bool((np.abs(labels) < 1 << 31).all())
+    if is_small and (labels % 1 == 0).all():
+        labels, kind = labels.astype(np.int32), "i"
+    if kind not in "bui":
+        raise ValueError(f"{file}: got gts of {labels.dtype}, expected whole numbers")
+    # A volume is large: it is copied only where it has to be changed.
+    if kind == "b":
+        return labels.view(np.uint8)
+    return np.maximum(labels, 0) if labels.min(initial=0) < 0 else labels
 
 
 def _read(file: Path, key: str) -> np.ndarray:
@@ -124,36 +178,58 @@ def _read(file: Path, key: str) -> np.ndarray:
     _header(file, key)
     try:
         with np.load(file, allow_pickle=False) as content:
-            array = content[key]
-    except _DAMAGES as error:
-        raise ValueError(f"{file}: {key} is damaged: {error}") from error
-    return array.astype(np.uint8) if array.dtype == bool else array
+            return content[key]
+    except Exception as error:
+        raise _damaged(file, error) from error
 
 
 def _header(file: Path, key: str) -> tuple[tuple[int, ...], np.dtype]:
     """The shape and dtype of an array, which is not unpacked, and whose size is bounded."""
+    check_regular(file)
     try:
         with zipfile.ZipFile(file) as content, content.open(f"{key}.npy") as member:
             version = np.lib.format.read_magic(member)
             read = {
                 (1, 0): np.lib.format.read_array_header_1_0,
                 (2, 0): np.lib.format.read_array_header_2_0,
-            }[version]
+            }.get(version, np.lib.format.read_array_header_2_0)
             shape, _, dtype = read(member)
+            size = content.getinfo(f"{key}.npy").file_size - member.tell()
+            packed = content.getinfo(f"{key}.npy").compress_size
     except KeyError as error:
         raise ValueError(
             f"{file}: got no array {key}, expected imgs and gts, as MedSAM has them"
         ) from error
-    except _DAMAGES as error:
-        raise ValueError(f"{file}: no npz file, or damaged: {error}") from error
-    if dtype.hasobject or int(
-        np.prod(shape, dtype=object)
-    ) * dtype.itemsize > max_bytes(_MOST_BYTES):
+    except Exception as error:
+        raise _damaged(file, error) from error
+    if not all(type(side) is int and side > 0 for side in shape) or dtype.hasobject:
+        raise ValueError(
+            f"{file}: got {key} of {shape} {dtype}, expected pixels that are numbers"
+        )
+    needed = int(np.prod(shape, dtype=object)) * dtype.itemsize
+    if needed > max_bytes(_MOST_BYTES):
         raise ValueError(
             f"{file}: got {key} of {shape} {dtype}, expected numbers of at most "
             f"{_MOST_BYTES >> 20} MB: split the volume, or set {BYTES}"
         )
+    # No number of a damaged header is believed that its file cannot hold.
+    if needed != size or packed > file.stat().st_size:
+        raise ValueError(
+            f"{file}: got {key} of {shape} {dtype}, which are {needed} bytes, and {size} "
+            "bytes of it: the file is damaged or cut off"
+        )
     return tuple(shape), dtype
+
+
+def _damaged(file: Path, error: Exception) -> ValueError:
+    """Makes the error of a file that zipfile, zlib, lzma, NumPy or Python's parser raised.
+
+    They raise what their formats make them: OSError, LZMAError, TypeError, TokenError.
+    """
+    words = getattr(error, "strerror", None) or str(error).partition("\n")[0][:200]
+    return ValueError(
+        f"{file}: no npz file, or damaged: {words or type(error).__name__}"
+    )
 
 
 def _png(pixels: UInt8[np.ndarray, ...]) -> bytes:

@@ -10,9 +10,11 @@ import numpy as np
 from jaxtyping import Int, Integer
 
 from samjax.data.examples import smaller_size
+from samjax.data.finetune.mask_pixels import levels_of
 from samjax.data.formats.guards import read_bounded
 from samjax.data.formats.label_map import label_map_to_record
 from samjax.data.orientation import FrameName, declared_frame
+from samjax.data.problems import summary
 from samjax.data.schema import ImageInfo, Record
 from samjax.data.whole_images import read_header
 
@@ -22,13 +24,26 @@ _MOST_LABELS = 1 << 14
 # An image file above this is no photo; what it would decode to is checked elsewhere.
 _MOST_BYTES = 1 << 29
 
-_SHOWN = 3
 
+def read_file(path: Path) -> bytes:
+    """Returns what is in a file.
 
-def read_file(path: Path) -> bytes | None:
-    """Returns what is in a file; None where it cannot be read."""
+    Raises:
+        ValueError: It cannot be read, or is larger than any photo.
+    """
     try:
         return read_bounded(path, _MOST_BYTES)
+    except OSError as error:
+        raise ValueError(f"{path}: {error.strerror or error}") from error
+
+
+def upright_size(path: Path) -> tuple[int, int] | None:
+    """Returns the size (h, w) of an image as its EXIF orientation turns it.
+
+    None where it cannot be read.
+    """
+    try:
+        return read_header(path).upright_size
     except (OSError, ValueError):
         return None
 
@@ -87,7 +102,7 @@ def record_of_labels(
     Raises:
         ValueError: There are too many labels for a label map.
     """
-    if len(np.unique(labels)) > _MOST_LABELS:
+    if len(levels_of(labels)) > _MOST_LABELS:
         raise ValueError(
             f"{name}: got more than {_MOST_LABELS} labels, expected a label map: this is "
             "a picture"
@@ -122,15 +137,22 @@ def separated(labels: Integer[np.ndarray, "h w"]) -> Int[np.ndarray, "h w"]:
 
 def nothing_usable(path: Path, what: str, problems: Sequence[str]) -> ValueError:
     """Makes the error of a dataset of which nothing can be used."""
-    reasons = "; ".join(problems[:_SHOWN])
-    more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
-    return ValueError(f"{path} has {what}{': ' if reasons else ''}{reasons}{more}")
+    reasons = summary(problems)
+    return ValueError(f"{path} has {what}{': ' if reasons else ''}{reasons}")
 
 
-def report_problems(path: Path, problems: Sequence[str]) -> None:
-    """Warns of what is left out of a dataset that is usable as a whole."""
+def report_problems(
+    path: Path, problems: Sequence[str], notes: Sequence[str] = ()
+) -> None:
+    """Warns of what is left out of a dataset that is usable as a whole.
+
+    Args:
+        path: Of the dataset.
+        problems: What is left out, a line each.
+        notes: How the dataset was understood, a line each.
+    """
+    said = [summary(notes)] if notes else []
     if problems:
-        shown = "; ".join(problems[:_SHOWN])
-        warnings.warn(
-            f"{path}: {len(problems)} parts are left out: {shown}", stacklevel=3
-        )
+        said.insert(0, f"{len(problems)} parts are left out: {summary(problems)}")
+    if said:
+        warnings.warn(f"{path}: {'; '.join(said)}", stacklevel=3)

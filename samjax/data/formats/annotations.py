@@ -57,9 +57,14 @@ def counts_of(annotation: Annotation, image: ImageInfo) -> Int[np.ndarray, " r"]
 
 
 def check_counts(
-    counts: Int[np.ndarray, " r"], size: tuple[int, int], place: str
+    counts: Int[np.ndarray, " r"], size: tuple[int, int], place: str = ""
 ) -> None:
     """Checks that run lengths are those of a mask of `size`.
+
+    Args:
+        counts: run lengths.
+        size: (h, w) of the image.
+        place: whose mask it is, for the error.
 
     Raises:
         ValueError: one is negative, or they do not add up.
@@ -69,7 +74,7 @@ def check_counts(
     sound = counts.min(initial=0) >= 0 and counts.max(initial=0) <= pixels
     if not sound or counts.sum() != pixels:
         raise ValueError(
-            f"{place}: got run lengths that do not add up, expected the {pixels} "
+            f"{place}{': ' if place else ''}got run lengths that do not add up, expected the {pixels} "
             f"pixels of its image of {list(size)}: the mask is damaged or of another"
         )
 

@@ -14,30 +14,24 @@ other readers pass over.
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TextIO
 
 from samjax.data.formats.annotations import (
-    bare_annotation,
     box_of_counts,
     columns_of_counts,
     counts_of,
 )
-from samjax.data.formats.coco_masks import are_numbers, is_number, read_mask
-from samjax.data.formats.guards import (
-    Problems,
-    check_file_name,
-    check_size,
-    raise_problem,
-)
-from samjax.data.formats.licences import is_excluded, licence_names
+from samjax.data.formats.coco_reader import read_coco
+from samjax.data.formats.guards import check_path
 from samjax.data.orientation import declared_frame
 from samjax.data.schema import Annotation, ImageInfo, Record
 from samjax.files import KEY, json_text, mark_of, replacing
 from samjax.geometry.polygons import mask_to_polygons
+
+__all__ = ["read_coco", "write_coco"]
 
 
 def write_coco(
@@ -92,78 +86,6 @@ def write_coco(
         file.write('\n],\n"images":[\n' + ",\n".join(images) + "\n]}\n")
 
 
-def read_coco(
-    path: str | os.PathLike,
-    *,
-    crowds: bool = False,
-    exclude_licences: Sequence[str] = (),
-    problems: Problems = raise_problem,
-) -> Iterator[Record]:
-    """Reads a COCO file, of this module or of others, image by image in its order.
-
-    Masks may be polygons, run lengths or their text. Polygons are filled as pycocotools
-    fills them. Box and area are the mask's own, so that they are SA-1B's whatever the
-    file has; fields of SA-1B that the file lacks are those of
-    `annotations.bare_annotation`. Categories are not kept: records have none. The file
-    is one JSON value, so memory holds its text and content, but no masks.
-
-    Args:
-        path: of the JSON file.
-        crowds: whether masks that cover many objects at once (`iscrowd`), or that a
-            score leaves out (`ignore`), are wanted.
-        exclude_licences: licences, by number or name, of which no image is wanted
-            (`licences.is_excluded`).
-        problems: is called with the error of every image and annotation that is left
-            out; the default raises it.
-
-    Yields:
-        A record for every image, also for those without annotations. Annotations that
-        say themselves that they are boxes without a mask (`box_only`) are passed over.
-        `file_name` may have a folder, if the file has; it never leads upwards. Where it
-        is missing (as in LVIS) it is the last part of `coco_url`.
-
-    Raises:
-        ValueError: the file is not COCO's, or as for `problems`.
-        OSError: the file cannot be read.
-    """
-    content = read_content(Path(path))
-    images, passed_over = _wanted_images(content, path, exclude_licences, problems)
-    of_image: dict[int, list[Any]] = {number: [] for number in images}
-    for entry in content.pop("annotations", []):
-        number = entry.get("image_id") if isinstance(entry, Mapping) else None
-        if type(number) is int and number in passed_over:
-            continue
-        if type(number) is not int or number not in of_image:
-            problems(
-                ValueError(
-                    f"{path}: got an annotation of image {ascii(number)[:40]}, "
-                    "expected the number of one of the images"
-                )
-            )
-        elif entry.get("box_only") is True:
-            continue
-        elif crowds or not (entry.get("iscrowd") or entry.get("ignore")):
-            of_image[number].append(entry)
-    numbers: set[int] = set()
-    for number, image in images.items():
-        annotations = []
-        # Taken out, so that what was read makes room.
-        for entry in of_image.pop(number):
-            try:
-                annotation = _annotation(entry, image, path)
-                if annotation["id"] in numbers:
-                    raise ValueError(
-                        f"{path}: annotation {annotation['id']} of image {number} has "
-                        "the id of another, expected one of its own"
-                    )
-            except ValueError as error:
-                problems(error)
-                continue
-            numbers.add(annotation["id"])
-            annotations.append(annotation)
-        yield Record(image=image, annotations=annotations)
-
-
 def _write_annotations(
     file: TextIO,
     records: Iterable[Record],
@@ -182,7 +104,7 @@ def _write_annotations(
                 "number of its own for each image: number them anew"
             )
         image_ids.add(image["image_id"])
-        _check_path(image["file_name"], f"image {image['image_id']}")
+        check_path(image["file_name"], f"image {image['image_id']}")
         own_fields = _image_entry(image)
         further = image_fields.get(image["image_id"], {})
         images.append(_json({**own_fields, **further, **own_fields}))
@@ -262,126 +184,3 @@ def _place_in_tree(
 
 def _json(value: Any) -> str:
     return json_text(value, separators=(",", ":"))
-
-
-def read_content(path: Path) -> dict[str, Any]:
-    """Reads the JSON of a COCO file as it stands.
-
-    Raises:
-        ValueError: it is not JSON, or has no list of images.
-        OSError: it cannot be read.
-    """
-    try:
-        content = json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: not JSON: {error}") from error
-    is_coco = (
-        isinstance(content, dict)
-        and isinstance(content.get("images"), list)
-        and isinstance(content.get("annotations", []), list)
-    )
-    if not is_coco:
-        raise ValueError(
-            f"{path}: got JSON of another kind, expected an object with the lists "
-            "images and annotations, as COCO's instances_*.json: files of results have "
-            "no images"
-        )
-    return content
-
-
-def _wanted_images(
-    content: Mapping[str, Any],
-    path: str | os.PathLike,
-    excluded: Sequence[str],
-    problems: Problems,
-) -> tuple[dict[int, ImageInfo], set[int]]:
-    """The images by number, and the numbers of those whose licence is excluded."""
-    images: dict[int, ImageInfo] = {}
-    passed_over: set[int] = set()
-    for entry in content["images"]:
-        try:
-            image = _image(entry, path)
-            if frame := declared_frame(entry, content.get("info")):
-                image["frame"] = frame
-            number = image["image_id"]
-            if number in images or number in passed_over:
-                raise ValueError(
-                    f"{path}: image {number} comes a second time, expected a number "
-                    "of its own"
-                )
-        except ValueError as error:
-            problems(error)
-            continue
-        if excluded and is_excluded(licence_names(content, entry), excluded):
-            passed_over.add(number)
-        else:
-            images[number] = image
-    return images, passed_over
-
-
-def _image(entry: Any, path: str | os.PathLike) -> ImageInfo:
-    number = entry.get("id") if isinstance(entry, Mapping) else None
-    if type(number) is not int:
-        raise ValueError(
-            f"{path}: got an image with the id {ascii(number)[:40]}, expected an "
-            "integer"
-        )
-    place = f"{path}: image {number}"
-    height, width = check_size(entry.get("height"), entry.get("width"), place)
-    name = entry.get("file_name")
-    if name is None and isinstance(entry.get("coco_url"), str):
-        name = entry["coco_url"].rpartition("/")[2]
-    return ImageInfo(
-        image_id=number,
-        width=width,
-        height=height,
-        file_name=_check_path(name, place),
-    )
-
-
-def _check_path(name: Any, place: str) -> str:
-    """Returns a name, perhaps with folders, that does not lead out of its folder."""
-    parts = name.split("/") if isinstance(name, str) else [name]
-    for part in parts:
-        check_file_name(part, place)
-    return name
-
-
-def _annotation(
-    entry: Mapping[str, Any], image: ImageInfo, path: str | os.PathLike
-) -> Annotation:
-    number = entry.get("id")
-    if type(number) is not int:
-        raise ValueError(
-            f"{path}: got an annotation of image {image['image_id']} with the id "
-            f"{ascii(number)[:40]}, expected an integer"
-        )
-    place = f"{path}: annotation {number} of image {image['image_id']}"
-    size = image["height"], image["width"]
-    counts, text = read_mask(entry.get("segmentation"), size, place)
-    annotation = bare_annotation(counts, size, number)
-    if text is not None:
-        annotation["segmentation"]["counts"] = text
-    extras = {
-        "predicted_iou": ("a finite number", is_number),
-        "stability_score": ("a finite number", is_number),
-        "agreement": ("a finite number", is_number),
-        "crop_box": ("four numbers", lambda value: are_numbers(value, 4)),
-        "point_coords": ("a list of points", _are_points),
-        "parent": ("the number of an annotation", lambda value: type(value) is int),
-        "depth": ("an integer", lambda value: type(value) is int),
-    }
-    if "parent" in entry:
-        annotation["parent"] = None
-    for name, (expected, holds) in extras.items():
-        if entry.get(name) is None:
-            continue
-        if not holds(entry[name]):
-            got = ascii(entry[name])[:40]
-            raise ValueError(f"{place}: got {name} {got}, expected {expected}")
-        annotation[name] = entry[name]
-    return annotation
-
-
-def _are_points(value: Any) -> bool:
-    return isinstance(value, list) and all(are_numbers(point, 2) for point in value)

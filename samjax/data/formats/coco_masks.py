@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Float, Int
 
 from samjax.data.formats.annotations import check_counts
-from samjax.geometry.masks import text_to_counts
+from samjax.data.formats.guards import whole_number
+from samjax.geometry.masks import text_to_counts, unite_counts
 from samjax.geometry.polygons import polygons_to_counts
 
 
 def read_mask(
     coded: Any, size: tuple[int, int], place: str
 ) -> tuple[Int[np.ndarray, " r"], str | None]:
-    """Reads a mask in any of COCO's forms.
+    """Reads a mask in any of COCO's forms, as pycocotools, mmdetection and detectron2 do.
+
+    Polygons are rings of x, y, x, y, ..., in a list or one alone, or of pairs [x, y].
+    Rings of fewer than three corners, or of an odd number of coordinates, enclose
+    nothing and are passed over where there are others (`bad_rings` counts them).
 
     Args:
-        coded: a list of polygons, or the run lengths as an object.
+        coded: polygons, run lengths as an object, or a list of such objects.
         size: (h, w) of the image.
         place: whose mask it is, for errors.
 
@@ -30,36 +36,34 @@ def read_mask(
     Raises:
         ValueError: it is none of the forms, damaged, or of another size.
     """
-    if isinstance(coded, list) and coded:
-        return _of_polygons(coded, size, place), None
-    if not (isinstance(coded, Mapping) and coded):
-        kind = ascii(coded)[:40]
-        raise ValueError(
-            f"{place}: got the segmentation {kind}, expected polygons or run lengths: "
-            "a file of boxes only has no masks"
-        )
-    if coded.get("size") != list(size):
-        raise ValueError(
-            f"{place}: got a mask of {ascii(coded.get('size'))[:40]}, expected the "
-            f"image's {list(size)}: size is (height, width)"
-        )
-    counts, text = coded.get("counts"), None
-    if isinstance(counts, str):
-        try:
-            counts, text = text_to_counts(counts), counts
-        except ValueError as error:
-            raise ValueError(f"{place}: {error}") from error
-    elif isinstance(counts, list) and all(
-        type(run) is int and 0 <= run < 1 << 32 for run in counts
-    ):
-        counts = np.array(counts, np.int64)
-    else:
-        raise ValueError(
-            f"{place}: got the counts {ascii(counts)[:40]}, expected text or a list of "
-            "run lengths"
-        )
-    check_counts(counts, size, place)
-    return counts, text
+    try:
+        if isinstance(coded, Mapping) and coded:
+            return _of_runs(coded, size)
+        if not (isinstance(coded, list) and coded):
+            raise ValueError(
+                f"got the segmentation {ascii(coded)[:40]}, expected polygons or run "
+                "lengths: a file of boxes only has no masks"
+            )
+        if all(isinstance(part, Mapping) for part in coded):
+            parts = [_of_runs(part, size)[0] for part in coded]
+            return unite_counts(parts, size[0] * size[1]), None
+        rings = [_corners(ring) for ring in _rings(coded)]
+        sound = [ring for ring in rings if ring is not None]
+        if not sound:
+            raise ValueError(
+                f"got the polygon {ascii(coded)[:40]}, expected x, y, x, y, ... of at "
+                "least three corners"
+            )
+        return polygons_to_counts(sound, size), None
+    except ValueError as error:
+        raise ValueError(f"{place}: {error}") from error
+
+
+def bad_rings(coded: Any) -> int:
+    """Returns how many rings of polygons `read_mask` passes over."""
+    if not isinstance(coded, list) or any(isinstance(one, Mapping) for one in coded):
+        return 0
+    return sum(not _has_corners(ring) for ring in _rings(coded))
 
 
 def is_number(value: Any) -> bool:
@@ -74,18 +78,74 @@ def are_numbers(value: Any, count: int) -> bool:
     )
 
 
-def _of_polygons(
-    coded: list[Any], size: tuple[int, int], place: str
-) -> Int[np.ndarray, " r"]:
-    polygons = []
-    for ring in coded:
-        if not isinstance(ring, list) or len(ring) % 2 or not all(map(is_number, ring)):
+def _of_runs(
+    coded: Mapping[str, Any], size: tuple[int, int]
+) -> tuple[Int[np.ndarray, " r"], str | None]:
+    # Without a size the run lengths have to add up to that of the image.
+    own = coded.get("size", list(size))
+    sides = [whole_number(side) for side in own] if isinstance(own, list) else []
+    if sides != list(size):
+        raise ValueError(
+            f"got a mask of {ascii(own)[:40]}, expected the image's {list(size)}: "
+            "size is (height, width)"
+        )
+    counts, text = coded.get("counts"), None
+    if isinstance(counts, str):
+        counts, text = text_to_counts(counts), counts
+    else:
+        runs = [whole_number(run) for run in counts] if isinstance(counts, list) else []
+        if not runs or any(run is None or not 0 <= run < 1 << 32 for run in runs):
             raise ValueError(
-                f"{place}: got the polygon {ascii(ring)[:40]}, expected a list of "
-                "x, y, x, y, ..."
+                f"got the counts {ascii(counts)[:40]}, expected text or a list of run "
+                "lengths"
             )
-        polygons.append(np.array(ring, np.float64).reshape(-1, 2))
+        counts = np.array(runs, np.int64)
+    check_counts(counts, size)
+    return counts, text
+
+
+def _rings(coded: list[Any]) -> list[Any]:
+    """The rings of polygons: a list of them, or one that stands alone."""
+    is_flat = not any(isinstance(part, list) for part in coded)
+    are_pairs = all(isinstance(part, list) and len(part) == 2 for part in coded)
+    if is_flat or (are_pairs and not any(isinstance(one[0], list) for one in coded)):
+        return [coded]
+    return coded
+
+
+def _has_corners(ring: list[Any]) -> bool:
+    are_pairs = bool(ring) and isinstance(ring[0], list)
+    return len(ring) >= 3 if are_pairs else len(ring) >= 6 and len(ring) % 2 == 0
+
+
+def _corners(ring: Any) -> Float[np.ndarray, "n 2"] | None:
+    """The corners of a ring, None for one that encloses nothing."""
+    if not isinstance(ring, list):
+        raise ValueError(  # noqa: TRY004
+            f"got the polygon {ascii(ring)[:40]}, expected a list of x, y, x, y, ..."
+        )
+    if not _has_corners(ring):
+        return None
+    values = ring
+    if isinstance(ring[0], list):
+        values = [
+            value
+            for pair in ring
+            for value in (pair if isinstance(pair, list) and len(pair) == 2 else [None])
+        ]
+    numbers = [value if is_number(value) else _parsed(value) for value in values]
+    return np.array(numbers, np.float64).reshape(-1, 2)
+
+
+def _parsed(value: Any) -> float:
+    """The number that a text means, as NumPy reads it for pycocotools."""
     try:
-        return polygons_to_counts(polygons, size)
-    except ValueError as error:
-        raise ValueError(f"{place}: {error}") from error
+        number = float(value) if isinstance(value, str) else math.nan
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise ValueError(
+            f"got the coordinate {ascii(value)[:40]}, expected x, y, x, y, ... as "
+            "finite numbers"
+        )
+    return number

@@ -17,6 +17,9 @@ Problems = Callable[[ValueError], None]
 # COCO counts pixels in 32 bits; more than this is a damaged header.
 _MOST_PIXELS = 1 << 31
 
+# Digits of a number that a reader takes for one: an id of 64 bits has 19.
+_LONGEST_NUMBER = 19
+
 # File systems allow 255; endings and the temporary name of a file take their share.
 _LONGEST_NAME = 220
 
@@ -46,6 +49,21 @@ def check_file_name(name: Any, place: str) -> str:
     )
 
 
+def check_path(name: Any, place: str) -> str:
+    """Returns a file's name, perhaps with folders, that does not lead out of its folder.
+
+    Raises:
+        ValueError: a part of it is no plain name.
+    """
+    if isinstance(name, str) and all(map(_is_plain, name.split("/"))):
+        return name
+    raise ValueError(
+        f"{place}: got the file name {_shown(name)}, expected a plain one or one below "
+        "a folder, which no other image has: no leading dots, no control characters, "
+        f"at most {_LONGEST_NAME} bytes of UTF-8 each. Rename the file, and its entry"
+    )
+
+
 def record_stem(record: Record) -> str:
     """Returns the name of a record's image without its ending, safe in a path.
 
@@ -57,17 +75,26 @@ def record_stem(record: Record) -> str:
     return PurePosixPath(check_file_name(image["file_name"], place)).stem
 
 
+def whole_number(value: Any) -> int | None:
+    """Returns the integer that a value from JSON means: 480, 480.0 or "480"; else None."""
+    if type(value) is int:
+        return value
+    if type(value) is float:
+        return int(value) if abs(value) < 1 << 63 and value.is_integer() else None
+    if isinstance(value, str) and 0 < len(value) <= _LONGEST_NUMBER:
+        return int(value) if value.isascii() and value.isdigit() else None
+    return None
+
+
 def check_size(height: Any, width: Any, place: str) -> tuple[int, int]:
     """Returns the size (h, w) of an image if there can be such an image.
 
     Raises:
-        ValueError: the sides are not positive integers, or too large.
+        ValueError: the sides are not positive whole numbers, or too large.
     """
-    sides = (height, width)
-    if all(type(side) is int and side > 0 for side in sides) and (
-        height * width < _MOST_PIXELS
-    ):
-        return height, width
+    h, w = whole_number(height), whole_number(width)
+    if h is not None and w is not None and min(h, w) > 0 and h * w < _MOST_PIXELS:
+        return h, w
     raise ValueError(
         f"{place}: got height {_shown(height)} and width {_shown(width)}, expected "
         "positive integers of fewer than 2**31 pixels together"
@@ -93,6 +120,16 @@ def read_bounded(path: Path, limit: int) -> bytes:
             f"no such file, or it is damaged; if it is right, set {BYTES} to its size"
         )
     return content
+
+
+def check_regular(path: Path) -> None:
+    """Checks that opening a path cannot wait for ever: pipes in a folder are no data.
+
+    Raises:
+        ValueError: it is a pipe, a socket or a device.
+    """
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise ValueError(f"{path} is a pipe, a socket or a device, expected a file")
 
 
 def _is_plain(name: str) -> bool:

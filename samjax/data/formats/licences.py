@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from samjax.data.formats.guards import whole_number
+
 
 def licence_names(content: Mapping[str, Any], entry: Mapping[str, Any]) -> set[str]:
     """Returns all names of an image's licence; none where the file does not say.
@@ -16,14 +18,22 @@ def licence_names(content: Mapping[str, Any], entry: Mapping[str, Any]) -> set[s
             that list, or the name of one.
     """
     given = {
-        str(entry[key]) for key in ("license", "licence") if entry.get(key) is not None
+        _text(entry[key])
+        for key in ("license", "licence")
+        if entry.get(key) is not None
     }
     listed = content.get("licenses")
     names = set(given)
     for licence in listed if isinstance(listed, list) else ():
-        if isinstance(licence, Mapping) and str(licence.get("id")) in given:
+        if isinstance(licence, Mapping) and _text(licence.get("id")) in given:
             names |= {str(licence[key]) for key in ("name", "url") if licence.get(key)}
     return names
+
+
+def _text(value: Any) -> str:
+    """A licence's number as text: 5, 5.0 and "5" are one."""
+    whole = whole_number(value)
+    return str(value if whole is None else whole)
 
 
 def is_excluded(names: set[str], excluded: Sequence[str]) -> bool:

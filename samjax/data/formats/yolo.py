@@ -12,6 +12,7 @@ of pixels back exactly in images of up to 100,000 pixels a side.
 
 from __future__ import annotations
 
+import codecs
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
@@ -153,6 +154,7 @@ def read_yolo(
             text = b""
             if f"{stem}.txt" in there:
                 text = read_bounded(labels / f"{stem}.txt", _LONGEST_LABELS)
+                text = text.removeprefix(codecs.BOM_UTF8)
         except ValueError as error:
             problems(error)
             continue
@@ -226,7 +228,9 @@ def _counts(line: bytes, size: tuple[int, int], place: str) -> Int[np.ndarray, "
     height, width = size
     try:
         label, *numbers = line.split()
-        sound = int(label) >= 0
+        # Tables of floats are saved as 0.0 or 0.000000e+00.
+        value = float(label)
+        sound = value >= 0 and value.is_integer()
         parts = np.array([float(number) for number in numbers])
     except ValueError:
         sound, parts = False, np.zeros(0)

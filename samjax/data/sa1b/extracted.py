@@ -54,14 +54,23 @@ class ExtractedSource:
         """Reads one example; what cannot be read of it is None."""
         stem = self._stems[index]
         image, record = self._suffixes[index]
-        return RawExample(stem, self._read(stem, image), self._read(stem, record))
+        problems: list[str] = []
+        return RawExample(
+            stem,
+            self._read(stem, image, problems),
+            self._read(stem, record, problems),
+            "; ".join(problems) or None,
+        )
 
-    def _read(self, stem: str, suffix: str | None) -> bytes | None:
+    def _read(self, stem: str, suffix: str | None, problems: list[str]) -> bytes | None:
         if suffix is None:
             return None
+        path = self.folder / (stem + suffix)
         try:
-            return read_regular(self.folder / (stem + suffix))
-        except (OSError, ValueError):
+            return read_regular(path)
+        except (OSError, ValueError) as error:
+            said = error.strerror if isinstance(error, OSError) else error
+            problems.append(f"{path}: {said}")
             return None
 
 

@@ -68,9 +68,9 @@ class TarSource:
         try:
             row = self._rows(number)[place]
             file = os.open(tar, os.O_RDONLY)
-        except (OSError, ValueError, IndexError):
+        except (OSError, ValueError, IndexError) as error:
             # The tar was there when the run began: its disk or its mount has gone.
-            return RawExample(f"{tar.name}:{index}", None, None)
+            return RawExample(f"{tar.name}:{index}", None, None, f"{tar}: {error}")
         try:
             return RawExample(
                 name=f"{tar.name}:{row['name'].decode(errors='replace')}",

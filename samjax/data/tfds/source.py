@@ -66,8 +66,8 @@ class TfdsSource:
         shard = self.shards[number]
         try:
             image, record = read_stored(self._reader(number).read([place])[0])
-        except (ValueError, RuntimeError, OSError, IndexError):
-            return RawExample(f"{shard.path.name}:{place}", None, None)
+        except (ValueError, RuntimeError, OSError, IndexError) as error:
+            return RawExample(f"{shard.path.name}:{place}", None, None, str(error))
         return RawExample(record["image"]["file_name"], image, record)
 
     def __getstate__(self) -> dict[str, Any]:

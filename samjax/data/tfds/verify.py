@@ -11,6 +11,7 @@ from samjax.data.decode import ImageFile
 from samjax.data.examples import smaller_size
 from samjax.data.runs import read_boundaries
 from samjax.data.schema import record_from_json, record_to_json
+from samjax.data.tfds.classes import check_classes
 from samjax.data.tfds.schema import StoredExample, read_stored
 from samjax.data.tfds.source import Shard, dataset_folder, find_shards, open_shard
 
@@ -56,8 +57,9 @@ def read_by_tfds(path: str | os.PathLike) -> int | None:
         How many examples TFDS sees, or None where it is not installed.
 
     Raises:
-        ValueError: TFDS cannot read it.
+        ValueError: TFDS cannot read it, or would import foreign code to read it.
     """
+    check_classes(dataset_folder(path))
     if importlib.util.find_spec("tensorflow_datasets") is None:
         return None
     import tensorflow_datasets as tfds  # pyright: ignore[reportMissingImports]

@@ -15,7 +15,7 @@ from samjax.data.prepare import PrepareConfig, Status, prepare
 from samjax.evaluation.examples import read_example
 
 
-def test_polygons_and_run_lengths_become_masks_and_crowds_do_not(tmp_path):
+def test_polygons_and_run_lengths_become_masks(tmp_path):
     source = CocoSource(coco_folder(tmp_path))
     assert isinstance(source, ExampleSource)
     # The third image has no mask, which nothing can be learned from.
@@ -117,3 +117,95 @@ def test_images_are_left_out_by_their_licence(tmp_path):
     path.write_text(json.dumps(content))
     with pytest.raises(ValueError, match="a mask that is under none of 5, CC BY-SA"):
         CocoSource(path, exclude_licences=("5", "CC BY-SA"))
+
+
+def changed(path, change):
+    """Rewrites a COCO file as `change` leaves its content."""
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+    return path
+
+
+def test_masks_with_iscrowd_are_used_where_there_are_no_others_and_told(tmp_path):
+    path = coco_folder(tmp_path)
+
+    def brush(content):
+        for one in content["annotations"]:
+            one["iscrowd"] = 1
+
+    with pytest.warns(UserWarning, match="all 2 masks have iscrowd"):
+        assert len(CocoSource(changed(path, brush))) == 2
+    changed(path, lambda content: content["annotations"][0].update(iscrowd=0))
+    with pytest.warns(UserWarning, match=r"1 of 2 masks have iscrowd.*data\.crowds"):
+        assert len(CocoSource(path)) == 1
+    assert len(open_examples(path, "coco", crowds=True)) == 2
+
+
+def test_sizes_that_the_file_lacks_are_those_of_the_images(tmp_path):
+    path = coco_folder(tmp_path)
+
+    def forget(content):
+        for one in content["images"]:
+            del one["height"], one["width"]
+
+    source = CocoSource(changed(path, forget))
+    np.testing.assert_array_equal(read_example(source[0])[1], square(2, 4, 6)[None])
+
+
+def test_folders_in_names_are_left_out_where_images_lie_without_them(tmp_path):
+    path = coco_folder(tmp_path)
+
+    def put_deep(content):
+        for one in content["images"]:
+            one["file_name"] = f"data/train/{one['file_name']}"
+
+    source = CocoSource(changed(path, put_deep))
+    assert source.groups[0] == "data/train/photo 0.png"
+    assert all(source[i].image is not None for i in range(len(source)))
+
+
+def test_names_are_not_shortened_until_two_images_are_one(tmp_path):
+    path = coco_folder(tmp_path)
+
+    def name_alike(content):
+        for number, one in enumerate(content["images"]):
+            one["file_name"] = f"{number}/photo 0.png"
+
+    with pytest.raises(ValueError, match="expected them in one of"):
+        CocoSource(changed(path, name_alike))
+
+
+@pytest.mark.parametrize(
+    "ring",
+    [[0.1, 0.1, 0.3, 0.1, 0.3, 0.3], [100, 2, 110, 2, 110, 8], [1, 1, 1, 1, 1, 1]],
+)
+def test_masks_without_pixels_are_left_out_and_told(tmp_path, ring):
+    path = coco_folder(tmp_path)
+    changed(path, lambda content: content["annotations"][0].update(segmentation=[ring]))
+    with pytest.warns(UserWarning, match="annotation 1 of image 0 has no pixel"):
+        assert CocoSource(path).groups == ("photo 1.png",)
+
+
+def test_many_problems_are_told_by_their_kinds(tmp_path):
+    path = coco_folder(tmp_path)
+
+    def spoil(content):
+        for number in range(10, 30):
+            content["annotations"].append(
+                {"id": number, "image_id": 0, "bbox": [1] * 4}
+            )
+        content["annotations"].append({"id": 30, "image_id": 9})
+
+    changed(path, spoil)
+    with pytest.warns(UserWarning) as told:
+        CocoSource(path)
+    text = str(told[0].message)
+    assert "21 parts are left out" in text
+    assert "(and 19 more like it)" in text and "an annotation of image '9'" in text
+
+
+def test_an_image_that_cannot_be_read_says_why(tmp_path):
+    source = CocoSource(coco_folder(tmp_path))
+    (tmp_path / "images" / "photo 0.png").unlink()
+    assert "No such file" in (source[0].problem or "")

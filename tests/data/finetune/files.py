@@ -28,7 +28,7 @@ def save(path: Path, pixels: np.ndarray) -> None:
 
 
 def coco_folder(folder: Path, *, images="images", file="annotations.json") -> Path:
-    """Three images: polygons, run lengths with a crowd, none at all."""
+    """Three images: polygons, run lengths, none at all."""
     for number in range(3):
         save(folder / images / f"photo {number}.png", noise(number))
     polygon = [4, 2, 10, 2, 10, 8, 4, 8]
@@ -46,7 +46,6 @@ def coco_folder(folder: Path, *, images="images", file="annotations.json") -> Pa
         "annotations": [
             {"id": 1, "image_id": 0, "iscrowd": 0, "segmentation": [polygon]},
             {"id": 2, "image_id": 1, "iscrowd": 0, "segmentation": runs},
-            {"id": 3, "image_id": 1, "iscrowd": 1, "segmentation": runs},
         ],
     }
     path = folder / file

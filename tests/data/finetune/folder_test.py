@@ -1,12 +1,14 @@
 """Folders of images and masks as examples, in all their layouts."""
 
+import os
+
 import numpy as np
 import pytest
 from data.finetune.files import SIZE, noise, save, square
 from PIL import Image
 
 from samjax.data.finetune import FolderSource, open_examples
-from samjax.data.finetune.folder import read_labels, read_object
+from samjax.data.finetune.mask_files import read_labels, read_object
 from samjax.evaluation.examples import read_example
 
 
@@ -86,11 +88,18 @@ def test_masks_that_go_bad_are_none_and_not_raised(tmp_path):
     assert source[0].record is None
 
 
-def test_a_picture_in_place_of_a_label_map_is_no_record(tmp_path):
+def test_a_picture_in_place_of_a_label_map_is_told_when_opened(tmp_path):
     picture = np.random.default_rng(0).integers(0, 256, (160, 160, 3), np.uint8)
     save(tmp_path / "images" / "leaf.jpg", picture)
     save(tmp_path / "masks" / "leaf.png", picture)
-    assert FolderSource(tmp_path)[0].record is None
+    with pytest.raises(
+        ValueError, match=r"no image with a mask: .*leaf\.png: has \d+ colours"
+    ):
+        FolderSource(tmp_path)
+    save(tmp_path / "images" / "good.jpg", noise(0))
+    save(tmp_path / "masks" / "good.png", A.astype(np.uint8))
+    with pytest.warns(UserWarning, match="1 parts are left out"):
+        assert FolderSource(tmp_path).groups == ("good",)
 
 
 @pytest.mark.parametrize("masks_are_upright", [True, False])
@@ -115,8 +124,9 @@ def test_a_photo_on_its_side_is_turned_if_its_masks_are(tmp_path, masks_are_upri
 
 def test_numbers_beyond_eight_bits_are_labels_too(tmp_path):
     save(tmp_path / "map.png", (1000 * A + 40000 * B).astype(np.uint16))
-    assert set(np.unique(read_labels(tmp_path / "map.png"))) == {0, 1000, 40000}
-    assert read_object(tmp_path / "map.png").sum() == B.sum()
+    labels, _ = read_labels(tmp_path / "map.png")
+    assert set(np.unique(labels)) == {0, 1000, 40000}
+    assert read_object(tmp_path / "map.png").labels.sum() == B.sum()
 
 
 def test_a_folder_in_another_form_is_an_error_that_says_so(tmp_path):
@@ -132,3 +142,59 @@ def test_a_folder_in_another_form_is_an_error_that_says_so(tmp_path):
         FolderSource(tmp_path)
     with pytest.raises(FileNotFoundError):
         FolderSource(tmp_path / "nowhere")
+
+
+def test_what_a_mask_is_taken_for_is_told_when_opened(tmp_path):
+    save(tmp_path / "images" / "leaf.jpg", noise(0))
+    soft = Image.fromarray((255 * B).astype(np.uint8)).resize((16, 12))
+    (tmp_path / "masks").mkdir()
+    soft.resize(SIZE[::-1], Image.Resampling.BILINEAR).save(
+        tmp_path / "masks" / "leaf.png"
+    )
+    with pytest.warns(UserWarning, match=r"leaf\.png has \d+ levels.*one object"):
+        source = FolderSource(tmp_path)
+    assert source.problems == () and len(masks_of(source)) == 1
+
+
+def test_files_that_are_no_masks_are_told(tmp_path):
+    save(tmp_path / "images" / "leaf.jpg", noise(0))
+    save(tmp_path / "masks" / "leaf.png", A.astype(np.uint8))
+    (tmp_path / "masks" / "leaf.npy").write_bytes(b"")
+    with pytest.warns(UserWarning, match=r"leaf\.npy is no mask: masks are read from"):
+        FolderSource(tmp_path)
+
+
+def test_masks_without_an_object_are_left_out_and_told(tmp_path):
+    for name, mask in (("leaf", A), ("bare", 0 * A)):
+        save(tmp_path / "images" / f"{name}.jpg", noise(0))
+        save(tmp_path / "masks" / f"{name}.png", mask.astype(np.uint8))
+    with pytest.warns(UserWarning, match=r"bare\.png every pixel is 0"):
+        assert FolderSource(tmp_path).groups == ("leaf",)
+
+
+@pytest.mark.parametrize(
+    "name", ["leaf.jpg.png", "leaf.png", "leaf_mask.png", "leaf.jpg"]
+)
+@pytest.mark.filterwarnings("ignore:.*taken for one object:UserWarning")
+def test_a_mask_is_named_in_several_ways(tmp_path, name):
+    save(tmp_path / "images" / "leaf.jpg", noise(0))
+    save(tmp_path / "masks" / name, (255 * B).astype(np.uint8))
+    (mask,) = read_example(FolderSource(tmp_path)[0])[1]
+    assert (mask != B).sum() <= (0 if name.endswith("png") else 8)
+
+
+def test_a_pipe_among_masks_is_left_out(tmp_path):
+    for name in ("leaf", "pipe"):
+        save(tmp_path / "images" / f"{name}.jpg", noise(0))
+    save(tmp_path / "masks" / "leaf.png", A.astype(np.uint8))
+    os.mkfifo(tmp_path / "masks" / "pipe.png")
+    with pytest.warns(UserWarning, match="is a pipe"):
+        assert FolderSource(tmp_path).groups == ("leaf",)
+
+
+def test_reasons_come_with_examples_that_went_bad(tmp_path):
+    save(tmp_path / "images" / "leaf.jpg", noise(0))
+    save(tmp_path / "masks" / "leaf.png", A.astype(np.uint8))
+    source = FolderSource(tmp_path)
+    (tmp_path / "masks" / "leaf.png").write_bytes(b"")
+    assert "cannot be read as a mask" in (source[0].problem or "")

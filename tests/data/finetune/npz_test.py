@@ -1,5 +1,10 @@
 """MedSAM's npz files as examples: images, volumes slice by slice."""
 
+import io
+import os
+import struct
+import zipfile
+
 import numpy as np
 import pytest
 from data.finetune.files import SIZE, noise, square
@@ -43,7 +48,7 @@ def bad_files(folder):
     """Files that cannot be used, each with what is said of it."""
     grey = noise(0)[..., 0]
     np.savez(folder / "float.npz", imgs=grey / 255, gts=A)
-    yield "float.npz: got imgs of float64, expected uint8"
+    yield r"float.npz: imgs: .* in 0.*\.\.1, expected uint8 in 0\.\.255: pass"
     np.savez(folder / "shape.npz", imgs=grey[:5], gts=LABELS)
     yield r"shape.npz: got imgs of \(5, 32\)"
     np.savez(folder / "names.npz", images=grey, masks=LABELS)
@@ -93,3 +98,145 @@ def test_what_would_unpack_to_too_much_is_refused_before_it_does(tmp_path, monke
 def test_an_empty_folder_is_an_error(tmp_path):
     with pytest.raises(ValueError, match="no npz file"):
         NpzSource(tmp_path)
+
+
+def write(path, members, kind=zipfile.ZIP_DEFLATED):
+    with zipfile.ZipFile(path, "w", kind) as file:
+        for name, content in members.items():
+            file.writestr(name, content)
+
+
+def npy(array) -> bytes:
+    file = io.BytesIO()
+    np.save(file, array)
+    return file.getvalue()
+
+
+def header(text: str) -> bytes:
+    return (
+        b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text.encode() + bytes(64)
+    )
+
+
+def damaged_lzma(path):
+    members = {name: npy(noise(0)) for name in GOOD}
+    write(path, members, zipfile.ZIP_LZMA)
+    content = bytearray(path.read_bytes())
+    content[60] ^= 255
+    content[200] ^= 255
+    path.write_bytes(content)
+
+
+def shape_of(path, shape: str):
+    text = f"{{'descr':'|u1','fortran_order':False,'shape':{shape},}}"
+    write(path, GOOD | {"gts.npy": header(text)})
+
+
+GOOD = {"imgs.npy": npy(noise(0)), "gts.npy": npy(LABELS)}
+ODD = {
+    "a folder": lambda path: path.mkdir(),
+    "a dangling link": lambda path: path.symlink_to(path.parent / "nowhere"),
+    "a pipe": os.mkfifo,
+    "empty": lambda path: path.write_bytes(b""),
+    "damaged LZMA": damaged_lzma,
+    "a shape of booleans": lambda path: shape_of(path, "(True,True)"),
+    "a negative shape": lambda path: shape_of(path, "(-24,-32)"),
+    "a shape beyond the file": lambda path: shape_of(path, "(24000,32000)"),
+    "a shape beyond all bounds": lambda path: shape_of(path, f"({10**30},32)"),
+    "a header of brackets": lambda path: write(
+        path, GOOD | {"gts.npy": header("(" * 5000)}
+    ),
+    "a header of nothing": lambda path: write(
+        path, GOOD | {"gts.npy": b"\x93NUMPY\x09\x00"}
+    ),
+    "labels of text": lambda path: np.savez(
+        path, imgs=noise(0), gts=np.full(SIZE, "a")
+    ),
+    "images of text": lambda path: np.savez(path, imgs=np.full(SIZE, "a"), gts=LABELS),
+    "images of time": lambda path: np.savez(
+        path, imgs=np.zeros(SIZE, "datetime64[s]"), gts=LABELS
+    ),
+    "records": lambda path: np.savez(
+        path, imgs=np.zeros(SIZE, [("a", "u1")]), gts=LABELS
+    ),
+    "labels beyond bounds": lambda path: np.savez(
+        path, imgs=noise(0), gts=LABELS * 2.0**40
+    ),
+    "labels of NaN": lambda path: np.savez(
+        path, imgs=noise(0), gts=np.full(SIZE, np.nan)
+    ),
+    "no labels": lambda path: np.savez(path, imgs=noise(0), gts=0 * LABELS),
+}
+
+
+@pytest.mark.parametrize("case", ODD)
+def test_one_odd_file_costs_itself_only(tmp_path, case):
+    write(tmp_path / "a.npz", GOOD)
+    ODD[case](tmp_path / "b.npz")
+    with pytest.warns(UserWarning, match=r"1 parts are left out: \S*b\.npz"):
+        source = NpzSource(tmp_path)
+    assert len(source) == 1 and len(source.problems) == 1
+
+
+@pytest.mark.parametrize(
+    "dtype", [np.int16, np.int32, np.float32, np.float64, np.uint32]
+)
+@pytest.mark.parametrize(("low", "high"), [(-1000, 1500), (0, 4095), (0, 256)])
+def test_values_that_are_no_photo_s_are_told_when_opened(tmp_path, dtype, low, high):
+    pixels = np.linspace(low, high, SIZE[0] * SIZE[1]).reshape(SIZE)
+    if dtype == np.uint32:
+        pixels = np.maximum(pixels, 0)
+    np.savez(tmp_path / "ct.npz", imgs=pixels.astype(dtype), gts=LABELS)
+    with pytest.raises(
+        ValueError, match=rf"ct\.npz: imgs: .*\.\.{high}, expected .*255"
+    ):
+        NpzSource(tmp_path)
+
+
+@pytest.mark.parametrize("dtype", [np.int16, np.int32, np.int64, np.uint8, np.uint32])
+def test_values_of_photos_are_read_whatever_holds_them(tmp_path, dtype):
+    np.savez(tmp_path / "a.npz", imgs=noise(0).astype(dtype), gts=LABELS)
+    np.testing.assert_array_equal(read_example(NpzSource(tmp_path)[0])[0], noise(0))
+
+
+def test_twelve_bits_in_sixteen_are_told_to_be_dark(tmp_path):
+    grey = np.linspace(0, 4095, SIZE[0] * SIZE[1]).reshape(SIZE).astype(np.uint16)
+    np.savez(tmp_path / "a.npz", imgs=grey, gts=LABELS)
+    with pytest.warns(UserWarning, match=r"in 0\.\.4095.*0\.\.16 of 255"):
+        assert len(NpzSource(tmp_path)) == 1
+    np.savez(tmp_path / "a.npz", imgs=grey * 16, gts=LABELS)
+    assert len(NpzSource(tmp_path)) == 1
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        LABELS,
+        LABELS.astype(np.int64),
+        LABELS.astype(np.float64),
+        LABELS - 5 * (LABELS == 0),
+    ],
+    ids=["uint8", "int64", "whole floats", "negative"],
+)
+def test_labels_may_be_of_any_type(tmp_path, labels):
+    labels = labels.astype(np.int16) if labels.dtype == np.uint8 else labels
+    np.savez(tmp_path / "a.npz", imgs=noise(0), gts=labels)
+    np.testing.assert_array_equal(read_example(NpzSource(tmp_path)[0])[1], [A, B])
+
+
+def test_black_and_white_images_stay_black_and_white(tmp_path):
+    np.savez(tmp_path / "a.npz", imgs=A, gts=LABELS)
+    image, _ = read_example(NpzSource(tmp_path)[0])
+    np.testing.assert_array_equal(image[..., 0], 255 * A)
+
+
+def test_a_file_that_goes_bad_says_why(tmp_path):
+    path = tmp_path / "a.npz"
+    np.savez(path, imgs=noise(0), gts=LABELS)
+    source = NpzSource(path)
+    path.write_bytes(path.read_bytes()[:-40])
+    assert "damaged" in (source[0].problem or "")
+    path.unlink()
+    assert "No such file" in (source[0].problem or "")
+    with pytest.raises(FileNotFoundError):
+        NpzSource(path)

@@ -44,7 +44,7 @@ def test_a_stem_loses_only_the_last_ending():
 
 
 @pytest.mark.parametrize(
-    "size", [(0, 1), (-1, 5), (1.0, 2), (True, 2), (None, 2), (1 << 16, 1 << 16)]
+    "size", [(0, 1), (-1, 5), (1.5, 2), (True, 2), (None, 2), (1 << 16, 1 << 16)]
 )
 def test_sizes_of_no_image_are_refused(size):
     with pytest.raises(ValueError, match="image 3: got height"):

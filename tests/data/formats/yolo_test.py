@@ -169,6 +169,25 @@ def test_a_line_that_is_no_polygon_is_reported_and_the_rest_is_read(tmp_path, li
     assert len(problems) == 1
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"3 0.25 0.25 0.75 0.25 0.75 0.75 0.25 0.75",
+        b"\xef\xbb\xbf3 0.25 0.25 0.75 0.25 0.75 0.75 0.25 0.75",
+        b"3.0 0.25 0.25 0.75 0.25 0.75 0.75 0.25 0.75",
+        b"3.000000e+00 2.5e-01 0.25 0.75 0.25 0.75 0.75 0.25 0.75 ",
+        b"3\t0.25  0.25 0.75 0.25 0.75 0.75 0.25 0.75\r",
+    ],
+)
+def test_lines_are_read_as_tables_of_numbers_are_saved(tmp_path, line):
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "labels" / "a.txt").write_bytes(line + b"\n")
+    (back,) = read_yolo(tmp_path, {"a.jpg": (4, 8)})
+    mask = np.zeros((4, 8), bool)
+    mask[1:3, 2:6] = True
+    np.testing.assert_array_equal(masks_of(back), [mask])
+
+
 def test_an_image_that_cannot_be_read_is_reported(tmp_path):
     (tmp_path / "labels").mkdir()
     (tmp_path / "images").mkdir()
