@@ -182,7 +182,7 @@ class EncoderWriter:
     ) -> tuple[str, ...]:
         """Products of queries with the rows', and columns', distances: "g t side".
 
-        None where all are zero: an encoder that began as one without relative positions
+        Empty where all are zero: an encoder that began as one without relative positions
         may have kept its tables so, and adding zeros is a tenth of its time.
         """
         graph, params = self.graph, self.params[name]["attn"]
