@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -40,7 +41,7 @@ class Prompt:
     def __init__(
         self,
         points: ArrayLike | None = None,
-        labels: ArrayLike | None = None,
+        labels: ArrayLike | int | None = None,
         box: ArrayLike | None = None,
         mask: ArrayLike | None = None,
         text: str | None = None,
@@ -99,7 +100,7 @@ def _checked_points(points: ArrayLike | None, problems: list[str]) -> np.ndarray
 
 
 def _checked_labels(
-    labels: ArrayLike | None, number: int, problems: list[str]
+    labels: ArrayLike | int | None, number: int, problems: list[str]
 ) -> np.ndarray:
     if labels is None:
         return np.ones(number, np.int32)
@@ -206,7 +207,7 @@ def _checked_text(text: str | None, problems: list[str]) -> str | None:
     return text
 
 
-def _numbers(name: str, value: ArrayLike, problems: list[str]) -> np.ndarray | None:
+def _numbers(name: str, value: Any, problems: list[str]) -> np.ndarray | None:
     """Returns a float64 copy, or None with a problem noted."""
     try:
         array = np.array(value, np.float64)

@@ -105,12 +105,12 @@ BESIDE = {
 
 
 @pytest.mark.parametrize("value", BESIDE.items(), ids=lambda item: item[0])
-def test_data_beside_the_weights_is_passed_over(repacked, value):
+def test_data_beside_the_weights_is_passed_over(plain, repacked, value):
     path = repacked(lambda state: in_dict(before=value[1], net=state, after=value[1]))
     checkpoint = open_checkpoint(path)
     assert len(checkpoint.tensors) == len(checkpoint.entries())
     name = "image_encoder.patch_embed.proj.bias"
-    expected = open_checkpoint(repacked(lambda state: state)).tensors[name].array()
+    expected = open_checkpoint(plain).tensors[name].array()
     np.testing.assert_array_equal(checkpoint.tensors[name].array(), expected)
 
 

@@ -248,7 +248,7 @@ def test_predicting_needs_an_image(ours):
             r"point_coords \(1, 2\), expected \(B, N, 2\)",
         ),
         (
-            {"point_coords": POINT, "point_labels": 1},
+            {"point_coords": POINT, "point_labels": np.array(1)},
             r"point_labels \(1,\), expected \(B, N\)",
         ),
         (
