@@ -17,14 +17,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
 from samjax.checkpoints.store import TrainStore
 from samjax.distributed import Bounds, end_now
@@ -44,6 +36,7 @@ from samjax.training.placement import Placement
 from samjax.training.prefetch import Fetched, prefetched
 from samjax.training.profiling import Profiler
 from samjax.training.program import compile_step, peak_of, stage_flops
+from samjax.training.progress import progress_bars
 from samjax.training.relative_tables import fill_relative_tables
 from samjax.training.sources import SourceFactory, make_source
 from samjax.training.step import Params, TrainState
@@ -127,13 +120,8 @@ def train(
         placement.check(stage.batch_size, stage.accumulate)
     with contextlib.ExitStack() as held:
         if jax.process_index() == 0:
-            held.enter_context(
-                locked(
-                    out / ".lock",
-                    f"the folder {out} of a run",
-                    "wait for it, or give another folder",
-                )
-            )
+            what, remedy = f"the folder {out} of a run", "wait, or give another folder"
+            held.enter_context(locked(out / ".lock", what, remedy))
         return _train(
             config,
             out,
@@ -202,6 +190,7 @@ class _Run:
         self.is_first = jax.process_index() == 0
         self.console = Console(quiet=not self.is_first)
         self.is_asked = False
+        self.resumed_from: int | None = None
         self.bad = BadData(config.data.max_bad_fraction if config.data else 0.0)
         self.watchdog = Watchdog(
             functools.partial(end_now, 1) if jax.process_count() > 1 else None
@@ -241,6 +230,7 @@ class _Run:
             for note in notes:
                 self.console.print(f"samjax: {note}", markup=False, soft_wrap=True)
             self.bad.restore(progress["bad"])
+            self.resumed_from = int(state.step)
         done = int(state.step)
         self._start_measuring(done)
         self.console.print(f"{done} of {config.total_steps} steps done")
@@ -248,7 +238,7 @@ class _Run:
         with (
             stop_on_signals() as stop,
             contextlib.closing(self.watchdog),
-            self._progress() as bars,
+            progress_bars(self.console) as bars,
         ):
             bar = bars.add_task("training", total=config.total_steps)
             bars.update(bar, completed=done)
@@ -340,11 +330,13 @@ class _Run:
         except TrainingDiverged as error:
             step = self.store.latest_step
             rate = self.config.optimizer.peak_learning_rate
-            again = (
-                f"resume from step {step}"
-                if step is not None
-                else "start again, since there is no checkpoint yet,"
-            )
+            again = f"resume from step {step}"
+            if step is None:
+                again = "start again, since there is no checkpoint yet,"
+            elif step == self.resumed_from:
+                # It had diverged already, though its loss was finite.
+                folder = self.out / "checkpoints" / str(step)
+                again = f"remove {folder} and resume, from before it,"
             raise TrainingDiverged(
                 f"{error}: {again} with a lower --optimizer.peak-learning-rate (it is"
                 f" {rate:g}) or with --optimizer.clip-norm, which may be others than"
@@ -395,18 +387,6 @@ class _Run:
             self.writer.write(step, named)
             self.writer.plot(step, scalars, name)
             self.console.print(f"step {step}  {format_scalars(named)}", soft_wrap=True)
-
-    def _progress(self) -> Progress:
-        return Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            console=self.console,
-            # In a log file the report lines are the progress.
-            disable=not self.console.is_terminal,
-        )
 
 
 def _averaged(state: TrainState, config: TrainConfig) -> Params:

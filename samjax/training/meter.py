@@ -92,10 +92,10 @@ class Meter:
 
     def _check(self, step: int, loss: float) -> None:
         if not math.isfinite(loss):
-            raise TrainingDiverged(
-                f"the loss of step {step} is {loss}, that of the step before"
-                f" {self._last_loss}"
-            )
+            before = ""
+            if self._last_loss is not None:
+                before = f", that of the step before {self._last_loss}"
+            raise TrainingDiverged(f"the loss of step {step} is {loss}{before}")
         self._last_loss = loss
 
     def _report_window(self, step: int) -> None:
