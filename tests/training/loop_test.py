@@ -270,7 +270,9 @@ def test_a_loss_that_is_not_finite_ends_the_run_and_is_never_saved(fake_step, tm
     assert "resume from step 2" in str(error.value)
     # What it advises can be done.
     config = two_stages()
-    lower = dataclasses.replace(config.optimizer, peak_learning_rate=1e-5, clip_norm=1)
+    lower = dataclasses.replace(
+        config.optimizer, peak_learning_rate=1e-5, clip_norm=1.0
+    )
     config = dataclasses.replace(config, optimizer=lower)
     result = train(config, out=tmp_path, resume=True, make_source=make_discs)
     assert result.finished and len(losses(tmp_path)) == config.total_steps
