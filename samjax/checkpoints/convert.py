@@ -1,7 +1,7 @@
 """From any form of weights to any other: what `samjax convert` does."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from jax.typing import DTypeLike
@@ -40,33 +40,45 @@ def convert(
             `.pt` are "pth", `.safetensors` is "samjax"; a folder needs the word.
         dtype: float32, float16, bfloat16 or float64 to store; None keeps each
             tensor's.
-        overwrite: Whether other files are replaced, the source itself included.
+        overwrite: Whether other files are replaced too.
 
     Returns:
         The destination.
 
     Raises:
-        WouldReplace: A file is there that samjax did not write, or that is the source.
+        WouldReplace: A file is there that samjax did not write.
         CheckpointError: If the source cannot be used, the format is unclear, or a
             value does not fit the dtype. Nothing is left under the destination then.
     """
     target = Path(destination)
     chosen = choose_format(target, format)
     stored = None if dtype is None else storage_name(dtype)
-    found = locate(source)
-    inputs = [] if overwrite else files_below(found)
-    for file in files_of_form(target, chosen):
-        check_replaceable(file, "weights", overwrite=overwrite, inputs=inputs)
-    checkpoint = open_checkpoint(found)
+    check_destination(target, chosen, overwrite=overwrite)
+    checkpoint = open_checkpoint(locate(source))
     write_checkpoint(checkpoint, target, chosen, stored)
     return target
 
 
-def files_below(path: Path) -> list[Path]:
-    """A file, or the files of a folder."""
-    if path.is_dir():
-        return sorted(one for one in path.iterdir() if one.is_file())
-    return [path]
+def check_destination(
+    destination: Path,
+    format: Format,
+    *,
+    inputs: Iterable[Path] = (),
+    overwrite: bool = False,
+) -> None:
+    """Checks that weights may be written.
+
+    Args:
+        destination: File or folder.
+        format: The form.
+        inputs: Files that are read, which are not replaced.
+        overwrite: Whether files are replaced that samjax did not write.
+
+    Raises:
+        WouldReplace: Such a file is there, or one that is read.
+    """
+    for file in files_of_form(destination, format):
+        check_replaceable(file, "weights", overwrite=overwrite, inputs=inputs)
 
 
 def choose_format(destination: Path, format: Format | None) -> Format:

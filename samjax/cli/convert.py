@@ -43,11 +43,19 @@ def run(arguments: list[str]) -> None:
     wanted = parse(Convert, "samjax convert", arguments)
 
     from samjax import checkpoints
+    from samjax.checkpoints.convert import check_destination, choose_format
+    from samjax.cli.loading import files_of_model
 
+    chosen = None if wanted.format == "auto" else wanted.format
+    chosen = choose_format(wanted.destination, chosen)
+    if not wanted.overwrite:
+        # Less exact, or in another form, the source would be gone.
+        inputs = files_of_model(wanted.source)
+        check_destination(wanted.destination, chosen, inputs=inputs)
     written = checkpoints.convert(
         wanted.source,
         wanted.destination,
-        format=None if wanted.format == "auto" else wanted.format,
+        format=chosen,
         dtype=None if wanted.dtype == "keep" else wanted.dtype,
         overwrite=wanted.overwrite,
     )

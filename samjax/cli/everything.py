@@ -97,7 +97,7 @@ class Everything:
     pictures: bool = True
     """Overlays and the report."""
 
-    overwrite: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    overwrite: bool = False
     """Replaces files of the results' names that samjax did not write."""
 
     in_flight: int = 2

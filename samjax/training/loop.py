@@ -121,13 +121,8 @@ def train(
         placement.check(stage.batch_size, stage.accumulate)
     with contextlib.ExitStack() as held:
         if jax.process_index() == 0:
-            held.enter_context(
-                locked(
-                    out / ".lock",
-                    f"the folder {out} of a run",
-                    "wait for it, or give another folder",
-                )
-            )
+            what, remedy = f"the folder {out} of a run", "wait, or give another folder"
+            held.enter_context(locked(out / ".lock", what, remedy))
         return _train(
             config,
             out,
@@ -196,6 +191,7 @@ class _Run:
         self.is_first = jax.process_index() == 0
         self.console = bar_console(stderr=False, quiet=not self.is_first)
         self.is_asked = False
+        self.resumed_from: int | None = None
         self.bad = BadData(config.data.max_bad_fraction if config.data else 0.0)
         self.watchdog = Watchdog(
             functools.partial(end_now, 1) if jax.process_count() > 1 else None
@@ -235,6 +231,7 @@ class _Run:
             for note in notes:
                 self.console.print(f"samjax: {note}", markup=False, soft_wrap=True)
             self.bad.restore(progress["bad"])
+            self.resumed_from = int(state.step)
         done = int(state.step)
         self._start_measuring(done)
         self.console.print(f"{done} of {config.total_steps} steps done")
@@ -344,7 +341,12 @@ class _Run:
             yield
         except TrainingDiverged as error:
             rate = self.config.optimizer.peak_learning_rate
-            raise error.with_advice(self.store.latest_step, rate) from None
+            step = self.store.latest_step
+            # It had diverged already, though its loss was finite.
+            diverged = self.out / "checkpoints" / str(step)
+            raise error.with_advice(
+                step, rate, diverged if step == self.resumed_from else None
+            ) from None
 
     def _fill_tables(self, state: TrainState, before: Stage) -> TrainState:
         """Makes a state that has left a stage ready for inputs of another size."""

@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -14,18 +15,21 @@ from samjax.training.metrics_writer import MetricsWriter
 class TrainingDiverged(RuntimeError):
     """The loss of a step is not finite."""
 
-    def with_advice(self, saved: int | None, rate: float) -> "TrainingDiverged":
+    def with_advice(
+        self, saved: int | None, rate: float, diverged: Path | None = None
+    ) -> "TrainingDiverged":
         """Returns the error with what can be done.
 
         Args:
             saved: Step of the newest checkpoint; None where there is none.
             rate: The peak learning rate that the run had.
+            diverged: That checkpoint's folder, where the run diverged from it.
         """
-        again = (
-            "start again, since there is no checkpoint yet,"
-            if saved is None
-            else f"resume from step {saved}"
-        )
+        again = f"resume from step {saved}"
+        if saved is None:
+            again = "start again, since there is no checkpoint yet,"
+        elif diverged is not None:
+            again = f"remove {diverged} and resume, from before it,"
         return TrainingDiverged(
             f"{self}: {again} with a lower --optimizer.peak-learning-rate (it is"
             f" {rate:g}) or with --optimizer.clip-norm, which may be others than before"
@@ -109,10 +113,10 @@ class Meter:
 
     def _check(self, step: int, loss: float) -> None:
         if not math.isfinite(loss):
-            raise TrainingDiverged(
-                f"the loss of step {step} is {loss}, that of the step before"
-                f" {self._last_loss}"
-            )
+            before = ""
+            if self._last_loss is not None:
+                before = f", that of the step before {self._last_loss}"
+            raise TrainingDiverged(f"the loss of step {step} is {loss}{before}")
         self._last_loss = loss
 
     def _report_window(self, step: int) -> None:

@@ -17,7 +17,6 @@ from training.small_run import STEPS, run_config
 
 from samjax import CheckpointError
 from samjax.data.datasets import DatasetConfig
-from samjax.files import InUse, WouldReplace
 from samjax.models import Sam
 from samjax.sharding import make_mesh
 from samjax.training import loop
@@ -250,57 +249,12 @@ def test_a_loss_that_is_not_finite_ends_the_run_and_is_never_saved(fake_step, tm
     assert "resume from step 2" in str(error.value)
     # What it advises can be done.
     config = two_stages()
-    lower = dataclasses.replace(config.optimizer, peak_learning_rate=1e-5, clip_norm=1)
+    lower = dataclasses.replace(
+        config.optimizer, peak_learning_rate=1e-5, clip_norm=1.0
+    )
     config = dataclasses.replace(config, optimizer=lower)
     result = train(config, out=tmp_path, resume=True, make_source=make_discs)
     assert result.finished and len(losses(tmp_path)) == config.total_steps
-
-
-def test_before_the_first_checkpoint_a_run_that_diverged_starts_again(
-    fake_step, tmp_path
-):
-    class Broken(DiscSource):
-        def batch(self, step):
-            batch = super().batch(step)
-            return batch._replace(images=batch.images.astype(jnp.float32) * jnp.nan)
-
-    with pytest.raises(TrainingDiverged, match="start again"):
-        train(
-            two_stages(),
-            out=tmp_path,
-            make_source=lambda _, stage, *part: Broken(stage),
-        )
-    assert train(two_stages(), out=tmp_path, make_source=make_discs).finished
-
-
-def test_a_second_run_in_a_folder_is_refused_and_the_first_one_undisturbed(
-    fake_step, tmp_path
-):
-    refused = []
-
-    def interfere(params):
-        with pytest.raises(InUse, match=f"{tmp_path} of a run is in use by another"):
-            train(two_stages(), out=tmp_path, resume=True, make_source=make_discs)
-        refused.append(True)
-        return {}
-
-    result = train(
-        two_stages(),
-        out=tmp_path,
-        make_source=make_discs,
-        evaluators={"other": interfere},
-    )
-    assert result.finished and refused
-    assert len(losses(tmp_path)) == two_stages().total_steps
-    assert not (tmp_path / ".lock").exists()
-
-
-def test_metrics_of_something_else_are_not_dropped(fake_step, tmp_path):
-    (tmp_path / "metrics.jsonl").write_text(mine := '{"step": 9, "loss": 0.5}\n')
-    with pytest.raises(WouldReplace, match="metrics.jsonl"):
-        train(two_stages(), out=tmp_path, make_source=make_discs)
-    assert (tmp_path / "metrics.jsonl").read_text() == mine
-    train(two_stages(), out=tmp_path, make_source=make_discs, overwrite=True)
 
 
 def test_a_run_may_start_from_given_parameters_and_leaves_them_alone(
