@@ -266,9 +266,8 @@ class _Run:
                 if self.is_asked:
                     break
         if self.bad:
-            self.console.print(
-                printable(self.bad.report()), soft_wrap=True, markup=False
-            )
+            report = printable(self.bad.report())
+            self.console.print(report, soft_wrap=True, markup=False)
         adapted = self._params_to_use(state, before or config.stages[0])
         return TrainResult(
             params=merge_lora(adapted, config.lora),
