@@ -5,15 +5,13 @@ import os
 from pathlib import Path
 
 import pytest
-from inference.run_test import OPEN, files_of, photos, predictor, run_all
+from inference.run_test import OPEN, files_of, run_all
 
 from samjax.data.formats import read_folder
 from samjax.data.images import find_images
 from samjax.files import WouldReplace
 from samjax.inference import many
 from samjax.inference.run import generate_to_folder
-
-__all__ = ["photos", "predictor"]
 
 
 def test_a_run_does_not_begin_over_files_that_no_run_made(predictor, photos, tmp_path):

@@ -5,12 +5,10 @@ import dataclasses
 import jax.numpy as jnp
 import pytest
 from training.discs import DiscSource, make_discs
-from training.loop_test import fake_step, losses, two_stages
+from training.loop_test import losses, two_stages
 
 from samjax.files import InUse, WouldReplace
 from samjax.training.loop import TrainingDiverged, train
-
-__all__ = ["fake_step"]
 
 
 def test_before_the_first_checkpoint_a_run_that_diverged_starts_again(
