@@ -33,6 +33,7 @@ from samjax.data.schema import Record, record_from_json
 from samjax.data.upright_files import upright_file
 from samjax.files import locked
 from samjax.inference.automatic_config import AutomaticConfig
+from samjax.inference.embedding import weights_fingerprint
 from samjax.inference.hierarchy import with_hierarchy
 from samjax.inference.images import read_image
 from samjax.inference.many import Outcome, generate_for_many
@@ -122,7 +123,9 @@ def generate_to_folder(
     config = config or AutomaticConfig().for_model(predictor.model.config)
     config = dataclasses.replace(config, output_mode="coco_rle")
     settings = {
+        # Of the image encoder; with other decoders it has other masks.
         "weights": predictor.fingerprint,
+        "model": weights_fingerprint(predictor.model.config, predictor.params),
         "hierarchy": hierarchy,
         "tile_size": tile_size,
         "shard_size": shard_size,

@@ -54,6 +54,10 @@ def settings_path(folder: Path) -> Path:
     return folder / "run" / "settings.json"
 
 
+# What runs of earlier versions did not write down, and may go on without.
+_LATER = ("model",)
+
+
 def begin_run(
     folder: Path,
     results: Iterable[Path],
@@ -118,7 +122,7 @@ def check_same_settings(
     differ = [
         f"{name} is {value}, was {found.get(name)}"
         for name, value in settings.items()
-        if value != found.get(name)
+        if value != found.get(name) and (name in found or name not in _LATER)
     ]
     if differ:
         raise ValueError(

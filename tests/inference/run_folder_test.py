@@ -1,9 +1,11 @@
 """The folder of a run: damaged results, odd names, two at once, and a user's files."""
 
+import dataclasses
 import json
 import os
 from pathlib import Path
 
+import jax
 import pytest
 from inference.run_test import OPEN, files_of, run_all
 
@@ -132,3 +134,25 @@ def test_an_odd_name_costs_its_image_only_and_is_told(
         assert sorted(path.name for path in out.glob("*.json")) == ["a.json", "z.json"]
         assert len(problems[0]) == len(ODD)
         assert all("expected a plain one" in words for words in problems[0].values())
+
+
+def test_masks_of_another_decoder_are_other_results(predictor, photos, tmp_path):
+    (item, *_) = find_images([photos])
+    list(generate_to_folder(predictor, [item], tmp_path, OPEN))
+    params = jax.tree.map(lambda leaf: leaf, predictor.params)
+    params["mask_decoder"] = jax.tree.map(lambda x: 1.5 * x, params["mask_decoder"])
+    other = dataclasses.replace(predictor, params=params)
+    assert other.fingerprint == predictor.fingerprint
+    with pytest.raises(ValueError, match="model is"):
+        list(generate_to_folder(other, [item], tmp_path, OPEN))
+
+
+def test_a_run_of_an_earlier_version_goes_on(predictor, photos, tmp_path):
+    """It did not write down which decoder it had."""
+    (item, *_) = find_images([photos])
+    list(generate_to_folder(predictor, [item], tmp_path, OPEN))
+    path = tmp_path / "run" / "settings.json"
+    settings = json.loads(path.read_text())
+    del settings["model"]
+    path.write_text(json.dumps(settings))
+    list(generate_to_folder(predictor, [item], tmp_path, OPEN))
