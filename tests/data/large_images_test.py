@@ -178,7 +178,7 @@ def test_a_file_that_is_not_there_is_not_found(tmp_path):
             {"photometric": "minisblack", "planarconfig": "contig"},
             "5 samples",
         ),
-        (np.zeros((*SIZE, 4), np.uint8), {"photometric": "separated"}, "tation 5"),
+        (np.zeros((*SIZE, 3), np.uint8), {"photometric": "icclab"}, "tation 9"),
         (
             np.zeros((4, *SIZE), np.uint8),
             {"photometric": "minisblack", "tile": (4, 16, 16)},
