@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from training.discs import DiscSource, disc_batch, make_discs
+from training.fake_steps import fake_compile_step
 from training.small_run import STEPS, run_config
 
 from samjax import CheckpointError
