@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hub_server import Hub
+from checkpoints.hub_server import Hub
 
 from samjax.checkpoints import CheckpointError, convert, load
 from samjax.checkpoints.hub import is_repository
