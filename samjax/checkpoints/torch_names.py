@@ -41,7 +41,7 @@ _DATA = (
     r"numpy\.(ndarray|dtype|bool_?|str_|bytes_|void|longdouble|dtypes\.\w+DType)",
     r"numpy\.(u?int|float|complex|datetime|timedelta)\d+",
     r"numpy\.random\._pickle\.__\w+_ctor",
-    r"numpy\.random\._(mt19937|pcg64|philox|sfc64)\.\w+",
+    r"numpy\.random\.(_(mt19937|pcg64|philox|sfc64)|bit_generator)\.\w+",
     # Dtypes, devices and layouts of PyTorch, and tensors that are no weights.
     r"torch\.(bool|half|float|double|short|int|long|bfloat16|device|strided|Tensor)",
     r"torch\.(q?u?int|float|complex)\d\w*",
