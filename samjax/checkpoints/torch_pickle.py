@@ -258,7 +258,7 @@ def _key(key: Any) -> Any:
     """
     if isinstance(key, float) or (type(key) is int and abs(key) >= 2**61 - 1):
         return repr(key)
-    if isinstance(key, str | int | Opaque | None):
+    if isinstance(key, str | int | Opaque | _Global | None):
         return key
     raise CheckpointError(
         f"A dict of the pickle has a key of type {type(key).__name__}."
