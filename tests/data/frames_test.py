@@ -31,6 +31,7 @@ from samjax.inference import run
 from samjax.inference.images import read_image
 from samjax.inference.many import Outcome
 from samjax.inference.predictor import Predictor
+from samjax.models import TINY, Sam
 
 ORIENTATIONS = range(1, 9)
 SIZES = {"oblong": (40, 64), "square": (48, 48)}
@@ -81,7 +82,10 @@ def everything(photo, monkeypatch):
 
     monkeypatch.setattr(run, "generate_for_many", generate)
     monkeypatch.setattr(Predictor, "fingerprint", "none")
+    monkeypatch.setattr(run, "weights_fingerprint", lambda *_: "none")
     stand_in = object.__new__(Predictor)
+    object.__setattr__(stand_in, "model", Sam(TINY))
+    object.__setattr__(stand_in, "params", {})
 
     def write(out: Path, shard_size: int | None = None):
         items = find_images([photo.path.parent])

@@ -127,7 +127,7 @@ def test_training_reads_the_labels(predictor, folder, tmp_path):
     for index in range(len(examples)):
         example = examples[index]
         assert example.image == (folder / "images" / example.name).read_bytes()
-        read[example.name] = len(json.loads(example.record)["annotations"])
+        read[example.name] = len(example.record["annotations"])
     assert read == labelled and 0 < len(labelled) < 5
 
 

@@ -52,7 +52,7 @@ def test_photos_and_masks_come_back_as_they_were_written(tmp_path):
         ({"box_only": 1}, "no mask"),
         ({"iscrowd": 1}, "covers many objects (iscrowd)"),
         ({"image_id": 77}, "damaged entry"),
-        ({"id": "one"}, "damaged entry"),
+        ({"id": [1]}, "damaged entry"),
     ],
 )
 def test_an_annotation_that_cannot_be_scored_is_left_out_and_named(

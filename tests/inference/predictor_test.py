@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import dataclasses
+import inspect
 
 import jax
 import numpy as np
@@ -315,14 +316,16 @@ def test_wrong_calls_say_what_was_expected(predictor, embedding, tiny_model):
     ],
 )
 def test_an_image_for_an_embedding_is_named_with_the_remedy(predictor, image, said):
+    predict = inspect.unwrap(Predictor.predict)
     with pytest.raises(ValueError, match=f"{said}.*predictor.embed"):
-        predictor.predict(image, Prompt(points=[[1, 2]]))
+        predict(predictor, image, Prompt(points=[[1, 2]]))
 
 
 @pytest.mark.parametrize("prompt", [[[1, 2]], {"points": [[1, 2]]}, None, "a cat", 3])
 def test_what_is_no_prompt_is_named_with_the_remedy(predictor, embedding, prompt):
+    predict = inspect.unwrap(Predictor.predict)
     with pytest.raises(ValueError, match=r"for a prompt, expected a samjax\.Prompt"):
-        predictor.predict(embedding, prompt)
+        predict(predictor, embedding, prompt)
 
 
 def test_predictions_that_are_not_finite_are_refused(tiny_model, photo):

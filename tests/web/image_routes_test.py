@@ -263,7 +263,7 @@ def test_a_converted_image_is_sent_whether_it_can_be_kept_or_not(
         def refuse(*names):
             raise OSError(errno.ENOSPC, "No space left on device")
 
-        monkeypatch.setattr("samjax.files.os.replace", refuse)
+        monkeypatch.setattr("samjax.files.writing.os.replace", refuse)
     for _ in range(2):
         response = client.get(f"/api/v1/images/{image_id('deep.png')}/pixels")
         with Image.open(io.BytesIO(response.content)) as image:
