@@ -27,6 +27,8 @@ from samjax.inference.images import read_image
 
 # The fields of an image in a COCO file that its record has.
 _OF_RECORD = ("id", "width", "height", "file_name")
+# Photos of a folder are read upright, and so their labels lie.
+_UPRIGHT = {"frame": "upright"}
 
 
 class PhotoToLabel(NamedTuple):
@@ -88,7 +90,9 @@ def open_photos(
         )
     return Photos(
         photos=tuple(
-            PhotoToLabel(number, item._replace(read=_reader(place / item.name)), {})
+            PhotoToLabel(
+                number, item._replace(read=_reader(place / item.name)), _UPRIGHT
+            )
             for number, item in enumerate(find_images([place]), start=1)
         )
     )

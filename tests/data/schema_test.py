@@ -41,7 +41,7 @@ def test_a_record_comes_back_from_json_as_it_was(record):
 
 def test_fields_stand_in_the_order_of_sa_1b(record):
     order = list(json.loads(record_to_json(record))["annotations"][0])
-    ours = {"parent", "depth"}
+    ours = {"parent", "depth", "agreement"}
     assert order == [name for name in Annotation.__annotations__ if name not in ours]
     assert order[:3] == ["bbox", "area", "segmentation"]
 

@@ -122,6 +122,7 @@ def test_a_photo_that_is_missing_damaged_or_of_another_size_says_so(tmp_path):
         photo.item.read()
 
 
+@pytest.mark.filterwarnings("ignore:.*photos are turned by their EXIF:UserWarning")
 @pytest.mark.parametrize("size", [SIZE, (24, 24)])
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_pixels_are_those_that_training_reads(tmp_path, orientation, size):

@@ -2,7 +2,9 @@
 
 import concurrent.futures
 import dataclasses
-import inspect
+import json
+import subprocess
+import sys
 
 import jax
 import numpy as np
@@ -307,25 +309,37 @@ def test_wrong_calls_say_what_was_expected(predictor, embedding, tiny_model):
         predictor.embed_batch([], batch_size=0)
 
 
-@pytest.mark.parametrize(
-    ("image", "said"),
-    [
-        (np.zeros((4, 5, 3), np.uint8), r"a ndarray of shape \(4, 5, 3\) for an emb"),
-        ("photo.jpg", "a str for an embedding"),
-        (None, "a NoneType for an embedding"),
-    ],
-)
-def test_an_image_for_an_embedding_is_named_with_the_remedy(predictor, image, said):
-    predict = inspect.unwrap(Predictor.predict)
-    with pytest.raises(ValueError, match=f"{said}.*predictor.embed"):
-        predict(predictor, image, Prompt(points=[[1, 2]]))
+# Tests check types on the way in, users' programs do not.
+MISUSES = """
+import json, numpy, samjax
+predictor = samjax.Predictor(*samjax.load("tiny"))
+embedding = predictor.embed(numpy.zeros((4, 5, 3), numpy.uint8))
+images = [numpy.zeros((4, 5, 3), numpy.uint8), "photo.jpg", None]
+prompts = [[[1, 2]], {"points": [[1, 2]]}, None, "a cat", 3]
+said = []
+for image, prompt in [
+    *((image, samjax.Prompt(points=[[1, 2]])) for image in images),
+    *((embedding, prompt) for prompt in prompts),
+]:
+    try:
+        predictor.predict(image, prompt)
+    except ValueError as error:
+        said.append(str(error))
+print(json.dumps(said))
+"""
 
 
-@pytest.mark.parametrize("prompt", [[[1, 2]], {"points": [[1, 2]]}, None, "a cat", 3])
-def test_what_is_no_prompt_is_named_with_the_remedy(predictor, embedding, prompt):
-    predict = inspect.unwrap(Predictor.predict)
-    with pytest.raises(ValueError, match=r"for a prompt, expected a samjax\.Prompt"):
-        predict(predictor, embedding, prompt)
+def test_what_is_no_embedding_and_no_prompt_is_named_with_the_remedy():
+    done = subprocess.run(
+        [sys.executable, "-c", MISUSES], capture_output=True, text=True, check=True
+    )
+    images, prompts = (said := json.loads(done.stdout))[:3], said[3:]
+    for got, words in zip(
+        ("a ndarray of shape (4, 5, 3)", "a str", "a NoneType"), images, strict=True
+    ):
+        assert f"{got} for an embedding" in words and "predictor.embed" in words
+    assert len(prompts) == 5
+    assert all("for a prompt, expected a samjax.Prompt" in one for one in prompts)
 
 
 def test_predictions_that_are_not_finite_are_refused(tiny_model, photo):
