@@ -121,7 +121,7 @@ def test_build_without_tfds_says_so_before_any_work(run, tars, tmp_path, monkeyp
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ([], "one of {index, build, verify, stats}"),
+        ([], "one of {index, build, verify, stats, label}"),
         (["bild"], "bild"),
         (["build", "x"], "not given: --out"),
         (["index"], "not given: TARS"),

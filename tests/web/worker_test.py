@@ -184,7 +184,9 @@ def test_an_embedding_that_is_damaged_or_of_other_weights_is_made_again(
 @pytest.mark.parametrize(
     "error", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO]
 )
-@pytest.mark.parametrize("place", ["samjax.files.os.replace", "pathlib.Path.mkdir"])
+@pytest.mark.parametrize(
+    "place", ["samjax.files.writing.os.replace", "pathlib.Path.mkdir"]
+)
 def test_an_embedding_that_cannot_be_kept_on_the_disk_is_there_all_the_same(
     parts, monkeypatch, caplog, error, place
 ):
@@ -220,7 +222,7 @@ def test_a_damaged_embedding_that_cannot_be_removed_is_made_again(parts, monkeyp
         raise OSError(30, "Read-only file system")
 
     monkeypatch.setattr("pathlib.Path.unlink", refuse)
-    monkeypatch.setattr("samjax.files.os.replace", refuse)
+    monkeypatch.setattr("samjax.files.writing.os.replace", refuse)
     for _ in range(2):
         with pytest.raises(Refusal, match="not embedded"):
             parts.worker.embedding(image)
