@@ -102,7 +102,8 @@ class Connection(H11Protocol):
         """Whether nothing is being answered."""
         return self.cycle is None or self.cycle.response_complete
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # pyright: ignore
+    # uvloop's transports are not of asyncio's class.
+    def connection_made(self, transport: Any) -> None:
         """Begins to wait for a request."""
         super().connection_made(transport)
         self._connections.add(self)
