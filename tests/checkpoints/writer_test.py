@@ -97,7 +97,7 @@ def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(
     path = save(tmp_path / "a.safetensors", config, params)
     before = path.read_bytes()
 
-    def interrupt(file, plan, arrays, metadata):
+    def interrupt(file, plan, arrays, metadata, **options):
         file.write(b"half")
         raise KeyboardInterrupt
 
