@@ -26,7 +26,7 @@ OPEN = AutomaticConfig(
 )
 # (h, w) and layers of crops: one pixel, sides of the 8 pixels of a byte of rows, lines,
 # strips, crops that get small before the image does. Each compiles for itself.
-SIZES = [((1, 1), 0), ((8, 8), 0), ((4, 60), 0), ((1, 200), 0), ((12, 12), 1)]
+SIZES = [((1, 1), 0), ((8, 8), 0), ((4, 60), 0), ((1, 100), 0), ((12, 12), 1)]
 MORE_SIZES = [((9, 7), 0), ((60, 4), 0), ((3, 250), 0), ((17, 16), 0), ((16, 9), 1),
               ((10, 40), 2)]  # fmt: skip
 
