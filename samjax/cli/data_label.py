@@ -15,7 +15,7 @@ from samjax.cli import UsageError
 from samjax.cli.arguments import DEFAULT_MODEL
 from samjax.cli.bars import bar
 from samjax.cli.everything import Options
-from samjax.cli.everything_progress import Tally, say_skipped
+from samjax.cli.everything_progress import Tally, say_remarks
 from samjax.cli.loading import load_predictor
 from samjax.cli.outputs import make_folder
 from samjax.engine.pseudo_labels import EVERYTHING, PseudoLabelConfig
@@ -137,7 +137,7 @@ def _progress(number: int) -> Iterator[Callable[["Done", Tally], None]]:
 
         def show(done: "Done", tally: Tally) -> None:
             nonlocal said
-            say_skipped(console, done)
+            say_remarks(console, done)
             progress.update(task, advance=1, rate=tally.in_words())
             now = time.monotonic()
             if console.is_terminal or now - said < _SECONDS_BETWEEN_LINES:

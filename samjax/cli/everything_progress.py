@@ -68,25 +68,21 @@ def show_progress(number: int) -> Iterator[Callable[["Done", Tally], None]]:
     """
     with bar("everything", number) as (progress, task, console):
 
-        def say(text: str) -> None:
-            # A file's name may be no text, or steer the terminal.
-            shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
-            console.print(
-                f"samjax: {shown}", markup=False, highlight=False, soft_wrap=True
-            )
-
         def show(done: "Done", tally: Tally) -> None:
-            say_skipped(console, done)
+            say_remarks(console, done)
             progress.update(task, advance=1, rate=tally.in_words())
 
         yield show
 
 
-def say_skipped(console: "Console", done: "Done") -> None:
-    """Says that an image is skipped, and why, if it is."""
+def say_remarks(console: "Console", done: "Done") -> None:
+    """Prints the note on an image's earlier result, and why the image is skipped."""
+    remarks = [done.note] if done.note else []
     if done.outcome is not None and done.outcome.problem is not None:
+        remarks.append(f"skipped {done.item.name}: {done.outcome.problem}")
+    for remark in remarks:
         console.print(
-            printable(f"samjax: skipped {done.item.name}: {done.outcome.problem}"),
+            printable(f"samjax: {remark}"),
             markup=False,
             highlight=False,
             soft_wrap=True,

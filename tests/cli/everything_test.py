@@ -174,6 +174,17 @@ def test_a_damaged_image_is_told_and_the_others_are_done(everything, photos, tmp
     ]
 
 
+def test_a_damaged_record_is_told_and_made_again(everything, photos, tmp_path):
+    everything(photos, "--no-pictures")
+    record = tmp_path / "out" / "one.json"
+    before = record.read_bytes()
+    record.write_bytes(b"")
+    status, _, err = everything(photos, "--no-pictures")
+    assert status == 0
+    assert f"{record} has 0 bytes: it is made again" in err
+    assert record.read_bytes() == before
+
+
 def test_a_second_call_finds_all_done(everything, photos):
     everything(photos)
     status, out, _ = everything(photos)
