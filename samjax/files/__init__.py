@@ -23,6 +23,7 @@ from samjax.files.writing import (
     naming,
     replacing,
     set_aside,
+    sync_folder,
     write_bytes,
 )
 
@@ -46,5 +47,6 @@ __all__ = [
     "set_aside",
     "sha256_of",
     "sharing",
+    "sync_folder",
     "write_bytes",
 ]

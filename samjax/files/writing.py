@@ -34,7 +34,7 @@ def replacing(path: str | os.PathLike, *, durable: bool = True) -> Iterator[Path
                 _sync(hidden)
             os.replace(hidden, path)
             if durable:
-                _sync_folder(path.parent)
+                sync_folder(path.parent)
     finally:
         hidden.unlink(missing_ok=True)
 
@@ -63,7 +63,7 @@ def creating(path: str | os.PathLike) -> Iterator[Path]:
                 # A file system without hard links: the name first, then the content.
                 os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
                 os.replace(hidden, path)
-            _sync_folder(path.parent)
+            sync_folder(path.parent)
     finally:
         hidden.unlink(missing_ok=True)
 
@@ -119,6 +119,17 @@ def set_aside(path: Path) -> Path:
     return aside
 
 
+def sync_folder(folder: Path) -> None:
+    """Makes the names in a folder outlast a loss of power, where the system can."""
+    # Not every system opens folders, and the file itself is safe already.
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
 # Errors that only writing raises: no room, over a quota, over the limit of a file.
 _OF_WRITING = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
@@ -133,13 +144,3 @@ def _sync(file: Path) -> None:
             raise
     finally:
         os.close(descriptor)
-
-
-def _sync_folder(folder: Path) -> None:
-    # Not every system opens folders, and the file itself is safe already.
-    with contextlib.suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

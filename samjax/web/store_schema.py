@@ -6,6 +6,8 @@ import secrets
 import sqlite3
 from pathlib import Path
 
+from samjax.files import sync_folder
+
 VERSION = 1
 # Says whose database it is: "sjax" as a number.
 APPLICATION = 0x736A6178
@@ -164,8 +166,8 @@ def _make(path: Path) -> None:
                 if not path.exists():
                     os.replace(hidden, path)
         # The names too outlast a loss of power.
-        _sync(path.parent)
-        _sync(path.parent.parent)
+        sync_folder(path.parent)
+        sync_folder(path.parent.parent)
     finally:
         for left in (hidden, log_of(hidden, "journal")):
             left.unlink(missing_ok=True)
@@ -176,12 +178,3 @@ def _make_tables(connection: sqlite3.Connection) -> None:
         connection.execute(statement)
     connection.execute(f"PRAGMA application_id = {APPLICATION}")
     connection.execute(f"PRAGMA user_version = {VERSION}")
-
-
-def _sync(folder: Path) -> None:
-    with contextlib.suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
