@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from samjax.data.folders import SUFFIXES, has_image_name, list_images, read_regular
-from samjax.data.sa1b.headers import DamagedTar, open_regular, read_members
+from samjax.data.sa1b.headers import DamagedTar, open_tar, read_members
 
 
 @runtime_checkable
@@ -118,17 +118,16 @@ def _of_tar(path: Path) -> list[Item]:
     """
     found: list[Item] = []
     damage: DamagedTar | None = None
-    file = open_regular(path)
-    try:
-        for member in read_members(file, os.fstat(file).st_size):
-            # As paths of the system are decoded, so that every name is some text.
-            name = os.fsdecode(member.name.rpartition(b"/")[2])
-            if has_image_name(name):
-                found.append(Item(name, _Slice(path, member.offset, member.size)))
-    except DamagedTar as error:
-        damage = error
-    finally:
-        os.close(file)
+    with open_tar(path) as stream:
+        file = stream.fileno()
+        try:
+            for member in read_members(file, os.fstat(file).st_size):
+                # As paths of the system are decoded, so that every name is some text.
+                name = os.fsdecode(member.name.rpartition(b"/")[2])
+                if has_image_name(name):
+                    found.append(Item(name, _Slice(path, member.offset, member.size)))
+        except DamagedTar as error:
+            damage = error
     if damage is not None and not found:
         raise ValueError(
             f"{path} cannot be read as an uncompressed tar ({damage}): "

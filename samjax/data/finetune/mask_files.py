@@ -9,13 +9,14 @@ import numpy as np
 from jaxtyping import Int, UInt8
 from PIL import Image
 
+from samjax.data.bounds import check_pixels
 from samjax.data.finetune.mask_pixels import (
     Levels,
     Objects,
     find_labels,
     find_object,
 )
-from samjax.data.formats.guards import check_regular
+from samjax.data.folders import open_regular
 
 _FORMATS = {
     ".bmp": "BMP",
@@ -73,10 +74,12 @@ def _read(path: Path, find: Callable[[Levels], Objects]) -> Objects:
 
 def _levels(path: Path) -> tuple[Levels, list[str]]:
     notes = []
-    check_regular(path)
     try:
-        with Image.open(path, formats=sorted(set(_FORMATS.values()))) as image:
-            _check_pixels(image)
+        with (
+            open_regular(path) as file,
+            Image.open(file, formats=sorted(set(_FORMATS.values()))) as image,
+        ):
+            check_pixels(image.width, image.height, path.name)
             is_lossy = image.format in _LOSSY
             shown = image.convert("RGBA") if image.mode == "PA" else image
             mode, palette = shown.mode, _palette(shown)
@@ -108,15 +111,6 @@ def _levels(path: Path) -> tuple[Levels, list[str]]:
     if alpha is not None:
         return _of_alpha(colours, alpha, is_lossy), notes
     return _of_colours(colours, is_lossy, notes), notes
-
-
-def _check_pixels(image: Image.Image) -> None:
-    """Refuses a mask above Pillow's bound before it is decoded; Pillow only warns."""
-    bound = Image.MAX_IMAGE_PIXELS
-    if bound is not None and image.width * image.height > bound:
-        raise ValueError(
-            f"{image.width} x {image.height} pixels, expected at most {bound}"
-        )
 
 
 def _has_pages(image: Image.Image) -> bool:

@@ -19,7 +19,7 @@ from samjax.data.finetune.reading import (
     record_of_labels,
     report_problems,
 )
-from samjax.data.formats.guards import check_regular
+from samjax.data.folders import open_regular
 from samjax.data.pixels import to_eight_bits
 
 # A volume of 512 x 512 and a thousand slices in 16 bits fits; what unpacks to more than
@@ -177,7 +177,10 @@ def _read(file: Path, key: str) -> np.ndarray:
     """Reads an array of an npz file, without running anything that it holds."""
     _header(file, key)
     try:
-        with np.load(file, allow_pickle=False) as content:
+        with (
+            open_regular(file) as stream,
+            np.load(stream, allow_pickle=False) as content,
+        ):
             return content[key]
     except Exception as error:
         raise _damaged(file, error) from error
@@ -185,9 +188,12 @@ def _read(file: Path, key: str) -> np.ndarray:
 
 def _header(file: Path, key: str) -> tuple[tuple[int, ...], np.dtype]:
     """The shape and dtype of an array, which is not unpacked, and whose size is bounded."""
-    check_regular(file)
     try:
-        with zipfile.ZipFile(file) as content, content.open(f"{key}.npy") as member:
+        with (
+            open_regular(file) as stream,
+            zipfile.ZipFile(stream) as content,
+            content.open(f"{key}.npy") as member,
+        ):
             version = np.lib.format.read_magic(member)
             read = {
                 (1, 0): np.lib.format.read_array_header_1_0,

@@ -122,16 +122,6 @@ def read_bounded(path: Path, limit: int) -> bytes:
     return content
 
 
-def check_regular(path: Path) -> None:
-    """Checks that opening a path cannot wait for ever: pipes in a folder are no data.
-
-    Raises:
-        ValueError: it is a pipe, a socket or a device.
-    """
-    if path.exists() and not (path.is_file() or path.is_dir()):
-        raise ValueError(f"{path} is a pipe, a socket or a device, expected a file")
-
-
 def _is_plain(name: str) -> bool:
     # Windows' rules for what a folder is include those of all other systems.
     if PureWindowsPath(name).name != name or name.startswith("."):

@@ -28,7 +28,7 @@ from samjax.data.sa1b.headers import (
     FILES,
     FOLDER,
     DamagedTar,
-    open_regular,
+    open_tar,
     read_members,
 )
 from samjax.data.schema import Record, record_from_json, record_to_json
@@ -151,7 +151,7 @@ def read_shard(
         ValueError: as for `problems`.
         OSError: the file cannot be read.
     """
-    with os.fdopen(open_regular(path), "rb") as file:
+    with open_tar(path) as file:
         pairs = _pairs(file, str(path), problems)
         for stem, (image, json) in pairs.items():
             if image is None or json is None:

@@ -5,9 +5,10 @@ at the first thing that is not a whole member and says so; the members before it
 """
 
 import os
-import stat
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
+
+from samjax.data.folders import open_regular
 
 BLOCK = 512
 FOLDER = b"5"
@@ -101,20 +102,18 @@ def read_members(file: int, length: int, *, others: bool = False) -> Iterator[Me
         name = size = None
 
 
-def open_regular(path: str | os.PathLike) -> int:
-    """Opens a file for reading and returns its descriptor.
+def open_tar(path: str | os.PathLike) -> BinaryIO:
+    """Opens a tar for reading.
 
     Raises:
         ValueError: it is a pipe, a device or a folder, which have no length, and of
             which a read may never end.
         OSError: it cannot be opened.
     """
-    # Without waiting for somebody to write to a pipe.
-    file = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
-    if not stat.S_ISREG(os.fstat(file).st_mode):
-        os.close(file)
-        raise ValueError(f"{path} is no regular file, expected a tar")
-    return file
+    try:
+        return open_regular(path)
+    except (ValueError, IsADirectoryError) as error:
+        raise ValueError(f"{path} is no regular file, expected a tar") from error
 
 
 _ZEROS = bytes(BLOCK)

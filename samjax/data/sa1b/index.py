@@ -20,7 +20,7 @@ from samjax.data.folders import SUFFIXES
 from samjax.data.sa1b.headers import (
     DamagedTar,
     Member,
-    open_regular,
+    open_tar,
     read_members,
 )
 from samjax.files import cache_folder, json_text, replacing
@@ -88,8 +88,8 @@ def build_index(tar: str | os.PathLike) -> TarIndex:
     tar = Path(tar)
     members: list[Member] = []
     damage = None
-    file = open_regular(tar)
-    try:
+    with open_tar(tar) as stream:
+        file = stream.fileno()
         _refuse_compressed(tar, os.pread(file, 8, 0))
         try:
             members.extend(read_members(file, os.fstat(file).st_size))
@@ -100,8 +100,6 @@ def build_index(tar: str | os.PathLike) -> TarIndex:
                     f"{tar} is not a tar: expected an uncompressed tar of images and "
                     "JSON files"
                 ) from error
-    finally:
-        os.close(file)
     named = [member for member in members if len(member.name) <= LONGEST_PATH]
     return TarIndex(_pair(named), damage, len(members) - len(named))
 
