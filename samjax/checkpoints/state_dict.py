@@ -107,7 +107,7 @@ def all_names(groups: Groups) -> list[str]:
 def _prefix(
     path: Path, groups: Groups, marks: str, parts: Collection[str]
 ) -> str | None:
-    """What stands before the names of the model; None where there is none."""
+    """Returns the prefix of the model's names; None where no model is found."""
     votes = _votes(groups, marks)
     if not votes:
         return None

@@ -27,9 +27,9 @@ class Restored(NamedTuple):
 
     Attributes:
         state: The arrays.
-        progress: What else the run has to know to go on, as JSON types.
-        notes: What is to be told: newer checkpoints that are damaged, and fields of the
-            config that are others now.
+        progress: Further state that the run needs to go on, as JSON types.
+        notes: Remarks for the user: newer checkpoints that are damaged, and fields of
+            the config that have changed.
     """
 
     state: Any
@@ -183,10 +183,10 @@ class TrainStore:
         return Restored(restored["state"], saved["progress"], notes)
 
     def _damage_behind(self, step: int, error: Exception) -> str:
-        """What is wrong with a checkpoint that could not be read, if it is damaged.
+        """Describes the damage of a checkpoint that could not be read.
 
         Raises:
-            CheckpointError: It is not, as far as is known.
+            CheckpointError: It is not damaged, as far as is known.
         """
         said = " ".join(str(error).split())[:300] or type(error).__name__
         # Other processes wait in the same call; and what is sealed is whole.
@@ -247,7 +247,7 @@ _OF_DAMAGE = (
 
 
 def _agreed(problem: str) -> str:
-    """What the first of many processes found, in all of them."""
+    """Broadcasts the first process's finding to all processes."""
     if jax.process_count() == 1:
         return problem
     found = multihost_utils.broadcast_one_to_all(jax.numpy.int32(bool(problem)))

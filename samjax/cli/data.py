@@ -83,10 +83,10 @@ class Verify:
     """
 
     folder: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="PLACE")]
-    """Of the dataset: a folder, a JSON file of COCO, an npz file, a tar."""
+    """The dataset: a folder, a JSON file of COCO, an npz file or a tar."""
 
     format: Literal["tfds", "sa1b", "coco", "folder", "npz"] | None = None
-    """What it is; by default it is told by what lies there."""
+    """The format; detected from the files by default."""
 
     every: int = 1
     """Looks at every so many examples."""

@@ -20,7 +20,7 @@ class SetResult:
     """The result on one set.
 
     Attributes:
-        name: Of the set.
+        name: The name of the set.
         images: Photos that were scored.
         scores: Mean IoUs over objects, by the names of `single_point_photos`.
         intervals: 95 % intervals of the same.

@@ -83,6 +83,7 @@ _LATER = (
     "unlabelled",
     "crowds",
     "exclude_licences",
+    "images",
     "smallest_mask",
     "copy_paste",
     "colour_jitter",

@@ -67,5 +67,10 @@ def test_options_that_came_later_are_not_named_while_they_are_off():
     identity = config.identity()
     assert "repeat_masks" not in identity["stages"][0]
     assert "encoder_rate" not in identity["optimizer"]
+    data = DatasetConfig(path="photos", format="coco")
+    on_data = dataclasses.replace(config, data=data).identity()
+    assert not {"unlabelled", "crowds", "images", "copy_paste"} & on_data["data"].keys()
+    elsewhere = dataclasses.replace(data, images="elsewhere")
+    assert dataclasses.replace(config, data=elsewhere).identity() != on_data
     slow = dataclasses.replace(config.optimizer, encoder_rate=0.1)
     assert dataclasses.replace(config, optimizer=slow).identity() != identity
