@@ -1,7 +1,6 @@
 """Everything mode against the released generator, and what must hold by itself."""
 
 import dataclasses
-import functools
 from pathlib import Path
 
 import jax
@@ -141,17 +140,7 @@ def both():
         for entry in entries(model.config)
     }
     sam.load_state_dict(state)
-    encode = jax.jit(functools.partial(model.apply, method="encode_image"))
-
-    class Encoder(torch.nn.Module):
-        img_size = model.config.image_size
-
-        def forward(self, pixels):
-            pixels = np.asarray(pixels.numpy()).transpose(0, 2, 3, 1)
-            features = np.asarray(encode({"params": params}, pixels))
-            return torch.from_numpy(np.array(features.transpose(0, 3, 1, 2)))
-
-    sam.image_encoder = Encoder()
+    reference.encode_with(sam, model, params)
     return Predictor(model, params), sam
 
 

@@ -1,7 +1,6 @@
 """Everything mode on images and crops of few pixels, alone and among others."""
 
 import dataclasses
-import functools
 
 import jax
 import numpy as np
@@ -40,22 +39,11 @@ def predictor(tiny_model) -> Predictor:
 def both(small_config):
     """The released generator's model, and samjax with its weights and its pixels."""
     import reference
-    import torch
 
     sam = reference.build_reference(small_config, seed=4)
     params = reference.to_params(sam, small_config)
     model = Sam(small_config)
-    encode = jax.jit(functools.partial(model.apply, method="encode_image"))
-
-    class Encoder(torch.nn.Module):
-        img_size = small_config.image_size
-
-        def forward(self, pixels):
-            pixels = np.asarray(pixels.numpy()).transpose(0, 2, 3, 1)
-            features = np.asarray(encode({"params": params}, pixels))
-            return torch.from_numpy(np.array(features.transpose(0, 3, 1, 2)))
-
-    sam.image_encoder = Encoder()
+    reference.encode_with(sam, model, params)
     return Predictor(model, params), sam
 
 

@@ -1,10 +1,6 @@
 """The page without a server: its folder, and the folder in a browser."""
 
-import contextlib
-import functools
-import http.server
 import json
-import threading
 import urllib.request
 
 import numpy as np
@@ -27,24 +23,6 @@ from samjax.web.page import missing_files, page_folder
 needs_runtime = pytest.mark.skipif(
     bool(missing_files(page_folder())), reason="no runtime: make page"
 )
-
-
-@contextlib.contextmanager
-def plain_host(folder):
-    """A host of files that sends no headers of its own."""
-
-    class Handler(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *_):
-            pass
-
-    handler = functools.partial(Handler, directory=str(folder))
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}/"
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
 @needs_runtime
@@ -91,7 +69,7 @@ def test_photos_of_one_name_and_of_odd_names_are_all_there(
     # A browser is given fewer points than a server.
     everything = {"points_per_side": 12, **SMALL_MODEL_THRESHOLDS}
     assert config["model"]["everything"] == everything
-    with plain_host(out) as address:
+    with browser.host_of(out) as address:
         for photo, sample in zip(photos, samples, strict=True):
             with urllib.request.urlopen(address + sample["url"]) as answer:
                 assert answer.read() == photo.read_bytes()
@@ -113,7 +91,10 @@ def test_a_visitor_s_photo_is_embedded_and_segmented_in_the_page(tmp_path):
     photo = tmp_path / "mine.png"
     with Image.open(out / config["samples"][0]["url"]) as image:
         image.resize((300, 200)).save(photo)
-    with plain_host(out) as address, playwright_api.sync_playwright() as playwright:
+    with (
+        browser.host_of(out) as address,
+        playwright_api.sync_playwright() as playwright,
+    ):
         context = browser.start_browser(
             playwright, viewport={"width": 1200, "height": 800}, accept_downloads=True
         )

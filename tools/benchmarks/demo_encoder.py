@@ -13,9 +13,6 @@ demo's first photo in turn, one photo a round. The ratio is to the first demo.
 import argparse
 import contextlib
 import functools
-import http.server
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import peers
@@ -73,7 +70,9 @@ def main() -> None:
         for folder in options.demos:
             page = context.new_page()
             # Of the demo's origin, and without the demo's own page and its model.
-            page.goto(f"{stack.enter_context(isolated_host(folder))}config.json")
+            page.goto(
+                f"{stack.enter_context(browser.host_of(folder, _ISOLATED))}config.json"
+            )
             threads = page.evaluate(START, options.threads)
             if threads != options.threads:
                 raise SystemExit(f"got {threads} threads, expected {options.threads}")
@@ -91,29 +90,6 @@ def main() -> None:
         },
     )
     peers.write(result, options.json)
-
-
-@contextlib.contextmanager
-def isolated_host(folder: Path) -> Iterator[str]:
-    """Serves a demo's folder with the headers that isolate it, and gives its address."""
-
-    class Handler(http.server.SimpleHTTPRequestHandler):
-        def end_headers(self):
-            for name, value in _ISOLATED.items():
-                self.send_header(name, value)
-            super().end_headers()
-
-        def log_message(self, *_):
-            pass
-
-    handler = functools.partial(Handler, directory=str(folder))
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}/"
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
 if __name__ == "__main__":
