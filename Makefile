@@ -50,7 +50,7 @@ demo: $(VENV)/.core
 test: $(VENV)/.test-$(PARITY)
 	@$(MAKE) --no-print-directory page || echo "make page failed: tests of the page are skipped"
 	JAX_COMPILATION_CACHE_DIR="$(CURDIR)/$(VENV)/jax_cache" \
-	  $(VENV)/bin/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(SELECT) $(ARGS)
+	  $(VENV)/bin/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --max-worker-restart 0 $(SELECT) $(ARGS)
 
 test-exhaustive: $(VENV)/.test-$(PARITY)
 	JAX_COMPILATION_CACHE_DIR="$(CURDIR)/$(VENV)/jax_cache" \

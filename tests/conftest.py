@@ -1,5 +1,6 @@
 """Strict numerics, a warm compilation cache and shared fixtures for the whole suite."""
 
+import gc
 import importlib.util
 import os
 from pathlib import Path
@@ -26,6 +27,10 @@ jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
 # other work shares the machine.
 settings.register_profile("samjax", deadline=None, derandomize=True)
 settings.load_profile("samjax")
+
+# Linux allows a process 65,530 memory mappings (vm.max_map_count), and XLA crashes where it
+# gets no more. Every compiled program takes about five.
+MOST_MAPPINGS = 15_000
 
 HAS_TORCH = importlib.util.find_spec("torch") is not None
 WITHOUT_TORCH = (
@@ -59,6 +64,27 @@ def private_cache(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("samjax_cache")
     os.environ["SAMJAX_CACHE"] = str(folder)
     return folder
+
+
+def memory_mappings() -> int:
+    """Returns the number of this process's memory mappings; 0 where /proc has none."""
+    try:
+        return Path("/proc/self/maps").read_bytes().count(b"\n")
+    except OSError:
+        return 0
+
+
+@pytest.fixture(scope="module", autouse=True)
+def bounded_compiled_programs():
+    """Drops compiled programs between files of tests, once there are very many.
+
+    A process of thousands of tests would otherwise keep all that it has compiled. What is
+    needed again comes from the compilation cache on disk.
+    """
+    yield
+    if memory_mappings() > MOST_MAPPINGS:
+        jax.clear_caches()
+        gc.collect()
 
 
 @pytest.fixture
