@@ -5,13 +5,16 @@ from pathlib import Path
 
 from samjax.data.examples import RawExample
 from samjax.data.folders import has_image_name, read_regular
+from samjax.files.marks import is_own
 
 
 class ExtractedSource:
     """Images and JSON files that lie side by side, `sa_1.jpg` and `sa_1.json`.
 
-    Sub-folders are looked into too, special files passed over. An image without JSON or a JSON without image is
-    an example with None where something is missing, so that it is counted.
+    Sub-folders are included. Special files are skipped, and so are the settings and
+    overlays that everything mode writes beside its records. An image without JSON or a
+    JSON without image is an example with None in place of the missing file, so that it is
+    counted.
 
     Args:
         folder: of the files.
@@ -25,7 +28,7 @@ class ExtractedSource:
         self.folder = Path(folder)
         pairs: dict[str, dict[bool, str]] = {}
         for place, folders, files in os.walk(self.folder, onerror=_raise):
-            folders.sort()
+            folders[:] = sorted(set(folders) - _files_of_a_run(Path(place)))
             for name in files:
                 stem, suffix = os.path.splitext(name)
                 is_record = suffix.lower() == ".json"
@@ -72,6 +75,13 @@ class ExtractedSource:
             said = error.strerror if isinstance(error, OSError) else error
             problems.append(f"{path}: {said}")
             return None
+
+
+def _files_of_a_run(folder: Path) -> set[str]:
+    """Returns the sub-folders that hold no examples where everything mode wrote records."""
+    if is_own(folder / "run" / "settings.json", "settings"):
+        return {"run", "overlays"}
+    return set()
 
 
 def _raise(error: OSError) -> None:

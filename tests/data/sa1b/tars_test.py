@@ -1,5 +1,6 @@
 """Many tars are one dataset, which is read anywhere by anybody."""
 
+import json
 import multiprocessing
 import os
 import pickle
@@ -13,6 +14,7 @@ from samjax.data.examples import ExampleSource, RawExample
 from samjax.data.sa1b.extracted import ExtractedSource
 from samjax.data.sa1b.source import open_sa1b
 from samjax.data.sa1b.tars import TarSource
+from samjax.files.marks import KEY, mark_of
 
 
 def write_tars(folder: Path, count: int = 3) -> list[RawExample]:
@@ -151,6 +153,20 @@ def test_extracted_files_are_read_in_any_depth(tmp_path):
     (tmp_path / "sa_1.jpg").unlink()
     gone = source[2]
     assert gone[:3] == ("sa_1", None, b"{}") and "No such file" in (gone.problem or "")
+
+
+def test_settings_and_overlays_of_a_run_into_the_folder_are_no_examples(tmp_path):
+    for name in ("sa_1.jpg", "sa_1.json", "overlays/sa_1.jpg", "run/problems.json"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"{}")
+    settings = {KEY: mark_of("settings"), "weights": "0"}
+    (tmp_path / "run" / "settings.json").write_text(json.dumps(settings))
+    source = open_sa1b(str(tmp_path))
+    assert [example.name for example in every(source)] == ["sa_1"]
+    # The same names without samjax's mark are the user's.
+    (tmp_path / "run" / "settings.json").write_text("{}")
+    names = [example.name for example in every(open_sa1b(str(tmp_path)))]
+    assert names == ["overlays/sa_1", "run/problems", "run/settings", "sa_1"]
 
 
 def test_what_is_no_dataset_is_refused(tmp_path):
