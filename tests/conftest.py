@@ -32,6 +32,11 @@ settings.load_profile("samjax")
 # gets no more. Every compiled program takes about five.
 MOST_MAPPINGS = 15_000
 
+# Seconds on two quiet cores that a test may take. The report names those that took longer;
+# none of them fails for it, since other work may have shared the machine.
+BUDGET = 20
+BUDGET_IF_SLOW = 60
+
 HAS_TORCH = importlib.util.find_spec("torch") is not None
 WITHOUT_TORCH = (
     "torch is not installed, so nothing is compared with the PyTorch reference: "
@@ -56,6 +61,27 @@ def pytest_collection_modifyitems(items: list[pytest.Item]):
                 item.add_marker(pytest.mark.skip(reason=WITHOUT_TORCH))
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter):
+    """Lists the tests that took longer than their budget, set-up included."""
+    seconds: dict[str, float] = {}
+    slow = set()
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if isinstance(report, pytest.TestReport):
+                seconds[report.nodeid] = seconds.get(report.nodeid, 0) + report.duration
+                if "slow" in report.keywords:
+                    slow.add(report.nodeid)
+    over = [
+        (time, test)
+        for test, time in seconds.items()
+        if time > (BUDGET_IF_SLOW if test in slow else BUDGET)
+    ]
+    if over:
+        terminalreporter.section("tests over their budget of time")
+    for time, test in sorted(over, reverse=True):
+        terminalreporter.line(f"{time:6.1f} s  {test}")
 
 
 @pytest.fixture(scope="session", autouse=True)
