@@ -26,7 +26,8 @@ from samjax.data.datasets import DatasetSource
 from samjax.data.decode import ImageFile
 from samjax.data.examples import ExampleSource, RawExample
 from samjax.data.prepare import PrepareConfig, prepare
-from samjax.data.runs import Window, move_boundaries, nearest, read_boundaries
+from samjax.data.rle_parsing import read_boundaries
+from samjax.data.runs import Window, move_boundaries, nearest
 from samjax.data.sa1b.index import build_index
 from samjax.data.sa1b.source import open_sa1b
 from samjax.geometry.frame import Frame
