@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from samjax.data.synthetic import SceneConfig
-from samjax.data.synthetic.masks import PART, SUBPART, WHOLE, Chosen, choose_masks
+from samjax.data.synthetic.masks import PART, SUBPART, WHOLE, ChosenMasks, choose_masks
 from samjax.data.synthetic.objects import LEAVES
 from samjax.data.synthetic.parts import MAX_SUBPARTS
 from samjax.data.synthetic.raster import IDS_PER_OBJECT
@@ -18,12 +18,14 @@ CONFIG = SceneConfig(
 )
 
 
-def choose(owner: np.ndarray, config: SceneConfig = CONFIG, seed: int = 0) -> Chosen:
+def choose(
+    owner: np.ndarray, config: SceneConfig = CONFIG, seed: int = 0
+) -> ChosenMasks:
     choice = jax.jit(choose_masks, static_argnums=2)
     return jax.device_get(choice(jnp.asarray(owner), jax.random.key(seed), config))
 
 
-def found(chosen: Chosen) -> dict[tuple[int, int], np.ndarray]:
+def found(chosen: ChosenMasks) -> dict[tuple[int, int], np.ndarray]:
     """Valid masks by level and area."""
     return {
         (int(level), int(mask.sum())): mask
