@@ -52,7 +52,7 @@ RUN = TrainConfig(
 
 
 def compiled(program, name, *, stage=STAGE, config=RUN):
-    return report.kept(
+    return report.cached_report(
         program,
         config,
         stage,

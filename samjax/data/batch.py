@@ -26,10 +26,10 @@ class Batch(NamedTuple):
 
 
 class RunBatch(NamedTuple):
-    """A batch of a dataset: its masks are the places where they change.
+    """A batch of a dataset, its masks as run boundaries.
 
-    That is half a megabyte for the 64 masks of an image of 1024 pixels instead of 67;
-    `dense_batch` decodes them on the device.
+    They take half a megabyte for the 64 masks of an image of 1024 x 1024 pixels, dense
+    masks 67; `dense_batch` decodes them on the device.
 
     Attributes:
         images: UInt8 "b h h 3", as in `Batch`.
@@ -38,14 +38,13 @@ class RunBatch(NamedTuple):
         valid: Bool "b k", as in `Batch`.
         status: Int32 "b", `samjax.data.prepare.Status` of each example: above 0 it is
             damaged and has no valid mask, below 0 it is sound but has none either.
-        bad_masks: Int32 "b", masks of each example that were damaged.
-        index: Int64 "b", place of each example in its dataset.
-        embeddings: Float "b gh gw c", the images as a frozen encoder embeds them
-            (`samjax.training.embedded`); None where they are still to be embedded.
-        weights: Float32 "b", what the losses of each example's masks are multiplied by;
-            None for 1.
-        part: Int32 "b", which part of a mixture each example is of, and `index` its
-            place in that; None without a mixture.
+        bad_masks: Int32 "b", number of damaged masks of each example.
+        index: Int64 "b", index of each example in its dataset.
+        embeddings: Float "b gh gw c", image embeddings of a frozen encoder; None if the
+            step has to compute them.
+        weights: Float32 "b", factor of the losses of each example's masks; None for 1.
+        part: Int32 "b", the part of a mixture that each example belongs to, with
+            `index` counted within it; None without a mixture.
     """
 
     images: Array
@@ -62,10 +61,10 @@ class RunBatch(NamedTuple):
 
 @runtime_checkable
 class Source(Protocol):
-    """Where batches come from.
+    """A source of batches with random access by step.
 
-    The batch of a step depends on the step and on nothing that happened before, so a
-    resumed run reads what it would have read.
+    The batch of a step is a function of the step alone, so a resumed run reads the same
+    batches as one that was never interrupted.
     """
 
     def batch(self, step: int) -> Batch | RunBatch:
@@ -74,9 +73,9 @@ class Source(Protocol):
 
 
 def dense_batch(batch: Batch | RunBatch) -> Batch:
-    """Returns a batch with masks of pixels; call it inside the jitted step.
+    """Returns a batch with dense masks; call it inside the jitted step.
 
-    A `Batch` passes as it is.
+    A `Batch` is returned unchanged.
     """
     if isinstance(batch, Batch):
         return batch

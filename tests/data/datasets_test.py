@@ -182,7 +182,7 @@ def test_a_bug_in_a_source_is_an_error_and_not_the_end_of_the_data(source):
 
 def test_parts_that_do_not_exist_are_refused(source):
     for index, count in ((0, 3), (2, 2), (-1, 2)):
-        with pytest.raises(ValueError, match="share equally"):
+        with pytest.raises(ValueError, match="multiple of the number of processes"):
             source(process_index=index, process_count=count)
     with pytest.raises(ValueError, match="no examples"):
         source(Drawn(length=0))

@@ -91,7 +91,7 @@ def mixed(*weights: float, seed: int = 0) -> MixedExamples:
 @pytest.mark.parametrize("weights", [(3.0, 1.0), (0.7, 0.2, 0.1), (1.0,), (1.0, 999.0)])
 def test_shares_are_those_of_the_weights(weights):
     order = mixed(*weights)
-    parts = np.array([order.place(index)[0] for index in range(2 * BLOCK)])
+    parts = np.array([order.locate(index)[0] for index in range(2 * BLOCK)])
     shares = np.array(weights) / sum(weights)
     for until in (BLOCK, 2 * BLOCK):
         found = np.bincount(parts[:until], minlength=len(weights)) / until
@@ -106,17 +106,17 @@ def test_shares_are_those_of_the_weights(weights):
 
 def test_each_part_is_read_from_its_start_without_a_gap():
     order = mixed(0.5, 0.3, 0.2)
-    places = [order.place(index) for index in range(3 * BLOCK)]
+    places = [order.locate(index) for index in range(3 * BLOCK)]
     for part in range(3):
         own = [place for one, place in places if one == part]
         assert own == list(range(len(own)))
     # Far on, without what is before.
     far = range(10**9, 10**9 + 20)
-    expected = [order.place(index) for index in far]
+    expected = [order.locate(index) for index in far]
     again = pickle.loads(pickle.dumps(order))
-    assert [again.place(index) for index in reversed(far)] == expected[::-1]
+    assert [again.locate(index) for index in reversed(far)] == expected[::-1]
     other = mixed(0.5, 0.3, 0.2, seed=1)
-    assert [other.place(index) for index in far] != expected
+    assert [other.locate(index) for index in far] != expected
 
 
 def test_every_epoch_of_a_part_has_every_example_once(folders, source):

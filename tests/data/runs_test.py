@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from samjax.data.drawing import decode_runs
+from samjax.data.rle_parsing import read_boundaries
 from samjax.data.runs import (
     Boundaries,
     Window,
@@ -19,7 +20,6 @@ from samjax.data.runs import (
     move_boundaries,
     nearest,
     pack_boundaries,
-    read_boundaries,
 )
 from samjax.geometry.masks import counts_to_text, encode_rle
 

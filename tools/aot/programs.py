@@ -1,7 +1,7 @@
-"""What is compiled: a training step, the image encoder, everything mode's loop.
+"""The programs to compile: a training step, the image encoder, everything mode's loop.
 
-Each is the function that samjax runs, traced for shapes that lie on the devices as its
-own rules (`samjax.sharding`) say. No array is ever made.
+Each is the function that samjax runs, traced for shapes that are sharded by its own
+rules (`samjax.sharding`). No array is allocated.
 """
 
 import functools
@@ -25,20 +25,20 @@ from samjax.training.placement import Placement
 from samjax.training.program import step_program
 from samjax.training.step import init_params
 
-# Everything mode: the photo, and the points of one call (32 x 32 points take 16).
+# Everything mode: size of the photo, and points per call (16 calls for 32 x 32 points).
 PHOTO = (1500, 2250)
 POINTS = 64
 
 
 class Program(NamedTuple):
-    """Something to compile.
+    """A program to compile.
 
     Attributes:
         function: A jitted function.
         arguments: Shapes with shardings.
         options: Static arguments.
-        images: Images of one call.
-        chips: How many chips share the call.
+        images: Images per call.
+        chips: Number of chips that share a call.
     """
 
     function: Any
@@ -55,7 +55,7 @@ class Program(NamedTuple):
 
 
 def train_step(config: TrainConfig, stage: Stage, model: Sam, mesh: Mesh) -> Program:
-    """The step of a stage of a run, with batches as its source makes them."""
+    """Returns the step of a stage of a run, with batches in its source's form."""
     placement = Placement(mesh)
     beginning = Beginning(config, model, placement)
     state = beginning.shapes()
@@ -86,7 +86,7 @@ def train_step(config: TrainConfig, stage: Stage, model: Sam, mesh: Mesh) -> Pro
 
 
 def encoder(config: TrainConfig, stage: Stage, model: Sam, mesh: Mesh) -> Program:
-    """Pixels to image embeddings, without gradients."""
+    """Returns the program from pixels to image embeddings, without gradients."""
     params = jax.eval_shape(lambda key: init_params(key, model), jax.random.key(0))
 
     @jax.jit
@@ -105,7 +105,7 @@ def encoder(config: TrainConfig, stage: Stage, model: Sam, mesh: Mesh) -> Progra
 
 
 def everything(config: TrainConfig, stage: Stage, model: Sam, mesh: Mesh) -> Program:
-    """A chunk of points to masks that pass, on one device: as for a large photo."""
+    """Returns everything mode's program for a chunk of points, on one device."""
     params = jax.eval_shape(lambda key: init_params(key, model), jax.random.key(0))
     grid = config.model.grid_size
     frame = Frame.fit(PHOTO, config.model.image_size)
@@ -136,9 +136,9 @@ def everything(config: TrainConfig, stage: Stage, model: Sam, mesh: Mesh) -> Pro
         "capacity": POINTS,
         "pace": pace,
     }
-    # All on one device: a mesh with others would have no part in it.
-    alone = sharding.replicated(mesh)
-    arguments = tuple(placed(argument, alone) for argument in arguments)
+    # On a single device: the others of the mesh do not take part.
+    replicated = sharding.replicated(mesh)
+    arguments = tuple(placed(argument, replicated) for argument in arguments)
     return Program(find_candidates, arguments, options, 1, 1)
 
 
@@ -150,10 +150,10 @@ PROGRAMS: dict[str, Callable[[TrainConfig, Stage, Sam, Mesh], Program]] = {
 
 
 def placed(shapes: Any, where: Any) -> Any:
-    """Adds shardings, one for all or one for each, to shapes."""
+    """Adds shardings to shapes: one for all, or a tree of them."""
     if isinstance(where, NamedSharding):
-        one = where
-        where = jax.tree.map(lambda _: one, shapes)
+        for_all = where
+        where = jax.tree.map(lambda _: for_all, shapes)
     return jax.tree.map(
         lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), shapes, where
     )
