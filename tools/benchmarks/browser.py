@@ -38,7 +38,7 @@ new PerformanceObserver((list) => {
 # Clicks without a page: only what the worker does.
 ASK_WORKER = """async ([threads, runs]) => {
   const {decoder, model} = await (await fetch("/api/v1/info")).json();
-  const worker = new Worker("/page/worker.js", {type: "module"});
+  const worker = new Worker("/page/model/worker.js", {type: "module"});
   const calls = [];
   worker.onmessage = ({data}) => {
     if (!data.progress) calls[data.id](data);

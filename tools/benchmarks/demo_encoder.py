@@ -27,7 +27,7 @@ _ISOLATED = {
 # A worker with a model of its own, and one call for each photo to embed.
 START = """async (threads) => {
   const {model, encoder, decoder, samples} = await (await fetch("config.json")).json();
-  const worker = new Worker("page/worker.js", {type: "module"});
+  const worker = new Worker("page/model/worker.js", {type: "module"});
   const calls = [];
   worker.onmessage = ({data}) => {
     if (!data.progress) calls[data.id](data);

@@ -1,22 +1,22 @@
 /** Where the page begins: which backend there is, and which of the two views shows. */
 
-import { hashOf, imageIdOf } from "./address.js";
-import { announce, messageOf, notify } from "./announce.js";
-import { DecoderClient } from "./decoder_client.js";
-import { demoBackend } from "./demo_backend.js";
-import { byId, el, icon } from "./dom.js";
-import { Gallery } from "./gallery.js";
-import { isolate } from "./isolation.js";
-import { listenForKeys, showHelp } from "./keys.js";
-import { Labels } from "./labels.js";
-import { ModelLoading, setPageState } from "./opening.js";
-import { serverBackend } from "./server_backend.js";
-import { applyTheme, switchTheme } from "./theme.js";
-import { Workspace } from "./workspace.js";
-import { workspaceKeys } from "./workspace_keys.js";
+import { hashOf, imageIdOf } from "./core/address.js";
+import { announce, messageOf, notify } from "./ui/notices.js";
+import { DecoderClient } from "./model/worker_client.js";
+import { demoBackend } from "./io/demo_backend.js";
+import { byId, el, icon } from "./ui/dom.js";
+import { Gallery } from "./ui/gallery.js";
+import { isolate } from "./io/isolation.js";
+import { listenForKeys, showHelp } from "./ui/keys.js";
+import { Labels } from "./state/labels.js";
+import { ModelLoading, setPageState } from "./state/opening.js";
+import { serverBackend } from "./io/server_backend.js";
+import { applyTheme, switchTheme } from "./ui/theme.js";
+import { Workspace } from "./ui/workspace.js";
+import { workspaceKeys } from "./ui/shortcuts.js";
 
-/** @typedef {import("./backend.js").Backend} Backend */
-/** @typedef {import("./backend.js").ImageEntry} ImageEntry */
+/** @typedef {import("./io/backend.js").Backend} Backend */
+/** @typedef {import("./io/backend.js").ImageEntry} ImageEntry */
 
 // Images after the open one that are embedded while it is worked on.
 const PREFETCHED = 2;

@@ -4,12 +4,12 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { test } from "node:test";
 
-import { fitFrame } from "../../../samjax/web/page/frame.js";
-import { maskToPrompt } from "../../../samjax/web/page/mask_prompt.js";
-import { pilResize } from "../../../samjax/web/page/pil_resize.js";
-import { encode } from "../../../samjax/web/page/run_lengths.js";
-import { readSafetensors, widen } from "../../../samjax/web/page/safetensors.js";
-import { stabilityScore, upsampleBits, upsampleLogits } from "../../../samjax/web/page/upsample.js";
+import { fitFrame } from "../../../samjax/web/page/core/frame.js";
+import { maskToPrompt } from "../../../samjax/web/page/core/mask_prompt.js";
+import { pilResize } from "../../../samjax/web/page/core/pil_resize.js";
+import { encode } from "../../../samjax/web/page/core/run_lengths.js";
+import { readSafetensors, widen } from "../../../samjax/web/page/core/safetensors.js";
+import { stabilityScore, upsampleBits, upsampleLogits } from "../../../samjax/web/page/core/upsample.js";
 import { bytesLike, goldens } from "./goldens.js";
 
 test("images are resized bit by bit as Pillow does", () => {

@@ -3,12 +3,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { traceContour } from "../../../samjax/web/page/contour.js";
-import { upsampleBits } from "../../../samjax/web/page/upsample.js";
-import { makeUuid } from "../../../samjax/web/page/uuid.js";
+import { traceContour } from "../../../samjax/web/page/core/contour.js";
+import { upsampleBits } from "../../../samjax/web/page/core/upsample.js";
+import { makeUuid } from "../../../samjax/web/page/core/uuid.js";
 
 const SIDE = 64;
-/** @type {import("../../../samjax/web/page/frame.js").Frame} */
+/** @type {import("../../../samjax/web/page/core/frame.js").Frame} */
 const FRAME = { originalSize: [200, 300], resizedSize: [171, 256], modelSize: 256 };
 
 /** @param {(x: number, y: number) => number} value */

@@ -3,12 +3,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { hashOf, imageIdOf } from "../../../samjax/web/page/address.js";
-import * as frames from "../../../samjax/web/page/frame.js";
-import { History } from "../../../samjax/web/page/history.js";
-import { LatestQueue } from "../../../samjax/web/page/latest_queue.js";
-import * as prompts from "../../../samjax/web/page/prompts.js";
-import { Recent } from "../../../samjax/web/page/recent.js";
+import { hashOf, imageIdOf } from "../../../samjax/web/page/core/address.js";
+import * as frames from "../../../samjax/web/page/core/frame.js";
+import { History } from "../../../samjax/web/page/state/history.js";
+import { LatestQueue } from "../../../samjax/web/page/model/latest_queue.js";
+import * as prompts from "../../../samjax/web/page/core/prompts.js";
+import { Recent } from "../../../samjax/web/page/core/lru_cache.js";
 import { dice } from "./goldens.js";
 
 test("sides are resized with halves up, and never to nothing", () => {

@@ -3,13 +3,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { drawSegmentation, drawStroke, keepAnswer, showAnswer } from "../../../samjax/web/page/answers.js";
-import { findEverything } from "../../../samjax/web/page/everything.js";
-import { fitFrame } from "../../../samjax/web/page/frame.js";
-import { toCoco, toLabelPixels, toSa1b } from "../../../samjax/web/page/records.js";
-import { decode, encode } from "../../../samjax/web/page/run_lengths.js";
+import { drawSegmentation, drawStroke, keepAnswer, showAnswer } from "../../../samjax/web/page/core/postprocessing.js";
+import { findEverything } from "../../../samjax/web/page/model/everything.js";
+import { fitFrame } from "../../../samjax/web/page/core/frame.js";
+import { toCoco, toLabelPixels, toSa1b } from "../../../samjax/web/page/core/records.js";
+import { decode, encode } from "../../../samjax/web/page/core/run_lengths.js";
 
-/** @typedef {import("../../../samjax/web/page/prompts.js").Prompt} Prompt */
+/** @typedef {import("../../../samjax/web/page/core/prompts.js").Prompt} Prompt */
 
 const SIZE = /** @type {[number, number]} */ ([6, 8]);
 const IMAGE = { id: "x", name: "photo.jpg", width: 8, height: 6, annotations: 0, embedded: true, problem: null };
@@ -69,7 +69,7 @@ test("everything keeps what passes, once, and stops when it is told to", async (
 /**
  * @param {string} label
  * @param {[number, number][]} pixels x, y
- * @returns {import("../../../samjax/web/page/backend.js").Annotation}
+ * @returns {import("../../../samjax/web/page/io/backend.js").Annotation}
  */
 function made(label, pixels) {
   const bits = new Uint8Array(48);

@@ -3,15 +3,15 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { Refused } from "../../../samjax/web/page/backend.js";
-import { serverBackend } from "../../../samjax/web/page/server_backend.js";
-import { MaskStore } from "../../../samjax/web/page/mask_store.js";
-import { Outbox } from "../../../samjax/web/page/outbox.js";
-import { Stopwatch } from "../../../samjax/web/page/stopwatch.js";
+import { Refused } from "../../../samjax/web/page/io/backend.js";
+import { serverBackend } from "../../../samjax/web/page/io/server_backend.js";
+import { MaskStore } from "../../../samjax/web/page/state/mask_list.js";
+import { Outbox } from "../../../samjax/web/page/io/outbox.js";
+import { Stopwatch } from "../../../samjax/web/page/state/stopwatch.js";
 
-/** @typedef {import("../../../samjax/web/page/backend.js").Annotation} Annotation */
-/** @typedef {import("../../../samjax/web/page/backend.js").AnnotationIn} AnnotationIn */
-/** @typedef {import("../../../samjax/web/page/outbox.js").Errand} Errand */
+/** @typedef {import("../../../samjax/web/page/io/backend.js").Annotation} Annotation */
+/** @typedef {import("../../../samjax/web/page/io/backend.js").AnnotationIn} AnnotationIn */
+/** @typedef {import("../../../samjax/web/page/io/outbox.js").Errand} Errand */
 
 test("a mask that is changed before it is created gets its id from the answer", async () => {
   const { outbox, server } = setUp();

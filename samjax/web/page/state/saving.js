@@ -1,16 +1,16 @@
 /** Masks between the page and whoever keeps them: the outbox, conflicts, and others' work. */
 
-import { announce, messageOf, notify } from "./announce.js";
-import { byId, el } from "./dom.js";
-import { MaskStore, toAnnotationIn } from "./mask_store.js";
-import { Outbox } from "./outbox.js";
-import { makeUuid } from "./uuid.js";
+import { announce, messageOf, notify } from "../ui/notices.js";
+import { byId, el } from "../ui/dom.js";
+import { MaskStore, toAnnotationIn } from "./mask_list.js";
+import { Outbox } from "../io/outbox.js";
+import { makeUuid } from "../core/uuid.js";
 
-/** @typedef {import("./backend.js").Backend} Backend */
-/** @typedef {import("./backend.js").ImageEntry} ImageEntry */
-/** @typedef {import("./backend.js").Annotation} Annotation */
-/** @typedef {import("./outbox.js").Errand} Errand */
-/** @typedef {import("./decoder_client.js").DecoderClient} DecoderClient */
+/** @typedef {import("../io/backend.js").Backend} Backend */
+/** @typedef {import("../io/backend.js").ImageEntry} ImageEntry */
+/** @typedef {import("../io/backend.js").Annotation} Annotation */
+/** @typedef {import("../io/outbox.js").Errand} Errand */
+/** @typedef {import("../model/worker_client.js").DecoderClient} DecoderClient */
 
 const POLL = 4000;
 
@@ -198,7 +198,7 @@ export class Saving {
 /**
  * What is unsaved outlives the page. One page at a time keeps it: two would send it twice.
  * @param {string} key
- * @returns {import("./outbox.js").Shelf}
+ * @returns {import("../io/outbox.js").Shelf}
  */
 function shelf(key) {
   let isMine = !("locks" in navigator);

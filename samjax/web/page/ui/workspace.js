@@ -1,23 +1,23 @@
 /** One image at work: what pointers, keys and panels do to its masks. */
 
-import { announce, messageOf, notify } from "./announce.js";
+import { announce, messageOf, notify } from "./notices.js";
 import { byId, icon } from "./dom.js";
-import { Editor } from "./editor.js";
+import { Editor } from "../state/editor.js";
 import { makeEverythingPanel } from "./everything_panel.js";
-import { Found } from "./found.js";
+import { Found } from "../state/proposals.js";
 import { Gestures } from "./gestures.js";
-import { MaskActions } from "./mask_actions.js";
+import { MaskActions } from "../state/commands.js";
 import { makeMasksPanel } from "./masks_panel.js";
-import { Opening } from "./opening.js";
+import { Opening } from "../state/opening.js";
 import { Pointing } from "./pointing.js";
-import { Saving } from "./saving.js";
+import { Saving } from "../state/saving.js";
 import { makeSessionPanel } from "./session_panel.js";
 import { Stage } from "./stage.js";
-import { makeTools } from "./tools.js";
+import { makeTools } from "./toolbar.js";
 
-/** @typedef {import("./backend.js").Backend} Backend */
-/** @typedef {import("./backend.js").ImageEntry} ImageEntry */
-/** @typedef {import("./backend.js").Info} Info */
+/** @typedef {import("../io/backend.js").Backend} Backend */
+/** @typedef {import("../io/backend.js").ImageEntry} ImageEntry */
+/** @typedef {import("../io/backend.js").Info} Info */
 /** @typedef {import("./gestures.js").Tool} Tool */
 
 export class Workspace {
@@ -30,7 +30,7 @@ export class Workspace {
   #isScheduled = false;
 
   /**
-   * @param {{backend: Backend, client: import("./decoder_client.js").DecoderClient, info: Info, model: import("./opening.js").ModelLoading, labels: import("./labels.js").Labels}} given
+   * @param {{backend: Backend, client: import("../model/worker_client.js").DecoderClient, info: Info, model: import("../state/opening.js").ModelLoading, labels: import("../state/labels.js").Labels}} given
    */
   constructor({ backend, client, info, model, labels }) {
     this.backend = backend;
@@ -228,7 +228,7 @@ export class Workspace {
       masks: [
         ...kept.map(({ uuid, shape }) => ({
           key: uuid,
-          shape: /** @type {import("./answers.js").Shape} */ (shape),
+          shape: /** @type {import("../core/postprocessing.js").Shape} */ (shape),
           strong: uuid === this.#pointed || uuid === this.selected,
           faint: faint || found.masks.length > 0,
         })),

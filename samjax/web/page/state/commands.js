@@ -1,14 +1,14 @@
 /** What people do with masks once they are made: accept, label, edit, delete; all can be undone. */
 
-import { announce, messageOf, notify } from "./announce.js";
-import { toAnnotationIn } from "./mask_store.js";
-import { NO_PROMPT } from "./prompts.js";
-import { makeUuid } from "./uuid.js";
+import { announce, messageOf, notify } from "../ui/notices.js";
+import { toAnnotationIn } from "./mask_list.js";
+import { NO_PROMPT } from "../core/prompts.js";
+import { makeUuid } from "../core/uuid.js";
 
 /** @typedef {import("./editor.js").Editor} Editor */
-/** @typedef {import("./mask_store.js").MaskStore} MaskStore */
+/** @typedef {import("./mask_list.js").MaskStore} MaskStore */
 /** @typedef {import("./labels.js").Labels} Labels */
-/** @typedef {import("./found.js").Found} Found */
+/** @typedef {import("./proposals.js").Found} Found */
 
 export class MaskActions {
   /**
@@ -118,7 +118,7 @@ export class MaskActions {
   }
 }
 
-/** @param {import("./backend.js").AnnotationIn} mask */
+/** @param {import("../io/backend.js").AnnotationIn} mask */
 function toChanges(mask) {
   const { uuid: _uuid, ...changes } = toAnnotationIn(mask);
   return changes;

@@ -5,20 +5,20 @@
  * with the same number.
  */
 
-import { drawSegmentation, drawStroke, keepAnswer, showAnswer } from "./answers.js";
-import { Decoder } from "./decoder.js";
+import { drawSegmentation, drawStroke, keepAnswer, showAnswer } from "../core/postprocessing.js";
+import { Decoder } from "./decoder_sessions.js";
 import { embedPhoto } from "./encoder.js";
 import { findEverything } from "./everything.js";
-import { fitFrame } from "./frame.js";
+import { fitFrame } from "../core/frame.js";
 import { fetchBytes, loadRuntime, makeSession } from "./runtime.js";
 
-/** @typedef {import("./prompts.js").Prompt} Prompt */
-/** @typedef {import("./frame.js").Frame} Frame */
-/** @typedef {import("./decoder.js").Features} Features */
-/** @typedef {import("./decoder.js").Logits} Logits */
+/** @typedef {import("../core/prompts.js").Prompt} Prompt */
+/** @typedef {import("../core/frame.js").Frame} Frame */
+/** @typedef {import("./decoder_sessions.js").Features} Features */
+/** @typedef {import("./decoder_sessions.js").Logits} Logits */
 /** @typedef {import("./runtime.js").GraphFile} GraphFile */
-/** @typedef {import("./run_lengths.js").Segmentation} Segmentation */
-/** @typedef {import("./strokes.js").Stroke} Stroke */
+/** @typedef {import("../core/run_lengths.js").Segmentation} Segmentation */
+/** @typedef {import("../core/strokes.js").Stroke} Stroke */
 /** @typedef {import("./everything.js").EverythingOptions} EverythingOptions */
 /** @typedef {{done: number, total: number}} Progress */
 /** @typedef {(progress: Progress) => void} Report */

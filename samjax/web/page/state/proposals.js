@@ -1,13 +1,13 @@
 /** What everything mode found, until it is accepted or thrown away. */
 
-import { announce, messageOf, notify } from "./announce.js";
-import { covers, textToCounts } from "./run_lengths.js";
+import { announce, messageOf, notify } from "../ui/notices.js";
+import { covers, textToCounts } from "../core/run_lengths.js";
 
-/** @typedef {import("./backend.js").Backend} Backend */
-/** @typedef {import("./backend.js").ImageEntry} ImageEntry */
-/** @typedef {import("./frame.js").Point} Point */
-/** @typedef {import("./answers.js").KeptMask} KeptMask */
-/** @typedef {import("./everything.js").EverythingOptions} EverythingOptions */
+/** @typedef {import("../io/backend.js").Backend} Backend */
+/** @typedef {import("../io/backend.js").ImageEntry} ImageEntry */
+/** @typedef {import("../core/frame.js").Point} Point */
+/** @typedef {import("../core/postprocessing.js").KeptMask} KeptMask */
+/** @typedef {import("../model/everything.js").EverythingOptions} EverythingOptions */
 
 /**
  * @typedef {object} FoundMask
@@ -24,7 +24,7 @@ export class Found {
   masks = [];
   /** @type {string | null} key */
   pointed = null;
-  /** @type {import("./everything_panel.js").EverythingState["progress"]} */
+  /** @type {import("../ui/everything_panel.js").EverythingState["progress"]} */
   #progress = null;
   #hasRun = false;
   #abort = new AbortController();
@@ -34,7 +34,7 @@ export class Found {
 
   /**
    * @param {Backend} backend
-   * @param {import("./decoder_client.js").DecoderClient} client
+   * @param {import("../model/worker_client.js").DecoderClient} client
    * @param {() => void} onChange
    */
   constructor(backend, client, onChange) {
@@ -43,7 +43,7 @@ export class Found {
     this.#onChange = onChange;
   }
 
-  /** @returns {import("./everything_panel.js").EverythingState} */
+  /** @returns {import("../ui/everything_panel.js").EverythingState} */
   get state() {
     return { progress: this.#progress, found: this.masks.length, hasRun: this.#hasRun };
   }

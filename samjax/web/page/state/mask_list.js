@@ -3,11 +3,11 @@
  * changed meanwhile.
  */
 
-/** @typedef {import("./backend.js").Annotation} Annotation */
-/** @typedef {import("./backend.js").AnnotationIn} AnnotationIn */
-/** @typedef {import("./backend.js").Changes} Changes */
-/** @typedef {import("./answers.js").Shape} Shape */
-/** @typedef {import("./outbox.js").Errand} Errand */
+/** @typedef {import("../io/backend.js").Annotation} Annotation */
+/** @typedef {import("../io/backend.js").AnnotationIn} AnnotationIn */
+/** @typedef {import("../io/backend.js").Changes} Changes */
+/** @typedef {import("../core/postprocessing.js").Shape} Shape */
+/** @typedef {import("../io/outbox.js").Errand} Errand */
 
 /**
  * @typedef {AnnotationIn & {

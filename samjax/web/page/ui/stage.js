@@ -4,14 +4,14 @@
  */
 
 import { ACTIVE, BACKGROUND, colorsOf, FOREGROUND, HOVER } from "./colors.js";
-import { fitView, keepInSight, toScreen, zoomAt } from "./frame.js";
-import { addToPath } from "./outline.js";
+import { fitView, keepInSight, toScreen, zoomAt } from "../core/frame.js";
+import { addToPath } from "../core/outline.js";
 
-/** @typedef {import("./frame.js").View} View */
-/** @typedef {import("./frame.js").Point} Point */
-/** @typedef {import("./frame.js").Box} Box */
-/** @typedef {import("./answers.js").Shape} Shape */
-/** @typedef {import("./strokes.js").Stroke} Stroke */
+/** @typedef {import("../core/frame.js").View} View */
+/** @typedef {import("../core/frame.js").Point} Point */
+/** @typedef {import("../core/frame.js").Box} Box */
+/** @typedef {import("../core/postprocessing.js").Shape} Shape */
+/** @typedef {import("../core/strokes.js").Stroke} Stroke */
 /** @typedef {{fill: string, line: string}} Colors */
 
 /**

@@ -10,7 +10,7 @@ import { stabilityScore, upsampleBits } from "./upsample.js";
 
 /** @typedef {import("./frame.js").Frame} Frame */
 /** @typedef {import("./prompts.js").Prompt} Prompt */
-/** @typedef {import("./decoder.js").Logits} Logits */
+/** @typedef {import("../model/decoder_sessions.js").Logits} Logits */
 /** @typedef {import("./run_lengths.js").Segmentation} Segmentation */
 /** @typedef {import("./strokes.js").Stroke} Stroke */
 

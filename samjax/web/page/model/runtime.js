@@ -4,7 +4,7 @@
 /** @typedef {import("onnxruntime-web").InferenceSession} InferenceSession */
 /** @typedef {{url: string, bytes: number}} GraphFile */
 
-const VENDOR = new URL("./vendor/", import.meta.url).href;
+const VENDOR = new URL("../vendor/", import.meta.url).href;
 
 /**
  * Threads share memory, which only isolated pages may have. More than four gain nothing

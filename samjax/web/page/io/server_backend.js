@@ -1,7 +1,7 @@
 /** Images and masks kept by `samjax serve`, through its API. */
 
 import { Refused } from "./backend.js";
-import { readSafetensors } from "./safetensors.js";
+import { readSafetensors } from "../core/safetensors.js";
 
 /** @typedef {import("./backend.js").Backend} Backend */
 /** @typedef {import("./backend.js").ImageEntry} ImageEntry */

@@ -1,12 +1,12 @@
 /** Opens an image: its pixels, its embedding, and what is said while that takes time. */
 
-import { announce, messageOf } from "./announce.js";
-import { byId } from "./dom.js";
+import { announce, messageOf } from "../ui/notices.js";
+import { byId } from "../ui/dom.js";
 
-/** @typedef {import("./backend.js").Backend} Backend */
-/** @typedef {import("./backend.js").ImageEntry} ImageEntry */
-/** @typedef {import("./backend.js").EmbeddingState} EmbeddingState */
-/** @typedef {import("./decoder_client.js").DecoderClient} DecoderClient */
+/** @typedef {import("../io/backend.js").Backend} Backend */
+/** @typedef {import("../io/backend.js").ImageEntry} ImageEntry */
+/** @typedef {import("../io/backend.js").EmbeddingState} EmbeddingState */
+/** @typedef {import("../model/worker_client.js").DecoderClient} DecoderClient */
 
 /** @typedef {"loading" | "embedding" | "ready" | "error"} PageState */
 
@@ -26,7 +26,7 @@ export class ModelLoading {
 
   /**
    * @param {DecoderClient} client
-   * @param {import("./backend.js").Info} info
+   * @param {import("../io/backend.js").Info} info
    */
   constructor(client, { decoder, encoder, model }) {
     // `?threads=1` is for who measures.

@@ -2,7 +2,7 @@
 
 import { byId, el } from "./dom.js";
 
-/** @typedef {import("./everything.js").EverythingOptions} EverythingOptions */
+/** @typedef {import("../model/everything.js").EverythingOptions} EverythingOptions */
 
 /**
  * @typedef {object} EverythingState

@@ -1,12 +1,12 @@
 /** What pointers and the crosshair of the keyboard do to the image, by the tool at hand. */
 
-import { announce, messageOf, notify } from "./announce.js";
-import { clampTo, isInside, toScreen } from "./frame.js";
-import { boxBetween, NO_PROMPT } from "./prompts.js";
-import { covers, textToCounts } from "./run_lengths.js";
+import { announce, messageOf, notify } from "./notices.js";
+import { clampTo, isInside, toScreen } from "../core/frame.js";
+import { boxBetween, NO_PROMPT } from "../core/prompts.js";
+import { covers, textToCounts } from "../core/run_lengths.js";
 
-/** @typedef {import("./frame.js").Point} Point */
-/** @typedef {import("./frame.js").Box} Box */
+/** @typedef {import("../core/frame.js").Point} Point */
+/** @typedef {import("../core/frame.js").Box} Box */
 /** @typedef {import("./gestures.js").Tool} Tool */
 
 // In CSS pixels: how near a click must be to a point to take it away.
@@ -27,7 +27,7 @@ export class Pointing {
   #isAimed = false;
 
   /**
-   * @param {{stage: import("./stage.js").Stage, editor: import("./editor.js").Editor, found: import("./found.js").Found, store: import("./mask_store.js").MaskStore, select: (uuid: string | null) => void, accept: () => void}} given
+   * @param {{stage: import("./stage.js").Stage, editor: import("../state/editor.js").Editor, found: import("../state/proposals.js").Found, store: import("../state/mask_list.js").MaskStore, select: (uuid: string | null) => void, accept: () => void}} given
    */
   constructor({ stage, editor, found, store, select, accept }) {
     this.stage = stage;

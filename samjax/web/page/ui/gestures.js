@@ -1,8 +1,8 @@
 /** Pointers to intentions: what a mouse, pen or fingers on the image are to mean. */
 
-import { toImage } from "./frame.js";
+import { toImage } from "../core/frame.js";
 
-/** @typedef {import("./frame.js").Point} Point */
+/** @typedef {import("../core/frame.js").Point} Point */
 /** @typedef {import("./stage.js").Stage} Stage */
 /** @typedef {"add" | "subtract" | "box" | "brush" | "eraser" | "hand" | "everything"} Tool */
 

@@ -5,15 +5,15 @@
  * What `prepare` returns is handed to `prompt` by name, whatever it is.
  */
 
-import { maskToPrompt } from "./mask_prompt.js";
-import { toInputs } from "./prompts.js";
-import { decode } from "./run_lengths.js";
+import { maskToPrompt } from "../core/mask_prompt.js";
+import { toInputs } from "../core/prompts.js";
+import { decode } from "../core/run_lengths.js";
 
 /** @typedef {import("./runtime.js").Ort} Ort */
 /** @typedef {import("./runtime.js").InferenceSession} InferenceSession */
 /** @typedef {import("onnxruntime-web").Tensor} Tensor */
-/** @typedef {import("./frame.js").Frame} Frame */
-/** @typedef {import("./prompts.js").Prompt} Prompt */
+/** @typedef {import("../core/frame.js").Frame} Frame */
+/** @typedef {import("../core/prompts.js").Prompt} Prompt */
 
 /**
  * @typedef {object} Features

@@ -6,21 +6,21 @@
  */
 
 import { History } from "./history.js";
-import { isEmpty, NO_PROMPT, withoutPoint, withPoint } from "./prompts.js";
+import { isEmpty, NO_PROMPT, withoutPoint, withPoint } from "../core/prompts.js";
 import { Stopwatch } from "./stopwatch.js";
-import { makeUuid } from "./uuid.js";
+import { makeUuid } from "../core/uuid.js";
 
-/** @typedef {import("./decoder_client.js").DecoderClient} DecoderClient */
-/** @typedef {import("./prompts.js").Prompt} Prompt */
-/** @typedef {import("./frame.js").Point} Point */
-/** @typedef {import("./frame.js").Box} Box */
-/** @typedef {import("./answers.js").ShownMask} ShownMask */
-/** @typedef {import("./answers.js").KeptMask} KeptMask */
-/** @typedef {import("./answers.js").Shape} Shape */
-/** @typedef {import("./strokes.js").Stroke} Stroke */
-/** @typedef {import("./backend.js").AnnotationIn} AnnotationIn */
-/** @typedef {import("./backend.js").Source} Source */
-/** @typedef {import("./backend.js").Level} Level */
+/** @typedef {import("../model/worker_client.js").DecoderClient} DecoderClient */
+/** @typedef {import("../core/prompts.js").Prompt} Prompt */
+/** @typedef {import("../core/frame.js").Point} Point */
+/** @typedef {import("../core/frame.js").Box} Box */
+/** @typedef {import("../core/postprocessing.js").ShownMask} ShownMask */
+/** @typedef {import("../core/postprocessing.js").KeptMask} KeptMask */
+/** @typedef {import("../core/postprocessing.js").Shape} Shape */
+/** @typedef {import("../core/strokes.js").Stroke} Stroke */
+/** @typedef {import("../io/backend.js").AnnotationIn} AnnotationIn */
+/** @typedef {import("../io/backend.js").Source} Source */
+/** @typedef {import("../io/backend.js").Level} Level */
 
 /**
  * @typedef {object} Session

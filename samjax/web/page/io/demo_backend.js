@@ -5,22 +5,22 @@
 
 import { Refused } from "./backend.js";
 import { DemoStorage } from "./demo_storage.js";
-import { Recent } from "./recent.js";
-import { toCoco, toLabelPixels, toSa1b } from "./records.js";
-import { areaOf, textToCounts } from "./run_lengths.js";
-import { makeUuid } from "./uuid.js";
+import { Recent } from "../core/lru_cache.js";
+import { toCoco, toLabelPixels, toSa1b } from "../core/records.js";
+import { areaOf, textToCounts } from "../core/run_lengths.js";
+import { makeUuid } from "../core/uuid.js";
 
 /** @typedef {import("./backend.js").Backend} Backend */
 /** @typedef {import("./backend.js").Info} Info */
 /** @typedef {import("./backend.js").ImageEntry} ImageEntry */
 /** @typedef {import("./backend.js").Annotation} Annotation */
-/** @typedef {import("./decoder.js").Features} Features */
-/** @typedef {import("./decoder_client.js").DecoderClient} DecoderClient */
+/** @typedef {import("../model/decoder_sessions.js").Features} Features */
+/** @typedef {import("../model/worker_client.js").DecoderClient} DecoderClient */
 
 /**
  * @typedef {object} DemoConfig
  * @property {Info["model"]} model
- * @property {import("./runtime.js").GraphFile} encoder
+ * @property {import("../model/runtime.js").GraphFile} encoder
  * @property {Info["decoder"]} decoder
  * @property {{url: string, name: string}[]} samples
  * @property {string} [samjax]
@@ -47,7 +47,7 @@ export function demoBackend(config, base, client) {
   /** Until the encoder has run once. @type {number | null} */
   let lastSeconds = null;
   const absolute = (/** @type {string} */ url) => new URL(url, base).href;
-  const file = (/** @type {import("./runtime.js").GraphFile} */ { url, bytes }) => ({ url: absolute(url), bytes });
+  const file = (/** @type {import("../model/runtime.js").GraphFile} */ { url, bytes }) => ({ url: absolute(url), bytes });
 
   /**
    * @param {string} id

@@ -3,8 +3,8 @@
 import { hueOf } from "./colors.js";
 import { byId, el, icon, iconButton, replaceChildren } from "./dom.js";
 
-/** @typedef {import("./mask_store.js").Mask} Mask */
-/** @typedef {import("./mask_store.js").MaskStore} MaskStore */
+/** @typedef {import("../state/mask_list.js").Mask} Mask */
+/** @typedef {import("../state/mask_list.js").MaskStore} MaskStore */
 
 /**
  * @typedef {object} MaskActions

@@ -1,10 +1,10 @@
 /** The images of the folder, to pick from. */
 
-import { messageOf, notify } from "./announce.js";
+import { messageOf, notify } from "./notices.js";
 import { byId, el, icon } from "./dom.js";
 
-/** @typedef {import("./backend.js").Backend} Backend */
-/** @typedef {import("./backend.js").ImageEntry} ImageEntry */
+/** @typedef {import("../io/backend.js").Backend} Backend */
+/** @typedef {import("../io/backend.js").ImageEntry} ImageEntry */
 
 // Cards that are made at once: a folder may have many thousands.
 const BATCH = 60;

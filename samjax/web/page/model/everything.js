@@ -6,16 +6,16 @@
  * best. Stability and boxes are measured on a smaller image than the server's.
  */
 
-import { keepAnswer, maskOf } from "./answers.js";
-import { previewSize } from "./frame.js";
-import { nms, pointGrid } from "./overlaps.js";
-import { extentOf, maskToCounts } from "./run_lengths.js";
-import { stabilityScore, upsampleBits } from "./upsample.js";
+import { keepAnswer, maskOf } from "../core/postprocessing.js";
+import { previewSize } from "../core/frame.js";
+import { nms, pointGrid } from "../core/overlaps.js";
+import { extentOf, maskToCounts } from "../core/run_lengths.js";
+import { stabilityScore, upsampleBits } from "../core/upsample.js";
 
-/** @typedef {import("./frame.js").Frame} Frame */
-/** @typedef {import("./frame.js").Point} Point */
-/** @typedef {import("./decoder.js").Logits} Logits */
-/** @typedef {import("./prompts.js").Prompt} Prompt */
+/** @typedef {import("../core/frame.js").Frame} Frame */
+/** @typedef {import("../core/frame.js").Point} Point */
+/** @typedef {import("./decoder_sessions.js").Logits} Logits */
+/** @typedef {import("../core/prompts.js").Prompt} Prompt */
 
 /**
  * @typedef {object} EverythingOptions
@@ -25,7 +25,7 @@ import { stabilityScore, upsampleBits } from "./upsample.js";
  */
 
 /**
- * @typedef {import("./answers.js").KeptMask & {score: number, stabilityScore: number, point: Point | null}} FoundMask
+ * @typedef {import("../core/postprocessing.js").KeptMask & {score: number, stabilityScore: number, point: Point | null}} FoundMask
  */
 
 const LONGEST = 512;

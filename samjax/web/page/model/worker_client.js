@@ -4,7 +4,7 @@ import { LatestQueue } from "./latest_queue.js";
 
 /** @typedef {import("./worker.js").Calls} Calls */
 /** @typedef {import("./worker.js").Progress} Progress */
-/** @typedef {import("./prompts.js").Prompt} Prompt */
+/** @typedef {import("../core/prompts.js").Prompt} Prompt */
 
 /**
  * @template {keyof Calls} K

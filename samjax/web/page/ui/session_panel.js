@@ -2,8 +2,8 @@
 
 import { byId, el, icon, replaceChildren } from "./dom.js";
 
-/** @typedef {import("./editor.js").Editor} Editor */
-/** @typedef {import("./labels.js").Labels} Labels */
+/** @typedef {import("../state/editor.js").Editor} Editor */
+/** @typedef {import("../state/labels.js").Labels} Labels */
 
 const LEVEL_NAMES = { whole: "Whole", part: "Part", subpart: "Subpart" };
 

@@ -2,7 +2,7 @@
 
 import { byId } from "./dom.js";
 import { toggleAll } from "./masks_panel.js";
-import { TOOLS } from "./tools.js";
+import { TOOLS } from "./toolbar.js";
 
 /** @typedef {import("./workspace.js").Workspace} Workspace */
 /** @typedef {import("./keys.js").KeyAction} KeyAction */

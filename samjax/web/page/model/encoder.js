@@ -1,11 +1,11 @@
 /** A photo to its embedding, in the browser: what `Predictor.embed` does on a server. */
 
-import { fitFrame } from "./frame.js";
-import { pilResize } from "./pil_resize.js";
+import { fitFrame } from "../core/frame.js";
+import { pilResize } from "../core/pil_resize.js";
 
 /** @typedef {import("./runtime.js").Ort} Ort */
 /** @typedef {import("./runtime.js").InferenceSession} InferenceSession */
-/** @typedef {import("./decoder.js").Features} Features */
+/** @typedef {import("./decoder_sessions.js").Features} Features */
 
 /**
  * @param {Ort} ort

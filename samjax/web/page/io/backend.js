@@ -3,19 +3,19 @@
  * the demo. Types only, and the error that both throw.
  */
 
-/** @typedef {import("./run_lengths.js").Segmentation} Segmentation */
-/** @typedef {import("./decoder.js").Features} Features */
-/** @typedef {import("./everything.js").EverythingOptions} EverythingOptions */
-/** @typedef {import("./runtime.js").GraphFile} GraphFile */
-/** @typedef {import("./prompts.js").Prompt} Prompt */
-/** @typedef {import("./frame.js").Point} Point */
-/** @typedef {import("./frame.js").Box} Box */
+/** @typedef {import("../core/run_lengths.js").Segmentation} Segmentation */
+/** @typedef {import("../model/decoder_sessions.js").Features} Features */
+/** @typedef {import("../model/everything.js").EverythingOptions} EverythingOptions */
+/** @typedef {import("../model/runtime.js").GraphFile} GraphFile */
+/** @typedef {import("../core/prompts.js").Prompt} Prompt */
+/** @typedef {import("../core/frame.js").Point} Point */
+/** @typedef {import("../core/frame.js").Box} Box */
 
 /**
  * @typedef {object} Info
  * @property {string} samjax version
  * @property {string} folder
- * @property {{name: string, image_size: number, grid: [number, number], channels: number, masks: number, text: boolean, everything: import("./everything.js").EverythingOptions}} model
+ * @property {{name: string, image_size: number, grid: [number, number], channels: number, masks: number, text: boolean, everything: import("../model/everything.js").EverythingOptions}} model
  * @property {{prepare: GraphFile, prompt: GraphFile}} decoder
  * @property {GraphFile} [encoder] only where the page embeds
  * @property {string[]} labels that masks have already

@@ -5,8 +5,8 @@
 
 import { areaOf, cocoBox, decode, extentOf, textToCounts } from "./run_lengths.js";
 
-/** @typedef {import("./backend.js").Annotation} Annotation */
-/** @typedef {import("./backend.js").ImageEntry} ImageEntry */
+/** @typedef {import("../io/backend.js").Annotation} Annotation */
+/** @typedef {import("../io/backend.js").ImageEntry} ImageEntry */
 
 /**
  * SA-1B's record. Boxes end at the last pixel, so that a mask of one pixel has width 0.
