@@ -43,9 +43,9 @@ ASK_WORKER = """async ([threads, runs]) => {
   worker.onmessage = ({data}) => {
     if (!data.progress) calls[data.id](data);
   };
-  const call = (call, given) => new Promise((resolve, reject) => {
+  const call = (call, values) => new Promise((resolve, reject) => {
     const id = calls.push(({value, error}) => error ? reject(error) : resolve(value)) - 1;
-    worker.postMessage({id, call, given});
+    worker.postMessage({id, call, values});
   });
   const {grid, channels, image_size: size} = model;
   const shape = [1, channels, ...grid];
@@ -56,7 +56,7 @@ ASK_WORKER = """async ([threads, runs]) => {
   for (let i = 0; i < runs; i++) {
     const prompt = {points: [[300 + i, 200]], labels: [1], box: null, mask: null, text: null};
     const before = performance.now();
-    const {milliseconds} = await call("answer", {key: "photo", slot: "click", prompt});
+    const {milliseconds} = await call("predict", {key: "photo", slot: "click", prompt});
     times.push([milliseconds, performance.now() - before]);
   }
   worker.terminate();

@@ -32,9 +32,9 @@ START = """async (threads) => {
   worker.onmessage = ({data}) => {
     if (!data.progress) calls[data.id](data);
   };
-  const call = (call, given) => new Promise((resolve, reject) => {
+  const call = (call, values) => new Promise((resolve, reject) => {
     const id = calls.push(({value, error}) => error ? reject(error) : resolve(value)) - 1;
-    worker.postMessage({id, call, given});
+    worker.postMessage({id, call, values});
   });
   const absolute = ({url, bytes}) => ({url: new URL(url, location.href).href, bytes});
   const files = {

@@ -1,4 +1,4 @@
-/** What the page computes of images and masks, beside Pillow and samjax. */
+/** The page's arithmetic on images and masks, against Pillow and samjax. */
 
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
@@ -21,7 +21,7 @@ test("images are resized bit by bit as Pillow does", () => {
   }
 });
 
-test("the alpha of a canvas does not change what is resized", () => {
+test("the alpha channel of a canvas does not change the resized colours", () => {
   const rgb = bytesLike(20 * 30 * 3);
   const rgba = new Uint8ClampedArray(20 * 30 * 4);
   for (let i = 0; i < 600; i++) rgba.set([rgb[3 * i], rgb[3 * i + 1], rgb[3 * i + 2], i % 256], 4 * i);
@@ -93,7 +93,7 @@ test("safetensors of float32 and float16 are read, with their metadata", () => {
   assert.ok(Number.isNaN(widen(Uint16Array.from([0x7e00]))[0]));
 });
 
-test("what is no safetensors file is refused", () => {
+test("a file that is not safetensors is refused", () => {
   const whole = safetensors("F32", new Uint8Array(24), [1, 2, 3]);
   assert.throws(() => readSafetensors(new ArrayBuffer(3)), /no safetensors/);
   assert.throws(() => readSafetensors(whole.slice(0, 40)), /no safetensors/);

@@ -1,4 +1,4 @@
-/** Masks in the page: run lengths, outlines, strokes, and which of many stay. */
+/** Masks in the page: run lengths, outlines, strokes, NMS. */
 
 import assert from "node:assert/strict";
 import { test } from "node:test";

@@ -1,19 +1,19 @@
-/** So many values by key: of those that were used longest ago one goes for every new one. */
+/** A map of bounded size: each new key beyond the bound evicts the least recently used one. */
 
 /** @template V */
-export class Recent {
-  /** From the one that was used longest ago to the newest. @type {Map<string, V>} */
+export class LruCache {
+  /** In order of use, the least recently used first. @type {Map<string, V>} */
   #values = new Map();
-  #most;
+  #capacity;
 
-  /** @param {number} most */
-  constructor(most) {
-    this.#most = most;
+  /** @param {number} capacity how many values are held */
+  constructor(capacity) {
+    this.#capacity = capacity;
   }
 
   /**
    * @param {string} key
-   * @returns {V | undefined} what was kept, which counts as using it
+   * @returns {V | undefined} the value, which becomes the most recently used
    */
   get(key) {
     const value = this.#values.get(key);
@@ -26,11 +26,12 @@ export class Recent {
    * @param {V} value
    */
   set(key, value) {
+    // A Map iterates in the order of insertion: inserted again, the key is the newest.
     this.#values.delete(key);
     this.#values.set(key, value);
-    for (const old of this.#values.keys()) {
-      if (this.#values.size <= this.#most) break;
-      this.#values.delete(old);
+    for (const oldest of this.#values.keys()) {
+      if (this.#values.size <= this.#capacity) break;
+      this.#values.delete(oldest);
     }
   }
 }

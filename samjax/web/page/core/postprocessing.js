@@ -1,18 +1,28 @@
-/** Masks as the page shows and keeps them: outlines, run lengths, and their numbers. */
+/**
+ * Masks from the decoder's low-res logits and from run lengths: outlines to be drawn, and
+ * exact run lengths at the size of the image to be stored.
+ */
 
 import { traceContour } from "./contour.js";
 import { previewSize } from "./frame.js";
 import { traceOutline } from "./outline.js";
 import { levelsOf, masksToShow } from "./prompts.js";
-import { areaOf, decode, encode, textToCounts } from "./run_lengths.js";
+import { areaOf, countsToMask, countsToText, maskToCounts, textToCounts } from "./run_lengths.js";
 import { paintStroke } from "./strokes.js";
 import { stabilityScore, upsampleBits } from "./upsample.js";
 
 /** @typedef {import("./frame.js").Frame} Frame */
 /** @typedef {import("./prompts.js").Prompt} Prompt */
-/** @typedef {import("../model/decoder_sessions.js").Logits} Logits */
 /** @typedef {import("./run_lengths.js").Segmentation} Segmentation */
 /** @typedef {import("./strokes.js").Stroke} Stroke */
+
+/**
+ * Output of the mask decoder for one prompt.
+ * @typedef {object} DecoderOutput
+ * @property {Float32Array} masks low-res logits of all masks, one mask after another
+ * @property {Float32Array} scores predicted IoU of each mask
+ * @property {number} side of a mask, in low-res pixels
+ */
 
 /**
  * An outline with the size of the mask that it was traced on.
@@ -22,102 +32,105 @@ import { stabilityScore, upsampleBits } from "./upsample.js";
  */
 
 /**
- * @typedef {object} ShownMask
- * @property {number} index of the mask in the decoder's answer
+ * A predicted mask as it is drawn before it is accepted.
+ * @typedef {object} PreviewMask
+ * @property {number} index of the mask in the decoder's output
  * @property {number} score predicted IoU
- * @property {number} area in pixels of the image, about
+ * @property {number} area in pixels of the image, approximate
  * @property {"whole" | "part" | "subpart" | null} level
  * @property {Shape} shape
  */
 
 /**
- * @typedef {object} KeptMask
+ * A mask at the size of the image, exact.
+ * @typedef {object} FullMask
  * @property {Segmentation} segmentation
  * @property {number} area
  * @property {Shape} shape
  */
 
-const LONGEST_KEPT = 2048;
-// More edges than this would hold the page up whenever they are drawn.
-const MOST_EDGES = 12_000;
+const LONGEST_TRACED = 2048;
+// More edges than this would block the page's thread at every redraw.
+const MAX_EDGES = 12_000;
 const LONGEST_STABILITY = 512;
 
 /**
  * @param {Prompt} prompt
  * @param {Frame} frame
- * @param {Logits} logits
+ * @param {DecoderOutput} output
  * @param {boolean} onlyBest
- * @returns {ShownMask[]} the best first
+ * @returns {PreviewMask[]} by descending score
  */
-export function showAnswer(prompt, frame, logits, onlyBest) {
-  const indices = masksToShow(prompt, logits.scores);
-  const shown = (onlyBest ? indices.slice(0, 1) : indices).map((index) => {
-    const { outline, size, area } = traceContour(maskOf(logits, index), logits.side, frame);
-    return { index, score: logits.scores[index], area, shape: { outline, size } };
+export function previewMasks(prompt, frame, output, onlyBest) {
+  const indices = masksToShow(prompt, output.scores);
+  const masks = (onlyBest ? indices.slice(0, 1) : indices).map((index) => {
+    const { outline, size, area } = traceContour(logitsOf(output, index), output.side, frame);
+    return { index, score: output.scores[index], area, shape: { outline, size } };
   });
-  const levels = levelsOf(shown.map(({ area }) => area));
-  return shown.map((mask, i) => ({ ...mask, level: levels[i] }));
+  const levels = levelsOf(masks.map(({ area }) => area));
+  return masks.map((mask, i) => ({ ...mask, level: levels[i] }));
 }
 
 /**
- * A mask at the size of the image, to be kept.
+ * Upsamples one mask of the decoder's output to the size of the image.
  * @param {Frame} frame
- * @param {Logits} logits
+ * @param {DecoderOutput} output
  * @param {number} index
- * @returns {KeptMask & {stabilityScore: number}}
+ * @returns {FullMask & {stabilityScore: number}}
  */
-export function keepAnswer(frame, logits, index) {
-  const mask = maskOf(logits, index);
-  const bits = upsampleBits(mask, logits.side, frame, frame.originalSize);
+export function fullMask(frame, output, index) {
+  const logits = logitsOf(output, index);
+  const bits = upsampleBits(logits, output.side, frame, frame.originalSize);
   const size = previewSize(frame.originalSize, LONGEST_STABILITY);
   return {
-    ...keepBits(bits, frame.originalSize),
-    stabilityScore: stabilityScore(mask, logits.side, frame, size),
+    ...maskOfBits(bits, frame.originalSize),
+    stabilityScore: stabilityScore(logits, output.side, frame, size),
   };
 }
 
 /**
+ * Applies a stroke of the brush or the eraser.
  * @param {Segmentation | null} segmentation null for an empty mask
  * @param {[number, number]} size height and width of the image
  * @param {Stroke} stroke
- * @returns {KeptMask}
+ * @returns {FullMask}
  */
-export function drawStroke(segmentation, size, stroke) {
-  const bits = segmentation ? decode(segmentation) : new Uint8Array(size[0] * size[1]);
+export function paintedMask(segmentation, size, stroke) {
+  const bits = segmentation ? countsToMask(textToCounts(segmentation.counts), segmentation.size) : new Uint8Array(size[0] * size[1]);
   paintStroke(bits, size, stroke);
-  return keepBits(bits, size);
+  return maskOfBits(bits, size);
 }
 
 /**
+ * Measures and outlines a stored mask.
  * @param {Segmentation} segmentation
- * @returns {KeptMask}
+ * @returns {FullMask}
  */
-export function drawSegmentation(segmentation) {
+export function tracedMask(segmentation) {
   const counts = textToCounts(segmentation.counts);
-  return {
-    segmentation,
-    area: areaOf(counts),
-    shape: shapeOf(decode(segmentation), segmentation.size),
-  };
+  const bits = countsToMask(counts, segmentation.size);
+  return { segmentation, area: areaOf(counts), shape: shapeOf(bits, segmentation.size) };
 }
 
 /**
- * @param {Logits} logits
+ * @param {DecoderOutput} output
  * @param {number} index
- * @returns {Float32Array}
+ * @returns {Float32Array} low-res logits of one mask, a view
  */
-export function maskOf({ masks, side }, index) {
+export function logitsOf({ masks, side }, index) {
   return masks.subarray(index * side * side, (index + 1) * side * side);
 }
 
 /**
  * @param {Uint8Array} bits
  * @param {[number, number]} size
- * @returns {KeptMask}
+ * @returns {FullMask}
  */
-function keepBits(bits, size) {
-  const segmentation = encode(bits, size);
-  return { segmentation, area: areaOf(textToCounts(segmentation.counts)), shape: shapeOf(bits, size) };
+function maskOfBits(bits, size) {
+  // The area is the sum of the runs of ones: the text is never decoded again for it.
+  const counts = maskToCounts(bits, size);
+  const segmentation = { size: /** @type {[number, number]} */ ([size[0], size[1]]), counts: countsToText(counts) };
+  return { segmentation, area: areaOf(counts), shape: shapeOf(bits, size) };
 }
 
 /**
@@ -126,18 +139,18 @@ function keepBits(bits, size) {
  * @returns {Shape}
  */
 function shapeOf(bits, size) {
-  for (let longest = LONGEST_KEPT; ; longest /= 2) {
+  for (let longest = LONGEST_TRACED; ; longest /= 2) {
     const smaller = previewSize(size, longest);
-    const drawn = smaller[0] === size[0] ? bits : shrink(bits, size, smaller);
-    if (longest > 64 && countEdges(drawn, smaller[1]) > MOST_EDGES) continue;
-    return { outline: traceOutline(drawn, smaller), size: smaller };
+    const traced = smaller[0] === size[0] ? bits : subsample(bits, size, smaller);
+    if (longest > 64 && countEdges(traced, smaller[1]) > MAX_EDGES) continue;
+    return { outline: traceOutline(traced, smaller), size: smaller };
   }
 }
 
 /**
  * @param {Uint8Array} bits
  * @param {number} width
- * @returns {number} neighbours that differ, about
+ * @returns {number} neighbours that differ; approximate, since rows are not told apart
  */
 function countEdges(bits, width) {
   let edges = 0;
@@ -151,14 +164,14 @@ function countEdges(bits, width) {
  * @param {Uint8Array} bits
  * @param {[number, number]} size
  * @param {[number, number]} smaller
- * @returns {Uint8Array} the pixels at the centres
+ * @returns {Uint8Array} the pixel at the centre of each cell
  */
-function shrink(bits, [height, width], [rows, columns]) {
+function subsample(bits, [height, width], [rows, columns]) {
   const out = new Uint8Array(rows * columns);
-  const across = Int32Array.from({ length: columns }, (_, x) => Math.floor(((x + 0.5) * width) / columns));
+  const sources = Int32Array.from({ length: columns }, (_, x) => Math.floor(((x + 0.5) * width) / columns));
   for (let y = 0; y < rows; y++) {
     const start = Math.floor(((y + 0.5) * height) / rows) * width;
-    for (let x = 0; x < columns; x++) out[y * columns + x] = bits[start + across[x]];
+    for (let x = 0; x < columns; x++) out[y * columns + x] = bits[start + sources[x]];
   }
   return out;
 }

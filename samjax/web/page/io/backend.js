@@ -1,6 +1,6 @@
 /**
- * What the page asks of whoever keeps images and masks: a server, or the page itself in
- * the demo. Types only, and the error that both throw.
+ * Types of the backend, which holds images, embeddings and annotations: a server, or in
+ * the demo the page itself. Also the error that both throw.
  */
 
 /** @typedef {import("../core/run_lengths.js").Segmentation} Segmentation */
@@ -17,19 +17,19 @@
  * @property {string} folder
  * @property {{name: string, image_size: number, grid: [number, number], channels: number, masks: number, text: boolean, everything: import("../model/everything.js").EverythingOptions}} model
  * @property {{prepare: GraphFile, prompt: GraphFile}} decoder
- * @property {GraphFile} [encoder] only where the page embeds
- * @property {string[]} labels that masks have already
+ * @property {GraphFile} [encoder] only where the page embeds images itself
+ * @property {string[]} labels of stored masks, and those that the command offers
  */
 
 /**
  * @typedef {object} ImageEntry
  * @property {string} id
  * @property {string} name
- * @property {number} width after the orientation of its EXIF
+ * @property {number} width with the EXIF orientation applied
  * @property {number} height
- * @property {number} annotations how many
+ * @property {number} annotations number of masks
  * @property {boolean} embedded
- * @property {string | null} problem why it cannot be used
+ * @property {string | null} problem why it cannot be opened
  */
 
 /** @typedef {"click" | "box" | "everything" | "text" | "brush" | "import"} Source */
@@ -37,7 +37,7 @@
 
 /**
  * @typedef {object} AnnotationIn
- * @property {string} uuid made in the page, so that sending twice is harmless
+ * @property {string} uuid made in the page, so that a request can be repeated
  * @property {Segmentation} segmentation
  * @property {string} label
  * @property {{points: Point[], labels: (0 | 1)[], box: Box | null, mask: boolean, text: string | null}} prompts
@@ -46,7 +46,7 @@
  * @property {Source} source
  * @property {boolean} edited by brush or eraser
  * @property {Level | null} level
- * @property {number} seconds spent on it
+ * @property {number} seconds of work on it
  * @property {string} author
  */
 
@@ -64,7 +64,7 @@
  */
 
 /**
- * @typedef {object} FoundRecord
+ * @typedef {object} ProposalRecord
  * @property {Segmentation} segmentation
  * @property {number} score
  * @property {number | null} stability
@@ -76,7 +76,7 @@
  * @property {"server" | "demo"} mode
  * @property {() => Promise<Info>} info
  * @property {(onSome: (images: ImageEntry[], total: number) => void) => Promise<void>} images
- * @property {(image: ImageEntry) => Promise<string>} thumbnail an address
+ * @property {(image: ImageEntry) => Promise<string>} thumbnail its URL
  * @property {(image: ImageEntry) => Promise<Blob>} pixels
  * @property {(file: File) => Promise<ImageEntry>} upload
  * @property {(image: ImageEntry, onState: (state: EmbeddingState) => void, signal: AbortSignal) => Promise<Features>} features
@@ -86,25 +86,25 @@
  * @property {(id: string, revision: number, changes: Partial<AnnotationIn>) => Promise<Annotation>} change
  * @property {(id: string, revision: number) => Promise<void>} remove
  * @property {(id: string) => Promise<Annotation>} restore
- * @property {(image: ImageEntry, options: EverythingOptions, onProgress: (done: number, total: number) => void, signal: AbortSignal) => Promise<FoundRecord[] | null>} everything
- * @property {(image: ImageEntry, prompt: Prompt) => Promise<{segmentation: Segmentation, score: number}[]>} ask
+ * @property {(image: ImageEntry, options: EverythingOptions, onProgress: (done: number, total: number) => void, signal: AbortSignal) => Promise<ProposalRecord[] | null>} everything null where it was cancelled
+ * @property {(image: ImageEntry, prompt: Prompt) => Promise<{segmentation: Segmentation, score: number}[]>} predict masks of a prompt, for prompts that the page's decoder does not take
  * @property {(format: "sa1b" | "coco" | "png", image: ImageEntry | null) => Promise<{url: string, name: string}>} exportFile
  */
 
-// Statuses by which a server refuses what it was sent. Whatever else comes (nothing, a
-// token that it does not know any more, a proxy that wants a password, a full disk) says
-// nothing of what was sent, and may be over the next time.
-const OF_THE_CONTENT = new Set([400, 404, 409, 413, 415, 422, 428]);
+// Statuses by which a server rejects the content of a request. All others (no response, a
+// token that is no longer valid, a proxy that wants a password, a full disk) do not concern
+// the content, and a later attempt may succeed.
+const REJECTS_CONTENT = new Set([400, 404, 409, 413, 415, 422, 428]);
 
-// What an image is at the moment may be over too; masks of others need not wait for it.
-const OF_THE_IMAGE = new Set(["changed_meanwhile", "unusable_image"]);
+// An image may be usable again later; edits of other images need not wait for it.
+const CONCERNS_IMAGE = new Set(["changed_meanwhile", "unusable_image"]);
 
-/** An answer that says no, in words for the person who reads it. */
+/** A request that was not fulfilled; the message is for the user. */
 export class Refused extends Error {
   /**
-   * @param {number} status 0 where nothing answered that is a server of ours
+   * @param {number} status of HTTP; 0 without a response of samjax
    * @param {string} message
-   * @param {any} [body]
+   * @param {any} [body] of the response, parsed
    */
   constructor(status, message, body = null) {
     super(message);
@@ -112,13 +112,13 @@ export class Refused extends Error {
     this.body = body;
   }
 
-  /** Whether the same request may well succeed later. */
-  get isPassing() {
-    return !OF_THE_CONTENT.has(this.status) || this.isOfTheImage;
+  /** Whether the same request may succeed later. */
+  get isTemporary() {
+    return !REJECTS_CONTENT.has(this.status) || this.concernsImage;
   }
 
-  /** Whether only the image is not to be used for now. */
-  get isOfTheImage() {
-    return OF_THE_IMAGE.has(this.body?.error?.code);
+  /** Whether the image is unavailable for now, rather than the content rejected. */
+  get concernsImage() {
+    return CONCERNS_IMAGE.has(this.body?.error?.code);
   }
 }

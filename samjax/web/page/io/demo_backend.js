@@ -1,11 +1,11 @@
 /**
- * The demo: no server. Photos come from the visitor or the samples, the encoder runs in
- * the page, masks stay in the browser.
+ * The backend of the static demo, without a server: photos are samples or the visitor's,
+ * the encoder runs in the page, masks are stored in the browser.
  */
 
 import { Refused } from "./backend.js";
 import { DemoStorage } from "./demo_storage.js";
-import { Recent } from "../core/lru_cache.js";
+import { LruCache } from "../core/lru_cache.js";
 import { toCoco, toLabelPixels, toSa1b } from "../core/records.js";
 import { areaOf, textToCounts } from "../core/run_lengths.js";
 import { makeUuid } from "../core/uuid.js";
@@ -15,7 +15,7 @@ import { makeUuid } from "../core/uuid.js";
 /** @typedef {import("./backend.js").ImageEntry} ImageEntry */
 /** @typedef {import("./backend.js").Annotation} Annotation */
 /** @typedef {import("../model/decoder_sessions.js").Features} Features */
-/** @typedef {import("../model/worker_client.js").DecoderClient} DecoderClient */
+/** @typedef {import("../model/worker_client.js").WorkerClient} WorkerClient */
 
 /**
  * @typedef {object} DemoConfig
@@ -26,25 +26,26 @@ import { makeUuid } from "../core/uuid.js";
  * @property {string} [samjax]
  */
 
-const EMBEDDINGS_KEPT = 4;
+// An embedding of 256 x 64 x 64 takes 4 MiB.
+const MAX_EMBEDDINGS = 4;
 
 /**
  * @param {DemoConfig} config
- * @param {URL} base that its addresses are relative to
- * @param {DecoderClient} client
+ * @param {URL} base of the config's relative URLs
+ * @param {Pick<WorkerClient, "call">} client
+ * @param {Pick<DemoStorage, "all" | "put" | "remove">} [storage]
  * @returns {Backend}
  */
-export function demoBackend(config, base, client) {
-  const storage = new DemoStorage();
+export function demoBackend(config, base, client, storage = new DemoStorage()) {
   /** @type {Map<string, {entry: ImageEntry, photo: () => Promise<Blob>}>} */
   const images = new Map();
   /** @type {Map<string, Annotation>} */
   const annotations = new Map();
   /** @type {Map<string, Annotation>} */
   const removed = new Map();
-  /** @type {Recent<Features>} */
-  const embeddings = new Recent(EMBEDDINGS_KEPT);
-  /** Until the encoder has run once. @type {number | null} */
+  /** @type {LruCache<Features>} */
+  const embeddings = new LruCache(MAX_EMBEDDINGS);
+  /** Null until the encoder has run once. @type {number | null} */
   let lastSeconds = null;
   const absolute = (/** @type {string} */ url) => new URL(url, base).href;
   const file = (/** @type {import("../model/runtime.js").GraphFile} */ { url, bytes }) => ({ url: absolute(url), bytes });
@@ -56,7 +57,7 @@ export function demoBackend(config, base, client) {
    */
   async function add(id, name, photo) {
     const bitmap = await createImageBitmap(await photo(), { imageOrientation: "from-image" }).catch(() => null);
-    if (!bitmap) throw new Refused(422, `${name} is no image that this browser can read.`);
+    if (!bitmap) throw new Refused(422, `${name} cannot be read as an image by this browser.`);
     const { width, height } = bitmap;
     bitmap.close();
     /** @type {ImageEntry} */
@@ -68,7 +69,7 @@ export function demoBackend(config, base, client) {
   const annotationsOf = (/** @type {string} */ id) => [...annotations.values()].filter(({ image_id }) => image_id === id);
 
   /** @param {Annotation} annotation */
-  function keep(annotation) {
+  function put(annotation) {
     annotations.set(annotation.id, annotation);
     void storage.put("annotations", annotation);
     const image = images.get(annotation.image_id);
@@ -90,15 +91,15 @@ export function demoBackend(config, base, client) {
     async images(onSome) {
       for (const annotation of await storage.all("annotations")) annotations.set(annotation.id, annotation);
       /** @type {Map<string, {name: string, photo: () => Promise<Blob>}>} */
-      const known = new Map();
+      const photos = new Map();
       for (const { url, name } of config.samples) {
-        known.set(`sample-${url}`, { name, photo: async () => (await fetch(absolute(url))).blob() });
+        photos.set(`sample-${url}`, { name, photo: async () => (await fetch(absolute(url))).blob() });
       }
-      for (const { id, name, photo } of await storage.all("photos")) known.set(id, { name, photo: async () => photo });
-      if (!known.size) onSome([], 0);
-      for (const [id, { name, photo }] of known) {
+      for (const { id, name, photo } of await storage.all("photos")) photos.set(id, { name, photo: async () => photo });
+      if (!photos.size) onSome([], 0);
+      for (const [id, { name, photo }] of photos) {
         const entry = images.get(id)?.entry ?? (await add(id, name, photo).catch(() => null));
-        if (entry) onSome([entry], known.size);
+        if (entry) onSome([entry], photos.size);
       }
     },
 
@@ -117,16 +118,16 @@ export function demoBackend(config, base, client) {
       if (!features) {
         onState({ state: "running", position: 0, seconds: 0, expected_seconds: lastSeconds, message: null });
         const photo = await /** @type {any} */ (images.get(image.id)).photo();
-        const answer = await client.call("embed", { photo, modelSize: config.model.image_size });
-        features = answer.features;
-        lastSeconds = answer.milliseconds / 1000;
+        const embedded = await client.call("embed", { photo, modelSize: config.model.image_size });
+        features = embedded.features;
+        lastSeconds = embedded.milliseconds / 1000;
         embeddings.set(image.id, features);
       }
       onState({ state: "ready", position: 0, seconds: 0, expected_seconds: null, message: null });
       return features;
     },
 
-    // The page has one model, which the person who looks at an image needs.
+    // The one model of the page is needed for the image that is open.
     prefetch: async () => {},
 
     annotations: async (image, since) => ({
@@ -136,7 +137,7 @@ export function demoBackend(config, base, client) {
     }),
 
     create: async (imageId, annotation) =>
-      keep({
+      put({
         ...annotation,
         id: annotation.uuid,
         image_id: imageId,
@@ -146,8 +147,8 @@ export function demoBackend(config, base, client) {
 
     async change(id, _revision, changes) {
       const annotation = annotations.get(id);
-      if (!annotation) throw new Refused(404, "This mask is gone.");
-      return keep({ ...annotation, ...changes, revision: annotation.revision + 1 });
+      if (!annotation) throw new Refused(404, "This mask does not exist any more.");
+      return put({ ...annotation, ...changes, revision: annotation.revision + 1 });
     },
 
     async remove(id) {
@@ -162,28 +163,28 @@ export function demoBackend(config, base, client) {
 
     async restore(id) {
       const annotation = removed.get(id);
-      if (!annotation) throw new Refused(404, "This mask is gone.");
+      if (!annotation) throw new Refused(404, "This mask does not exist any more.");
       removed.delete(id);
-      return keep({ ...annotation, revision: annotation.revision + 1 });
+      return put({ ...annotation, revision: annotation.revision + 1 });
     },
 
     async everything(image, options, onProgress, signal) {
-      const found = await client.call("everything", { key: image.id, options }, ({ done, total }) => onProgress(done, total), signal);
-      return found && found.map(({ segmentation, score, stabilityScore, point }) => ({ segmentation, score, stability: stabilityScore, point }));
+      const masks = await client.call("everything", { key: image.id, options }, ({ done, total }) => onProgress(done, total), signal);
+      return masks && masks.map(({ segmentation, score, stabilityScore, point }) => ({ segmentation, score, stability: stabilityScore, point }));
     },
 
-    async ask() {
+    async predict() {
       throw new Refused(404, "This model has no text prompts.");
     },
 
     async exportFile(format, image) {
       if (!image) throw new Refused(422, "Open an image to export its masks.");
-      const own = annotationsOf(image.id);
+      const masks = annotationsOf(image.id);
       const stem = image.name.replace(/\.[^.]*$/, "");
       if (format === "png") {
-        return { url: URL.createObjectURL(await labelPng(image, own)), name: `${stem}.masks.png` };
+        return { url: URL.createObjectURL(await labelPng(image, masks)), name: `${stem}.masks.png` };
       }
-      const content = format === "coco" ? toCoco(image, own) : toSa1b(image, own);
+      const content = format === "coco" ? toCoco(image, masks) : toSa1b(image, masks);
       const blob = new Blob([JSON.stringify(content)], { type: "application/json" });
       return { url: URL.createObjectURL(blob), name: `${stem}.${format}.json` };
     },

@@ -1,4 +1,4 @@
-/** Keeps the demo's photos and masks in the browser's own database, where it has one. */
+/** Stores the demo's photos and masks in IndexedDB, where the browser has it. */
 
 const STORES = /** @type {const} */ (["photos", "annotations"]);
 
@@ -19,7 +19,7 @@ export class DemoStorage {
   }
 
   /**
-   * Keeps a value under its `id`. Where that fails, it stays in memory only.
+   * Stores a value under its `id`.
    * @param {StoreName} store
    * @param {{id: string}} value
    */
@@ -38,7 +38,7 @@ export class DemoStorage {
   }
 }
 
-/** @returns {Promise<IDBDatabase | null>} null where pages may keep nothing */
+/** @returns {Promise<IDBDatabase | null>} null where pages may store nothing */
 function open() {
   return new Promise((resolve) => {
     try {

@@ -1,13 +1,14 @@
-/** Isolates a page whose host does not, so that its models may use threads. */
+/** Makes a page cross-origin isolated where its host does not, so that threads may share memory. */
 
 const TRIED = "samjax:isolation";
 
 /**
- * Has a service worker add the headers that isolate, and loads the page again.
+ * Registers a service worker that adds the headers of isolation, and reloads the page.
  *
- * Where that cannot be, or has been tried, nothing happens: models then run on one thread.
- * @param {string} worker address of the service worker, in the folder of the page
- * @returns {Promise<boolean>} whether the page is about to be loaded again
+ * Where that is impossible, or was tried before, it has no effect: models then run on one
+ * thread.
+ * @param {string} worker URL of the service worker, in the folder of the page
+ * @returns {Promise<boolean>} whether the page is about to be reloaded
  */
 export async function isolate(worker) {
   if (self.crossOriginIsolated || !self.isSecureContext || !("serviceWorker" in navigator)) return false;

@@ -1,11 +1,11 @@
 /**
- * What is on its way to being saved, in order: sent one by one, again where it did not
- * get through, and kept over a reload. It is dropped when it is saved, or when the
- * server refuses what it is, and told so; never because the server was away, asked for
- * another token, or could not store anything.
+ * Edits that are not saved yet: sent one by one in their order, retried after failures,
+ * and kept over a reload. An edit leaves the queue when it is saved, or when the server
+ * rejects its content, which is reported; never because the server was unreachable,
+ * wanted another token, or could not store anything.
  *
- * A mask is known by its uuid, which the page made; a later change of one that is not
- * created yet learns its id and revision from the answer.
+ * A mask is identified by its uuid, which the page makes. Later edits of a mask that is
+ * not created yet get its id and revision from the response.
  */
 
 import { Refused } from "./backend.js";
@@ -15,7 +15,7 @@ import { Refused } from "./backend.js";
 /** @typedef {import("./backend.js").AnnotationIn} AnnotationIn */
 
 /**
- * @typedef {object} Errand
+ * @typedef {object} PendingEdit
  * @property {"create" | "change" | "remove" | "restore"} kind
  * @property {string} imageId
  * @property {string} uuid
@@ -25,30 +25,30 @@ import { Refused } from "./backend.js";
  */
 
 /**
- * @typedef {object} Listener
- * @property {(errand: Errand, annotation: Annotation | null) => void} onSaved
- * @property {(errand: Errand, current: Annotation) => void} onConflict
- * @property {(errand: Errand, message: string) => void} onRefused
- * @property {() => void} onChange of how many wait, or of whether they can be sent
+ * Why edits are pending.
+ * @typedef {object} Problem
+ * @property {number} status of HTTP; 0 without a response of samjax
+ * @property {string} message
+ * @property {string | null} imageId of the image that is unavailable, if that is why
  */
 
 /**
- * @typedef {object} Problem why something waits
- * @property {number} status 0 where nothing answered
- * @property {string} message
- * @property {string | null} imageId of the image that is not to be had, if it is that
+ * @typedef {object} OutboxState
+ * @property {number} size edits that are pending
+ * @property {boolean} isStuck whether the last attempt failed
+ * @property {Problem | null} problem of the last attempt
  */
 
 /** @typedef {{load: () => string | null, save: (text: string) => void}} Shelf */
 
 export class Outbox {
+  #store;
   #backend;
-  #listener;
   #shelf;
   #pauses;
-  /** @type {Errand[]} */
-  #errands = [];
-  #busy = false;
+  /** @type {PendingEdit[]} */
+  #edits = [];
+  #isSending = false;
   #failures = 0;
   /** @type {Problem | null} */
   #problem = null;
@@ -56,118 +56,106 @@ export class Outbox {
   #timer;
 
   /**
+   * @param {import("../state/state.js").PageStore} store
    * @param {Pick<Backend, "create" | "change" | "remove" | "restore">} backend
-   * @param {Listener} listener
-   * @param {Shelf} shelf where errands survive a reload
-   * @param {number[]} [pauses] between attempts, in milliseconds
+   * @param {Shelf} shelf where edits survive a reload
+   * @param {number[]} [pauses] between attempts, in milliseconds; the last one repeats
    */
-  constructor(backend, listener, shelf, pauses = [1000, 2000, 4000, 8000, 15000, 30000]) {
+  constructor(store, backend, shelf, pauses = [1000, 2000, 4000, 8000, 15000, 30000]) {
+    this.#store = store;
     this.#backend = backend;
-    this.#listener = listener;
     this.#shelf = shelf;
     this.#pauses = pauses;
     try {
-      const kept = JSON.parse(shelf.load() ?? "[]");
-      if (Array.isArray(kept)) this.#errands = kept;
+      const edits = JSON.parse(shelf.load() ?? "[]");
+      if (Array.isArray(edits)) this.#edits = edits;
     } catch {
-      // Damaged notes help nobody.
+      // Damaged text cannot be recovered.
     }
-  }
-
-  /** @returns {number} */
-  get size() {
-    return this.#errands.length;
-  }
-
-  /** Whether the last attempt failed. */
-  get isStuck() {
-    return this.#failures > 0;
-  }
-
-  /** Why the last attempt failed. */
-  get problem() {
-    return this.#problem;
+    store.on("edit", (edit) => this.add(edit));
+    this.#publish();
   }
 
   /**
    * @param {string} imageId
-   * @returns {Errand[]}
+   * @returns {PendingEdit[]} edits of an image's masks
    */
   of(imageId) {
-    return this.#errands.filter((errand) => errand.imageId === imageId);
+    return this.#edits.filter((edit) => edit.imageId === imageId);
   }
 
-  /** @param {Errand} errand */
-  add(errand) {
-    this.#errands.push(errand);
+  /** @param {PendingEdit} edit */
+  add(edit) {
+    this.#edits.push(edit);
     this.#changed();
     void this.send();
   }
 
   /**
-   * Gives up what waits of an image: a person says so.
+   * Drops the edits of an image, on a user's request.
    * @param {string} imageId
    */
   discard(imageId) {
-    this.#errands = this.#errands.filter((errand) => errand.imageId !== imageId);
+    this.#edits = this.#edits.filter((edit) => edit.imageId !== imageId);
     this.#changed();
   }
 
-  /** Sends what waits, now. */
+  /** Sends all pending edits now. */
   async send() {
     clearTimeout(this.#timer);
-    if (this.#busy) return;
-    this.#busy = true;
-    /** Images of which nothing is taken for now. @type {Set<string>} */
+    if (this.#isSending) return;
+    this.#isSending = true;
+    /** Images that are unavailable for now. @type {Set<string>} */
     const aside = new Set();
     for (;;) {
-      const errand = this.#errands.find(({ imageId }) => !aside.has(imageId));
-      if (!errand) break;
-      const refused = await this.#sendOne(errand);
+      const edit = this.#edits.find(({ imageId }) => !aside.has(imageId));
+      if (!edit) break;
+      const refused = await this.#sendOne(edit);
       if (!refused) this.#failures = 0;
-      else if (isOfTheImage(errand, refused)) aside.add(errand.imageId);
+      else if (concernsImage(edit, refused)) aside.add(edit.imageId);
       else break;
     }
-    this.#busy = false;
-    if (this.#errands.length) {
+    this.#isSending = false;
+    if (this.#edits.length) {
       this.#failures++;
       const pause = this.#pauses[Math.min(this.#failures, this.#pauses.length) - 1];
       this.#timer = setTimeout(() => this.send(), pause);
     } else {
       this.#problem = null;
     }
-    this.#listener.onChange();
+    this.#publish();
   }
 
   /**
-   * @param {Errand} errand
-   * @returns {Promise<Refused | null>} why it has to wait, if it has to
+   * @param {PendingEdit} edit
+   * @returns {Promise<Refused | null>} why it stays in the queue, if it does
    */
-  async #sendOne(errand) {
+  async #sendOne(edit) {
     try {
-      const annotation = await this.#deliver(errand);
-      this.#take(errand);
-      if (annotation) this.#tell(errand.uuid, annotation);
-      this.#listener.onSaved(errand, annotation);
+      const annotation = await this.#deliver(edit);
+      this.#drop(edit);
+      if (annotation) this.#identify(edit.uuid, annotation);
+      const isLast = !this.#edits.some(({ uuid, imageId }) => uuid === edit.uuid && imageId === edit.imageId);
+      this.#store.emit("saved", { edit, annotation, isLast });
     } catch (error) {
       const refused = error instanceof Refused ? error : new Refused(0, String(error));
       const { status, message } = refused;
-      const isOfOne = isOfTheImage(errand, refused);
-      if (refused.isPassing || isOfOne) {
-        this.#problem = { status, message, imageId: isOfOne ? errand.imageId : null };
+      const isImage = concernsImage(edit, refused);
+      if (refused.isTemporary || isImage) {
+        this.#problem = { status, message, imageId: isImage ? edit.imageId : null };
         return refused;
       }
-      this.#take(errand);
+      this.#drop(edit);
       const current = refused.body?.annotation ?? refused.body?.error?.annotation;
-      if (refused.status === 409 && current) this.#listener.onConflict(errand, current);
-      else this.#listener.onRefused(errand, refused.message);
+      if (refused.status === 409 && current) this.#store.emit("conflict", { edit, current });
+      else this.#store.emit("refused", { edit, message });
     }
     return null;
   }
 
   /**
-   * @param {Errand} errand
-   * @returns {Promise<Annotation | null>}
+   * @param {PendingEdit} edit
+   * @returns {Promise<Annotation | null>} the mask as it is stored; null where it was removed
    */
   async #deliver({ kind, imageId, id, revision, body }) {
     if (kind === "create") return this.#backend.create(imageId, /** @type {AnnotationIn} */ (body));
@@ -179,33 +167,37 @@ export class Outbox {
   }
 
   /**
+   * Writes id and revision into the pending edits of a mask.
    * @param {string} uuid
    * @param {Annotation} annotation
    */
-  #tell(uuid, { id, revision }) {
-    for (const errand of this.#errands) if (errand.uuid === uuid) Object.assign(errand, { id, revision });
+  #identify(uuid, { id, revision }) {
+    for (const edit of this.#edits) if (edit.uuid === uuid) Object.assign(edit, { id, revision });
     this.#changed();
   }
 
-  /** @param {Errand} errand */
-  #take(errand) {
-    // It may have been given up meanwhile.
-    this.#errands = this.#errands.filter((one) => one !== errand);
+  /** @param {PendingEdit} edit that may have been discarded meanwhile */
+  #drop(edit) {
+    this.#edits = this.#edits.filter((other) => other !== edit);
     this.#changed();
   }
 
   #changed() {
-    this.#shelf.save(JSON.stringify(this.#errands));
-    this.#listener.onChange();
+    this.#shelf.save(JSON.stringify(this.#edits));
+    this.#publish();
+  }
+
+  #publish() {
+    const isStuck = this.#failures > 0;
+    this.#store.set({ outbox: { size: this.#edits.length, isStuck, problem: this.#problem } });
   }
 }
 
 /**
- * Whether it is the image that is not to be had, and not the mask that is refused.
- * @param {Errand} errand
+ * @param {PendingEdit} edit
  * @param {Refused} refused
- * @returns {boolean}
+ * @returns {boolean} whether the image is unavailable, rather than the mask rejected
  */
-function isOfTheImage({ kind }, refused) {
-  return refused.isOfTheImage || (kind === "create" && refused.status === 404);
+function concernsImage({ kind }, refused) {
+  return refused.concernsImage || (kind === "create" && refused.status === 404);
 }

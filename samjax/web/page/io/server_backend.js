@@ -1,6 +1,7 @@
-/** Images and masks kept by `samjax serve`, through its API. */
+/** The backend of `samjax serve`, through its API. */
 
 import { Refused } from "./backend.js";
+import { toChannelsFirst } from "../core/embedding_layout.js";
 import { readSafetensors } from "../core/safetensors.js";
 
 /** @typedef {import("./backend.js").Backend} Backend */
@@ -10,7 +11,7 @@ import { readSafetensors } from "../core/safetensors.js";
 const PAGE = 200;
 
 /**
- * @param {string} api address that its routes begin with
+ * @param {string} api prefix of its routes
  * @returns {Backend}
  */
 export function serverBackend(api) {
@@ -20,7 +21,7 @@ export function serverBackend(api) {
    * @param {{json?: unknown, body?: BodyInit, match?: number, signal?: AbortSignal}} [given]
    * @returns {Promise<Response>}
    */
-  async function ask(method, path, { json, body, match, signal } = {}) {
+  async function request(method, path, { json, body, match, signal } = {}) {
     /** @type {Record<string, string>} */
     const headers = {};
     if (json !== undefined) headers["Content-Type"] = "application/json";
@@ -41,24 +42,24 @@ export function serverBackend(api) {
       throw new Refused(0, "The server cannot be reached. Is samjax serve still running?");
     }
     if (response.ok) return response;
-    const answer = await response.json().catch(() => null);
-    // Without the form of our errors it was something on the way, or in its place.
-    if (!answer?.error?.code) throw new Refused(0, `Something else than samjax serve answered, with the status ${response.status}.`);
-    throw new Refused(response.status, answer.error.message, answer);
+    const parsed = await response.json().catch(() => null);
+    // Without the form of samjax's errors the response is a proxy's, or another server's.
+    if (!parsed?.error?.code) throw new Refused(0, `The response, of status ${response.status}, is not samjax serve's.`);
+    throw new Refused(response.status, parsed.error.message, parsed);
   }
   const get = async (/** @type {string} */ path, /** @type {AbortSignal} */ signal) =>
-    (await ask("GET", path, { signal })).json();
+    (await request("GET", path, { signal })).json();
   const path = (/** @type {string} */ id) => `/images/${encodeURIComponent(id)}`;
 
   /**
-   * Asks for an embedding until it is there.
+   * Requests an embedding and polls until it is ready.
    * @param {ImageEntry} image
    * @param {(state: EmbeddingState) => void} onState
    * @param {AbortSignal} signal
    */
-  async function embedded(image, onState, signal) {
+  async function waitForEmbedding(image, onState, signal) {
     /** @type {EmbeddingState} */
-    let state = await (await ask("POST", `${path(image.id)}/embedding`, { json: {}, signal })).json();
+    let state = await (await request("POST", `${path(image.id)}/embedding`, { json: {}, signal })).json();
     for (let pause = 100; state.state !== "ready"; pause = Math.min(1000, pause * 1.5)) {
       if (state.state === "failed") throw new Refused(422, state.message ?? "The image could not be embedded.");
       onState(state);
@@ -70,92 +71,92 @@ export function serverBackend(api) {
 
   return {
     mode: "server",
-    info: async () => (await ask("GET", "/info")).json(),
+    info: async () => (await request("GET", "/info")).json(),
 
     async images(onSome) {
       for (let offset = 0, total = 1; offset < total; ) {
-        const answer = await (await ask("GET", `/images?offset=${offset}&limit=${PAGE}`)).json();
-        total = answer.total;
-        offset += answer.images.length;
-        onSome(answer.images, total);
-        // The folder got smaller meanwhile.
-        if (!answer.images.length) break;
+        const page = await (await request("GET", `/images?offset=${offset}&limit=${PAGE}`)).json();
+        total = page.total;
+        offset += page.images.length;
+        onSome(page.images, total);
+        // The folder may have become smaller meanwhile.
+        if (!page.images.length) break;
       }
     },
 
     thumbnail: async (image) => `${api}${path(image.id)}/thumbnail?size=256`,
-    pixels: async (image) => (await ask("GET", `${path(image.id)}/pixels`)).blob(),
+    pixels: async (image) => (await request("GET", `${path(image.id)}/pixels`)).blob(),
 
     async upload(file) {
-      return (await ask("PUT", `/images/${encodeURIComponent(file.name)}`, { body: file })).json();
+      return (await request("PUT", `/images/${encodeURIComponent(file.name)}`, { body: file })).json();
     },
 
     async features(image, onState, signal) {
-      await embedded(image, onState, signal);
-      const response = await ask("GET", `${path(image.id)}/embedding?dtype=float16`, { signal });
+      await waitForEmbedding(image, onState, signal);
+      const response = await request("GET", `${path(image.id)}/embedding?dtype=float16`, { signal });
       const { features } = readSafetensors(await response.arrayBuffer()).tensors;
-      return { data: features.data, shape: features.shape };
+      return toChannelsFirst(features);
     },
 
     async prefetch(image) {
-      await ask("POST", `${path(image.id)}/embedding`, { json: { prefetch: true } });
+      await request("POST", `${path(image.id)}/embedding`, { json: { prefetch: true } });
     },
 
     async annotations(image, since) {
       const query = since === null ? "" : `?since=${since}`;
-      return (await ask("GET", `${path(image.id)}/annotations${query}`)).json();
+      return (await request("GET", `${path(image.id)}/annotations${query}`)).json();
     },
 
     async create(imageId, annotation) {
-      return (await ask("POST", `${path(imageId)}/annotations`, { json: annotation })).json();
+      return (await request("POST", `${path(imageId)}/annotations`, { json: annotation })).json();
     },
 
     async change(id, revision, changes) {
-      return (await ask("PATCH", `/annotations/${encodeURIComponent(id)}`, { json: changes, match: revision })).json();
+      return (await request("PATCH", `/annotations/${encodeURIComponent(id)}`, { json: changes, match: revision })).json();
     },
 
     async remove(id, revision) {
-      await ask("DELETE", `/annotations/${encodeURIComponent(id)}`, { match: revision });
+      await request("DELETE", `/annotations/${encodeURIComponent(id)}`, { match: revision });
     },
 
     async restore(id) {
-      return (await ask("POST", `/annotations/${encodeURIComponent(id)}/restore`)).json();
+      return (await request("POST", `/annotations/${encodeURIComponent(id)}/restore`)).json();
     },
 
     async everything(image, options, onProgress, signal) {
-      const started = await ask("POST", `${path(image.id)}/everything`, { json: options });
+      const started = await request("POST", `${path(image.id)}/everything`, { json: options });
       const { job } = await started.json();
-      const place = `/jobs/${encodeURIComponent(job)}`;
+      const route = `/jobs/${encodeURIComponent(job)}`;
       for (;;) {
         if (signal.aborted) {
-          await ask("DELETE", place);
+          await request("DELETE", route);
           return null;
         }
-        const { state, done, total, records, message, error } = await (await ask("GET", place)).json();
+        const { state, done, total, records, message, error } = await (await request("GET", route)).json();
         if (state === "cancelled") return null;
-        if (state === "failed") throw new Refused(422, message ?? error?.message ?? "Looking for everything failed.");
+        if (state === "failed") throw new Refused(422, message ?? error?.message ?? "Everything mode failed.");
         if (state === "done") return records.map(fromRecord);
         onProgress(done, total);
         await wait(400);
       }
     },
 
-    async ask(image, { points, labels, box, mask, text }) {
+    async predict(image, { points, labels, box, mask, text }) {
       const json = { points, labels, box, mask, text, multimask: null };
-      return (await (await ask("POST", `${path(image.id)}/predict`, { json })).json()).masks;
+      return (await (await request("POST", `${path(image.id)}/predict`, { json })).json()).masks;
     },
 
     async exportFile(format, image) {
-      const one = image ? `&image=${encodeURIComponent(image.id)}` : "";
-      // The server names the file.
-      return { url: `${api}/export?format=${format}${one}`, name: "" };
+      const scope = image ? `&image=${encodeURIComponent(image.id)}` : "";
+      // The server's header names the file.
+      return { url: `${api}/export?format=${format}${scope}`, name: "" };
     },
   };
 }
 
 /**
  * @param {any} record with the fields of SA-1B
- * @returns {import("./backend.js").FoundRecord}
+ * @returns {import("./backend.js").ProposalRecord}
  */
 function fromRecord({ segmentation, predicted_iou, stability_score, point_coords }) {
   return {

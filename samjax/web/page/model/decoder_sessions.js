@@ -1,12 +1,12 @@
 /**
- * The pair of graphs that answers prompts: `prepare` once an image or mask prompt,
- * `prompt` once a click.
+ * The mask decoder as two ONNX sessions: `prepare` runs once per image or mask input,
+ * `prompt` once per prompt.
  *
- * What `prepare` returns is handed to `prompt` by name, whatever it is.
+ * All outputs of `prepare` are passed to `prompt` by name: this file knows none of them.
  */
 
 import { maskToPrompt } from "../core/mask_prompt.js";
-import { toInputs } from "../core/prompts.js";
+import { NO_PROMPT, toInputs } from "../core/prompts.js";
 import { decode } from "../core/run_lengths.js";
 
 /** @typedef {import("./runtime.js").Ort} Ort */
@@ -14,6 +14,7 @@ import { decode } from "../core/run_lengths.js";
 /** @typedef {import("onnxruntime-web").Tensor} Tensor */
 /** @typedef {import("../core/frame.js").Frame} Frame */
 /** @typedef {import("../core/prompts.js").Prompt} Prompt */
+/** @typedef {import("../core/postprocessing.js").DecoderOutput} DecoderOutput */
 
 /**
  * @typedef {object} Features
@@ -22,29 +23,22 @@ import { decode } from "../core/run_lengths.js";
  */
 
 /**
- * @typedef {object} Logits
- * @property {Float32Array} masks low-res logits of all masks
- * @property {Float32Array} scores predicted IoU of each
- * @property {number} side of a mask
- */
-
-/**
  * @typedef {object} OpenImage
  * @property {Features} features
- * @property {Record<string, Tensor>} plain what prompts without a mask share
- * @property {{of: string, shared: Record<string, Tensor>} | null} masked and those with the last mask
+ * @property {Record<string, Tensor>} plain outputs of `prepare` without a mask input
+ * @property {{counts: string, prepared: Record<string, Tensor>} | null} masked those with the last mask input
  */
 
-/** How many answers it takes until the runtime is as fast as it gets. */
+// Runs after which browsers have compiled the runtime's hot functions (measured).
 const WARM_UP = 10;
 
-export class Decoder {
+export class DecoderSessions {
   #ort;
   #prepare;
   #prompt;
   /** @type {OpenImage | null} */
   #image = null;
-  #answered = 0;
+  #runs = 0;
 
   /**
    * @param {Ort} ort
@@ -58,69 +52,69 @@ export class Decoder {
   }
 
   /**
-   * Turns to an image. Only one is kept: what its prompts share takes tens of megabytes.
+   * Prepares an image. Only one is held: the outputs of `prepare` take tens of megabytes.
    * @param {Features} features
    */
   async open(features) {
-    this.#image = { features, plain: await this.#share(features, null), masked: null };
+    this.#image = { features, plain: await this.#prepareWith(features, null), masked: null };
   }
 
-  /** Whether it has answered often enough to be fast. */
+  /** Whether the browser has compiled the runtime well by now. */
   get isWarm() {
-    return this.#answered >= WARM_UP;
+    return this.#runs >= WARM_UP;
   }
 
   /**
    * @param {Prompt} prompt
    * @param {Frame} frame
-   * @returns {Promise<Logits>}
+   * @returns {Promise<DecoderOutput>}
    */
-  async answer(prompt, frame) {
-    if (!this.#image) throw new Error("there is no image to ask");
+  async predict(prompt, frame) {
+    if (!this.#image) throw new Error("no image is open");
     const { features } = this.#image;
     const { point_coords, point_labels } = toInputs(prompt, frame);
     const count = point_labels.length;
     /** @type {Record<string, Tensor>} */
     const feeds = {
-      ...(await this.#shared(prompt, frame)),
+      ...(await this.#prepared(prompt, frame)),
       image_embeddings: this.#tensor(features.data, features.shape),
       point_coords: this.#tensor(point_coords, [1, count, 2]),
       point_labels: this.#tensor(point_labels, [1, count]),
     };
-    const answers = await this.#prompt.run(pick(feeds, this.#prompt.inputNames));
-    this.#answered++;
-    const masks = answers.low_res_masks;
+    const outputs = await this.#prompt.run(pick(feeds, this.#prompt.inputNames));
+    this.#runs++;
+    const masks = outputs.low_res_masks;
     return {
       masks: /** @type {Float32Array} */ (masks.data),
-      scores: /** @type {Float32Array} */ (answers.iou_predictions.data),
+      scores: /** @type {Float32Array} */ (outputs.iou_predictions.data),
       side: masks.dims[masks.dims.length - 1],
     };
   }
 
   /**
-   * Answers a prompt for nobody: the browser compiles the runtime well only once it has
-   * run some, and the first clicks are to be as fast as the next ones.
+   * Runs once on a dummy prompt: browsers optimise the runtime only after some runs, and
+   * the first clicks are to be as fast as later ones.
    * @param {number[]} shape of the features
    */
   async warmUp(shape) {
     if (!this.#image) await this.open({ data: new Float32Array(shape.reduce((a, b) => a * b, 1)), shape });
     /** @type {Frame} */
     const frame = { originalSize: [8, 8], resizedSize: [8, 8], modelSize: 8 };
-    await this.answer({ points: [[4, 4]], labels: [1], box: null, mask: null, text: null }, frame);
+    await this.predict({ ...NO_PROMPT, points: [[4, 4]], labels: [1] }, frame);
   }
 
   /**
    * @param {Prompt} prompt
    * @param {Frame} frame
    */
-  async #shared({ mask }, frame) {
+  async #prepared({ mask }, frame) {
     const image = /** @type {OpenImage} */ (this.#image);
     if (!mask) return image.plain;
-    if (image.masked?.of !== mask.counts) {
-      const shared = await this.#share(image.features, maskToPrompt(decode(mask), frame, 4 * image.features.shape[2]));
-      image.masked = { of: mask.counts, shared };
+    if (image.masked?.counts !== mask.counts) {
+      const prepared = await this.#prepareWith(image.features, maskToPrompt(decode(mask), frame, 4 * image.features.shape[2]));
+      image.masked = { counts: mask.counts, prepared };
     }
-    return image.masked.shared;
+    return image.masked.prepared;
   }
 
   /**
@@ -128,7 +122,8 @@ export class Decoder {
    * @param {Float32Array | null} mask low-res logits
    * @returns {Promise<Record<string, Tensor>>}
    */
-  async #share({ data, shape }, mask) {
+  async #prepareWith({ data, shape }, mask) {
+    // Low-res masks have four times the side of the embedding.
     const [height, width] = [4 * shape[2], 4 * shape[3]];
     const feeds = {
       image_embeddings: this.#tensor(data, shape),
@@ -157,7 +152,7 @@ export class Decoder {
 function pick(values, names) {
   return Object.fromEntries(
     names.map((name) => {
-      if (!(name in values)) throw new Error(`the graph wants ${name}, which nothing gives`);
+      if (!(name in values)) throw new Error(`the graph has an input ${name}, for which there is no value`);
       return [name, values[name]];
     }),
   );

@@ -1,4 +1,4 @@
-/** A photo to its embedding, in the browser: what `Predictor.embed` does on a server. */
+/** Embeds a photo in the browser, as `Predictor.embed` does on a server. */
 
 import { fitFrame } from "../core/frame.js";
 import { pilResize } from "../core/pil_resize.js";
@@ -24,8 +24,8 @@ export async function embedPhoto(ort, session, photo, modelSize) {
 }
 
 /**
- * The pixels of a file, upright, and with the values that it has: no colour management,
- * which the model's training images had not either.
+ * Decodes a file, with its orientation applied and without colour management, as the
+ * model's training images were.
  * @param {Blob} photo
  * @returns {Promise<{pixels: Uint8ClampedArray, size: [number, number]}>}
  */
@@ -38,7 +38,7 @@ async function readPixels(photo) {
   const { width, height } = bitmap;
   const canvas = new OffscreenCanvas(width, height);
   const context = canvas.getContext("2d", { willReadFrequently: true });
-  if (!context) throw new Error("this browser gives no canvas to read the photo with");
+  if (!context) throw new Error("this browser has no 2D canvas, which decoding the photo needs");
   context.drawImage(bitmap, 0, 0);
   bitmap.close();
   return { pixels: context.getImageData(0, 0, width, height).data, size: [height, width] };

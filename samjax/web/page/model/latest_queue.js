@@ -1,6 +1,6 @@
 /**
- * One task at a time. Of previews, which nobody misses, only the newest waits; a real
- * task goes before it, and real tasks keep their order.
+ * Runs one task at a time. Tasks keep their order; of previews, which may be dropped, only
+ * the newest waits, behind all tasks.
  */
 
 export class LatestQueue {
@@ -25,7 +25,7 @@ export class LatestQueue {
   /**
    * @template T
    * @param {() => Promise<T>} task
-   * @returns {Promise<T | null>} null where a newer preview took its place
+   * @returns {Promise<T | null>} null where a newer preview replaced it
    */
   preview(task) {
     return new Promise((resolve, reject) => {
@@ -38,7 +38,7 @@ export class LatestQueue {
     });
   }
 
-  /** Drops the preview that waits, if any. */
+  /** Drops the preview that is waiting, if any. */
   dropPreview() {
     this.#preview?.drop();
     this.#preview = null;

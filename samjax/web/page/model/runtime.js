@@ -1,4 +1,4 @@
-/** Loads onnxruntime-web and graphs, in the thread that runs them. */
+/** Loads onnxruntime-web and graphs, in the worker that runs them. */
 
 /** @typedef {typeof import("onnxruntime-web")} Ort */
 /** @typedef {import("onnxruntime-web").InferenceSession} InferenceSession */
@@ -7,8 +7,8 @@
 const VENDOR = new URL("../vendor/", import.meta.url).href;
 
 /**
- * Threads share memory, which only isolated pages may have. More than four gain nothing
- * for a decoder of this size.
+ * Threads share memory, which browsers allow to cross-origin isolated pages alone. More
+ * than four gain nothing for a decoder of this size.
  * @returns {number}
  */
 function threadCount() {
@@ -16,16 +16,16 @@ function threadCount() {
 }
 
 /**
- * @param {number} most threads
+ * @param {number} maxThreads
  * @returns {Promise<{ort: Ort, threads: number}>}
  */
-export async function loadRuntime(most) {
+export async function loadRuntime(maxThreads) {
   /** @type {Ort} */
   const ort = await import(`${VENDOR}ort.wasm.min.mjs`).catch(() => {
-    throw new Error("The runtime of the model could not be loaded: page/vendor/ is not there, or the server cannot be reached.");
+    throw new Error("The model's runtime could not be loaded: page/vendor/ is missing, or the server cannot be reached.");
   });
   ort.env.wasm.wasmPaths = VENDOR;
-  const threads = Math.min(most, threadCount());
+  const threads = Math.min(maxThreads, threadCount());
   ort.env.wasm.numThreads = threads;
   ort.env.logLevel = "error";
   return { ort, threads };
@@ -33,26 +33,26 @@ export async function loadRuntime(most) {
 
 /**
  * @param {Ort} ort
- * @param {Uint8Array} content of a graph
+ * @param {Uint8Array} content of an ONNX file
  * @returns {Promise<InferenceSession>}
  */
 export function makeSession(ort, content) {
   return ort.InferenceSession.create(content, {
     executionProviders: ["wasm"],
-    // Else the model's threads go on waiting busily while the page draws the answer.
+    // By default idle threads spin, and take the cores from the page while it draws.
     extra: { session: { force_spinning_stop: "1" } },
   });
 }
 
 /**
  * @param {GraphFile} file
- * @param {(bytes: number) => void} onBytes is told how many more have come
+ * @param {(bytes: number) => void} onBytes called with the length of each chunk
  * @returns {Promise<Uint8Array>}
  */
 export async function fetchBytes({ url }, onBytes) {
   const response = await fetch(url, { credentials: "same-origin" });
   if (!response.ok || !response.body) {
-    throw new Error(`The model could not be loaded: the server answered ${response.status}.`);
+    throw new Error(`The model could not be loaded: the server's status was ${response.status}.`);
   }
   /** @type {Uint8Array[]} */
   const parts = [];

@@ -1,112 +1,59 @@
-/**
- * The mask that is being made: from prompts or strokes to something that is kept.
- *
- * All that a person did is one immutable session, so that undo is going back to another
- * one. Nothing here draws; whoever does is told that something changed.
- */
+/** Makes one mask: from prompts or strokes to an annotation. The state is a `Session`. */
 
-import { History } from "./history.js";
-import { isEmpty, NO_PROMPT, withoutPoint, withPoint } from "../core/prompts.js";
-import { Stopwatch } from "./stopwatch.js";
+import { NO_PROMPT, withoutPoint, withPoint } from "../core/prompts.js";
 import { makeUuid } from "../core/uuid.js";
+import { choicesOf, EMPTY_SESSION, isBlank, shownMask, withPrompt } from "./session.js";
+import { messageOf } from "./state.js";
+import { Stopwatch } from "./stopwatch.js";
 
-/** @typedef {import("../model/worker_client.js").DecoderClient} DecoderClient */
-/** @typedef {import("../core/prompts.js").Prompt} Prompt */
 /** @typedef {import("../core/frame.js").Point} Point */
 /** @typedef {import("../core/frame.js").Box} Box */
-/** @typedef {import("../core/postprocessing.js").ShownMask} ShownMask */
-/** @typedef {import("../core/postprocessing.js").KeptMask} KeptMask */
-/** @typedef {import("../core/postprocessing.js").Shape} Shape */
+/** @typedef {import("../core/postprocessing.js").FullMask} FullMask */
 /** @typedef {import("../core/strokes.js").Stroke} Stroke */
 /** @typedef {import("../io/backend.js").AnnotationIn} AnnotationIn */
-/** @typedef {import("../io/backend.js").Source} Source */
-/** @typedef {import("../io/backend.js").Level} Level */
-
-/**
- * @typedef {object} Session
- * @property {Prompt} prompt
- * @property {KeptMask | null} drawn a mask that the decoder did not make: by strokes, or
- *   found before; it is what shows, until a prompt is added, which then starts from it
- * @property {number | null} choice of the decoder's masks; null for the best
- * @property {string | null} editing uuid of the mask that this changes
- * @property {Source} source
- * @property {boolean} edited by strokes
- * @property {number | null} score of `drawn`
- * @property {number | null} stability of `drawn`
- * @property {Level | null} level of `drawn`
- */
-
-/** @type {Session} */
-const NOTHING = { prompt: NO_PROMPT, drawn: null, choice: null, editing: null, source: "click", edited: false, score: null, stability: null, level: null };
-
-/**
- * What shows of the session, if anything.
- * @typedef {{shape: Shape, area: number, score: number | null, index: number | null, level: Level | null}} Showing
- */
+/** @typedef {import("../model/worker_client.js").WorkerClient} WorkerClient */
+/** @typedef {import("./history.js").History} History */
+/** @typedef {import("./session.js").Session} Session */
+/** @typedef {import("./state.js").PageStore} PageStore */
 
 export class Editor {
+  #store;
   #client;
-  #onChange;
-  #onProblem;
-  /** @type {{key: string, size: [number, number]} | null} */
-  #image = null;
-  /** Strokes and keeping wait for each other. @type {Promise<unknown>} */
+  #history;
+  /** Strokes and acceptance run one after another. @type {Promise<unknown>} */
   #turn = Promise.resolve();
+  /** Resolves once the last prompt is predicted. @type {Promise<void>} */
+  #predicted = Promise.resolve();
   #stopwatch = new Stopwatch();
-  history = new History();
-  /** @type {Session} */
-  session = NOTHING;
-  /** @type {{of: Session, masks: ShownMask[]} | null} */
-  answer = null;
-  /** @type {ShownMask | null} */
-  hovered = null;
-  /** @type {Stroke | null} */
-  stroke = null;
-  busy = false;
+  /** Prompts that are being predicted. */
+  #pending = 0;
 
   /**
-   * @param {DecoderClient} client
-   * @param {() => void} onChange
-   * @param {(error: unknown) => void} onProblem
+   * @param {PageStore} store
+   * @param {Pick<WorkerClient, "call" | "click" | "hover">} client
+   * @param {History} history
    */
-  constructor(client, onChange, onProblem) {
+  constructor(store, client, history) {
+    this.#store = store;
     this.#client = client;
-    this.#onChange = onChange;
-    this.#onProblem = onProblem;
-    document.addEventListener("visibilitychange", () => this.#stopwatch.pause(document.hidden));
+    this.#history = history;
+    store.watch(["image"], () => this.restore(null));
+    store.watch(["session"], ({ session }) => (isBlank(session) ? this.#stopwatch.stop() : this.#stopwatch.begin()));
   }
 
-  /**
-   * @param {{key: string, size: [number, number]} | null} image null while there is none to ask
-   */
-  open(image) {
-    this.#image = image;
-    this.history = new History();
-    this.hovered = this.stroke = null;
-    this.#set(NOTHING);
+  /** @param {boolean} isPaused whether the time of the mask stands still */
+  pause(isPaused) {
+    this.#stopwatch.pause(isPaused);
   }
 
-  get isReady() {
-    return this.#image !== null;
+  /** @returns {import("../io/backend.js").ImageEntry | null} the image, once it can be prompted */
+  get #image() {
+    const { image, isReady } = this.#store.state;
+    return isReady ? image : null;
   }
 
-  get isEmpty() {
-    return isEmpty(this.session.prompt) && !this.session.drawn;
-  }
-
-  /** @returns {Showing | null} */
-  get showing() {
-    const { drawn, score, choice, level } = this.session;
-    if (drawn) return { shape: drawn.shape, area: drawn.area, score, index: null, level };
-    if (this.isEmpty || !this.answer) return null;
-    const { masks } = this.answer;
-    return masks.find(({ index }) => index === choice) ?? masks[0];
-  }
-
-  /** @returns {ShownMask[]} the masks that can be chosen from, the largest first */
-  get choices() {
-    if (this.session.drawn || this.isEmpty || this.answer?.of.prompt !== this.session.prompt) return [];
-    return this.answer.masks.length > 1 ? [...this.answer.masks].sort((a, b) => b.area - a.area) : [];
+  get #session() {
+    return this.#store.state.session;
   }
 
   /**
@@ -114,39 +61,41 @@ export class Editor {
    * @param {0 | 1} label
    */
   addPoint(point, label) {
-    if (!this.isReady) return;
+    if (!this.#image) return;
     performance.mark("samjax:click", { detail: { kind: "point" } });
-    this.#step(label ? "the point" : "the negative point", this.#prompted((prompt) => withPoint(prompt, point, label)));
+    this.#step(label ? "the point" : "the negative point", withPrompt(this.#session, (prompt) => withPoint(prompt, point, label)));
   }
 
   /** @param {number} index */
   removePoint(index) {
-    this.#step("removing a point", this.#prompted((prompt) => withoutPoint(prompt, index)));
+    this.#step("removing a point", withPrompt(this.#session, (prompt) => withoutPoint(prompt, index)));
   }
 
   /** @param {Box} box */
   setBox(box) {
-    if (!this.isReady) return;
+    if (!this.#image) return;
     performance.mark("samjax:click", { detail: { kind: "box" } });
-    const next = this.#prompted((prompt) => ({ ...prompt, box }));
+    const next = withPrompt(this.#session, (prompt) => ({ ...prompt, box }));
     this.#step("the box", { ...next, source: next.source === "click" ? "box" : next.source });
   }
 
-  /** Shows the next of the masks that answer a point. */
+  /** Shows the next mask of the multimask output. */
   cycle() {
-    const { choices } = this;
+    const { session, prediction } = this.#store.state;
+    const choices = choicesOf(session, prediction);
     if (!choices.length) return;
-    const at = choices.findIndex(({ index }) => index === this.showing?.index);
+    const shown = shownMask(session, prediction);
+    const at = choices.findIndex(({ index }) => index === shown?.index);
     this.choose(choices[(at + 1) % choices.length].index);
   }
 
   /** @param {number} index */
   choose(index) {
-    this.#set({ ...this.session, choice: index }, false);
+    this.#set({ ...this.#session, choice: index }, false);
   }
 
   /**
-   * Applies a stroke to the mask that shows, or begins one.
+   * Applies a stroke to the mask on show, or to an empty one.
    * @param {Stroke} stroke
    * @returns {Promise<void>}
    */
@@ -154,102 +103,93 @@ export class Editor {
     return this.#inTurn(async () => {
       const image = this.#image;
       if (!image) return;
-      const before = this.session;
-      const kept = await this.#kept();
-      const drawn = await this.#client.call("stroke", { segmentation: kept?.segmentation ?? null, size: image.size, stroke });
-      if (this.session !== before) return;
-      const source = this.isEmpty ? "brush" : before.source;
-      const { score } = kept ?? { score: null };
-      const level = this.showing?.level ?? null;
-      this.#step(stroke.erase ? "the eraser" : "the brush", { ...before, drawn, source, edited: true, score, stability: null, level });
+      const before = this.#session;
+      const full = await this.#fullMask();
+      const size = /** @type {[number, number]} */ ([image.height, image.width]);
+      const drawn = await this.#client.call("stroke", { segmentation: full?.segmentation ?? null, size, stroke });
+      if (this.#session !== before) return;
+      const source = isBlank(before) ? "brush" : before.source;
+      const level = shownMask(before, this.#store.state.prediction)?.level ?? null;
+      this.#step(stroke.erase ? "the eraser" : "the brush", {
+        ...before,
+        drawn,
+        source,
+        edited: true,
+        score: full?.score ?? null,
+        // It was measured on the mask before the stroke.
+        stability: null,
+        level,
+      });
     });
   }
 
   /**
-   * Starts from a mask that was found otherwise, or takes up one that was kept.
-   * @param {KeptMask} drawn
-   * @param {Partial<Session>} given
+   * Starts a session from a mask: a proposal, or a stored one to be edited.
+   * @param {FullMask} drawn
+   * @param {Partial<Session>} values
    * @param {string} name of the step
    */
-  take(drawn, given, name) {
-    this.#step(name, { ...NOTHING, ...given, drawn });
+  start(drawn, values, name) {
+    this.#step(name, { ...EMPTY_SESSION, ...values, drawn });
   }
 
   discard() {
-    if (!this.isEmpty || this.session.editing) this.#step("discarding", NOTHING);
+    const session = this.#session;
+    if (!isBlank(session) || session.editing) this.#step("discarding", EMPTY_SESSION);
   }
 
   /**
-   * Ends the session, and says what it made.
+   * Ends the session with an annotation.
    * @param {string} label
-   * @returns {Promise<{annotation: AnnotationIn, kept: KeptMask, editing: string | null, session: Session} | null>}
+   * @returns {Promise<{annotation: AnnotationIn, mask: FullMask, session: Session} | null>}
+   *   null where there is no mask, or the session changed meanwhile
    */
   finish(label) {
     return this.#inTurn(async () => {
-      await this.#answered;
-      const { session, showing } = this;
-      const kept = showing && (await this.#kept());
-      if (!kept || !showing || !kept.area || this.session !== session) return null;
-      const { points, labels, box, mask, text } = session.prompt;
+      await this.#predicted;
+      const session = this.#session;
+      const shown = shownMask(session, this.#store.state.prediction);
+      const mask = shown && (await this.#fullMask());
+      if (!mask?.area || !shown || this.#session !== session) return null;
+      const { points, labels, box, mask: maskInput, text } = session.prompt;
       /** @type {AnnotationIn} */
       const annotation = {
         uuid: session.editing ?? makeUuid(),
-        segmentation: kept.segmentation,
+        segmentation: mask.segmentation,
         label,
-        prompts: { points: [...points], labels: [...labels], box, mask: mask !== null, text },
-        score: kept.score,
-        stability_score: kept.stabilityScore,
+        prompts: { points: [...points], labels: [...labels], box, mask: maskInput !== null, text },
+        score: mask.score,
+        stability_score: mask.stabilityScore,
         source: session.source,
         edited: session.edited,
-        level: showing.level,
+        level: shown.level,
         seconds: this.#stopwatch.seconds,
         author: "",
       };
-      this.#set(NOTHING);
-      return { annotation, kept, editing: session.editing, session };
+      this.restore(null);
+      return { annotation, mask, session };
     });
   }
 
   /**
-   * Goes to a session without a step of its own: part of another one.
+   * Sets the session without a step of its own: as part of another step.
    * @param {Session | null} session
    */
   restore(session) {
-    this.#set(session ?? NOTHING);
+    this.#set(session ?? EMPTY_SESSION);
   }
 
   /** @param {Point | null} point */
   async hover(point) {
     const image = this.#image;
-    if (!image || !point || !this.isEmpty) {
-      if (this.hovered) {
-        this.hovered = null;
-        this.#onChange();
-      }
+    if (!image || !point || !isBlank(this.#session)) {
+      this.#store.set({ hovered: null });
       return;
     }
-    const answer = await this.#client.hover(image.key, withPoint(NO_PROMPT, point, 1)).catch(() => null);
-    if (!answer || image !== this.#image || !this.isEmpty) return;
-    this.hovered = answer.masks[0];
-    performance.mark("samjax:model", { detail: { kind: "hover", milliseconds: answer.milliseconds } });
-    this.#onChange();
-  }
-
-  /** @param {Stroke | null} stroke that is being drawn */
-  setStroke(stroke) {
-    this.stroke = stroke;
-    this.#onChange();
-  }
-
-  /**
-   * A prompt to a mask that is drawn starts from that mask.
-   * @param {(prompt: Prompt) => Prompt} change
-   * @returns {Session}
-   */
-  #prompted(change) {
-    const { session } = this;
-    const mask = session.drawn?.area ? session.drawn.segmentation : session.prompt.mask;
-    return { ...session, prompt: change({ ...session.prompt, mask }), drawn: null, choice: null };
+    const prediction = await this.#client.hover(image.id, withPoint(NO_PROMPT, point, 1)).catch(() => null);
+    if (!prediction || image !== this.#image || !isBlank(this.#session)) return;
+    performance.mark("samjax:model", { detail: { kind: "hover", milliseconds: prediction.milliseconds } });
+    this.#store.set({ hovered: prediction.masks[0] });
   }
 
   /**
@@ -257,59 +197,49 @@ export class Editor {
    * @param {Session} next
    */
   #step(name, next) {
-    const before = this.session;
-    this.history.push({ name, undo: () => this.#set(before), redo: () => this.#set(next) });
+    const before = this.#session;
+    this.#history.push({ name, undo: () => this.#set(before), redo: () => this.#set(next) });
     this.#set(next);
   }
 
-  /** @type {Promise<void>} */
-  #answered = Promise.resolve();
-
   /**
    * @param {Session} session
-   * @param {boolean} [ask]
+   * @param {boolean} [isPrompted] whether its prompt is to be predicted
    */
-  #set(session, ask = true) {
-    this.session = session;
-    if (this.isEmpty) {
-      this.#stopwatch.stop();
-      this.answer = null;
-    } else {
-      this.#stopwatch.begin();
-      this.hovered = null;
-    }
-    if (ask && !this.isEmpty && !session.drawn) this.#answered = this.#ask(session);
-    this.#onChange();
+  #set(session, isPrompted = true) {
+    const { prediction } = this.#store.state;
+    // The masks of the last prompt stay on show until those of the new one are there.
+    this.#store.set({ session, hovered: null, prediction: isBlank(session) ? null : prediction });
+    if (isPrompted && !isBlank(session) && !session.drawn) this.#predicted = this.#predict(session);
   }
 
   /** @param {Session} session */
-  async #ask(session) {
+  async #predict(session) {
     const image = this.#image;
     if (!image) return;
-    this.busy = true;
+    this.#pending++;
+    this.#store.set({ isPredicting: true });
     try {
-      const { masks, milliseconds } = await this.#client.click(image.key, session.prompt);
-      if (this.session.prompt !== session.prompt || this.#image !== image) return;
+      const { masks, milliseconds } = await this.#client.click(image.id, session.prompt);
+      if (this.#session.prompt !== session.prompt || this.#image !== image) return;
       performance.mark("samjax:model", { detail: { kind: "click", milliseconds } });
-      this.answer = { of: session, masks };
+      this.#store.set({ prediction: { session, masks } });
     } catch (error) {
-      this.#onProblem(error);
+      this.#store.emit("notice", { text: messageOf(error), kind: "problem" });
     } finally {
-      this.busy = false;
-      this.#onChange();
+      this.#store.set({ isPredicting: --this.#pending > 0 });
     }
   }
 
-  /** @returns {Promise<(KeptMask & {score: number | null, stabilityScore: number | null}) | null>} */
-  async #kept() {
-    const { drawn, score, stability } = this.session;
+  /** @returns {Promise<(FullMask & {score: number | null, stabilityScore: number | null}) | null>} the mask on show, at the size of the image */
+  async #fullMask() {
+    const { drawn, score, stability } = this.#session;
     if (drawn) return { ...drawn, score, stabilityScore: stability };
-    if (this.isEmpty) return null;
-    await this.#answered;
-    const { showing } = this;
-    if (!showing || showing.index === null) return null;
-    const kept = await this.#client.call("keep", { index: showing.index });
-    return { ...kept, score: showing.score };
+    if (isBlank(this.#session)) return null;
+    await this.#predicted;
+    const shown = shownMask(this.#session, this.#store.state.prediction);
+    if (!shown || shown.index === null) return null;
+    return { ...(await this.#client.call("fullMask", { index: shown.index })), score: shown.score };
   }
 
   /**
@@ -318,8 +248,8 @@ export class Editor {
    * @returns {Promise<T>}
    */
   #inTurn(task) {
-    const mine = this.#turn.then(task);
-    this.#turn = mine.catch(() => {});
-    return mine;
+    const own = this.#turn.then(task);
+    this.#turn = own.catch(() => {});
+    return own;
   }
 }

@@ -1,53 +1,71 @@
-/** What can be undone and redone: one list of steps, each of which knows both ways. */
+/** Undo and redo: one list of steps, each with its inverse. */
+
+/** @typedef {import("./state.js").PageStore} PageStore */
 
 /**
  * @typedef {object} Step
- * @property {string} name what is said when it is undone
+ * @property {string} name announced when it is undone
  * @property {() => void} undo
  * @property {() => void} redo
  */
 
-const MOST = 500;
+const MAX_STEPS = 500;
 
 export class History {
+  #store;
   /** @type {Step[]} */
   #past = [];
   /** @type {Step[]} */
   #future = [];
 
-  get canUndo() {
-    return this.#past.length > 0;
+  /** @param {PageStore} store */
+  constructor(store) {
+    this.#store = store;
+    store.watch(["image"], () => this.clear());
   }
 
-  get canRedo() {
-    return this.#future.length > 0;
+  clear() {
+    this.#past = [];
+    this.#future = [];
+    this.#publish();
   }
 
   /**
-   * Notes a step that was just taken. What was undone before it cannot be redone.
+   * Adds a step that was taken just now. Undone steps can no longer be redone.
    * @param {Step} step
    */
   push(step) {
     this.#past.push(step);
-    if (this.#past.length > MOST) this.#past.shift();
+    if (this.#past.length > MAX_STEPS) this.#past.shift();
     this.#future = [];
+    this.#publish();
   }
 
-  /** @returns {string | null} the name of the step that was undone */
+  /** @returns {string | null} name of the step that was undone */
   undo() {
-    const step = this.#past.pop();
+    return this.#move(this.#past, this.#future, "undo");
+  }
+
+  /** @returns {string | null} name of the step that was redone */
+  redo() {
+    return this.#move(this.#future, this.#past, "redo");
+  }
+
+  /**
+   * @param {Step[]} from
+   * @param {Step[]} to
+   * @param {"undo" | "redo"} direction
+   */
+  #move(from, to, direction) {
+    const step = from.pop();
     if (!step) return null;
-    this.#future.push(step);
-    step.undo();
+    to.push(step);
+    step[direction]();
+    this.#publish();
     return step.name;
   }
 
-  /** @returns {string | null} the name of the step that was taken again */
-  redo() {
-    const step = this.#future.pop();
-    if (!step) return null;
-    this.#past.push(step);
-    step.redo();
-    return step.name;
+  #publish() {
+    this.#store.set({ undoable: this.#past.at(-1)?.name ?? null, redoable: this.#future.at(-1)?.name ?? null });
   }
 }

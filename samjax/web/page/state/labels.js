@@ -1,37 +1,48 @@
-/** Labels: the one that the next mask is given, and those used lately, newest first. */
+/** Labels: that of the next mask, and the recent ones. */
+
+/** @typedef {import("./state.js").PageStore} PageStore */
 
 const KEY = "samjax.labels";
-const KEPT = 9;
+// One for each of the keys 1 to 9.
+const MAX_RECENT = 9;
 
 export class Labels {
-  /** @type {string[]} */
-  recent = [];
-  current = "";
+  #store;
 
-  /** @param {string[]} known labels that masks have already */
-  constructor(known) {
-    try {
-      const kept = JSON.parse(localStorage.getItem(KEY) ?? "[]");
-      if (Array.isArray(kept)) this.recent = kept.filter((label) => typeof label === "string");
-    } catch {
-      // Nothing kept.
-    }
-    for (const label of known) if (!this.recent.includes(label)) this.recent.push(label);
-    this.recent = this.recent.filter(Boolean).slice(0, KEPT);
+  /**
+   * @param {PageStore} store
+   * @param {string[]} known labels of stored masks
+   */
+  constructor(store, known) {
+    this.#store = store;
+    const labels = [...new Set([...readStored(), ...known])].filter(Boolean);
+    store.set({ recentLabels: labels.slice(0, MAX_RECENT) });
   }
 
   /**
-   * Notes that a label was used. Places of known ones do not change, since fingers learn
-   * which number is which.
+   * Adds a label that was used to the recent ones. Those keep their positions: users learn
+   * which key is which label.
    * @param {string} label
    */
   use(label) {
-    if (!label || this.recent.includes(label)) return;
-    this.recent = [...this.recent.slice(0, KEPT - 1), label];
+    const { recentLabels } = this.#store.state;
+    if (!label || recentLabels.includes(label)) return;
+    const labels = [...recentLabels.slice(0, MAX_RECENT - 1), label];
+    this.#store.set({ recentLabels: labels });
     try {
-      localStorage.setItem(KEY, JSON.stringify(this.recent));
+      localStorage.setItem(KEY, JSON.stringify(labels));
     } catch {
-      // They last as long as the page.
+      // Without storage they last as long as the page.
     }
+  }
+}
+
+/** @returns {string[]} */
+function readStored() {
+  try {
+    const labels = JSON.parse(localStorage.getItem(KEY) ?? "[]");
+    return Array.isArray(labels) ? labels.filter((label) => typeof label === "string") : [];
+  } catch {
+    return [];
   }
 }

@@ -1,43 +1,37 @@
 /**
- * The masks of the open image: what was read, what was made here, and what others
- * changed meanwhile.
+ * The masks of the open image: those of the server, those made here, and what other
+ * clients changed meanwhile. Masks are immutable; the store has the list of them.
  */
 
 /** @typedef {import("../io/backend.js").Annotation} Annotation */
 /** @typedef {import("../io/backend.js").AnnotationIn} AnnotationIn */
 /** @typedef {import("../io/backend.js").Changes} Changes */
 /** @typedef {import("../core/postprocessing.js").Shape} Shape */
-/** @typedef {import("../io/outbox.js").Errand} Errand */
+/** @typedef {import("../io/outbox.js").PendingEdit} PendingEdit */
+/** @typedef {import("./state.js").PageStore} PageStore */
 
 /**
- * @typedef {AnnotationIn & {
- *   id: string | null, revision: number, area: number, shape: Shape | null,
+ * @typedef {Readonly<AnnotationIn & {
+ *   id: string | null, revision: number, area: number, shape: Shape | null, traced: string | null,
  *   visible: boolean, state: "saved" | "unsaved" | "refused", removed: boolean, problem: string | null,
- * }} Mask
+ * }>} Mask
  */
+// `traced` are the counts that area and shape were measured on: others are still shown
+// while a changed mask is traced anew.
 
-export class MaskStore {
-  /** @type {Map<string, Mask>} */
+/** @typedef {{area: number, shape: Shape}} Traced */
+
+export class MaskList {
+  #store;
+  /** The removed ones included: they can be restored. @type {Map<string, Mask>} */
   #masks = new Map();
   #imageId = "";
-  #send;
-  #draw;
-  #onChange;
-  /** @type {number | null} */
+  /** Revision of the server's that is known; null before its masks are there. @type {number | null} */
   revision = null;
 
-  /**
-   * @param {{send: (errand: Errand) => void, draw: (mask: Mask) => void, onChange: () => void}} given
-   */
-  constructor({ send, draw, onChange }) {
-    this.#send = send;
-    this.#draw = draw;
-    this.#onChange = onChange;
-  }
-
-  /** @returns {Mask[]} in the order they were made, without the removed ones */
-  get list() {
-    return [...this.#masks.values()].filter(({ removed }) => !removed);
+  /** @param {PageStore} store */
+  constructor(store) {
+    this.#store = store;
   }
 
   /**
@@ -49,26 +43,25 @@ export class MaskStore {
   }
 
   /**
-   * Turns to an image, of which nothing is known but what is still to be sent.
+   * Replaces the list by that of another image, as far as unsaved edits have it.
    * @param {string} imageId
-   * @param {Errand[]} errands
+   * @param {PendingEdit[]} edits
    */
-  open(imageId, errands) {
+  open(imageId, edits) {
     this.#imageId = imageId;
     this.#masks.clear();
     this.revision = null;
-    for (const { kind, uuid, body } of errands) {
+    for (const { kind, uuid, body } of edits) {
       if (kind === "create") this.#put(/** @type {AnnotationIn} */ (body), null, 0);
-      else if (kind === "change") this.#patch(uuid, body);
-      else this.#patch(uuid, {}, kind === "remove");
+      else this.#patch(uuid, kind === "change" ? body : {}, kind === "remove");
     }
-    this.#onChange();
+    this.#publish();
   }
 
   /**
-   * Takes in what the server has. What is changed here and not saved yet stays.
+   * Takes over the server's masks, except where an edit of this page is not saved yet.
    * @param {Changes} changes
-   * @returns {number} how many masks somebody else changed
+   * @returns {number} how many masks another client changed
    */
   merge({ revision, annotations, deleted }) {
     const isFirst = this.revision === null;
@@ -77,7 +70,7 @@ export class MaskStore {
     for (const annotation of annotations) {
       const mask = this.#masks.get(annotation.uuid);
       if (mask && (mask.state === "unsaved" || mask.revision >= annotation.revision)) {
-        mask.id ??= annotation.id;
+        if (!mask.id) this.#update(mask.uuid, { id: annotation.id });
         continue;
       }
       this.#put(annotation, annotation.id, annotation.revision);
@@ -85,164 +78,160 @@ export class MaskStore {
     }
     for (const mask of this.#masks.values()) {
       if (mask.id && deleted.includes(mask.id) && mask.state === "saved" && !mask.removed) {
-        mask.removed = true;
+        this.#update(mask.uuid, { removed: true });
         foreign++;
       }
     }
-    if (foreign || isFirst) this.#onChange();
+    this.#publish();
     return isFirst ? 0 : foreign;
   }
 
   /**
+   * Adds a mask, to be saved.
    * @param {AnnotationIn} annotation
-   * @param {number} area
-   * @param {Shape} shape
+   * @param {Traced} [traced] where it is known already
    */
-  create(annotation, area, shape) {
-    const mask = this.#put(annotation, null, 0);
-    Object.assign(mask, { area, shape });
-    this.#errand("create", mask, annotation);
+  create(annotation, traced) {
+    this.#put(annotation, null, 0, traced);
+    this.#edit("create", annotation.uuid, annotation);
   }
 
   /**
    * @param {string} uuid
    * @param {Partial<AnnotationIn>} body
+   * @param {Traced} [traced] of the new segmentation, where it is known already
    */
-  change(uuid, body) {
-    const mask = this.#patch(uuid, body);
-    if (mask) this.#errand("change", mask, body);
+  change(uuid, body, traced) {
+    if (this.#patch(uuid, { ...body, ...(traced && { ...traced, traced: body.segmentation?.counts }) })) this.#edit("change", uuid, body);
   }
 
   /** @param {string} uuid */
   remove(uuid) {
-    const mask = this.#patch(uuid, {}, true);
-    if (mask) this.#errand("remove", mask, {});
+    if (this.#patch(uuid, {}, true)) this.#edit("remove", uuid, {});
   }
 
   /** @param {string} uuid */
   restore(uuid) {
-    const mask = this.#patch(uuid, {}, false);
-    if (mask) this.#errand("restore", mask, {});
+    if (this.#patch(uuid, {}, false)) this.#edit("restore", uuid, {});
   }
 
   /**
-   * Sends a mask that was refused, or lost a conflict, once more as a new one.
-   * @param {AnnotationIn} annotation
-   */
-  copy(annotation) {
-    const mask = this.#put(annotation, null, 0);
-    this.#errand("create", mask, annotation);
-  }
-
-  /**
+   * Marks an edit as saved.
    * @param {string} uuid
-   * @param {Annotation | null} annotation null where it was removed
-   * @param {boolean} isLast whether nothing more of this mask waits
+   * @param {Annotation | null} annotation as the server has it; null where it was removed
+   * @param {boolean} isLast whether no other edit of this mask is pending
    */
   saved(uuid, annotation, isLast) {
-    const mask = this.#masks.get(uuid);
-    if (!mask) return;
+    if (!this.#masks.has(uuid)) return;
     if (annotation && isLast) this.#put(annotation, annotation.id, annotation.revision);
-    else if (annotation) Object.assign(mask, { id: annotation.id, revision: annotation.revision });
-    else if (isLast) Object.assign(mask, { state: "saved", problem: null });
-    this.#onChange();
+    else if (annotation) this.#update(uuid, { id: annotation.id, revision: annotation.revision });
+    else if (isLast) this.#update(uuid, { state: "saved", problem: null });
+    this.#publish();
   }
 
   /**
+   * Marks a mask as one that the server rejects.
    * @param {string} uuid
    * @param {string} problem
    */
   refused(uuid, problem) {
-    const mask = this.#masks.get(uuid);
-    if (mask) Object.assign(mask, { state: "refused", problem, removed: false });
-    this.#onChange();
+    this.#update(uuid, { state: "refused", problem, removed: false });
+    this.#publish();
   }
 
   /**
-   * Takes what the server has in place of what is here.
+   * Replaces a mask by the server's.
    * @param {Annotation} annotation
    */
   replace(annotation) {
     this.#put(annotation, annotation.id, annotation.revision);
-    this.#onChange();
+    this.#publish();
   }
 
   /**
-   * @param {string} uuid
+   * @param {string[]} uuids
    * @param {boolean} visible
    */
-  show(uuid, visible) {
-    const mask = this.#masks.get(uuid);
-    if (mask) mask.visible = visible;
-    this.#onChange();
+  show(uuids, visible) {
+    for (const uuid of uuids) this.#update(uuid, { visible });
+    this.#publish();
   }
 
   /**
+   * Adds area and outline to a mask, unless it has been changed meanwhile.
    * @param {string} uuid
-   * @param {number} area
-   * @param {Shape} shape
+   * @param {{segmentation: {counts: string}, area: number, shape: Shape}} traced
    */
-  drawn(uuid, area, shape) {
-    const mask = this.#masks.get(uuid);
-    if (mask) Object.assign(mask, { area, shape });
-    this.#onChange();
+  trace(uuid, { segmentation, area, shape }) {
+    if (this.#masks.get(uuid)?.segmentation.counts !== segmentation.counts) return;
+    this.#update(uuid, { area, shape, traced: segmentation.counts });
+    this.#publish();
   }
 
   /**
    * @param {AnnotationIn} annotation
    * @param {string | null} id
    * @param {number} revision
-   * @returns {Mask}
+   * @param {Traced} [traced]
    */
-  #put(annotation, id, revision) {
+  #put(annotation, id, revision, traced) {
     const before = this.#masks.get(annotation.uuid);
-    /** @type {Mask} */
-    const mask = {
+    const isSame = before?.segmentation.counts === annotation.segmentation.counts;
+    this.#masks.set(annotation.uuid, {
       ...annotation,
       id,
       revision,
-      area: /** @type {any} */ (annotation).area ?? 0,
-      shape: null,
+      area: /** @type {any} */ (annotation).area ?? (isSame ? before.area : 0),
+      shape: isSame ? before.shape : null,
+      traced: isSame ? before.traced : null,
       visible: before?.visible ?? true,
       state: id ? "saved" : "unsaved",
       removed: false,
       problem: null,
-    };
-    if (before && before.segmentation.counts === mask.segmentation.counts) mask.shape = before.shape;
-    this.#masks.set(mask.uuid, mask);
-    if (!mask.shape) this.#draw(mask);
-    return mask;
+      ...(traced && { ...traced, traced: annotation.segmentation.counts }),
+    });
   }
 
   /**
    * @param {string} uuid
-   * @param {Partial<AnnotationIn>} body
+   * @param {Partial<Mask>} changes
    * @param {boolean} [removed]
-   * @returns {Mask | undefined}
+   * @returns {boolean} whether there is such a mask
    */
-  #patch(uuid, body, removed = false) {
-    const mask = this.#masks.get(uuid);
-    if (!mask) return undefined;
-    Object.assign(mask, body, { state: "unsaved", removed });
-    if (body.segmentation) this.#draw(mask);
-    return mask;
+  #patch(uuid, changes, removed = false) {
+    return this.#update(uuid, { ...changes, state: "unsaved", removed });
   }
 
   /**
-   * @param {Errand["kind"]} kind
-   * @param {Mask} mask
+   * @param {string} uuid
+   * @param {Partial<Mask>} changes
+   * @returns {boolean}
+   */
+  #update(uuid, changes) {
+    const mask = this.#masks.get(uuid);
+    if (mask) this.#masks.set(uuid, { ...mask, ...changes });
+    return mask !== undefined;
+  }
+
+  #publish() {
+    this.#store.set({ masks: [...this.#masks.values()].filter(({ removed }) => !removed) });
+  }
+
+  /**
+   * @param {PendingEdit["kind"]} kind
+   * @param {string} uuid
    * @param {Partial<AnnotationIn>} body
    */
-  #errand(kind, { uuid, id, revision }, body) {
-    this.#send({ kind, imageId: this.#imageId, uuid, id, revision, body });
-    this.#onChange();
+  #edit(kind, uuid, body) {
+    const { id, revision } = /** @type {Mask} */ (this.#masks.get(uuid));
+    this.#publish();
+    this.#store.emit("edit", { kind, imageId: this.#imageId, uuid, id, revision, body });
   }
 }
 
 /**
- * What of a mask is sent and kept.
  * @param {AnnotationIn} mask
- * @returns {AnnotationIn}
+ * @returns {AnnotationIn} the fields that are sent and stored
  */
 export function toAnnotationIn({ uuid, segmentation, label, prompts, score, stability_score, source, edited, level, seconds, author }) {
   return { uuid, segmentation, label, prompts, score, stability_score, source, edited, level, seconds, author };

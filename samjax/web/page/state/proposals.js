@@ -1,131 +1,113 @@
-/** What everything mode found, until it is accepted or thrown away. */
+/** Mask proposals of everything mode, until they are accepted or discarded. */
 
-import { announce, messageOf, notify } from "../ui/notices.js";
 import { covers, textToCounts } from "../core/run_lengths.js";
+import { messageOf } from "./state.js";
 
 /** @typedef {import("../io/backend.js").Backend} Backend */
-/** @typedef {import("../io/backend.js").ImageEntry} ImageEntry */
 /** @typedef {import("../core/frame.js").Point} Point */
-/** @typedef {import("../core/postprocessing.js").KeptMask} KeptMask */
+/** @typedef {import("../core/postprocessing.js").FullMask} FullMask */
 /** @typedef {import("../model/everything.js").EverythingOptions} EverythingOptions */
+/** @typedef {import("../model/worker_client.js").WorkerClient} WorkerClient */
+/** @typedef {import("./state.js").PageStore} PageStore */
 
 /**
- * @typedef {object} FoundMask
+ * @typedef {object} Proposal
  * @property {string} key
- * @property {KeptMask} kept
- * @property {number[]} counts
+ * @property {FullMask} mask
+ * @property {number[]} counts decoded once, for hit tests
  * @property {number} score
  * @property {number | null} stability
- * @property {Point | null} point
+ * @property {Point | null} point of the grid
  */
 
-export class Found {
-  /** @type {FoundMask[]} the largest first, so that small ones are drawn over them */
-  masks = [];
-  /** @type {string | null} key */
-  pointed = null;
-  /** @type {import("../ui/everything_panel.js").EverythingState["progress"]} */
-  #progress = null;
-  #hasRun = false;
+const NONE = Object.freeze({ proposals: [], highlighted: null, hasSearched: false });
+
+export class Proposals {
   #abort = new AbortController();
+  #store;
   #backend;
   #client;
-  #onChange;
 
   /**
-   * @param {Backend} backend
-   * @param {import("../model/worker_client.js").DecoderClient} client
-   * @param {() => void} onChange
+   * @param {PageStore} store
+   * @param {Pick<Backend, "everything">} backend
+   * @param {Pick<WorkerClient, "call">} client
    */
-  constructor(backend, client, onChange) {
+  constructor(store, backend, client) {
+    this.#store = store;
     this.#backend = backend;
     this.#client = client;
-    this.#onChange = onChange;
+    store.watch(["image"], () => {
+      this.cancel();
+      this.clear();
+    });
   }
 
-  /** @returns {import("../ui/everything_panel.js").EverythingState} */
-  get state() {
-    return { progress: this.#progress, found: this.masks.length, hasRun: this.#hasRun };
-  }
-
-  /**
-   * @param {ImageEntry} image
-   * @param {EverythingOptions} options
-   */
-  async start(image, options) {
+  /** @param {EverythingOptions} options */
+  async start(options) {
+    const { image } = this.#store.state;
+    if (!image) return;
     this.clear();
     this.#abort = new AbortController();
     const { signal } = this.#abort;
-    this.#progress = { done: 0, total: 0 };
-    this.#onChange();
+    this.#store.set({ searching: { done: 0, total: 0 } });
     const report = (/** @type {number} */ done, /** @type {number} */ total) => {
-      if (signal.aborted) return;
-      this.#progress = { done, total };
-      this.#onChange();
+      if (!signal.aborted) this.#store.set({ searching: { done, total } });
     };
     try {
       const records = await this.#backend.everything(image, options, report, signal);
       if (!records || signal.aborted) return;
-      const masks = await Promise.all(
+      const proposals = await Promise.all(
         records.map(async ({ segmentation, score, stability, point }, i) => {
-          const kept = await this.#client.call("draw", { segmentation });
-          return { key: `found-${i}`, kept, counts: textToCounts(segmentation.counts), score, stability, point };
+          const mask = await this.#client.call("trace", { segmentation });
+          return { key: `proposal-${i}`, mask, counts: textToCounts(segmentation.counts), score, stability, point };
         }),
       );
       if (signal.aborted) return;
-      this.masks = masks.sort((a, b) => b.kept.area - a.kept.area);
-      this.#hasRun = true;
-      announce(`${masks.length} masks found.`);
+      // The largest first: small ones are drawn over them.
+      proposals.sort((a, b) => b.mask.area - a.mask.area);
+      this.#store.set({ proposals, hasSearched: true });
+      this.#store.emit("announcement", `${proposals.length} masks found.`);
     } catch (error) {
-      if (!signal.aborted) notify(messageOf(error), { kind: "problem" });
+      if (!signal.aborted) this.#store.emit("notice", { text: messageOf(error), kind: "problem" });
     } finally {
-      if (this.#abort.signal === signal) this.#progress = null;
-      this.#onChange();
+      if (this.#abort.signal === signal) this.#store.set({ searching: null });
     }
   }
 
   cancel() {
     this.#abort.abort();
-    this.#progress = null;
-    this.#onChange();
+    this.#store.set({ searching: null });
   }
 
   clear() {
-    this.masks = [];
-    this.pointed = null;
-    this.#hasRun = false;
-    this.#onChange();
+    this.#store.set(NONE);
   }
 
-  /** @returns {FoundMask[]} all, which are then no longer here */
-  take() {
-    const { masks } = this;
+  /** @returns {readonly Proposal[]} all of them, which are removed from here */
+  takeAll() {
+    const { proposals } = this.#store.state;
     this.clear();
-    return masks;
-  }
-
-  /** @param {string} key */
-  drop(key) {
-    this.masks = this.masks.filter((mask) => mask.key !== key);
-    this.#onChange();
+    return proposals;
   }
 
   /**
    * @param {Point} point
-   * @returns {FoundMask | undefined} the smallest that covers it
+   * @returns {Proposal | null} the smallest at the point, which is removed from here
    */
-  at(point) {
-    return this.masks.findLast(({ counts, kept }) => covers(counts, kept.segmentation.size, point));
+  takeAt(point) {
+    const proposal = this.#at(point);
+    if (proposal) this.#store.set({ proposals: this.#store.state.proposals.filter((other) => other !== proposal) });
+    return proposal;
   }
 
-  /**
-   * @param {Point | null} point
-   * @returns {boolean} whether another one is pointed at now
-   */
-  pointAt(point) {
-    const key = (point && this.at(point)?.key) ?? null;
-    const isOther = key !== this.pointed;
-    this.pointed = key;
-    return isOther;
+  /** @param {Point | null} point that the pointer is at */
+  highlight(point) {
+    this.#store.set({ highlighted: (point && this.#at(point)?.key) ?? null });
+  }
+
+  /** @param {Point} point */
+  #at(point) {
+    return this.#store.state.proposals.findLast(({ counts, mask }) => covers(counts, mask.segmentation.size, point)) ?? null;
   }
 }

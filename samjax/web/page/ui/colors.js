@@ -1,8 +1,8 @@
-/** Colours of masks on the image: apart from each other, the same for a mask always. */
+/** Colours of masks on the image: distinct, and constant for each mask. */
 
-/** Of the mask that is being made. */
+/** The mask that is being made. */
 export const ACTIVE = { fill: "rgb(30 120 255 / 0.42)", line: "#4da3ff" };
-/** Of what the pointer is over. */
+/** The mask under the pointer. */
 export const HOVER = { fill: "rgb(30 120 255 / 0.28)", line: "rgb(120 185 255 / 0.95)" };
 export const FOREGROUND = "#1f9d55";
 export const BACKGROUND = "#d92d20";
@@ -14,7 +14,7 @@ export const BACKGROUND = "#d92d20";
 export function hueOf(uuid) {
   let hash = 0;
   for (const letter of uuid) hash = (Math.imul(hash, 31) + letter.charCodeAt(0)) >>> 0;
-  // Steps of a golden angle lie apart, however many there are.
+  // Multiples of the golden angle are spread evenly, however many there are.
   return (hash * 137.508) % 360;
 }
 

@@ -1,8 +1,8 @@
-/** Elements and icons, in few words. */
+/** Elements and icons. */
 
 const SVG = "http://www.w3.org/2000/svg";
 
-/** Strokes on a grid of 20 x 20. */
+/** SVG paths on a grid of 20 x 20, to be stroked. */
 const ICONS = {
   add: "M10 4v12M4 10h12",
   subtract: "M4 10h12",
@@ -50,13 +50,13 @@ export function icon(name) {
 /**
  * @template {keyof HTMLElementTagNameMap} K
  * @param {K} tag
- * @param {Record<string, any>} [given] attributes; `on...` are listeners, false and null are left out
+ * @param {Record<string, any>} [attributes] `on...` are listeners; false and null are left out
  * @param {...(Node | string | null | false | undefined)} children
  * @returns {HTMLElementTagNameMap[K]}
  */
-export function el(tag, given = {}, ...children) {
+export function el(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
-  for (const [name, value] of Object.entries(given)) {
+  for (const [name, value] of Object.entries(attributes)) {
     if (value === false || value === null || value === undefined) continue;
     if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
     else if (name === "value") /** @type {any} */ (element).value = value;
@@ -68,7 +68,7 @@ export function el(tag, given = {}, ...children) {
 
 /**
  * @param {IconName} name
- * @param {string} label said to those who do not see the icon
+ * @param {string} label for screen readers, and the tooltip
  * @param {() => void} onClick
  * @param {Record<string, any>} [more]
  * @returns {HTMLButtonElement}
@@ -89,7 +89,7 @@ export function byId(id) {
 }
 
 /**
- * Replaces what is in an element, and keeps the focus on what has the same `data-key`.
+ * Replaces an element's children; the focus moves to the new one of the same `data-key`.
  * @param {HTMLElement} parent
  * @param {(Node | string | null | false)[]} children
  */

@@ -1,35 +1,36 @@
-/** The images of the folder, to pick from. */
+/** The gallery: the images of the folder as cards. */
 
-import { messageOf, notify } from "./notices.js";
+import { hashOf } from "../core/address.js";
+import { messageOf } from "../state/state.js";
 import { byId, el, icon } from "./dom.js";
 
 /** @typedef {import("../io/backend.js").Backend} Backend */
 /** @typedef {import("../io/backend.js").ImageEntry} ImageEntry */
 
-// Cards that are made at once: a folder may have many thousands.
+// Cards made at a time: a folder may have many thousands of images.
 const BATCH = 60;
 
 export class Gallery {
   /** @type {ImageEntry[]} */
   images = [];
   #backend;
-  #onPick;
+  #store;
   #shown = 0;
   #total = 0;
   #isLoaded = false;
-  #wanted = "";
+  #filter = "";
   /** @type {ImageEntry[]} */
   #matching = [];
   /** @type {Map<string, string>} */
   #thumbnails = new Map();
 
   /**
+   * @param {import("../state/state.js").PageStore} store
    * @param {Backend} backend
-   * @param {(image: ImageEntry) => void} onPick
    */
-  constructor(backend, onPick) {
+  constructor(store, backend) {
+    this.#store = store;
     this.#backend = backend;
-    this.#onPick = onPick;
     byId("filter").addEventListener("input", () => this.render());
     const files = /** @type {HTMLInputElement} */ (byId("upload-files"));
     byId("upload").append(icon("upload"), "Add photos");
@@ -60,7 +61,7 @@ export class Gallery {
     this.render();
   }
 
-  /** Shows the folder as it is now; entries that stay are the same objects. */
+  /** Reads the folder again. Entries of images that were known stay the same objects. */
   async refresh() {
     this.render();
     /** @type {ImageEntry[]} */
@@ -68,7 +69,7 @@ export class Gallery {
     try {
       await this.#backend.images((some) => images.push(...some.map((image) => Object.assign(this.find(image.id) ?? image, image))));
     } catch (error) {
-      notify(messageOf(error), { kind: "problem" });
+      this.#store.emit("notice", { text: messageOf(error), kind: "problem" });
       return;
     }
     this.images = images;
@@ -93,23 +94,23 @@ export class Gallery {
   }
 
   render() {
-    const wanted = /** @type {HTMLInputElement} */ (byId("filter")).value.trim().toLowerCase();
-    this.#matching = this.images.filter(({ name }) => name.toLowerCase().includes(wanted));
-    const shown = Math.max(BATCH, wanted === this.#wanted ? this.#shown : 0);
-    this.#wanted = wanted;
+    const filter = /** @type {HTMLInputElement} */ (byId("filter")).value.trim().toLowerCase();
+    this.#matching = this.images.filter(({ name }) => name.toLowerCase().includes(filter));
+    const shown = Math.max(BATCH, filter === this.#filter ? this.#shown : 0);
+    this.#filter = filter;
     this.#shown = 0;
-    // The place in the list stays.
+    // The position in the list is kept.
     const { scrollTop } = byId("gallery");
     byId("cards").replaceChildren();
     while (this.#shown < Math.min(shown, this.#matching.length)) this.#more();
     byId("gallery").scrollTop = scrollTop;
     const count = Math.max(this.#total, this.images.length);
-    byId("image-count").textContent = wanted
+    byId("image-count").textContent = filter
       ? `${this.#matching.length} of ${count}`
       : `${count} ${count === 1 ? "image" : "images"}`;
     const note = byId("gallery-note");
-    note.hidden = this.#matching.length > 0 || (!this.#isLoaded && !wanted);
-    note.textContent = this.images.length ? `No name has “${wanted}” in it.` : "No images yet. Add photos, or drop them here.";
+    note.hidden = this.#matching.length > 0 || (!this.#isLoaded && !filter);
+    note.textContent = this.images.length ? `No name contains “${filter}”.` : "No images yet. Add photos, or drop them here.";
   }
 
   #more() {
@@ -134,7 +135,7 @@ export class Gallery {
         "aria-label": `${name}, ${problem ?? masks}${embedded ? ", ready" : ""}`,
         disabled: problem !== null,
         title: problem ?? name,
-        onclick: () => this.#onPick(image),
+        onclick: () => pick(image),
       },
       holder,
       el("span", { class: "card-name" }, name),
@@ -142,7 +143,7 @@ export class Gallery {
         "span",
         { class: "card-facts" },
         problem ? el("span", { class: "problem" }, problem) : masks,
-        embedded && el("span", { class: "ready", title: "The model has seen it: it opens at once" }, "ready"),
+        embedded && el("span", { class: "ready", title: "Its embedding is cached: it opens at once" }, "ready"),
       ),
     );
     return el("li", {}, button);
@@ -174,14 +175,22 @@ export class Gallery {
         this.images = [...this.images.filter(({ id }) => id !== image.id), image];
         added.push(image);
       } catch (error) {
-        notify(`${file.name}: ${messageOf(error)}`, { kind: "problem" });
+        this.#store.emit("notice", { text: `${file.name}: ${messageOf(error)}`, kind: "problem" });
       }
     }
     button.disabled = false;
     this.#total = this.images.length;
     this.render();
-    // One photo was meant to be looked at; many, to be there.
-    if (added.length === 1 && !added[0].problem) this.#onPick(added[0]);
-    else if (added.length) notify(`${added.length} photos added.`);
+    // A single photo is opened; several are only added.
+    if (added.length === 1 && !added[0].problem) pick(added[0]);
+    else if (added.length) this.#store.emit("notice", { text: `${added.length} photos added.` });
   }
+}
+
+/**
+ * Opens an image by its URL, so that the browser's history has it.
+ * @param {ImageEntry} image
+ */
+function pick(image) {
+  location.hash = hashOf(image.id);
 }

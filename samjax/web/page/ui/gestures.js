@@ -1,28 +1,28 @@
-/** Pointers to intentions: what a mouse, pen or fingers on the image are to mean. */
+/** Turns pointer events on the image into clicks, boxes, strokes, moves and zooms. */
 
 import { toImage } from "../core/frame.js";
 
 /** @typedef {import("../core/frame.js").Point} Point */
 /** @typedef {import("./stage.js").Stage} Stage */
-/** @typedef {"add" | "subtract" | "box" | "brush" | "eraser" | "hand" | "everything"} Tool */
+/** @typedef {import("../state/state.js").Tool} Tool */
 
 /**
- * Points are in pixels of the image.
- * @typedef {object} Intentions
- * @property {() => Tool} tool
+ * Points are in pixels of the image; isDone: the pointer was released.
+ * @typedef {object} Handlers
+ * @property {Tool} tool
  * @property {(point: Point | null) => void} hover
  * @property {(point: Point, negative: boolean) => void} click
- * @property {(from: Point, to: Point, isDone: boolean) => void} box isDone: let go
- * @property {(points: Point[], isDone: boolean) => void} stroke
- * @property {() => void} cancel what was begun
+ * @property {(from: Point, to: Point, isDone: boolean) => void} drag
+ * @property {(points: Point[], isDone: boolean) => void} paint
+ * @property {() => void} cancel ends a gesture without effect
  */
 
-// In CSS pixels: less is a click, not a drag.
+// In CSS pixels: a shorter movement is a click.
 const DRAG = 5;
 
 export class Gestures {
   #stage;
-  #intentions;
+  #handlers;
   /** @type {Map<number, Point>} on the screen */
   #pointers = new Map();
   /** @type {{kind: "click" | "box" | "stroke" | "pan", start: Point, points: Point[], negative: boolean, moved: boolean} | null} */
@@ -31,17 +31,17 @@ export class Gestures {
 
   /**
    * @param {Stage} stage
-   * @param {Intentions} intentions
+   * @param {Handlers} handlers
    */
-  constructor(stage, intentions) {
+  constructor(stage, handlers) {
     this.#stage = stage;
-    this.#intentions = intentions;
+    this.#handlers = handlers;
     const { element } = stage;
     element.addEventListener("pointerdown", (event) => this.#down(event));
     element.addEventListener("pointermove", (event) => this.#move(event));
     element.addEventListener("pointerup", (event) => this.#up(event, true));
     element.addEventListener("pointercancel", (event) => this.#up(event, false));
-    element.addEventListener("pointerleave", () => this.#gesture || intentions.hover(null));
+    element.addEventListener("pointerleave", () => this.#gesture || handlers.hover(null));
     element.addEventListener("contextmenu", (event) => event.preventDefault());
     element.addEventListener("wheel", (event) => this.#wheel(event), { passive: false });
     document.addEventListener("keydown", ({ key }) => this.#space(key, true));
@@ -60,17 +60,17 @@ export class Gestures {
 
   /** @param {PointerEvent} event */
   #down(event) {
-    // Buttons over the image are their own.
+    // Controls over the image have handlers of their own.
     if (event.target instanceof Element && event.target.closest("button, input, .over")) return;
     const screen = this.#position(event);
     this.#pointers.set(event.pointerId, screen);
     this.#stage.element.setPointerCapture(event.pointerId);
     if (this.#pointers.size > 1) {
-      if (this.#gesture && this.#gesture.kind !== "pan") this.#intentions.cancel();
+      if (this.#gesture && this.#gesture.kind !== "pan") this.#handlers.cancel();
       this.#gesture = null;
       return;
     }
-    const tool = this.#intentions.tool();
+    const tool = this.#handlers.tool;
     const negative = event.button === 2 || event.altKey || event.shiftKey || tool === "subtract";
     const pans = event.button === 1 || this.#spaceHeld || tool === "hand";
     const paints = tool === "brush" || tool === "eraser";
@@ -78,7 +78,7 @@ export class Gestures {
     const point = toImage(this.#stage.view, screen);
     this.#gesture = { kind, start: screen, points: [point], negative, moved: false };
     if (event.button === 1) event.preventDefault();
-    if (kind === "stroke") this.#intentions.stroke([point], false);
+    if (kind === "stroke") this.#handlers.paint([point], false);
   }
 
   /** @param {PointerEvent} event */
@@ -86,7 +86,7 @@ export class Gestures {
     const screen = this.#position(event);
     const before = this.#pointers.get(event.pointerId);
     if (!before) {
-      if (event.pointerType !== "touch") this.#intentions.hover(toImage(this.#stage.view, screen));
+      if (event.pointerType !== "touch") this.#handlers.hover(toImage(this.#stage.view, screen));
       return;
     }
     if (this.#pointers.size === 2) this.#pinch(event.pointerId, screen);
@@ -99,18 +99,18 @@ export class Gestures {
       if (gesture.moved) this.#stage.pan(screen[0] - before[0], screen[1] - before[1]);
     } else if (gesture.kind === "stroke") {
       gesture.points.push(point);
-      this.#intentions.hover(point);
-      this.#intentions.stroke(gesture.points, false);
+      this.#handlers.hover(point);
+      this.#handlers.paint(gesture.points, false);
     } else if (gesture.moved && this.#mayBeBox(gesture)) {
       gesture.kind = "box";
-      this.#intentions.box(gesture.points[0], point, false);
+      this.#handlers.drag(gesture.points[0], point, false);
     }
   }
 
   /** @param {{negative: boolean, kind: string}} gesture */
   #mayBeBox({ negative, kind }) {
-    // A box says where the object is: what is taken away has none.
-    return kind === "box" || (!negative && this.#intentions.tool() === "add");
+    // A box is around the object: there is none around an excluded region.
+    return kind === "box" || (!negative && this.#handlers.tool === "add");
   }
 
   /**
@@ -124,17 +124,17 @@ export class Gestures {
     this.#gesture = null;
     if (!gesture) return;
     if (!isDone) {
-      this.#intentions.cancel();
+      this.#handlers.cancel();
       return;
     }
     const point = toImage(this.#stage.view, screen);
-    if (gesture.kind === "stroke") this.#intentions.stroke(gesture.points, true);
-    else if (gesture.kind === "box" && gesture.moved) this.#intentions.box(gesture.points[0], point, true);
-    else if (gesture.kind !== "pan" || !gesture.moved) this.#intentions.click(gesture.points[0], gesture.negative);
+    if (gesture.kind === "stroke") this.#handlers.paint(gesture.points, true);
+    else if (gesture.kind === "box" && gesture.moved) this.#handlers.drag(gesture.points[0], point, true);
+    else if (gesture.kind !== "pan" || !gesture.moved) this.#handlers.click(gesture.points[0], gesture.negative);
   }
 
   /**
-   * Two fingers move and zoom.
+   * Moves and zooms by two fingers.
    * @param {number} id of the finger that moved
    * @param {Point} to
    */

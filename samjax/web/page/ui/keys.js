@@ -1,4 +1,4 @@
-/** Keys: one table, for what they do and for the sheet that shows them. */
+/** Keyboard shortcuts: one table, for the listener and for the help sheet. */
 
 import { byId, el, iconButton } from "./dom.js";
 
@@ -8,7 +8,7 @@ import { byId, el, iconButton } from "./dom.js";
  * @property {string[]} keys as `event.key` has them, after "mod+" or "shift+" if any
  * @property {string} shown
  * @property {string} does
- * @property {(event: KeyboardEvent) => boolean | void} [run] false where it does not apply now
+ * @property {(event: KeyboardEvent) => boolean | void} [run] returns false where it does not apply
  */
 
 /**
@@ -22,7 +22,7 @@ export function listenForKeys(actions, isActive) {
     const name = nameOf(event);
     const action = actions.find(({ keys, run }) => run && keys.includes(name));
     if (!action?.run || !(isActive() || action.group === "Page")) return;
-    // Enter and space belong to the button that has the focus.
+    // Enter and space activate the button that has the focus.
     if ((name === "Enter" || name === " ") && event.target instanceof Element && event.target.closest("button, summary, a")) return;
     if (action.run(event) !== false) event.preventDefault();
   });

@@ -1,63 +1,54 @@
-/** The list of an image's masks: label, colour, whether it shows, edit, delete. */
+/** The list of an image's masks: label, colour, visibility, edit, delete. */
 
 import { hueOf } from "./colors.js";
 import { byId, el, icon, iconButton, replaceChildren } from "./dom.js";
+import { renderOn } from "./frames.js";
 
 /** @typedef {import("../state/mask_list.js").Mask} Mask */
-/** @typedef {import("../state/mask_list.js").MaskStore} MaskStore */
+/** @typedef {import("../state/mask_list.js").MaskList} MaskList */
+/** @typedef {import("../state/commands.js").Commands} Commands */
+/** @typedef {import("../state/state.js").PageStore} PageStore */
 
 /**
- * @typedef {object} MaskActions
- * @property {(uuid: string | null) => void} select
- * @property {(uuid: string, label: string) => void} relabel
- * @property {(uuid: string) => void} edit
- * @property {(uuid: string) => void} remove
- * @property {(uuid: string) => void} retry
- * @property {(uuid: string | null) => void} point at one in the list
+ * @param {PageStore} store
+ * @param {MaskList} list
+ * @param {Commands} commands
  */
-
-/**
- * @param {MaskStore} store
- * @param {MaskActions} actions
- * @returns {(selected: string | null, editing: string | null) => void} shows what is now
- */
-export function makeMasksPanel(store, actions) {
+export function makeMasksPanel(store, list, commands) {
   const all = byId("show-all");
-  const areHidden = () => store.list.length > 0 && store.list.every(({ visible }) => !visible);
-  all.addEventListener("click", () => toggleAll(store));
+  all.addEventListener("click", () => commands.toggleAll());
   let shown = "";
-  return (selected, editing) => {
-    const masks = store.list;
+  renderOn(store, ["masks", "selected", "session"], ({ masks, selected, session: { editing } }) => {
+    const areHidden = masks.length > 0 && masks.every(({ visible }) => !visible);
     const signature = JSON.stringify([selected, editing, ...masks.map(({ uuid, label, visible, state, level, area, problem }) => [uuid, label, visible, state, level, area, problem])]);
     if (signature === shown) return;
     shown = signature;
     byId("mask-count").textContent = String(masks.length || "");
     byId("no-masks").hidden = masks.length > 0;
-    all.replaceChildren(icon(areHidden() ? "hidden" : "eye"));
-    all.setAttribute("aria-label", areHidden() ? "Show all masks" : "Hide all masks");
+    all.replaceChildren(icon(areHidden ? "hidden" : "eye"));
+    all.setAttribute("aria-label", areHidden ? "Show all masks" : "Hide all masks");
     all.hidden = !masks.length;
-    // The newest first: it is the one that is looked for.
+    // The newest first: it is the one most often looked for.
     replaceChildren(
       byId("mask-list"),
-      masks.map((mask) => itemOf(mask, mask.uuid === selected, mask.uuid === editing, store, actions)).reverse(),
+      masks.map((mask) => itemOf(mask, mask.uuid === selected, mask.uuid === editing, list, commands)).reverse(),
     );
-  };
-}
-
-/** @param {MaskStore} store */
-export function toggleAll(store) {
-  const show = store.list.every(({ visible }) => !visible);
-  for (const { uuid } of store.list) store.show(uuid, show);
+  });
+  store.watch(["selected"], ({ selected }) => {
+    if (!selected) return;
+    // Two frames: the first one renders the list.
+    requestAnimationFrame(() => requestAnimationFrame(() => document.querySelector(`[data-uuid="${selected}"]`)?.scrollIntoView({ block: "nearest" })));
+  });
 }
 
 /**
  * @param {Mask} mask
  * @param {boolean} isSelected
  * @param {boolean} isEdited
- * @param {MaskStore} store
- * @param {MaskActions} actions
+ * @param {MaskList} list
+ * @param {Commands} commands
  */
-function itemOf(mask, isSelected, isEdited, store, actions) {
+function itemOf(mask, isSelected, isEdited, list, commands) {
   const { uuid, label, visible, state, level, area, problem } = mask;
   const name = label || "no label";
   const swatch = el("span", { class: "swatch", "aria-hidden": "true" });
@@ -71,9 +62,9 @@ function itemOf(mask, isSelected, isEdited, store, actions) {
       class: "mask-head",
       "aria-expanded": String(isSelected),
       "data-key": `head-${uuid}`,
-      onclick: () => actions.select(isSelected ? null : uuid),
-      onpointerenter: () => actions.point(uuid),
-      onpointerleave: () => actions.point(null),
+      onclick: () => commands.select(isSelected ? null : uuid),
+      onpointerenter: () => commands.highlight(uuid),
+      onpointerleave: () => commands.highlight(null),
     },
     swatch,
     el("span", { class: label ? "mask-label" : "mask-label none" }, label || "No label"),
@@ -86,20 +77,20 @@ function itemOf(mask, isSelected, isEdited, store, actions) {
       "div",
       { class: "mask-row" },
       head,
-      iconButton(visible ? "eye" : "hidden", `${visible ? "Hide" : "Show"} ${name}`, () => store.show(uuid, !visible), { "data-key": `eye-${uuid}` }),
-      iconButton("remove", `Delete ${name}`, () => actions.remove(uuid), { "data-key": `remove-${uuid}`, "data-testid": "delete-mask" }),
+      iconButton(visible ? "eye" : "hidden", `${visible ? "Hide" : "Show"} ${name}`, () => list.show([uuid], !visible), { "data-key": `eye-${uuid}` }),
+      iconButton("remove", `Delete ${name}`, () => commands.remove(uuid), { "data-key": `remove-${uuid}`, "data-testid": "delete-mask" }),
     ),
-    isSelected && detailsOf(mask, actions, facts),
+    isSelected && detailsOf(mask, commands, facts),
   );
 }
 
 /**
  * @param {Mask} mask
- * @param {MaskActions} actions
+ * @param {Commands} commands
  * @param {string} facts
  */
-function detailsOf({ uuid, label, state, problem, score, seconds }, actions, facts) {
-  const more = [facts, score !== null && `expected IoU ${score.toFixed(2)}`, seconds > 0 && `${seconds} s`];
+function detailsOf({ uuid, label, state, problem, score, seconds }, commands, facts) {
+  const more = [facts, score !== null && `predicted IoU ${score.toFixed(2)}`, seconds > 0 && `${seconds} s`];
   return el(
     "div",
     { class: "mask-details" },
@@ -116,7 +107,7 @@ function detailsOf({ uuid, label, state, problem, score, seconds }, actions, fac
         list: "",
         spellcheck: "false",
         "data-key": `label-${uuid}`,
-        onchange: (/** @type {any} */ { target }) => actions.relabel(uuid, target.value.trim()),
+        onchange: (/** @type {any} */ { target }) => commands.relabel(uuid, target.value.trim()),
         onkeydown: (/** @type {KeyboardEvent} */ event) => {
           if (event.key === "Enter") /** @type {HTMLElement} */ (event.target).blur();
         },
@@ -125,8 +116,8 @@ function detailsOf({ uuid, label, state, problem, score, seconds }, actions, fac
     el(
       "div",
       { class: "actions" },
-      el("button", { type: "button", class: "button", "data-key": `edit-${uuid}`, "data-testid": "edit-mask", onclick: () => actions.edit(uuid) }, icon("edit"), "Edit"),
-      state === "refused" && el("button", { type: "button", class: "button", onclick: () => actions.retry(uuid) }, "Save again"),
+      el("button", { type: "button", class: "button", "data-key": `edit-${uuid}`, "data-testid": "edit-mask", onclick: () => commands.edit(uuid) }, icon("edit"), "Edit"),
+      state === "refused" && el("button", { type: "button", class: "button", onclick: () => commands.retry(uuid) }, "Save again"),
     ),
   );
 }

@@ -1,62 +1,83 @@
-/** The card of the mask that is being made: which mask, its label, accept and discard. */
+/** The card of the mask that is being made: choice of masks, label, accept and discard. */
 
+import { choicesOf, isBlank, shownMask } from "../state/session.js";
 import { byId, el, icon, replaceChildren } from "./dom.js";
+import { renderOn } from "./frames.js";
 
 /** @typedef {import("../state/editor.js").Editor} Editor */
-/** @typedef {import("../state/labels.js").Labels} Labels */
+/** @typedef {import("../state/commands.js").Commands} Commands */
+/** @typedef {import("../state/state.js").PageStore} PageStore */
+/** @typedef {import("../state/state.js").State} State */
 
 const LEVEL_NAMES = { whole: "Whole", part: "Part", subpart: "Subpart" };
 
+/** @type {Record<import("../state/state.js").Tool, string>} */
+const HINTS = {
+  add: "Click an object, or drag a box around it.",
+  subtract: "Click an object, or drag a box around it.",
+  box: "Drag a box around an object.",
+  brush: "Paint the object. A click then refines it.",
+  eraser: "Edit a mask, and erase pixels of it.",
+  everything: "Generates masks for the whole image.",
+  hand: "Drag to move the image. Click a mask to select it.",
+};
+
 /**
- * @param {{editor: Editor, labels: Labels, accept: () => void, discard: () => void, setLabel: (label: string) => void, hint: () => string}} given
- * @returns {() => void} shows what is now
+ * @param {PageStore} store
+ * @param {Editor} editor
+ * @param {Commands} commands
  */
-export function makeSessionPanel({ editor, labels, accept, discard, setLabel, hint }) {
+export function makeSessionPanel(store, editor, commands) {
   const input = /** @type {HTMLInputElement} */ (byId("label"));
   const button = /** @type {HTMLButtonElement} */ (byId("accept"));
   button.append(icon("check"), "Accept");
-  button.addEventListener("click", accept);
+  button.addEventListener("click", () => commands.accept());
   byId("discard").append("Discard");
-  byId("discard").addEventListener("click", discard);
-  input.addEventListener("input", () => setLabel(input.value.trim()));
+  byId("discard").addEventListener("click", () => commands.escape());
+  input.addEventListener("input", () => commands.setLabel(input.value.trim()));
   input.addEventListener("keydown", (event) => {
     if (event.key !== "Enter" && event.key !== "Escape") return;
     event.preventDefault();
     byId("stage").focus();
-    if (event.key === "Enter") accept();
+    if (event.key === "Enter") void commands.accept();
   });
   byId("levels").addEventListener("keydown", ({ key }) => {
     const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[key];
-    const { choices, showing } = editor;
+    const { session, prediction } = store.state;
+    const choices = choicesOf(session, prediction);
     if (!step || !choices.length) return;
-    const at = choices.findIndex(({ index }) => index === showing?.index);
+    const shown = shownMask(session, prediction);
+    const at = choices.findIndex(({ index }) => index === shown?.index);
     const { index } = choices[(at + step + choices.length) % choices.length];
     editor.choose(index);
+    // The buttons are made anew with the next frame, which keeps the focus by this key.
     /** @type {HTMLElement | null} */ (byId("levels").querySelector(`[data-key="level-${index}"]`))?.focus();
   });
   let shownLevels = "";
 
-  return () => {
-    const { showing, session, choices } = editor;
-    const isEmpty = editor.isEmpty && !session.editing;
-    byId("session").setAttribute("aria-busy", String(editor.busy));
+  renderOn(store, ["session", "prediction", "isPredicting", "isReady", "tool", "label", "recentLabels"], (state) => {
+    const { session, prediction, isPredicting } = state;
+    const shown = shownMask(session, prediction);
+    const choices = choicesOf(session, prediction);
+    const isEmpty = isBlank(session) && !session.editing;
+    byId("session").setAttribute("aria-busy", String(isPredicting));
     byId("session-hint").hidden = !isEmpty;
-    byId("session-hint").textContent = isEmpty ? hint() : "";
+    byId("session-hint").textContent = isEmpty && state.isReady ? HINTS[state.tool] : "";
     byId("session-body").hidden = isEmpty;
     byId("session-title").textContent = session.editing ? "Edit mask" : "New mask";
-    byId("session-facts").textContent = factsOf(editor);
-    button.disabled = !showing?.area;
-    if (document.activeElement !== input) input.value = labels.current;
-    showRecent(labels, setLabel);
+    byId("session-facts").textContent = factsOf(shown, isPredicting);
+    button.disabled = !shown?.area;
+    if (document.activeElement !== input) input.value = state.label;
+    showRecent(state, commands);
 
-    const levels = choices.map(({ index, level, score }) => `${index} ${level} ${score} ${index === showing?.index}`).join();
+    const levels = choices.map(({ index, level, score }) => `${index} ${level} ${score} ${index === shown?.index}`).join();
     if (levels === shownLevels) return;
     shownLevels = levels;
     byId("levels").hidden = !choices.length;
     replaceChildren(
       byId("levels"),
       choices.map(({ index, level, score }) => {
-        const isChosen = index === showing?.index;
+        const isChosen = index === shown?.index;
         return el(
           "button",
           {
@@ -69,33 +90,36 @@ export function makeSessionPanel({ editor, labels, accept, discard, setLabel, hi
             onclick: () => editor.choose(index),
           },
           level ? LEVEL_NAMES[level] : "Mask",
-          el("small", { title: "The IoU that the model expects" }, score.toFixed(2)),
+          el("small", { title: "Predicted IoU" }, score.toFixed(2)),
         );
       }),
     );
-  };
+  });
 }
 
-/** @param {Editor} editor */
-function factsOf({ showing, busy }) {
-  if (!showing) return busy ? "Looking…" : "";
-  const facts = [`${showing.area.toLocaleString("en")} px`];
-  if (showing.score !== null) facts.push(`expected IoU ${showing.score.toFixed(2)}`);
+/**
+ * @param {import("../state/session.js").ShownMask | null} shown
+ * @param {boolean} isPredicting
+ */
+function factsOf(shown, isPredicting) {
+  if (!shown) return isPredicting ? "Predicting…" : "";
+  const facts = [`${shown.area.toLocaleString("en")} px`];
+  if (shown.score !== null) facts.push(`predicted IoU ${shown.score.toFixed(2)}`);
   return facts.join(" · ");
 }
 
 /**
- * @param {Labels} labels
- * @param {(label: string) => void} setLabel
+ * @param {Readonly<State>} state
+ * @param {Commands} commands
  */
-function showRecent({ recent, current }, setLabel) {
+function showRecent({ recentLabels, label: current }, commands) {
   const group = byId("recent-labels");
-  const signature = JSON.stringify([recent, current]);
+  const signature = JSON.stringify([recentLabels, current]);
   if (group.dataset.signature === signature) return;
   group.dataset.signature = signature;
   replaceChildren(
     group,
-    recent.map((label, i) =>
+    recentLabels.map((label, i) =>
       el(
         "button",
         {
@@ -103,7 +127,7 @@ function showRecent({ recent, current }, setLabel) {
           class: "chip",
           "aria-pressed": String(label === current),
           "data-key": `label-${label}`,
-          onclick: () => setLabel(label === current ? "" : label),
+          onclick: () => commands.setLabel(label === current ? "" : label),
         },
         el("kbd", { "aria-hidden": "true" }, String(i + 1)),
         label,

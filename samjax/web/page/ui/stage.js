@@ -1,11 +1,9 @@
-/**
- * Draws the image and what is on it, on two canvases: below what changes rarely, above
- * what follows the pointer.
- */
+/** Draws the image with its two layers, on two canvases, and holds the view. */
 
 import { ACTIVE, BACKGROUND, colorsOf, FOREGROUND, HOVER } from "./colors.js";
 import { fitView, keepInSight, toScreen, zoomAt } from "../core/frame.js";
 import { addToPath } from "../core/outline.js";
+import { isSameLayer, isSameUpper, LOWER_KEYS, lowerLayer, UPPER_KEYS, upperLayer } from "./layers.js";
 
 /** @typedef {import("../core/frame.js").View} View */
 /** @typedef {import("../core/frame.js").Point} Point */
@@ -14,23 +12,9 @@ import { addToPath } from "../core/outline.js";
 /** @typedef {import("../core/strokes.js").Stroke} Stroke */
 /** @typedef {{fill: string, line: string}} Colors */
 
-/**
- * @typedef {object} Below
- * @property {{key: string, shape: Shape, strong: boolean, faint: boolean}[]} masks
- */
+/** @typedef {import("../state/state.js").PageStore} PageStore */
 
-/**
- * @typedef {object} Above
- * @property {Shape | null} active
- * @property {Shape | null} hovered
- * @property {{points: readonly Point[], labels: readonly (0 | 1)[], box: Box | null}} prompt
- * @property {Box | null} box that is being drawn
- * @property {Stroke | null} stroke that is being drawn
- * @property {{point: Point, radius: number} | null} tip of the brush
- * @property {Point | null} crosshair
- */
-
-// In milliseconds.
+// Of the screen, in milliseconds.
 const FRAME = 16;
 
 export class Stage {
@@ -40,35 +24,37 @@ export class Stage {
   #bitmap = null;
   /** @type {[number, number]} */
   imageSize = [1, 1];
-  /** @type {View} */
-  view = { scale: 1, x: 0, y: 0 };
-  #fitted = true;
+  #isFitted = true;
+  #store;
+  /** The layers as they were drawn last. @type {import("./layers.js").LayerMask[]} */
+  #drawnBelow = [];
+  /** @type {import("./layers.js").UpperLayer} */
+  #drawnAbove;
   /** The mask drawn last above. @type {Shape | null} */
   #lastShape = null;
-  /** @type {Below["masks"]} */
-  #drawn = [];
   #frames = { below: false, above: false };
   #drawnAt = { below: 0, above: 0 };
 
   /**
-   * @param {HTMLElement} element that holds the canvases
-   * @param {() => Below} below
-   * @param {() => Above} above
-   * @param {() => void} onView is told of every move and zoom
+   * @param {PageStore} store
+   * @param {HTMLElement} element that contains the canvases
    */
-  constructor(element, below, above, onView) {
+  constructor(store, element) {
+    this.#store = store;
     this.element = element;
-    this.#below = below;
-    this.#above = above;
-    this.#onView = onView;
+    this.#drawnAbove = upperLayer(store.state);
     this.lower = /** @type {HTMLCanvasElement} */ (element.querySelector(".below"));
     this.upper = /** @type {HTMLCanvasElement} */ (element.querySelector(".above"));
     new ResizeObserver(() => this.#resize()).observe(element);
+    // Drawing takes time from the model: a layer is drawn only where it looks different.
+    store.watch(LOWER_KEYS, (state) => isSameLayer(lowerLayer(state), this.#drawnBelow) || this.#redrawBelow());
+    store.watch(UPPER_KEYS, (state) => isSameUpper(upperLayer(state), this.#drawnAbove) || this.#redrawAbove());
   }
 
-  #below;
-  #above;
-  #onView;
+  /** @returns {View} */
+  get view() {
+    return this.#store.state.view;
+  }
 
   /** @returns {[number, number]} height and width in CSS pixels */
   get size() {
@@ -87,10 +73,9 @@ export class Stage {
   }
 
   fit() {
-    this.#fitted = true;
-    this.view = fitView(this.imageSize, this.size, this.size[1] < 500 ? 8 : 24);
-    this.redraw();
-    this.#onView();
+    this.#isFitted = true;
+    this.#store.set({ view: fitView(this.imageSize, this.size, this.size[1] < 500 ? 8 : 24) });
+    this.#redraw();
   }
 
   /**
@@ -111,7 +96,7 @@ export class Stage {
   }
 
   /**
-   * Brings a point into sight, if it is not.
+   * Moves the image so that a point is visible.
    * @param {Point} point of the image
    */
   reveal(point) {
@@ -122,36 +107,24 @@ export class Stage {
     if (dx || dy) this.pan(dx, dy);
   }
 
-  redraw() {
-    this.redrawBelow();
-    this.redrawAbove();
+  #redraw() {
+    this.#redrawBelow();
+    this.#redrawAbove();
   }
 
-  /** Draws what follows the pointer, and the rest where it is not what was drawn last. */
-  update() {
-    const { masks } = this.#below();
-    const isSame = masks.length === this.#drawn.length && masks.every(({ key, shape, strong, faint }, i) => {
-      const drawn = this.#drawn[i];
-      return drawn.key === key && drawn.shape === shape && drawn.strong === strong && drawn.faint === faint;
-    });
-    if (!isSame) this.redrawBelow();
-    this.redrawAbove();
-  }
-
-  redrawBelow() {
+  #redrawBelow() {
     this.#schedule("below", () => this.#drawBelow());
   }
 
-  redrawAbove() {
+  #redrawAbove() {
     this.#schedule("above", () => this.#drawAbove());
   }
 
   /** @param {View} view */
   #move(view) {
-    this.#fitted = false;
-    this.view = keepInSight(view, this.imageSize, this.size);
-    this.redraw();
-    this.#onView();
+    this.#isFitted = false;
+    this.#store.set({ view: keepInSight(view, this.imageSize, this.size) });
+    this.#redraw();
   }
 
   /**
@@ -162,7 +135,7 @@ export class Stage {
     if (this.#frames[which]) return;
     const now = performance.now();
     if (now - this.#drawnAt[which] > FRAME) {
-      // Nothing was drawn lately: there is nothing to wait for.
+      // No frame was drawn lately: waiting for the next one would only add latency.
       this.#drawnAt[which] = now;
       draw();
       return;
@@ -181,8 +154,8 @@ export class Stage {
       canvas.width = Math.round(width * devicePixelRatio);
       canvas.height = Math.round(height * devicePixelRatio);
     }
-    if (this.#fitted) this.fit();
-    else this.redraw();
+    if (this.#isFitted) this.fit();
+    else this.#redraw();
   }
 
   /** @param {HTMLCanvasElement} canvas */
@@ -201,12 +174,12 @@ export class Stage {
     const context = this.#begin(this.lower);
     const [height, width] = this.imageSize;
     if (!this.#bitmap) return;
-    // Pixels are to be seen as such by who looks that closely.
+    // At such a zoom single pixels are looked at.
     context.imageSmoothingEnabled = this.view.scale < 4;
     context.imageSmoothingQuality = "high";
     context.drawImage(this.#bitmap, 0, 0, width, height);
-    this.#drawn = this.#below().masks;
-    for (const { key, shape, strong, faint } of this.#drawn) {
+    this.#drawnBelow = lowerLayer(this.#store.state);
+    for (const { key, shape, strong, faint } of this.#drawnBelow) {
       const colors = colorsOf(key, strong ? 0.5 : faint ? 0.16 : 0.34);
       this.#paint(context, shape, colors, strong ? 2.5 : 1.25);
     }
@@ -214,7 +187,8 @@ export class Stage {
 
   #drawAbove() {
     const context = this.#begin(this.upper);
-    const { active, hovered, prompt, box, stroke, tip, crosshair } = this.#above();
+    this.#drawnAbove = upperLayer(this.#store.state);
+    const { active, hovered, prompt, box, stroke, tip, crosshair } = this.#drawnAbove;
     if (hovered) this.#paint(context, hovered, HOVER, 1.5);
     if (active) this.#paint(context, active, ACTIVE, 2);
     if (stroke) this.#drawStroke(context, stroke);
@@ -241,7 +215,7 @@ export class Stage {
     }
     context.fillStyle = colors.fill;
     context.fill(path, "evenodd");
-    // A dark line under the bright one, for bright images.
+    // A dark line under the bright one, so that it is seen on bright images.
     context.strokeStyle = "rgb(0 0 0 / 0.45)";
     context.lineWidth = (width + 1.5) / this.view.scale;
     context.stroke(path);
@@ -257,7 +231,7 @@ export class Stage {
   #drawStroke(context, { points, radius, erase }) {
     context.beginPath();
     points.forEach(([x, y], i) => (i ? context.lineTo(x, y) : context.moveTo(x, y)));
-    // A line to where it begins, for a stroke of one point.
+    // A line of no length, for a stroke of one point.
     context.lineTo(...points[points.length - 1]);
     context.strokeStyle = erase ? "rgb(217 45 32 / 0.45)" : ACTIVE.fill;
     context.lineWidth = 2 * radius;
@@ -293,7 +267,7 @@ export class Stage {
     context.strokeStyle = "#ffffff";
     context.lineWidth = 2 * unit;
     context.stroke();
-    // A sign too: colours alone do not tell everybody.
+    // Plus and minus as well: not everybody tells the colours apart.
     context.beginPath();
     context.moveTo(x - 3 * unit, y);
     context.lineTo(x + 3 * unit, y);

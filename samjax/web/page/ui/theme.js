@@ -1,21 +1,21 @@
-/** Dark or light: the system's choice until somebody makes their own, which is kept. */
+/** Dark or light theme: the system's, until the user chooses one, which is stored. */
 
 const KEY = "samjax.theme";
 
-/** Applies the kept choice. */
+/** Applies the stored choice. */
 export function applyTheme() {
-  const kept = read();
-  if (kept) document.documentElement.dataset.theme = kept;
+  const stored = read();
+  if (stored) document.documentElement.dataset.theme = stored;
 }
 
-/** @returns {"dark" | "light"} the theme that now shows */
+/** @returns {"dark" | "light"} the new theme */
 export function switchTheme() {
   const next = isDark() ? "light" : "dark";
   document.documentElement.dataset.theme = next;
   try {
     localStorage.setItem(KEY, next);
   } catch {
-    // A browser that keeps nothing still switches.
+    // Without storage the choice lasts as long as the page.
   }
   return next;
 }
@@ -27,8 +27,8 @@ function isDark() {
 
 function read() {
   try {
-    const kept = localStorage.getItem(KEY);
-    return kept === "dark" || kept === "light" ? kept : null;
+    const stored = localStorage.getItem(KEY);
+    return stored === "dark" || stored === "light" ? stored : null;
   } catch {
     return null;
   }

@@ -1,8 +1,10 @@
-/** The bar of tools: what the pointer does, undo and redo. */
+/** The toolbar: tools of the pointer, undo and redo. */
 
 import { byId, el, icon } from "./dom.js";
+import { renderOn } from "./frames.js";
 
-/** @typedef {import("./gestures.js").Tool} Tool */
+/** @typedef {import("../state/state.js").PageStore} PageStore */
+/** @typedef {import("../state/state.js").Tool} Tool */
 
 /** @type {{tool: Tool, name: string, key: string}[]} */
 export const TOOLS = [
@@ -16,38 +18,39 @@ export const TOOLS = [
 ];
 
 /**
- * @param {{choose: (tool: Tool) => void, undo: () => void, redo: () => void}} given
- * @returns {(state: {tool: Tool, canUndo: boolean, canRedo: boolean, isReady: boolean}) => void} shows a state
+ * @param {PageStore} store
+ * @param {import("../state/commands.js").Commands} commands
  */
-export function makeTools({ choose, undo, redo }) {
+export function makeToolbar(store, commands) {
   const bar = byId("tools");
   const buttons = TOOLS.map(({ tool, name, key }) => {
     const label = `${name} (${key.toUpperCase()})`;
     return el(
       "button",
-      { type: "button", class: "tool", "aria-label": name, "aria-keyshortcuts": key, title: label, "data-tool": tool, "data-testid": `tool-${tool}`, onclick: () => choose(tool) },
+      { type: "button", class: "tool", "aria-label": name, "aria-keyshortcuts": key, title: label, "data-tool": tool, "data-testid": `tool-${tool}`, onclick: () => commands.chooseTool(tool) },
       icon(tool),
     );
   });
   const button = (/** @type {"undo" | "redo"} */ name, /** @type {string} */ label, /** @type {() => void} */ run) =>
     el("button", { type: "button", class: "tool", "aria-label": label, title: label, "data-testid": name, onclick: run }, icon(name));
-  const back = button("undo", "Undo", undo);
-  const forth = button("redo", "Redo", redo);
-  bar.append(...buttons, el("span", { class: "divider", role: "separator" }), back, forth);
+  const undo = button("undo", "Undo", () => commands.undo());
+  const redo = button("redo", "Redo", () => commands.redo());
+  bar.append(...buttons, el("span", { class: "divider", role: "separator" }), undo, redo);
   moveByArrows(bar);
-  return ({ tool, canUndo, canRedo, isReady }) => {
+  renderOn(store, ["tool", "undoable", "redoable", "isReady"], ({ tool, undoable, redoable, isReady }) => {
     buttons.forEach((element, i) => {
       const isChosen = TOOLS[i].tool === tool;
       element.setAttribute("aria-pressed", String(isChosen));
       element.disabled = !isReady && TOOLS[i].tool !== "hand";
     });
-    back.disabled = !canUndo;
-    forth.disabled = !canRedo;
-  };
+    undo.disabled = undoable === null;
+    redo.disabled = redoable === null;
+    byId("stage").dataset.tool = tool;
+  });
 }
 
 /**
- * Arrow keys go along a toolbar, as its role promises.
+ * Moves the focus along a toolbar by arrow keys, as ARIA has it for this role.
  * @param {HTMLElement} bar
  */
 function moveByArrows(bar) {
