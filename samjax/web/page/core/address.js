@@ -1,4 +1,4 @@
-/** The part of the page's address that names the open image. */
+/** The fragment of the page's URL, which names the open image. */
 
 /**
  * @param {string} imageId
@@ -9,7 +9,7 @@ export function hashOf(imageId) {
 }
 
 /**
- * @param {string} hash of an address, which anybody may have typed
+ * @param {string} hash of a URL, which may have been typed by hand
  * @returns {string} the id of an image; empty where none is named
  */
 export function imageIdOf(hash) {
@@ -17,7 +17,7 @@ export function imageIdOf(hash) {
   try {
     return decodeURIComponent(named);
   } catch {
-    // No image has such an id: it is not found, as any other.
+    // No image has such an id: it is treated as unknown.
     return named;
   }
 }

@@ -1,23 +1,23 @@
 /**
- * Where low-res logits cross zero: the outline of a mask that is only looked at.
+ * The zero crossing of low-res logits, by marching squares: the outline of a preview.
  *
- * Between the centres of low-res pixels logits are taken as linear, which is what
- * upsampling makes of them, so that the outline needs no upsampled mask: it takes a
- * millisecond, and is smooth at any zoom. What is kept of a mask is exact (`outline.js`).
+ * Between the centres of low-res pixels logits are interpolated linearly, as upsampling
+ * does, so that no upsampled mask is needed: tracing takes a millisecond, and the outline
+ * is smooth at any zoom. Outlines of accepted masks are exact (`outline.js`).
  */
 
 /** @typedef {import("./frame.js").Frame} Frame */
 
-// More lines than this are noise, and would hold the page up: then fewer pixels do.
-const MOST_LINES = 4000;
+// More lines than this are noise, and slow to draw: logits are then subsampled.
+const MAX_LINES = 4000;
 
 /**
  * @param {Float32Array} logits a mask of `side` x `side`, row by row
  * @param {number} side
  * @param {Frame} frame
  * @returns {{outline: Float32Array, size: [number, number], area: number}} loops as in
- *   `outline.js`, in low-res pixels; the size of the image in the same; and what the
- *   loops hold, in pixels of the image
+ *   `outline.js`, in low-res pixels; the size of the image in low-res pixels; and the area
+ *   within the loops, in pixels of the image
  */
 export function traceContour(logits, side, { originalSize, resizedSize, modelSize }) {
   const perPixel = modelSize / side;
@@ -34,8 +34,8 @@ export function traceContour(logits, side, { originalSize, resizedSize, modelSiz
 }
 
 /**
- * Values at the places `xs` and `ys`, with a border of nothing around them that lies where
- * the image ends.
+ * Logits sampled at the coordinates `xs` and `ys`, with a border of negative values at the
+ * edges of the image.
  * @typedef {object} Field
  * @property {Float32Array} values row by row
  * @property {Float32Array} xs
@@ -50,13 +50,13 @@ export function traceContour(logits, side, { originalSize, resizedSize, modelSiz
  * @returns {Field}
  */
 function sample(logits, side, [height, width], step) {
-  const [xs, columns] = placesAlong(width, side, step);
-  const [ys, rows] = placesAlong(height, side, step);
+  const [xs, columns] = samplePositions(width, side, step);
+  const [ys, rows] = samplePositions(height, side, step);
   const values = new Float32Array(xs.length * ys.length).fill(-1);
   for (let y = 1; y < ys.length - 1; y++) {
     for (let x = 1; x < xs.length - 1; x++) {
       const value = logits[rows[y] * side + columns[x]];
-      // Zero is outside: a crossing then has two sides.
+      // Zero counts as outside: every crossing then lies between two signs.
       values[y * xs.length + x] = value > 0 ? value : Math.min(value, -1e-12);
     }
   }
@@ -67,28 +67,28 @@ function sample(logits, side, [height, width], step) {
  * @param {number} length of the image, in low-res pixels
  * @param {number} side
  * @param {number} step
- * @returns {[Float32Array, Int32Array]} places, and the pixels that are read there
+ * @returns {[Float32Array, Int32Array]} coordinates, and the pixels that are read there
  */
-function placesAlong(length, side, step) {
-  const places = [0, 0];
+function samplePositions(length, side, step) {
+  const positions = [0, 0];
   const pixels = [0, 0];
   const last = Math.min(side, Math.ceil(length)) - 1;
   for (let pixel = 0; pixel <= last && pixel + 0.5 < length; pixel += step) {
-    places.push(pixel + 0.5);
+    positions.push(pixel + 0.5);
     pixels.push(pixel);
   }
-  places.push(length, length);
+  positions.push(length, length);
   pixels.push(last, last);
-  return [Float32Array.from(places), Int32Array.from(pixels)];
+  return [Float32Array.from(positions), Int32Array.from(pixels)];
 }
 
 /**
- * Lines through cells, from the crossing of one of their sides to another's, with the mask
- * on the left. A side is numbered by the value that it begins at: 2 * place, and one more
- * for those that go down.
+ * Marching squares: a line through each cell, from the crossing on one of its sides to that
+ * on another, with the mask on the left. The index of a side is 2 * the index of the value
+ * that it starts at, plus one if it is vertical.
  * @param {Field} field
- * @returns {Int32Array | null} for every side that is crossed the next one, -1 for others;
- *   null if there are too many
+ * @returns {Int32Array | null} for every crossed side the next one, -1 for others;
+ *   null if there are too many lines
  */
 function joinCrossings({ values, xs }) {
   const stride = xs.length;
@@ -114,7 +114,7 @@ function joinCrossings({ values, xs }) {
       case 13: next[top] = right; break;
       case 14: next[left] = top; break;
       default: {
-        // Two corners face each other: whether they meet is what is in the middle.
+        // A saddle: the mean in the middle decides whether the two corners are connected.
         const meet = a + b + c + d > 0;
         if (kind === 5) {
           next[top] = meet ? right : left;
@@ -126,14 +126,14 @@ function joinCrossings({ values, xs }) {
         lines++;
       }
     }
-    if (++lines > MOST_LINES) return null;
+    if (++lines > MAX_LINES) return null;
   }
   return next;
 }
 
 /**
  * @param {Field} field
- * @param {Int32Array} next is used up
+ * @param {Int32Array} next overwritten
  * @returns {Float32Array} loops
  */
 function follow({ values, xs, ys }, next) {

@@ -1,8 +1,9 @@
 /**
- * The one map between an image's pixels, the pixels that the model sees, and the screen.
+ * Coordinate frames: pixels of the image, of the model's input, and of the screen.
  *
- * The first two as in `samjax/geometry/frame.py`: the longest side becomes the model's
- * input size, each side is rounded on its own, padding is on the right and below.
+ * The model's frame is that of `samjax/geometry/frame.py`: the longest side is resized to
+ * the model's input size, each side is rounded on its own, padding is on the right and at
+ * the bottom.
  */
 
 /**
@@ -38,7 +39,7 @@ export function fitFrame(originalSize, modelSize) {
     );
   }
   const scale = modelSize / Math.max(height, width);
-  // Halves go up, as in the reference, and a thin image keeps at least one row.
+  // Halves are rounded up, as in the reference; a thin image keeps at least one row.
   const resize = (/** @type {number} */ side) => Math.max(1, Math.floor(side * scale + 0.5));
   return { originalSize, resizedSize: [resize(height), resize(width)], modelSize };
 }
@@ -56,8 +57,7 @@ export function toModel({ originalSize, resizedSize }, [x, y]) {
 }
 
 /**
- * The size at which a mask is drawn while it is still changing: enough for a screen, and
- * little enough to be made at every move of a pointer.
+ * The image's size, scaled down so that its longest side is at most `longest`.
  * @param {[number, number]} originalSize height and width
  * @param {number} longest
  * @returns {[number, number]}
@@ -113,12 +113,12 @@ export function zoomAt(view, [x, y], factor, smallest) {
  */
 export function keepInSight(view, [height, width], [screenHeight, screenWidth]) {
   const strip = 48;
-  const hold = (/** @type {number} */ start, /** @type {number} */ size, /** @type {number} */ screen) =>
+  const clampStart = (/** @type {number} */ start, /** @type {number} */ size, /** @type {number} */ screen) =>
     Math.min(screen - strip, Math.max(strip - size, start));
   return {
     scale: view.scale,
-    x: hold(view.x, width * view.scale, screenWidth),
-    y: hold(view.y, height * view.scale, screenHeight),
+    x: clampStart(view.x, width * view.scale, screenWidth),
+    y: clampStart(view.y, height * view.scale, screenHeight),
   };
 }
 

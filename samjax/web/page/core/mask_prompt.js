@@ -1,8 +1,8 @@
 /**
- * A mask of the image as a prompt: logits in the low-res frame, padding included.
+ * Converts a mask to a mask input: logits in the low-res frame, padding included.
  *
- * As `samjax/geometry/resampling.py`: each low-res pixel says how much of it the mask
- * covers, from -LOGIT for none to LOGIT for all; padding is not covered.
+ * As in `samjax/geometry/resampling.py`, a low-res logit is linear in the share of its pixel
+ * that the mask covers, from -LOGIT for none to LOGIT for all; padding is not covered.
  */
 
 /** @typedef {import("./frame.js").Frame} Frame */
@@ -40,8 +40,8 @@ export function maskToPrompt(bits, { originalSize, resizedSize, modelSize }, sid
  * @param {number} resized
  * @param {number} model
  * @param {number} side
- * @returns {[number, number][][]} for each low-res pixel the pixels in it, and the share
- *   of it that each covers
+ * @returns {[number, number][][]} for each low-res pixel the image's pixels in it, and the
+ *   share that each covers
  */
 function coverage(original, resized, model, side) {
   const perCell = (model / side) * (original / resized);

@@ -1,12 +1,12 @@
 /**
- * The outline of a mask, along the edges between pixels, to be filled and stroked.
+ * The exact outline of a mask, along the edges between pixels, to be filled and stroked.
  *
- * Loops go with the mask on their right, so that holes turn the other way and either
- * rule of filling is right. All loops travel as one array, which can be transferred.
+ * Loops have the mask on their right: holes turn the other way, so that both fill rules
+ * give the mask. All loops are in one array, which can be transferred from a worker.
  */
 
 /**
- * Loops one after another: the number of corners, then x and y of each.
+ * Loops one after another: the count of corners, then x and y of each.
  * @typedef {Int32Array} Outline
  */
 
@@ -16,7 +16,7 @@
  * @returns {Outline} in pixels of the mask
  */
 export function traceOutline(bits, size) {
-  // Memory and time are those of the mask's box, not of the image.
+  // Memory and time are proportional to the mask's box rather than to the image.
   const { cropped, corner: [left, top], cropSize } = cropToMask(bits, size);
   const { next, starts } = joinEdges(cropped, cropSize);
   const stride = cropSize[1] + 1;
@@ -39,7 +39,7 @@ export function traceOutline(bits, size) {
       before = direction;
       edge = following;
     } while (edge !== start);
-    // The loop closes where it began, which is a corner only if it turns there.
+    // The starting point is a corner only if the loop turns there.
     if ((start & 3) === before) out.splice(head + 1, 2);
     out[head] = (out.length - head - 1) / 2;
   }
@@ -73,8 +73,8 @@ function cropToMask(bits, [height, width]) {
 }
 
 /**
- * Edges are numbered by where they begin and go: 4 * corner + direction; right, down,
- * left, up.
+ * Links the edges of a mask to loops. The index of an edge is 4 * its first corner + its
+ * direction: right, down, left, up.
  * @param {Uint8Array} bits
  * @param {[number, number]} size
  */
@@ -97,7 +97,7 @@ function joinEdges(bits, [height, width]) {
   for (const edge of starts) next[edge] = -2;
   for (const edge of starts) {
     const end = (edge >> 2) + steps[edge & 3];
-    // Right before straight before left: pixels that touch at a corner stay apart.
+    // Right before straight before left: pixels that touch at a corner only are separate.
     for (const turn of [1, 0, 3]) {
       const candidate = 4 * end + (((edge & 3) + turn) & 3);
       if (next[candidate] !== -1) {

@@ -1,4 +1,4 @@
-/** Which of many masks stay: a grid of points to ask, and non-maximal suppression. */
+/** For automatic mask generation: a grid of points, and non-maximum suppression. */
 
 /** @typedef {import("./frame.js").Point} Point */
 
@@ -20,12 +20,12 @@ export function pointGrid(perSide, [height, width]) {
 }
 
 /**
- * Greedy, as torchvision's: from the highest score down, a box stays unless its IoU with
- * one that stayed is above the threshold. Of equal scores the first comes first.
+ * Greedy NMS, as torchvision's: by descending score, a box is kept unless its IoU with a
+ * kept one is above the threshold. Equal scores keep their order.
  * @param {ArrayLike<number>[]} boxes left, top, right, bottom
  * @param {number[]} scores
  * @param {number} threshold
- * @returns {number[]} those that stay, by descending score
+ * @returns {number[]} indices of the kept boxes, by descending score
  */
 export function nms(boxes, scores, threshold) {
   const order = scores.map((_, i) => i).sort((a, b) => scores[b] - scores[a] || a - b);

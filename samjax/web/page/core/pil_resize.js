@@ -1,9 +1,9 @@
 /**
- * Pillow's bilinear resize of 8-bit RGB, bit by bit.
+ * Pillow's bilinear resize of 8-bit RGB, bit for bit.
  *
  * The model was trained on images that Pillow resized, and no canvas gives these values:
- * the filter widens when it shrinks, weights have 22 bits, and each of the two passes,
- * across and down, rounds to 8 bits.
+ * the filter is widened for downscaling, weights have 22 bits, and each of the two passes,
+ * horizontal and vertical, rounds to 8 bits.
  */
 
 const BITS = 22;
@@ -25,8 +25,7 @@ export function pilResize(pixels, [height, width], channels, [targetHeight, targ
 }
 
 /**
- * Whether Pillow (13; older ones never do) makes its pass down first, which gives other
- * roundings.
+ * Whether Pillow runs the vertical pass first (13 and newer), which rounds differently.
  * @param {[number, number]} size
  * @param {[number, number]} target
  */
@@ -116,13 +115,13 @@ function filterOf(source, target) {
   const weights = new Int32Array(target * most);
   for (let i = 0; i < target; i++) {
     const centre = (i + 0.5) * scale;
-    // As C casts to int: towards zero, after the half is added.
+    // C's cast to int: towards zero, after one half is added.
     const start = Math.max(0, Math.trunc(centre - support + 0.5));
     const end = Math.min(source, Math.trunc(centre + support + 0.5));
     const own = [];
     let total = 0;
     for (let k = start; k < end; k++) {
-      // Multiplied by the reciprocal, not divided: the last bit differs.
+      // Multiplied by the reciprocal, as in Pillow: a division differs in the last bit.
       const weight = Math.max(0, 1 - Math.abs((k - centre + 0.5) * (1 / support)));
       own.push(weight);
       total += weight;

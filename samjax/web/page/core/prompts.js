@@ -1,7 +1,4 @@
-/**
- * What a person has said about one object, as what the decoder takes; and which of its
- * masks answer.
- */
+/** Prompts for one object: their encoding for the decoder, and the masks that they select. */
 
 import { toModel } from "./frame.js";
 
@@ -63,8 +60,8 @@ export function withoutPoint(prompt, index) {
 }
 
 /**
- * A box has the corners with labels 2 and 3; where there is none, one point (0, 0) of
- * label -1 stands for it: exactly one, since every such point is a token.
+ * A box is encoded as its corners with the labels 2 and 3. Without a box there is one
+ * padding point (0, 0) of label -1: exactly one, since each is a token of the decoder.
  * @param {Prompt} prompt
  * @param {Frame} frame
  * @returns {PointInputs}
@@ -72,35 +69,35 @@ export function withoutPoint(prompt, index) {
 export function toInputs({ points, labels, box }, frame) {
   const coords = points.map((point) => toModel(frame, point));
   /** @type {number[]} */
-  const marks = [...labels];
+  const codes = [...labels];
   if (box) {
     coords.push(toModel(frame, [box[0], box[1]]), toModel(frame, [box[2], box[3]]));
-    marks.push(2, 3);
+    codes.push(2, 3);
   } else {
     coords.push([0, 0]);
-    marks.push(-1);
+    codes.push(-1);
   }
   return {
     point_coords: Float32Array.from(coords.flat()),
-    point_labels: Float32Array.from(marks),
+    point_labels: Float32Array.from(codes),
   };
 }
 
 /**
- * The paper's rule, as `samjax.Prompt` has it: one point, one box, one mask or a text
- * alone is ambiguous, and is answered by masks 1 to 3; anything more by mask 0.
+ * The paper's rule, as in `samjax.Prompt.is_ambiguous`: at most one point, box, mask or text
+ * is ambiguous, and selects the multimask output (masks 1 to 3); several select mask 0.
  * @param {Prompt} prompt
  * @returns {boolean}
  */
 export function isAmbiguous({ points, box, mask, text }) {
-  const others = [box, mask, text].filter((one) => one !== null);
+  const others = [box, mask, text].filter((value) => value !== null);
   return points.length + others.length <= 1;
 }
 
 /**
  * @param {Prompt} prompt
  * @param {ArrayLike<number>} scores predicted IoU of all masks
- * @returns {number[]} the masks that answer, the best first
+ * @returns {number[]} indices of the masks, by descending score
  */
 export function masksToShow(prompt, scores) {
   if (!isAmbiguous(prompt) || scores.length < 2) return [0];

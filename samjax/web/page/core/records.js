@@ -1,6 +1,8 @@
 /**
- * Masks of an image in the forms that people take home: SA-1B's, COCO's, and a PNG.
- * Browsers show photos upright, and `frame` says that masks lie on them so.
+ * Export formats of the demo: SA-1B, COCO, and label maps.
+ *
+ * `frame` records that masks are in the frame of the upright photo, with its EXIF
+ * orientation applied, as browsers show it.
  */
 
 import { areaOf, cocoBox, decode, extentOf, textToCounts } from "./run_lengths.js";
@@ -9,7 +11,7 @@ import { areaOf, cocoBox, decode, extentOf, textToCounts } from "./run_lengths.j
 /** @typedef {import("../io/backend.js").ImageEntry} ImageEntry */
 
 /**
- * SA-1B's record. Boxes end at the last pixel, so that a mask of one pixel has width 0.
+ * SA-1B's records. Their boxes end at the last pixel: a mask of one pixel has width 0.
  * @param {ImageEntry} image
  * @param {Annotation[]} annotations
  */
@@ -59,7 +61,8 @@ export function toCoco({ name, width, height }, annotations) {
 }
 
 /**
- * One grey value per mask, from 1 in their order, later ones over earlier ones; 0 is none.
+ * A label map: one grey value per mask in their order, from 1, later masks over earlier
+ * ones; 0 is background.
  * @param {ImageEntry} image
  * @param {Annotation[]} annotations
  * @returns {Uint8ClampedArray} RGBA

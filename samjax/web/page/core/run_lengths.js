@@ -1,8 +1,8 @@
 /**
- * Masks as COCO's run lengths, byte for byte as pycocotools writes them.
+ * COCO's run-length encoding of masks, byte for byte as pycocotools writes it.
  *
- * Runs of zeros and ones in turn, zeros first, column by column. Masks in memory are one
- * byte per pixel, row by row.
+ * Runs alternate between zeros and ones, zeros first, in column-major order. Masks in
+ * memory have one byte per pixel in row-major order.
  */
 
 /**
@@ -34,8 +34,8 @@ export function decode({ size, counts }) {
  * @returns {number[]}
  */
 export function maskToCounts(bits, [height, width]) {
-  // Rows are read in order, since memory is; each pixel that differs from the one above
-  // it, or from the end of the column before, begins a run of its column.
+  // Memory is read row by row, for the cache, while runs follow columns: a run starts at
+  // each pixel that differs from the one above it, or from the end of the previous column.
   /** @type {number[]} */
   const starts = [];
   const band = 16;
@@ -106,7 +106,7 @@ export function countsToText(counts) {
     for (let more = true; more; ) {
       const group = value & 0x1f;
       value >>= 5;
-      // A number ends when the rest is only copies of the sign bit just written.
+      // A value ends where the remaining bits are copies of the sign bit just written.
       more = group & 0x10 ? value !== -1 : value !== 0;
       text += String.fromCharCode(48 + (more ? group | 0x20 : group));
     }
@@ -123,17 +123,17 @@ export function textToCounts(text) {
   const counts = [];
   for (let at = 0; at < text.length; ) {
     let value = 0;
-    let place = 1;
+    let scale = 1;
     let group = 0x20;
-    for (; group & 0x20; place *= 32) {
+    for (; group & 0x20; scale *= 32) {
       group = text.charCodeAt(at++) - 48;
       // NaN too, past the end.
-      if (!(group >= 0 && group < 64) || place > 2 ** 30) {
+      if (!(group >= 0 && group < 64) || scale > 2 ** 30) {
         throw new RangeError("got damaged run lengths, expected COCO's compressed counts");
       }
-      value += (group & 0x1f) * place;
+      value += (group & 0x1f) * scale;
     }
-    if (group & 0x10) value -= place;
+    if (group & 0x10) value -= scale;
     if (counts.length > 2) value += counts[counts.length - 2];
     counts.push(value);
   }
@@ -151,7 +151,7 @@ export function areaOf(counts) {
 }
 
 /**
- * The outermost pixels of a mask, right and bottom included.
+ * The bounding box of a mask, its last pixels included.
  * @param {number[]} counts
  * @param {number} height
  * @returns {[number, number, number, number] | null} left, top, right, bottom
@@ -165,7 +165,7 @@ export function extentOf(counts, height) {
     const [x0, x1] = [Math.floor(at / height), Math.floor(last / height)];
     left = Math.min(left, x0);
     right = Math.max(right, x1);
-    // A run goes from the bottom of a column to the top of the next.
+    // A run continues from the bottom of a column at the top of the next.
     top = Math.min(top, x0 === x1 ? at % height : 0);
     bottom = Math.max(bottom, x0 === x1 ? last % height : height - 1);
   }
@@ -175,8 +175,8 @@ export function extentOf(counts, height) {
 /**
  * @param {number[]} counts
  * @param {number} height
- * @returns {[number, number, number, number]} x, y, width, height as COCO has them: a
- *   mask of one pixel is 1 wide
+ * @returns {[number, number, number, number]} x, y, width, height in COCO's
+ *   convention: a mask of one pixel is 1 wide
  */
 export function cocoBox(counts, height) {
   const extent = extentOf(counts, height);
@@ -189,7 +189,7 @@ export function cocoBox(counts, height) {
  * @param {number[]} counts
  * @param {[number, number]} size
  * @param {[number, number]} point
- * @returns {boolean} whether the mask has the pixel that the point is in
+ * @returns {boolean} whether the pixel at the point belongs to the mask
  */
 export function covers(counts, [height, width], [x, y]) {
   if (!(x >= 0 && y >= 0 && x < width && y < height)) return false;

@@ -1,4 +1,4 @@
-/** Reads safetensors: a header in JSON, then the tensors' bytes. */
+/** Reads safetensors files: a JSON header, then the bytes of the tensors. */
 
 /**
  * @typedef {object} Tensor
@@ -16,7 +16,7 @@ const LARGEST_HEADER = 1 << 20;
 export function readSafetensors(buffer) {
   const size = buffer.byteLength < 8 ? NaN : Number(new DataView(buffer).getBigUint64(0, true));
   if (!(size <= LARGEST_HEADER && 8 + size <= buffer.byteLength)) {
-    throw new RangeError(`got ${buffer.byteLength} bytes that are no safetensors file`);
+    throw new RangeError(`got ${buffer.byteLength} bytes that are not a safetensors file`);
   }
   const header = JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, 8, size)));
   const { __metadata__: metadata = {}, ...described } = header;

@@ -1,9 +1,9 @@
 /**
  * An event store: one immutable state, and events.
  *
- * Objects change the state with `set` and watch the keys that concern them; what happens
- * at a moment and leaves no state (a notice, an edit to be saved) is an event. Neither
- * side knows the other, so that nothing is handed callbacks.
+ * Objects change the state with `set` and watch the keys that concern them. Occurrences
+ * that leave no state (a notice, an edit to be saved) are events. Neither side knows the
+ * other, so that no callbacks are passed around.
  */
 
 /**

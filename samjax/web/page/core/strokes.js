@@ -1,10 +1,10 @@
-/** Brush and eraser: strokes of a round tip on a mask of one byte per pixel. */
+/** Brush and eraser: strokes of a round tip on a mask with one byte per pixel. */
 
 /** @typedef {import("./frame.js").Point} Point */
 
 /**
  * @typedef {object} Stroke
- * @property {Point[]} points where the tip went, in pixels of the image
+ * @property {Point[]} points that the tip passed, in pixels of the image
  * @property {number} radius of the tip, in pixels of the image
  * @property {boolean} erase
  */
@@ -19,7 +19,7 @@ export function paintStroke(bits, size, { points, radius, erase }) {
 }
 
 /**
- * Sets all pixels whose centre is at most `radius` from a line.
+ * Sets all pixels whose centre is at most `radius` away from a line.
  * @param {Uint8Array} bits
  * @param {[number, number]} size
  * @param {Point} from

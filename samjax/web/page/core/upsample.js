@@ -1,17 +1,17 @@
 /**
- * Low-res mask logits to any size, by the reference's two bilinear steps.
+ * Upsamples low-res mask logits by the reference's two bilinear steps.
  *
- * Low-res to the model's input, the padding cut off, and that to the target. Both steps
- * are separable and linear, so they compose into at most four weights per row and column
- * of the target, and the image between them never exists (as in
- * `samjax/geometry/resampling.py`). The target is the original image where a mask is
- * kept, and smaller where it is only judged; what is only looked at is in `contour.js`.
+ * The steps are low-res to the model's input, whose padding is cropped, and from there to
+ * the target. Both are separable and linear, so that they compose into at most four weights
+ * per row and column of the target, without the image in between (as in
+ * `samjax/geometry/resampling.py`). The target is the original image for masks that are
+ * stored, and smaller for stability scores; previews are traced by `contour.js`.
  */
 
 /** @typedef {import("./frame.js").Frame} Frame */
 
 /**
- * Where each target pixel of one axis reads, and with which weights.
+ * The sources of each target pixel along one axis, and their weights.
  * @typedef {object} Taps
  * @property {number} count reads per target pixel
  * @property {Int32Array} sources `count` per target pixel
@@ -19,7 +19,7 @@
  */
 
 /** @type {Map<string, Taps>} */
-const known = new Map();
+const tapsByShape = new Map();
 
 /**
  * @param {Float32Array} logits a mask of `side` x `side`, row by row
@@ -35,7 +35,8 @@ export function upsampleLogits(logits, side, frame, size) {
 }
 
 /**
- * The same, thresholded: 1 where a logit is above `threshold`, which costs less memory.
+ * Upsamples and thresholds, row by row: the upsampled logits are never in memory.
+ * 1 where a logit is above `threshold`.
  * @param {Float32Array} logits
  * @param {number} side
  * @param {Frame} frame
@@ -56,8 +57,8 @@ export function upsampleBits(logits, side, frame, size, threshold = 0) {
 }
 
 /**
- * How little a mask depends on the threshold: pixels above the higher of two thresholds
- * over those above the lower one, at the size given.
+ * The stability score: pixels above the higher of two thresholds over pixels above the
+ * lower one, at the given size.
  * @param {Float32Array} logits
  * @param {number} side
  * @param {Frame} frame
@@ -84,8 +85,8 @@ export function stabilityScore(logits, side, frame, size, offset = 1) {
  * @param {number} side
  * @param {Frame} frame
  * @param {[number, number]} size
- * @param {(row: number, values: Float32Array) => void} visit is not called for rows where
- *   nothing can exceed `least`
+ * @param {(row: number, values: Float32Array) => void} visit is not called for rows
+ *   without a value above `least`
  * @param {number} [least]
  */
 function eachRow(logits, side, frame, [height, width], visit, least = -Infinity) {
@@ -115,16 +116,16 @@ function eachRow(logits, side, frame, [height, width], visit, least = -Infinity)
  * @param {number} start
  * @param {Taps} taps
  * @param {Float32Array} to
- * @param {number} place
+ * @param {number} offset in `to`
  * @param {number} width
  * @returns {number} the highest value
  */
-function stretchRow(from, start, { count, sources, weights }, to, place, width) {
+function stretchRow(from, start, { count, sources, weights }, to, offset, width) {
   let highest = -Infinity;
   for (let x = 0, tap = 0; x < width; x++) {
     let sum = 0;
     for (let k = 0; k < count; k++, tap++) sum += from[start + sources[tap]] * weights[tap];
-    to[place + x] = sum;
+    to[offset + x] = sum;
     if (sum > highest) highest = sum;
   }
   return highest;
@@ -140,7 +141,7 @@ function stretchRow(from, start, { count, sources, weights }, to, place, width) 
 function mixRows(wide, width, { count, sources, weights }, y, values) {
   const first = y * count;
   if (count === 3) {
-    // The usual case, written out: it is most of the time.
+    // The usual case, unrolled: most of the time is spent here.
     const [a, b, c] = [0, 1, 2].map((k) => sources[first + k] * width);
     const [u, v, w] = [0, 1, 2].map((k) => weights[first + k]);
     for (let x = 0; x < width; x++) values[x] = u * wide[a + x] + v * wide[b + x] + w * wide[c + x];
@@ -164,11 +165,11 @@ function mixRows(wide, width, { count, sources, weights }, y, values) {
  */
 export function twoSteps(low, model, resized, target) {
   const key = [low, model, resized, target].join();
-  let taps = known.get(key);
+  let taps = tapsByShape.get(key);
   if (!taps) {
     taps = compose(bilinearTaps(low, model), bilinearTaps(resized, target), target);
-    if (known.size > 64) known.clear();
-    known.set(key, taps);
+    if (tapsByShape.size > 64) tapsByShape.clear();
+    tapsByShape.set(key, taps);
   }
   return taps;
 }
@@ -201,7 +202,7 @@ function compose(inner, outer, target) {
   rows.forEach((row, i) => {
     const entries = [...row].sort((a, b) => a[0] - b[0]);
     for (let k = 0; k < count; k++) {
-      // Rows with fewer reads repeat one, with no weight.
+      // Rows with fewer taps are padded with a weight of zero.
       const [source, weight] = entries[k] ?? [entries[0][0], 0];
       taps.sources[i * count + k] = source;
       taps.weights[i * count + k] = weight;
@@ -219,7 +220,7 @@ function compose(inner, outer, target) {
 function bilinearTaps(source, target) {
   const sources = new Int32Array(2 * target);
   const weights = new Float64Array(2 * target);
-  // Rounded to float32 where PyTorch rounds: exact positions would show as a difference.
+  // Rounded to float32 where PyTorch rounds: exact positions give other logits.
   const step = Math.fround(Math.fround(source) / Math.fround(target));
   for (let i = 0; i < target; i++) {
     const position = Math.max(0, Math.fround(step * (i + 0.5) - 0.5));

@@ -1,4 +1,4 @@
-/** Names that nothing else has, also where a page is not secure: on another machine's HTTP. */
+/** Random UUIDs, also in insecure contexts (HTTP to another machine), which lack randomUUID. */
 
 /** @returns {string} a random UUID */
 export function makeUuid() {

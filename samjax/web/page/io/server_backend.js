@@ -18,7 +18,7 @@ export function serverBackend(api) {
   /**
    * @param {string} method
    * @param {string} path
-   * @param {{json?: unknown, body?: BodyInit, match?: number, signal?: AbortSignal}} [given]
+   * @param {{json?: unknown, body?: BodyInit, match?: number, signal?: AbortSignal}} [options]
    * @returns {Promise<Response>}
    */
   async function request(method, path, { json, body, match, signal } = {}) {

@@ -1,4 +1,4 @@
-/** Time spent on a mask: from its first prompt, without the time the page was hidden. */
+/** Measures the time spent on a mask, without the time that the page was hidden. */
 
 export class Stopwatch {
   #seconds = 0;
@@ -12,7 +12,7 @@ export class Stopwatch {
     this.#now = now;
   }
 
-  /** Starts from nothing, unless it is running. */
+  /** Starts from zero, unless it is running. */
   begin() {
     if (this.#running) return;
     this.#running = true;

@@ -1,4 +1,4 @@
-/** What gestures and the keyboard's crosshair do on the image, by the chosen tool. */
+/** Handles gestures and the crosshair of the keyboard, by the chosen tool. */
 
 import { clampTo, isInside, toScreen } from "../core/frame.js";
 import { boxBetween } from "../core/prompts.js";

@@ -1,6 +1,6 @@
 /**
- * The workspace of one image: what its parts are, and which of them each one uses. None
- * is handed a callback: they change and watch the store.
+ * Composes the workspace: makes its parts, and passes each the parts that it uses. None is
+ * passed a callback: they change and watch the store.
  */
 
 import { makeShelf } from "../io/shelf.js";
