@@ -116,7 +116,7 @@ function detailsOf({ uuid, label, state, problem, score, seconds }, commands, fa
     el(
       "div",
       { class: "actions" },
-      el("button", { type: "button", class: "button", "data-key": `edit-${uuid}`, "data-testid": "edit-mask", onclick: () => commands.edit(uuid) }, icon("edit"), "Edit"),
+      el("button", { type: "button", class: "button", "data-key": `edit-${uuid}`, "data-testid": "edit-mask", onclick: () => commands.edit(uuid) && byId("stage").focus() }, icon("edit"), "Edit"),
       state === "refused" && el("button", { type: "button", class: "button", onclick: () => commands.retry(uuid) }, "Save again"),
     ),
   );

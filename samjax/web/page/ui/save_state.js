@@ -28,7 +28,6 @@ export function makeSaveState(store, outbox, mode) {
     if (store.state.outbox.size) event.preventDefault();
   });
   renderOn(store, ["outbox", "isOffline"], show);
-  show();
 }
 
 /**

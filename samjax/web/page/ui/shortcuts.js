@@ -23,7 +23,7 @@ const ARROWS = [
  * @returns {KeyAction[]}
  */
 export function makeShortcuts(store, { commands, editor, pointing, stage }, page) {
-  const onSelected = (/** @type {(uuid: string) => void} */ run) => () => {
+  const onSelected = (/** @type {(uuid: string) => unknown} */ run) => () => {
     const { selected } = store.state;
     if (selected) run(selected);
     return selected !== null;
@@ -75,7 +75,7 @@ export function makeShortcuts(store, { commands, editor, pointing, stage }, page
       },
     },
     { group: "Labels and list", keys: ["Delete", "Backspace"], shown: "Del", does: "Delete the selected mask", run: onSelected((uuid) => commands.remove(uuid)) },
-    { group: "Labels and list", keys: ["r"], shown: "R", does: "Edit the selected mask", run: onSelected((uuid) => commands.edit(uuid)) },
+    { group: "Labels and list", keys: ["r"], shown: "R", does: "Edit the selected mask", run: onSelected((uuid) => commands.edit(uuid) && stage.element.focus()) },
     { group: "Labels and list", keys: ["v"], shown: "V", does: "Hide or show all masks", run: () => commands.toggleAll() },
     { group: "Labels and list", keys: ["n"], shown: "N", does: "Select the next mask", run: () => commands.selectNext() },
 
