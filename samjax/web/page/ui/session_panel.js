@@ -71,9 +71,9 @@ export function makeSessionPanel(store, editor, commands) {
     showRecent(state, commands);
 
     const levels = choices.map(({ index, level, score }) => `${index} ${level} ${score} ${index === shown?.index}`).join();
+    byId("levels").hidden = !choices.length;
     if (levels === shownLevels) return;
     shownLevels = levels;
-    byId("levels").hidden = !choices.length;
     replaceChildren(
       byId("levels"),
       choices.map(({ index, level, score }) => {

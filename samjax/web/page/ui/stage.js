@@ -1,6 +1,7 @@
 /** Draws the image with its two layers, on two canvases, and holds the view. */
 
-import { ACTIVE, BACKGROUND, colorsOf, FOREGROUND, HOVER } from "./colors.js";
+import { ACTIVE, colorsOf, HOVER } from "./colors.js";
+import { drawBox, drawCrosshair, drawPoint, drawStroke, drawTip } from "./markers.js";
 import { fitView, keepInSight, toScreen, zoomAt } from "../core/frame.js";
 import { addToPath } from "../core/outline.js";
 import { isSameLayer, isSameUpper, LOWER_KEYS, lowerLayer, UPPER_KEYS, upperLayer } from "./layers.js";
@@ -189,13 +190,14 @@ export class Stage {
     const context = this.#begin(this.upper);
     this.#drawnAbove = upperLayer(this.#store.state);
     const { active, hovered, prompt, box, stroke, tip, crosshair } = this.#drawnAbove;
+    const unit = 1 / this.view.scale;
     if (hovered) this.#paint(context, hovered, HOVER, 1.5);
     if (active) this.#paint(context, active, ACTIVE, 2);
-    if (stroke) this.#drawStroke(context, stroke);
-    for (const rectangle of [prompt.box, box]) if (rectangle) this.#drawBox(context, rectangle);
-    prompt.points.forEach((point, i) => this.#drawPoint(context, point, prompt.labels[i]));
-    if (tip) this.#drawTip(context, tip);
-    if (crosshair) this.#drawCrosshair(context, crosshair);
+    if (stroke) drawStroke(context, stroke);
+    for (const rectangle of [prompt.box, box]) if (rectangle) drawBox(context, unit, rectangle);
+    prompt.points.forEach((point, i) => drawPoint(context, unit, point, prompt.labels[i]));
+    if (tip) drawTip(context, unit, tip);
+    if (crosshair) drawCrosshair(context, unit, crosshair);
     const shape = active ?? hovered;
     if (shape && shape !== this.#lastShape) performance.mark("samjax:drawn", { detail: { kind: active ? "click" : "hover" } });
     this.#lastShape = shape;
@@ -222,91 +224,5 @@ export class Stage {
     context.strokeStyle = colors.line;
     context.lineWidth = width / this.view.scale;
     context.stroke(path);
-  }
-
-  /**
-   * @param {CanvasRenderingContext2D} context
-   * @param {Stroke} stroke
-   */
-  #drawStroke(context, { points, radius, erase }) {
-    context.beginPath();
-    points.forEach(([x, y], i) => (i ? context.lineTo(x, y) : context.moveTo(x, y)));
-    // A line of no length, for a stroke of one point.
-    context.lineTo(...points[points.length - 1]);
-    context.strokeStyle = erase ? "rgb(217 45 32 / 0.45)" : ACTIVE.fill;
-    context.lineWidth = 2 * radius;
-    context.stroke();
-  }
-
-  /**
-   * @param {CanvasRenderingContext2D} context
-   * @param {Box} box
-   */
-  #drawBox(context, [left, top, right, bottom]) {
-    const unit = 1 / this.view.scale;
-    context.lineJoin = "miter";
-    for (const [color, width] of /** @type {const} */ ([["rgb(0 0 0 / 0.5)", 4], ["#ffffff", 2]])) {
-      context.strokeStyle = color;
-      context.lineWidth = width * unit;
-      context.strokeRect(left, top, right - left, bottom - top);
-    }
-    context.lineJoin = "round";
-  }
-
-  /**
-   * @param {CanvasRenderingContext2D} context
-   * @param {Point} point
-   * @param {0 | 1} label
-   */
-  #drawPoint(context, [x, y], label) {
-    const unit = 1 / this.view.scale;
-    context.beginPath();
-    context.arc(x, y, 7 * unit, 0, 2 * Math.PI);
-    context.fillStyle = label ? FOREGROUND : BACKGROUND;
-    context.fill();
-    context.strokeStyle = "#ffffff";
-    context.lineWidth = 2 * unit;
-    context.stroke();
-    // Plus and minus as well: not everybody tells the colours apart.
-    context.beginPath();
-    context.moveTo(x - 3 * unit, y);
-    context.lineTo(x + 3 * unit, y);
-    if (label) {
-      context.moveTo(x, y - 3 * unit);
-      context.lineTo(x, y + 3 * unit);
-    }
-    context.stroke();
-  }
-
-  /**
-   * @param {CanvasRenderingContext2D} context
-   * @param {{point: Point, radius: number}} tip
-   */
-  #drawTip(context, { point: [x, y], radius }) {
-    for (const [color, width] of /** @type {const} */ ([["rgb(0 0 0 / 0.6)", 3], ["#ffffff", 1.5]])) {
-      context.beginPath();
-      context.arc(x, y, radius, 0, 2 * Math.PI);
-      context.strokeStyle = color;
-      context.lineWidth = width / this.view.scale;
-      context.stroke();
-    }
-  }
-
-  /**
-   * @param {CanvasRenderingContext2D} context
-   * @param {Point} point
-   */
-  #drawCrosshair(context, [x, y]) {
-    const unit = 1 / this.view.scale;
-    for (const [color, width] of /** @type {const} */ ([["rgb(0 0 0 / 0.7)", 4], ["#ffffff", 1.5]])) {
-      context.beginPath();
-      for (const [dx, dy] of [[1, 0], [-1, 0], [0, 1], [0, -1]]) {
-        context.moveTo(x + 4 * dx * unit, y + 4 * dy * unit);
-        context.lineTo(x + 18 * dx * unit, y + 18 * dy * unit);
-      }
-      context.strokeStyle = color;
-      context.lineWidth = width * unit;
-      context.stroke();
-    }
   }
 }
