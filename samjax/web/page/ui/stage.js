@@ -8,9 +8,7 @@ import { isSameLayer, isSameUpper, LOWER_KEYS, lowerLayer, UPPER_KEYS, upperLaye
 
 /** @typedef {import("../core/frame.js").View} View */
 /** @typedef {import("../core/frame.js").Point} Point */
-/** @typedef {import("../core/frame.js").Box} Box */
 /** @typedef {import("../core/postprocessing.js").Shape} Shape */
-/** @typedef {import("../core/strokes.js").Stroke} Stroke */
 /** @typedef {{fill: string, line: string}} Colors */
 
 /** @typedef {import("../state/state.js").PageStore} PageStore */

@@ -8,8 +8,8 @@ import { renderOn } from "./frames.js";
 
 /** @type {{tool: Tool, name: string, key: string}[]} */
 export const TOOLS = [
-  { tool: "add", name: "Add a point", key: "a" },
-  { tool: "subtract", name: "Take away", key: "s" },
+  { tool: "add", name: "Positive point", key: "a" },
+  { tool: "subtract", name: "Negative point", key: "s" },
   { tool: "box", name: "Box", key: "b" },
   { tool: "brush", name: "Brush", key: "d" },
   { tool: "eraser", name: "Eraser", key: "e" },
