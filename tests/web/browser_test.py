@@ -218,8 +218,8 @@ def test_everything_is_found_accepted_kept_and_exported(server, open_page):
         begins = json.load(answer)["model"]["everything"]
     for name, option, value in (
         ("Points per side", "points_per_side", 4),
-        ("Least expected IoU", "pred_iou_thresh", 0),
-        ("Least stability", "stability_score_thresh", 0),
+        ("Min predicted IoU", "pred_iou_thresh", 0),
+        ("Min stability score", "stability_score_thresh", 0),
     ):
         slider = page.get_by_role("slider", name=name)
         assert float(slider.input_value()) == begins[option]

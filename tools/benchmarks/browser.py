@@ -37,23 +37,26 @@ new PerformanceObserver((list) => {
 # Clicks without a page: only what the worker does.
 ASK_WORKER = """async ([threads, runs]) => {
   const {decoder, model} = await (await fetch("/api/v1/info")).json();
-  const worker = new Worker("/page/worker.js", {type: "module"});
+  const worker = new Worker("/page/model/worker.js", {type: "module"});
   const calls = [];
   worker.onmessage = ({data}) => {
     if (!data.progress) calls[data.id](data);
   };
-  const call = (call, given) => new Promise((resolve, reject) => {
-    const id = calls.push(({value, error}) => error ? reject(error) : resolve(value)) -
-    1; worker.postMessage({id, call, given});
-  }); const {grid, channels, image_size: size} = model; const shape = [1, channels,
-  ...grid]; await call("load", {...decoder, encoder: null, shape, threads}); const data
-  = new Float32Array(channels * grid[0] * grid[1]).map(() => Math.random() - 0.5); await
-  call("open", {key: "photo", size: [800, 1200], modelSize: size, features: {data,
-  shape}}); const times = []; for (let i = 0; i < runs; i++) {
-    const prompt = {points: [[300 + i, 200]], labels: [1], box: null, mask: null, text:
-    null}; const before = performance.now(); const {milliseconds} = await call("answer",
-    {key: "photo", slot: "click", prompt}); times.push([milliseconds, performance.now()
-    - before]);
+  const call = (call, values) => new Promise((resolve, reject) => {
+    const id = calls.push(({value, error}) => error ? reject(error) : resolve(value)) - 1;
+    worker.postMessage({id, call, values});
+  });
+  const {grid, channels, image_size: size} = model;
+  const shape = [1, channels, ...grid];
+  await call("load", {...decoder, encoder: null, shape, threads});
+  const data = new Float32Array(channels * grid[0] * grid[1]).map(() => Math.random() - 0.5);
+  await call("open", {key: "photo", size: [800, 1200], modelSize: size, features: {data, shape}});
+  const times = [];
+  for (let i = 0; i < runs; i++) {
+    const prompt = {points: [[300 + i, 200]], labels: [1], box: null, mask: null, text: null};
+    const before = performance.now();
+    const {milliseconds} = await call("predict", {key: "photo", slot: "click", prompt});
+    times.push([milliseconds, performance.now() - before]);
   }
   worker.terminate();
   return times;

@@ -28,14 +28,14 @@ _ISOLATED = {
 # A worker with a model of its own, and one call for each photo to embed.
 START = """async (threads) => {
   const {model, encoder, decoder, samples} = await (await fetch("config.json")).json();
-  const worker = new Worker("page/worker.js", {type: "module"});
+  const worker = new Worker("page/model/worker.js", {type: "module"});
   const calls = [];
   worker.onmessage = ({data}) => {
     if (!data.progress) calls[data.id](data);
   };
-  const call = (call, given) => new Promise((resolve, reject) => {
-    const id = calls.push(({value, error}) => error ? reject(error) : resolve(value)) -
-    1; worker.postMessage({id, call, given});
+  const call = (call, values) => new Promise((resolve, reject) => {
+    const id = calls.push(({value, error}) => error ? reject(error) : resolve(value)) - 1;
+    worker.postMessage({id, call, values});
   });
   const absolute = ({url, bytes}) => ({url: new URL(url, location.href).href, bytes});
   const files = {

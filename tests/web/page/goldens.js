@@ -1,4 +1,4 @@
-/** Inputs that `make_goldens.py` makes too, and what it found of them. */
+/** Inputs that `make_goldens.py` makes too, and its expected outputs. */
 
 import { readFileSync } from "node:fs";
 

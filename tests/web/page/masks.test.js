@@ -1,12 +1,12 @@
-/** Masks in the page: run lengths, outlines, strokes, and which of many stay. */
+/** Masks in the page: run lengths, outlines, strokes, NMS. */
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { addToPath, traceOutline } from "../../../samjax/web/page/outline.js";
-import { boxIou, nms, pointGrid } from "../../../samjax/web/page/overlaps.js";
-import * as runs from "../../../samjax/web/page/run_lengths.js";
-import { paintStroke } from "../../../samjax/web/page/strokes.js";
+import { addToPath, traceOutline } from "../../../samjax/web/page/core/outline.js";
+import { boxIou, nms, pointGrid } from "../../../samjax/web/page/core/overlaps.js";
+import * as runs from "../../../samjax/web/page/core/run_lengths.js";
+import { paintStroke } from "../../../samjax/web/page/core/strokes.js";
 import { bitsLike, dice, goldens } from "./goldens.js";
 
 /** @type {[number, number][]} */
