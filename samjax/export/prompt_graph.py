@@ -12,8 +12,8 @@ import numpy as np
 from samjax.export.onnx_graph import Graph
 from samjax.export.shared_graph import Decoder, SharedValues, write_places
 from samjax.export.token_graph import TokenWriter
+from samjax.models.amortized.factors import Reading
 from samjax.models.layers import DECODER_EPSILON, ENCODER_EPSILON
-from samjax.models.shared_image import Reading
 
 
 class Sides(NamedTuple):

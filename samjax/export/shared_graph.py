@@ -1,7 +1,7 @@
 """What all prompts of an image have in common, as a graph: once an image, or mask prompt.
 
 The image side of a prompt is linear in the image embedding but for one number per
-position (`samjax.models.shared_image`), so all that the decoder asks of the embedding is
+position (`samjax.models.amortized.factors`), so all that the decoder asks of the embedding is
 one matrix product. Its matrices are what the model's own code makes of the identity: the
 algebra stands there, and only there.
 """

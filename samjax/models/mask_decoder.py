@@ -16,10 +16,10 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float
 
+from samjax.models.amortized.factors import ImageSides, Rows, read_rows, write_out
+from samjax.models.attention.token_attention import Projection
 from samjax.models.layers import ENCODER_EPSILON, gelu, layer_norm
 from samjax.models.prompt_encoder import PromptEmbeddings
-from samjax.models.shared_image import ImageSides, Rows, read_rows, write_out
-from samjax.models.token_attention import Projection
 from samjax.models.two_way import SharedTransformer, TwoWayTransformer
 
 

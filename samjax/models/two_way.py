@@ -3,7 +3,7 @@
 SAM appendix A, "lightweight mask decoder". It runs in two ways. The call writes out the
 image side of every prompt set, whatever the prompts are. `share` and `answer` are for
 many prompts of one image, none of them a mask: what they have in common is computed
-once, and no image side is written out (`samjax.models.shared_image`).
+once, and no image side is written out (`samjax.models.amortized.factors`).
 """
 
 from __future__ import annotations
@@ -16,8 +16,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float
 
-from samjax.models.layers import DECODER_EPSILON, MLP, layer_norm
-from samjax.models.shared_image import (
+from samjax.models.amortized.factors import (
     ImageSides,
     Reading,
     Shared,
@@ -25,11 +24,12 @@ from samjax.models.shared_image import (
     add_and_normalize,
     update,
 )
-from samjax.models.token_attention import (
+from samjax.models.attention.token_attention import (
     ImageToTokenAttention,
     SelfAttention,
     TokenToImageAttention,
 )
+from samjax.models.layers import DECODER_EPSILON, MLP, layer_norm
 
 
 class SharedLayer(NamedTuple):
@@ -147,7 +147,7 @@ class TwoWayTransformer(nn.Module):
     ) -> tuple[Float[Array, "p t c"], ImageSides]:
         """Runs the transformer for prompts of one image without mask prompts.
 
-        The same function as the call, up to rounding; see `samjax.models.shared_image`.
+        The same function as the call, up to rounding; see `samjax.models.amortized.factors`.
         """
         original, mask = tokens[None].astype(self.dtype), token_mask[None]
         tokens, sides = original, None

@@ -150,7 +150,7 @@ def prompt_multiply_adds(
 def shared_prompt_multiply_adds(
     model: SamConfig, image_size: int, sets: int, points: int
 ) -> int:
-    """Counts those of prompts answered from what they share (`models.shared_image`).
+    """Counts those of prompts answered from what they share (`models.amortized`).
 
     What is computed once for the image is left out: it is used for many such calls.
 
@@ -214,7 +214,7 @@ def _masks_and_scores(model: SamConfig, positions: int) -> int:
 def _tokens_to_image(
     model: SamConfig, images: int, sets: int, tokens: int, positions: int
 ) -> int:
-    """Tokens gather from the image, in the cheaper order (`models.token_attention`)."""
+    """Tokens gather from the image, in the cheaper order (`models.attention.token_attention`)."""
     channels = model.prompt_embed_dim
     inner, queries = channels // 2, sets * tokens // images
     projecting = 2 * channels * inner + 2 * queries * inner
@@ -228,7 +228,7 @@ def _tokens_to_image(
 def _image_to_tokens(
     model: SamConfig, images: int, sets: int, tokens: int, positions: int
 ) -> int:
-    """The image gathers from the tokens, in the cheaper order (`models.token_attention`)."""
+    """The image gathers from the tokens, in the cheaper order (`models.attention.token_attention`)."""
     channels = model.prompt_embed_dim
     inner = channels // 2
     projecting = images * channels * inner + sets * inner * (2 * tokens + channels)

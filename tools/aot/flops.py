@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from aot.programs import POINTS
 
-from samjax.models.splash import padded_width
+from samjax.models.attention.splash import padded_width
 from samjax.training.config import Stage, TrainConfig
 from samjax.training.flops import (
     encoder_multiply_adds,

@@ -8,7 +8,7 @@ import pytest
 from conftest import random_params
 
 from samjax.models import ABSENT, PromptInputs, Sam
-from samjax.models import shared_image as module
+from samjax.models.amortized import factors as module
 
 GRID = (6, 8)
 

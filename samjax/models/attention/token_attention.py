@@ -11,7 +11,7 @@ either order, and each attention here takes the cheaper one, by counting multipl
   the sum, is added after it.
 
 Both orders are the same function up to rounding. So is `answer`, for prompts that share
-their image all the way (`samjax.models.shared_image`).
+their image all the way (`samjax.models.amortized.factors`).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float
 
-from samjax.models.shared_image import (
+from samjax.models.amortized.factors import (
     ImageSides,
     Reading,
     Shared,
