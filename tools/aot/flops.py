@@ -8,13 +8,13 @@ from typing import NamedTuple
 
 from aot.programs import POINTS
 
+from samjax.models.amortized import cost
 from samjax.models.attention.splash import padded_width
 from samjax.training.config import Stage, TrainConfig
 from samjax.training.flops import (
     encoder_multiply_adds,
     prompt_multiply_adds,
     rounds_multiply_adds,
-    shared_prompt_multiply_adds,
 )
 from samjax.training.program import stage_flops
 
@@ -39,8 +39,8 @@ def device_flops(
 ) -> float:
     """What the devices do, all together."""
     if program == "everything":
-        # Points of one image are answered from what they share.
-        return 2.0 * shared_prompt_multiply_adds(
+        # Points of one image are decoded over the prepared image.
+        return 2.0 * cost.prompt_multiply_adds(
             config.model, config.model.image_size, POINTS, 2
         )
     total = model_flops(program, config, stage)
