@@ -10,8 +10,8 @@ import numpy as np
 
 from samjax.export.decoder_graphs import write_pair, write_single
 from samjax.export.files import FREE, NotTheModel, Place, write_files
+from samjax.export.image_graph import read_decoder
 from samjax.export.onnx_graph import MADE_WITH, VERSIONS, Storage
-from samjax.export.shared_graph import read_decoder
 from samjax.export.verify import (
     Agreement,
     Answer,

@@ -10,14 +10,14 @@ from typing import Any, NamedTuple
 import jax
 
 from samjax.export.full_size_graph import write_best, write_full_size
+from samjax.export.image_graph import (
+    DecoderParts,
+    ImageValues,
+    write_dense,
+    write_image,
+)
 from samjax.export.onnx_graph import Graph, Storage
 from samjax.export.prompt_graph import PromptWriter
-from samjax.export.shared_graph import (
-    Decoder,
-    SharedValues,
-    write_dense,
-    write_shared,
-)
 
 
 class Pair(NamedTuple):
@@ -27,7 +27,7 @@ class Pair(NamedTuple):
     prompt: Any
 
 
-def write_pair(decoder: Decoder, storage: Storage = "float32") -> Pair:
+def write_pair(decoder: DecoderParts, storage: Storage = "float32") -> Pair:
     """Writes the graphs of an image and of a click.
 
     `prepare` takes `image_embeddings` (1, c, h, w), `mask_input` (1, 1, 4h, 4w) and
@@ -37,7 +37,7 @@ def write_pair(decoder: Decoder, storage: Storage = "float32") -> Pair:
     a prompt has no box, one point (0, 0) of label -1 belongs to it.
     """
     prepare = Graph("prepare", storage)
-    shared = write_shared(prepare, decoder, _image(prepare, decoder))
+    shared = write_image(prepare, decoder, _image(prepare, decoder))
     prompt = Graph("prompt", storage)
     given = []
     for name, value, shape in _named(decoder, shared):
@@ -54,7 +54,7 @@ def write_pair(decoder: Decoder, storage: Storage = "float32") -> Pair:
 
 
 def write_single(
-    decoder: Decoder, storage: Storage = "float32", *, best_mask: bool = False
+    decoder: DecoderParts, storage: Storage = "float32", *, best_mask: bool = False
 ) -> Any:
     """Writes the one graph, `onnx.ModelProto`.
 
@@ -73,7 +73,7 @@ def write_single(
     image = _image(graph, decoder)
     coords, labels = _points(graph)
     original = graph.input("orig_im_size", (2,))
-    shared = write_shared(graph, decoder, image)
+    shared = write_image(graph, decoder, image)
     masks, scores = PromptWriter(graph, decoder, shared).write(coords, labels)
     number = decoder.masks
     if best_mask:
@@ -86,7 +86,7 @@ def write_single(
     return graph.model("The masks of a prompt.")
 
 
-def _image(graph: Graph, decoder: Decoder) -> str:
+def _image(graph: Graph, decoder: DecoderParts) -> str:
     (height, width), channels = decoder.grid, decoder.model.config.prompt_embed_dim
     return write_dense(
         graph,
@@ -102,28 +102,26 @@ def _points(graph: Graph) -> tuple[str, str]:
     return coords, graph.input("point_labels", (1, "points"))
 
 
-def _low_res(decoder: Decoder, number: int) -> tuple[int, int, int, int]:
+def _low_res(decoder: DecoderParts, number: int) -> tuple[int, int, int, int]:
     height, width = decoder.grid
     return 1, number, 4 * height, 4 * width
 
 
 def _named(
-    decoder: Decoder, shared: SharedValues
+    decoder: DecoderParts, shared: ImageValues
 ) -> list[tuple[str, str, tuple[int, ...]]]:
-    """The shared values with names and shapes."""
-    heads, places = decoder.model.config.decoder_num_heads, decoder.positions
-    layers, (final, _) = decoder.linear.transformer
-    width = final.embedding.shape[1]
-    depth = len(layers)
-    columns, rows = (heads, width, places), (heads, places, width)
+    """Returns the values of a prepared image with names and shapes."""
+    heads, positions = decoder.model.config.decoder_num_heads, decoder.positions
+    layers = decoder.linear.layers
+    depth, width = len(layers), layers[0].keys.embedding.shape[1]
+    columns, rows = (heads, width, positions), (heads, positions, width)
     mixed = [matrix.shape[1] for layer in layers for matrix in layer.variance.mixed]
     shapes = {
         "first": (columns, rows, columns),
         "readings": (*(columns, rows, columns) * (depth - 1), columns, rows),
-        "places": (columns,) * (2 * depth - 1),
-        "squares": ((1, places),) * depth,
-        "mixed": tuple((heads, channels, places) for channels in mixed),
-        "rows": (places, decoder.linear.upscaling.embedding.shape[1]),
+        "squares": ((1, positions),) * depth,
+        "mixed": tuple((heads, channels, positions) for channels in mixed),
+        "rows": (positions, decoder.linear.upscaled.embedding.shape[1]),
     }
     paths, _ = jax.tree_util.tree_flatten_with_path(shared)
     sizes = jax.tree.leaves(

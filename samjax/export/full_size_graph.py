@@ -4,12 +4,12 @@ As `segment_anything`'s exported decoder does it, so that masks come out as logi
 size that is asked for.
 """
 
+from samjax.export.image_graph import DecoderParts
 from samjax.export.onnx_graph import Graph
-from samjax.export.shared_graph import Decoder
 
 
 def write_full_size(
-    graph: Graph, decoder: Decoder, masks: str, original: str, number: int
+    graph: Graph, decoder: DecoderParts, masks: str, original: str, number: int
 ) -> str:
     """Resizes low-res logits to the model's input, cuts off its padding, and resizes.
 
@@ -39,7 +39,7 @@ def write_full_size(
 
 
 def write_best(
-    graph: Graph, decoder: Decoder, masks: str, scores: str, labels: str
+    graph: Graph, decoder: DecoderParts, masks: str, scores: str, labels: str
 ) -> tuple[str, str]:
     """Chooses a mask: of a lone point the best of the three, else the single one.
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import functools
 import operator
 from collections.abc import Mapping
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +20,7 @@ from jaxtyping import Array, Bool, Float, Int, UInt8
 
 from samjax.geometry.boxes import box_of_occupied
 from samjax.geometry.stripes import Blocks, may_exceed, upscale_stripe
-from samjax.models.mask_decoder import Answered, SharedImage
+from samjax.models.amortized import AmortizedDecoder, PreparedImage
 from samjax.models.prompt_encoder import FOREGROUND, NOT_A_POINT, PromptInputs
 from samjax.models.sam import Sam
 
@@ -92,15 +92,15 @@ class Pace(NamedTuple):
 @functools.partial(jax.jit, static_argnames=("model",))
 def share_image(
     params: Mapping[str, Any], features: Float[Array, "gh gw c"], *, model: Sam
-) -> SharedImage:
+) -> PreparedImage:
     """Computes what all points of an embedded crop have in common."""
-    return cast(SharedImage, model.apply({"params": params}, features, method="share"))
+    return AmortizedDecoder(model).prepare_image(params, features)
 
 
 @functools.partial(jax.jit, static_argnames=("grid", "model", "capacity", "pace"))
 def find_candidates(
     params: Mapping[str, Any],
-    shared: SharedImage,
+    shared: PreparedImage,
     points: Float[Array, "n 2"],
     number: Int[Array, ""],
     down: Blocks,
@@ -176,7 +176,7 @@ def find_candidates(
 
 def _three_masks(
     params: Mapping[str, Any],
-    shared: SharedImage,
+    shared: PreparedImage,
     points: Array,
     number: Array,
     filters: Filters,
@@ -188,29 +188,28 @@ def _three_masks(
 
     Where no mask of a point passes, its logits are zeros.
     """
-    variables = {"params": params}
+    decoder = AmortizedDecoder(model)
     side = 4 * grid[0], 4 * grid[1]
-
-    def draw(answered):
-        logits = model.apply(variables, shared, answered, grid, method="draw_answered")
-        return cast(Array, logits)[:, 1:]
-
-    def skip(answered):
-        return jnp.zeros((len(answered.mask_tokens), 3, *side))
 
     def answer(points, valid):
         tokens = jnp.stack([points, jnp.zeros_like(points)], axis=1)
         labels = jnp.broadcast_to(
             jnp.array([FOREGROUND, NOT_A_POINT]), (len(points), 2)
         )
-        prompts = PromptInputs(tokens[None], labels[None])
-        answered = model.apply(variables, shared, prompts, grid, method="answer")
-        answered = cast(Answered, answered)
-        scores = answered.iou_predictions[:, 1:]
-        passes = (scores > filters.predicted_iou) | (filters.predicted_iou <= 0)
-        passes &= valid[:, None]
-        logits = jax.lax.cond(jnp.any(passes), draw, skip, answered)
-        return logits, scores, passes
+
+        def passing(scores):
+            passes = (scores > filters.predicted_iou) | (filters.predicted_iou <= 0)
+            return passes & valid[:, None]
+
+        prediction = decoder.decode_prompts(
+            params,
+            shared,
+            PromptInputs(tokens[None], labels[None]),
+            masks=slice(1, None),
+            draw_if=lambda scores: jnp.any(passing(scores[0])),
+        )
+        scores = prediction.iou_predictions[0]
+        return prediction.low_res_logits[0], scores, passing(scores)
 
     # Groups that are worked on side by side; those without a valid point never are.
     together = pace.points * pace.abreast

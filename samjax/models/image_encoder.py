@@ -16,6 +16,12 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from samjax.models.attention import AttentionKind, attend_with_relative_positions
+from samjax.models.attention.constraints import split_images
+from samjax.models.attention.scanned_blocks import (
+    RECOMPUTED,
+    blocks_per_stage,
+    run_in_stages,
+)
 from samjax.models.layers import (
     ENCODER_EPSILON,
     MLP,
@@ -23,8 +29,6 @@ from samjax.models.layers import (
     gelu,
     layer_norm,
 )
-from samjax.models.placement import split_images
-from samjax.models.scanned_blocks import RECOMPUTED, blocks_per_stage, run_in_stages
 
 
 class ImageEncoder(nn.Module):

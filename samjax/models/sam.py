@@ -11,13 +11,7 @@ from jaxtyping import Array, Float, Int
 
 from samjax.models.attention import AttentionKind
 from samjax.models.image_encoder import ImageEncoder
-from samjax.models.mask_decoder import (
-    Answered,
-    Attended,
-    MaskDecoder,
-    MaskPrediction,
-    SharedImage,
-)
+from samjax.models.mask_decoder import MaskDecoder, MaskPrediction
 from samjax.models.prompt_encoder import PromptEmbeddings, PromptEncoder, PromptInputs
 
 __all__ = [
@@ -199,58 +193,16 @@ class Sam(nn.Module):
             origin: The (x, y) of a part's first patch, in patches of the whole; None
                 where nothing else is there.
         """
-        attended = self.attend(image_embeddings, prompts, origin)
-        return MaskPrediction(self.draw(attended), attended.iou_predictions)
-
-    def attend(
-        self,
-        image_embeddings: Float[Array, "b gh gw c"],
-        prompts: PromptInputs,
-        origin: Int[Array, "2"] | None = None,
-    ) -> Attended:
-        """The first half of `decode`: all that the scores need."""
         grid = frame = (image_embeddings.shape[1], image_embeddings.shape[2])
         if origin is not None:
             frame = (self.config.grid_size, self.config.grid_size)
             corner = (origin * self.config.patch_size).reshape(1, 1, 1, 2)
             prompts = prompts._replace(points=prompts.points + corner)
-        return self.mask_decoder.attend(
+        return self.mask_decoder(
             image_embeddings,
             self.prompt_encoder.encode_grid(grid, frame, origin),
             self.encode_prompts(prompts, frame),
         )
-
-    def draw(self, attended: Attended) -> Float[Array, "b p m h w"]:
-        """The second half of `decode`: low-res logits of all masks."""
-        return self.mask_decoder.draw(attended)
-
-    def share(self, image_embedding: Float[Array, "gh gw c"]) -> SharedImage:
-        """Computes what all prompts of an image have in common, for `answer`."""
-        grid = (image_embedding.shape[0], image_embedding.shape[1])
-        return self.mask_decoder.share(
-            image_embedding,
-            self.prompt_encoder.encode_grid(grid),
-            self.prompt_encoder.no_mask(),
-        )
-
-    def answer(
-        self, shared: SharedImage, prompts: PromptInputs, grid: tuple[int, int]
-    ) -> Answered:
-        """As `attend`, at about half the cost, for many prompts of one image.
-
-        Args:
-            shared: From `share`.
-            prompts: In a batch of one image; no masks.
-            grid: Height and width of the image's embedding.
-        """
-        sparse, token_mask, _ = self.encode_prompts(prompts, grid)
-        return self.mask_decoder.answer(shared, sparse[0], token_mask[0])
-
-    def draw_answered(
-        self, shared: SharedImage, answered: Answered, grid: tuple[int, int]
-    ) -> Float[Array, "p m h w"]:
-        """As `draw`, for what `answer` returned."""
-        return self.mask_decoder.draw_answered(shared, answered, grid)
 
 
 VIT_B = SamConfig(

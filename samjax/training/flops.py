@@ -12,6 +12,10 @@ A multiply-add is two FLOPs. The gradient of a product is two products of its si
 import re
 from typing import Literal
 
+from samjax.models.attention.token_attention import (
+    image_to_token_costs,
+    token_to_image_costs,
+)
 from samjax.models.sam import SamConfig
 from samjax.training.prompt_simulation import PromptSimulationConfig
 
@@ -147,47 +151,6 @@ def prompt_multiply_adds(
     return total
 
 
-def shared_prompt_multiply_adds(
-    model: SamConfig, image_size: int, sets: int, points: int
-) -> int:
-    """Counts those of prompts answered from what they share (`models.shared_image`).
-
-    What is computed once for the image is left out: it is used for many such calls.
-
-    Args:
-        model: Sizes of the model.
-        image_size: Side of the square input in pixels.
-        sets: Prompt sets without masks.
-        points: Points of a set, tokens of boxes and empty slots included.
-    """
-    channels, heads = model.prompt_embed_dim, model.decoder_num_heads
-    positions = (image_size // model.patch_size) ** 2
-    tokens = model.num_multimask_outputs + 2 + points
-    inner, columns = channels // 2, heads * tokens
-    # With the embedding, by head; and with the weights of one layer.
-    shared, own = positions * tokens * inner, positions * columns**2
-    # Queries, keys, values and sums of tokens, of an attention to or from the image.
-    of_tokens = 2 * tokens * channels * inner
-    # Values of a layer, and a constant, through a projection; and these with tokens.
-    projected = columns * (inner // heads + 1) * inner
-    met = columns * tokens * inner
-    total = 0
-    for layer in range(model.decoder_depth + 1):
-        # Keys and values. Later image sides have another scale than the positions.
-        scaled = 1 if layer else 0
-        total += (2 + scaled) * shared + 2 * layer * (own + projected + met) + of_tokens
-        if layer == model.decoder_depth:
-            break
-        total += _tokens_alone(model, tokens)
-        total += (1 + scaled) * shared + layer * (own + projected + met) + of_tokens
-        # The variance: with the embedding, and of every two layers.
-        total += (layer + 1) * (shared + positions * columns)
-        total += (layer + 1) * (layer + 2) // 2 * own
-    total += model.decoder_depth * columns * channels * positions
-    total += _masks_and_scores(model, positions)
-    return sets * total
-
-
 def _neck_multiply_adds(model: SamConfig, image_size: int) -> int:
     tokens, channels = (image_size // model.patch_size) ** 2, model.prompt_embed_dim
     return tokens * channels * (model.embed_dim + 9 * channels)
@@ -214,11 +177,12 @@ def _masks_and_scores(model: SamConfig, positions: int) -> int:
 def _tokens_to_image(
     model: SamConfig, images: int, sets: int, tokens: int, positions: int
 ) -> int:
-    """Tokens gather from the image, in the cheaper order (`models.token_attention`)."""
+    """Counts attention from tokens to the image, in the order that the model takes."""
     channels = model.prompt_embed_dim
     inner, queries = channels // 2, sets * tokens // images
-    projecting = 2 * channels * inner + 2 * queries * inner
-    folding = 2 * model.decoder_num_heads * queries * channels
+    folding, projecting = token_to_image_costs(
+        channels, inner, model.decoder_num_heads, queries
+    )
     total = 2 * sets * tokens * channels * inner
     if folding < projecting:
         total += 2 * sets * tokens * channels * inner
@@ -228,11 +192,12 @@ def _tokens_to_image(
 def _image_to_tokens(
     model: SamConfig, images: int, sets: int, tokens: int, positions: int
 ) -> int:
-    """The image gathers from the tokens, in the cheaper order (`models.token_attention`)."""
+    """Counts attention from the image to the tokens, in the order that the model takes."""
     channels = model.prompt_embed_dim
     inner = channels // 2
-    projecting = images * channels * inner + sets * inner * (2 * tokens + channels)
-    folding = 2 * sets * model.decoder_num_heads * tokens * channels
+    folding, projecting = image_to_token_costs(
+        channels, inner, model.decoder_num_heads, images, sets, tokens
+    )
     total = 2 * sets * tokens * channels * inner
     if folding < projecting:
         total += 2 * sets * tokens * channels * inner

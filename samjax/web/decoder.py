@@ -144,7 +144,8 @@ def _key(predictor: Predictor, storage: Storage) -> str:
     for name in ("prompt_encoder", "mask_decoder"):
         update_by_params(digest, predictor.params[name])
     # In a checkout the version stands still while the code does not.
-    for source in sorted(resources.files("samjax.export").iterdir(), key=str):
-        if source.name.endswith(".py"):
-            digest.update(source.read_bytes())
+    for package in ("samjax.export", "samjax.models.amortized"):
+        for source in sorted(resources.files(package).iterdir(), key=str):
+            if source.name.endswith(".py"):
+                digest.update(source.read_bytes())
     return digest.hexdigest()[:32]

@@ -9,8 +9,8 @@ import pytest
 from conftest import random_params
 
 from samjax.export.decoder_graphs import write_pair, write_single
+from samjax.export.image_graph import read_decoder
 from samjax.export.onnx_graph import IR_VERSION, OPSET
-from samjax.export.shared_graph import read_decoder
 from samjax.export.verify import answers_of_model
 from samjax.models import Sam, SamConfig
 

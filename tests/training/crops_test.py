@@ -7,7 +7,7 @@ import pytest
 from flax.traverse_util import flatten_dict
 from training.discs import disc_batch
 
-from samjax.models import MaskPrediction, Sam
+from samjax.models import Sam
 from samjax.models.image_encoder import relative_positions
 from samjax.models.prompt_encoder import PromptInputs
 from samjax.training.crops import crop_tables, draw_origin, embed
@@ -123,10 +123,7 @@ def test_places_and_prompts_of_a_crop_are_encoded_as_within_the_whole(model, par
         part,
         model.apply(variables, frame, method=grid)[2:6, 4:8],
         tokens,
-        method=lambda sam, *given: sam.mask_decoder.attend(*given),
-    )
-    by_hand = MaskPrediction(
-        model.apply(variables, by_hand, method="draw"), by_hand.iou_predictions
+        method=lambda sam, *given: sam.mask_decoder(*given),
     )
     decoded = model.apply(
         variables, part, PromptInputs(points, labels), ORIGIN, method="decode"

@@ -14,7 +14,6 @@ from samjax.training.flops import (
     peak_flops,
     prompt_multiply_adds,
     rounds_multiply_adds,
-    shared_prompt_multiply_adds,
     step_flops,
 )
 from samjax.training.prompt_simulation import PromptSimulationConfig
@@ -117,37 +116,6 @@ def test_every_product_of_a_prompt_is_counted(sets, points, has_mask):
     counted = prompt_multiply_adds(config, 256, sets, points, has_mask=has_mask)
     # Left out: what folding the queries' bias takes.
     assert counted <= traced < 1.0005 * counted
-
-
-@pytest.mark.parametrize(("depth", "points"), [(1, 2), (2, 2), (3, 5)])
-def test_every_product_of_prompts_that_share_an_image_is_counted(depth, points):
-    config = dataclasses.replace(SIZES["vit_b"], decoder_depth=depth)
-    sets, grid = 8, (16, 16)
-    prompts = PromptInputs(
-        jnp.zeros((1, sets, points, 2)), jnp.ones((1, sets, points), jnp.int32)
-    )
-
-    def answer(params, shared):
-        variables = {"params": params}
-        answered = Sam(config).apply(variables, shared, prompts, grid, method="answer")
-        return Sam(config).apply(
-            variables, shared, answered, grid, method="draw_answered"
-        )
-
-    shared = jax.eval_shape(
-        lambda params, features: Sam(config).apply(
-            {"params": params}, features, method="share"
-        ),
-        shapes_of(config),
-        jnp.zeros((*grid, 256)),
-    )
-    traced = multiply_adds(answer, shapes_of(config), shared)
-    counted = shared_prompt_multiply_adds(config, 256, sets, points)
-    # Left out: the products of vectors of tokens with each other, in the variance, and
-    # what projecting them for drawing takes.
-    assert counted <= traced < 1.05 * counted
-    written_out = prompt_multiply_adds(config, 256, sets, points, has_mask=False)
-    assert counted < written_out
 
 
 def loss_of(config: SamConfig, step: StepConfig = STEP):

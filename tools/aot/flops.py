@@ -9,13 +9,13 @@ from typing import NamedTuple
 
 from aot.programs import POINTS
 
-from samjax.models.splash import padded_width
+from samjax.models.amortized import cost
+from samjax.models.attention.splash import padded_width
 from samjax.training.config import Stage, TrainConfig
 from samjax.training.flops import (
     encoder_multiply_adds,
     prompt_multiply_adds,
     rounds_multiply_adds,
-    shared_prompt_multiply_adds,
 )
 from samjax.training.program import stage_flops
 
@@ -40,8 +40,8 @@ def device_flops(
 ) -> float:
     """Returns the FLOPs that the devices execute, all together."""
     if program == "everything":
-        # The image side of the decoder is computed once per image.
-        return 2.0 * shared_prompt_multiply_adds(
+        # Points of one image are decoded over the prepared image.
+        return 2.0 * cost.prompt_multiply_adds(
             config.model, config.model.image_size, POINTS, 2
         )
     total = model_flops(program, config, stage)

@@ -10,12 +10,11 @@ import jax.numpy as jnp
 import pytest
 from jax.sharding import AbstractMesh, AxisType, PartitionSpec
 
-from samjax.models import attention
-from samjax.models.attention import attend_with_relative_positions
-from samjax.models.placement import split_images, split_of
-from samjax.models.splash import attend_by_splash, padded_width
+from samjax.models.attention import attend_with_relative_positions, relative_positions
+from samjax.models.attention.constraints import split_images, split_of
+from samjax.models.attention.splash import attend_by_splash, padded_width
 
-plain = attention._attend
+plain = relative_positions._attend
 by_kernel = functools.partial(attend_by_splash, interpret=True)
 
 

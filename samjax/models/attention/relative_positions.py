@@ -9,7 +9,7 @@ where `scale` is head_dim ** -0.5 and the relative terms use the *unscaled* quer
 heads are 4096 x 4096 each: they are never built as a whole. Blocks of queries go one
 after another, so that one block's logits stay in a CPU's cache, or in a small part of
 a GPU's memory; the backward pass computes them anew. On a TPU a kernel keeps them in
-the chip's own fast memory (`samjax.models.splash`).
+the chip's own fast memory (`samjax.models.attention.splash`).
 """
 
 from typing import Literal
@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from samjax.models.splash import attend_by_splash
+from samjax.models.attention.splash import attend_by_splash
 
 AttentionKind = Literal["auto", "blocks", "splash"]
 

@@ -4,14 +4,14 @@ A few tokens meet thousands of image positions, so the projections of the image 
 nearly all of the cost (SAM, appendix A). A product of three matrices may be taken in
 either order, and each attention here takes the cheaper one, by counting multiplications:
 
-- *project the image*: keys, values or queries of the image once, shared by all prompt
-  sets as long as the image side is (its prompt axis is 1);
+- *project the image*: keys, values or queries of the image once, for all prompt sets
+  together as long as they have the same image side (its prompt axis is 1);
 - *fold*: multiply the image's projection into the few tokens instead, head by head.
   With softmax over the image the key bias cancels, and the value bias, constant over
   the sum, is added after it.
 
-Both orders are the same function up to rounding. So is `answer`, for prompts that share
-their image all the way (`samjax.models.shared_image`).
+Both orders are the same function up to rounding. `token_to_image_costs` and
+`image_to_token_costs` are the rule; `samjax.training.flops` counts by it too.
 """
 
 from __future__ import annotations
@@ -25,18 +25,9 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float
 
-from samjax.models.shared_image import (
-    ImageSides,
-    Reading,
-    Shared,
-    gather,
-    read,
-    scores,
-)
-
 
 class Projection(nn.Module):
-    """A dense layer whose kernel can be read, to be multiplied in another order."""
+    """A dense layer whose kernel is accessible, for products in another order."""
 
     features_in: int
     features_out: int
@@ -58,7 +49,7 @@ class Projection(nn.Module):
 
 
 class _MultiHead(nn.Module):
-    """The four projections that every attention of the decoder has.
+    """The four projections of an attention of the decoder.
 
     Attributes:
         channels: Channels of tokens and image.
@@ -79,30 +70,34 @@ class _MultiHead(nn.Module):
         self.v_proj = Projection(self.channels, inner, self.dtype)
         self.out_proj = Projection(inner, self.channels, self.dtype)
 
-    def _split(self, x: Float[Array, "*s e"]) -> Float[Array, "*s n d"]:
+    def split_heads(self, x: Float[Array, "*s e"]) -> Float[Array, "*s n d"]:
+        """Splits the last axis into heads and their channels."""
         return x.reshape(*x.shape[:-1], self.num_heads, -1)
 
-    def _join(self, x: Float[Array, "*s n d"]) -> Float[Array, "*s e"]:
+    def join_heads(self, x: Float[Array, "*s n d"]) -> Float[Array, "*s e"]:
+        """Joins heads and their channels into one axis."""
         return x.reshape(*x.shape[:-2], -1)
 
-    def _by_head(self, projection: Projection) -> Float[Array, "c n d"]:
-        return self._split(projection.kernel.astype(self.dtype))
-
-    def _read(
-        self,
-        shared: Shared,
-        projection: Projection,
-        positions: Float[Array, "s c"] | None = None,
-    ) -> Reading:
-        bias = self._split(projection.bias.astype(self.dtype))
-        return read(shared, self._by_head(projection), bias, positions)
-
-    def _scaled(self, query: Float[Array, "*s n d"]) -> Float[Array, "*s n d"]:
+    def scale(self, query: Float[Array, "*s n d"]) -> Float[Array, "*s n d"]:
+        """Divides queries, or keys instead, by the root of a head's width."""
         return query * query.shape[-1] ** -0.5
+
+    def kernel_by_head(self, projection: Projection) -> Float[Array, "c n d"]:
+        """The kernel of the query, key or value projection."""
+        return self.split_heads(projection.kernel.astype(self.dtype))
+
+    def bias_by_head(self, projection: Projection) -> Float[Array, "n d"]:
+        """The bias of the query, key or value projection."""
+        return self.split_heads(projection.bias.astype(self.dtype))
+
+    def out_kernel_by_head(self) -> Float[Array, "n d c"]:
+        """The kernel of the output projection."""
+        kernel = self.out_proj.kernel.astype(self.dtype)
+        return kernel.reshape(self.num_heads, -1, self.channels)
 
 
 class SelfAttention(_MultiHead):
-    """Tokens to tokens."""
+    """Tokens of a prompt set attend to each other."""
 
     def __call__(
         self,
@@ -111,18 +106,18 @@ class SelfAttention(_MultiHead):
         token_mask: Bool[Array, "b p t"],
     ) -> Float[Array, "b p t c"]:
         """Attends from `query` (which are the keys too) to `value`."""
-        q = self._scaled(self._split(self.q_proj(query)))
-        k = self._split(self.k_proj(query))
-        v = self._split(self.v_proj(value))
+        q = self.scale(self.split_heads(self.q_proj(query)))
+        k = self.split_heads(self.k_proj(query))
+        v = self.split_heads(self.v_proj(value))
         logits = _float32_product("bpqnd,bpknd->bpnqk", q, k)
         logits = jnp.where(token_mask[:, :, None, None, :], logits, -jnp.inf)
         weights = jax.nn.softmax(logits).astype(self.dtype)
         attended = jnp.einsum("bpnqk,bpknd->bpqnd", weights, v)
-        return self.out_proj(self._join(attended))
+        return self.out_proj(self.join_heads(attended))
 
 
 class TokenToImageAttention(_MultiHead):
-    """Tokens gather from the image."""
+    """Tokens attend to the image."""
 
     def __call__(
         self,
@@ -133,57 +128,39 @@ class TokenToImageAttention(_MultiHead):
         """Attends to keys `image + positions` and values `image`."""
         shape = query.shape
         if image.shape[1] == 1:
-            # Queries do not see each other: those of all prompt sets are one list.
+            # Queries do not interact: those of all prompt sets are one list.
             query = query.reshape(shape[0], 1, -1, shape[-1])
-        q = self._scaled(self._split(self.q_proj(query)))
-        tokens, inner = query.shape[2], q.shape[-2] * q.shape[-1]
-        projecting = 2 * self.channels * inner + 2 * tokens * inner
-        folding = 2 * self.num_heads * tokens * self.channels
+        q = self.scale(self.split_heads(self.q_proj(query)))
+        folding, projecting = token_to_image_costs(
+            self.channels, q.shape[-2] * q.shape[-1], self.num_heads, query.shape[2]
+        )
         attend = self._fold if _is_less(folding, projecting) else self._project
-        return self.out_proj(self._join(attend(q, image, positions))).reshape(shape)
-
-    def share(
-        self, shared: Shared, positions: Float[Array, "s c"]
-    ) -> tuple[Reading, Reading]:
-        """Keys and values, of what all prompts of an image have in common."""
-        return (
-            self._read(shared, self.k_proj, positions),
-            self._read(shared, self.v_proj),
+        return self.out_proj(self.join_heads(attend(q, image, positions))).reshape(
+            shape
         )
 
-    def answer(
-        self,
-        query: Float[Array, "1 p t c"],
-        sides: ImageSides | None,
-        shared: tuple[Reading, Reading],
-    ) -> Float[Array, "1 p t c"]:
-        """The call, with what the image's prompts share and what they do not."""
-        keys, values = shared
-        q = self._scaled(self._split(self.q_proj(query)))[0].swapaxes(1, 2)
-        weights = jax.nn.softmax(scores(sides, keys, q))
-        attended = gather(sides, values, weights).swapaxes(1, 2)
-        return self.out_proj(self._join(attended))[None]
-
     def _project(self, q, image, positions):
-        k = self._split(self.k_proj(image + positions))
-        v = self._split(self.v_proj(image))
+        k = self.split_heads(self.k_proj(image + positions))
+        v = self.split_heads(self.v_proj(image))
         logits = _float32_product("bptnd,bpsnd->bpnts", q, k)
         weights = jax.nn.softmax(logits).astype(self.dtype)
         return jnp.einsum("bpnts,bpsnd->bptnd", weights, v)
 
     def _fold(self, q, image, positions):
-        q = jnp.einsum("bptnd,cnd->bpntc", q, self._by_head(self.k_proj))
-        # Image first: what is put in another order afterwards is the few logits.
+        q = jnp.einsum("bptnd,cnd->bpntc", q, self.kernel_by_head(self.k_proj))
+        # Image first in the product: only its result, the logits, is transposed.
         logits = _float32_product("bpsc,bpntc->bpsnt", image + positions, q)
         weights = jax.nn.softmax(jnp.moveaxis(logits, 2, -1)).astype(self.dtype)
         gathered = jnp.einsum("bpnts,bpsc->bpntc", weights, image)
-        attended = jnp.einsum("bpntc,cnd->bptnd", gathered, self._by_head(self.v_proj))
-        bias = self._split(self.v_proj.bias.astype(self.dtype))
+        attended = jnp.einsum(
+            "bpntc,cnd->bptnd", gathered, self.kernel_by_head(self.v_proj)
+        )
+        bias = self.bias_by_head(self.v_proj)
         return attended + bias[None, None, None]
 
 
 class ImageToTokenAttention(_MultiHead):
-    """Every image position gathers from the tokens of its prompt set."""
+    """Every image position attends to the tokens of its prompt set."""
 
     def __call__(
         self,
@@ -194,42 +171,22 @@ class ImageToTokenAttention(_MultiHead):
         token_mask: Bool[Array, "b p t"],
     ) -> Float[Array, "b p s c"]:
         """Attends from `image + positions` to `key` and `value`."""
-        k = self._split(self.k_proj(key))
-        v = self._split(self.v_proj(value))
-        (_, prompts, tokens, _), inner = key.shape, k.shape[-2] * k.shape[-1]
-        projecting = image.shape[1] * self.channels * inner + prompts * inner * (
-            2 * tokens + self.channels
+        k = self.split_heads(self.k_proj(key))
+        v = self.split_heads(self.v_proj(value))
+        _, prompts, tokens, _ = key.shape
+        folding, projecting = image_to_token_costs(
+            self.channels,
+            k.shape[-2] * k.shape[-1],
+            self.num_heads,
+            image.shape[1],
+            prompts,
+            tokens,
         )
-        folding = 2 * prompts * self.num_heads * tokens * self.channels
         attend = self._fold if _is_less(folding, projecting) else self._project
         return attend(image + positions, k, v, token_mask)
 
-    def share(self, shared: Shared, positions: Float[Array, "s c"]) -> Reading:
-        """Queries, of what all prompts of an image have in common."""
-        return self._read(shared, self.q_proj, positions)
-
-    def answer(
-        self,
-        sides: ImageSides | None,
-        queries: Reading,
-        key: Float[Array, "1 p t c"],
-        value: Float[Array, "1 p t c"],
-        token_mask: Bool[Array, "1 p t"],
-    ) -> tuple[Float[Array, "p n t s"], Float[Array, "p n t d"]]:
-        """Attention weights and values, whose sums the output projection takes."""
-        k = self._scaled(self._split(self.k_proj(key)))[0].swapaxes(1, 2)
-        v = self._split(self.v_proj(value))[0].swapaxes(1, 2)
-        logits = scores(sides, queries, k)
-        logits = jnp.where(token_mask[0, :, None, :, None], logits, -jnp.inf)
-        return jax.nn.softmax(logits, axis=2).astype(self.dtype), v
-
-    def out_by_head(self) -> Float[Array, "n d c"]:
-        """The kernel of the output projection."""
-        kernel = self.out_proj.kernel.astype(self.dtype)
-        return kernel.reshape(self.num_heads, -1, self.channels)
-
     def _project(self, image, k, v, token_mask):
-        q = self._scaled(self._split(self.q_proj(image)))
+        q = self.scale(self.split_heads(self.q_proj(image)))
         if q.shape[1] == 1:
             logits = _float32_product("bsnd,bptnd->bpnts", q[:, 0], k)
         else:
@@ -237,12 +194,12 @@ class ImageToTokenAttention(_MultiHead):
         logits = jnp.where(token_mask[:, :, None, :, None], logits, -jnp.inf)
         weights = jax.nn.softmax(logits, axis=-2).astype(self.dtype)
         attended = jnp.einsum("bpnts,bptnd->bpsnd", weights, v)
-        return self.out_proj(self._join(attended))
+        return self.out_proj(self.join_heads(attended))
 
     def _fold(self, image, k, v, token_mask):
-        k = self._scaled(k)
-        bias = jnp.einsum("bptnd,nd->bpnt", k, self._split(self.q_proj.bias))
-        k = jnp.einsum("bptnd,cnd->bpntc", k, self._by_head(self.q_proj))
+        k = self.scale(k)
+        bias = jnp.einsum("bptnd,nd->bpnt", k, self.split_heads(self.q_proj.bias))
+        k = jnp.einsum("bptnd,cnd->bpntc", k, self.kernel_by_head(self.q_proj))
         if image.shape[1] == k.shape[1]:
             logits = _float32_product("bpsc,bpntc->bpsnt", image, k)
         else:
@@ -251,10 +208,47 @@ class ImageToTokenAttention(_MultiHead):
             token_mask[:, :, None, None], logits + bias[:, :, None], -jnp.inf
         )
         weights = jax.nn.softmax(logits).astype(self.dtype)
-        v = jnp.einsum("bptnd,ndc->bpntc", v, self.out_by_head())
+        v = jnp.einsum("bptnd,ndc->bpntc", v, self.out_kernel_by_head())
         attended = jnp.einsum("bpsnt,bpntc->bpsc", weights, v)
         bias = self.out_proj.bias.astype(self.dtype)
         return attended + bias[None, None, None]
+
+
+def token_to_image_costs(
+    channels: int, inner: int, heads: int, queries: Any
+) -> tuple[Any, Any]:
+    """Counts multiplications per image position of attention from tokens to the image.
+
+    Args:
+        channels: Channels of tokens and image.
+        inner: Channels of the keys, all heads together.
+        heads: Attention heads.
+        queries: Tokens that attend to one image side; may be symbolic.
+
+    Returns:
+        For folding the image's projections into the tokens, and for projecting it.
+    """
+    return 2 * heads * queries * channels, 2 * channels * inner + 2 * queries * inner
+
+
+def image_to_token_costs(
+    channels: int, inner: int, heads: int, images: Any, prompts: Any, tokens: Any
+) -> tuple[Any, Any]:
+    """Counts multiplications per image position of attention from image to tokens.
+
+    Args:
+        channels: Channels of tokens and image.
+        inner: Channels of the queries, all heads together.
+        heads: Attention heads.
+        images: Image sides before the layer: 1 for all prompt sets, or one for each.
+        prompts: Prompt sets.
+        tokens: Tokens of a prompt set; sizes may be symbolic.
+
+    Returns:
+        For folding the image's projections into the tokens, and for projecting it.
+    """
+    projecting = images * channels * inner + prompts * inner * (2 * tokens + channels)
+    return 2 * prompts * heads * tokens * channels, projecting
 
 
 def _float32_product(equation: str, a: Array, b: Array) -> Array:
@@ -263,7 +257,7 @@ def _float32_product(equation: str, a: Array, b: Array) -> Array:
 
 
 def _is_less(folding: Any, projecting: Any) -> bool:
-    """Compares numbers of multiplications; of sizes yet unknown tokens are few."""
+    """Compares costs; sizes that are symbolic are taken to be few tokens."""
     if jax.export.is_symbolic_dim(folding - projecting):
         return True
     return folding < projecting

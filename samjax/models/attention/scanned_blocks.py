@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from samjax.models.splash import ATTENDED
+from samjax.models.attention.splash import ATTENDED
 
 # What is recomputed of a block: all but the kernel's work, which is a small part of its
 # memory and a large one of its time.

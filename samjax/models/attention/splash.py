@@ -1,6 +1,6 @@
 """Attention with relative positions by the flash attention kernel that JAX ships.
 
-The relative terms of `samjax.models.attention` are exactly those of a plain attention
+The relative terms of `samjax.models.attention.relative_positions` are exactly those of a plain attention
 over longer vectors. With one-hot vectors of a key's row and column,
 
     q' = [q, row_term, column_term]    k' = [k, onehot(key row), onehot(key column)]
@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from samjax.models.placement import current_mesh, split_of
+from samjax.models.attention.constraints import current_mesh, split_of
 
 # A vector register of a TPU has 128 lanes: widths are multiples of it.
 _LANES = 128
