@@ -15,6 +15,7 @@ from samjax.checkpoints.loading import locate, read_params
 from samjax.checkpoints.mae import load_mae_encoder
 from samjax.checkpoints.reader import open_checkpoint
 from samjax.models import SamConfig
+from samjax.models.params import DECODING_PARTS, select_parts
 
 Loader = Callable[[str | Path, Any, SamConfig], Any]
 
@@ -78,8 +79,7 @@ def load_decoder(source: str | Path, params: Any, config: SamConfig) -> Any:
             f"The mask decoder of {source} is of other sizes than the model's.", wrong
         )
     trained = read_params(checkpoint)
-    parts = {part: trained[part] for part in ("prompt_encoder", "mask_decoder")}
-    return {**params, **parts}
+    return {**params, **select_parts(trained, DECODING_PARTS)}
 
 
 DECODER_SIZES = (

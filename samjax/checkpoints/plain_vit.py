@@ -24,6 +24,7 @@ from samjax.checkpoints.finite import not_finite, refuse_not_finite
 from samjax.checkpoints.mapped import StoredTensor
 from samjax.checkpoints.weight_map import Entry
 from samjax.models import SamConfig
+from samjax.models.params import RELATIVE_TABLES
 
 POSITIONS = "image_encoder.pos_embed"
 PATCHES = "image_encoder.patch_embed.proj.weight"
@@ -58,7 +59,7 @@ def put_into_encoder(
         flat[entry.path] = jnp.array(entry.to_tree(array), jnp.float32)
     refuse_not_finite("The encoder", problems)
     for place, leaf in list(flat.items()):
-        if place[-1] in ("rel_pos_h", "rel_pos_w"):
+        if place[-1] in RELATIVE_TABLES:
             flat[place] = jnp.zeros_like(leaf)
     return unflatten_dict(flat)
 

@@ -23,6 +23,7 @@ from jaxtyping import Array, Float
 
 from samjax.files import json_object, json_text, replacing
 from samjax.geometry.frame import Frame
+from samjax.models.params import IMAGE_ENCODER
 from samjax.models.sam import SamConfig
 
 FORMAT = "samjax image embedding"
@@ -115,7 +116,7 @@ def fingerprint(config: SamConfig, params: Mapping[str, Any]) -> str:
     sum, and an exchange that leaves the sum moves the sample. (Hashing every byte of
     the largest model would take seconds.) It guards against mistakes, not forgery.
     """
-    return _fingerprint(config, params["image_encoder"], left_out=_NOT_ENCODER)
+    return _fingerprint(config, params[IMAGE_ENCODER], left_out=_NOT_ENCODER)
 
 
 def weights_fingerprint(config: SamConfig, params: Mapping[str, Any]) -> str:
@@ -136,11 +137,11 @@ def _fingerprint(config: SamConfig, params: Any, left_out: tuple[str, ...] = ())
         if name not in _NOT_SIZES and not name.startswith(left_out)
     }
     digest.update(json_text(sizes, sort_keys=True).encode())
-    update_by_params(digest, params)
+    _update_by_params(digest, params)
     return digest.hexdigest()
 
 
-def update_by_params(digest: Any, params: Any) -> None:
+def _update_by_params(digest: Any, params: Any) -> None:
     """Lets names, shapes and contents of parameters into a hash; see `fingerprint`."""
     leaves = jax.tree_util.tree_leaves_with_path(params)
     for path, leaf in sorted(leaves, key=lambda item: jax.tree_util.keystr(item[0])):

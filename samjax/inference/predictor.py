@@ -26,6 +26,7 @@ from samjax.inference.embedding import ImageEmbedding, fingerprint
 from samjax.inference.images import ImageSource, read_image
 from samjax.inference.masks import Masks
 from samjax.inference.prompts import Prompt
+from samjax.models.params import PARTS
 from samjax.models.prompt_encoder import PromptInputs
 from samjax.models.sam import MaskPrediction, Sam
 
@@ -42,7 +43,7 @@ class Predictor:
 
     Attributes:
         model: the model.
-        params: its parameters, `image_encoder`, `prompt_encoder` and `mask_decoder`.
+        params: its parameters, a tree of all its parts (`samjax.models.params.PARTS`).
             Arrays of the host are moved to the default device once; arrays on a device
             stay where they are.
     """
@@ -51,11 +52,10 @@ class Predictor:
     params: Mapping[str, Any]
 
     def __post_init__(self):
-        parts = ("image_encoder", "prompt_encoder", "mask_decoder")
-        missing = [part for part in parts if part not in self.params]
+        missing = [part for part in PARTS if part not in self.params]
         if missing:
             raise ValueError(
-                f"got params with the keys {sorted(self.params)}, expected {parts}: "
+                f"got params with the keys {sorted(self.params)}, expected {PARTS}: "
                 "pass what samjax.load returned, or the inside of {'params': ...}"
             )
         find_devices()
