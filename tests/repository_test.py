@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from samjax.checkpoints.weight_map import entries
 from samjax.models import VIT_B
+from samjax.models.weight_map import entries
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "samjax"
@@ -74,8 +74,7 @@ WRITE_JSON = {
 
 # Files beside `models/params.py` that spell names of the parameter tree, and why.
 SPELL_PARAMETERS = {
-    "samjax/models/": "modules name their submodules",
-    "samjax/checkpoints/weight_map.py": "the weight map",
+    "samjax/models/": "modules name their submodules, and the weight map has the rest",
     "samjax/checkpoints/sizes.py": "names of the release, whose shapes show the sizes",
     "samjax/checkpoints/reader.py": "names of the release, by which a model is known",
     "samjax/checkpoints/plain_vit.py": "names of the release that a ViT has too",

@@ -2,7 +2,7 @@
 
 `load` gives a model and its parameters from a released name, a file or a folder;
 `convert` goes from any form to any other; `save` writes samjax's own. Underneath is
-one table of names and layouts, `weight_map`.
+one table of names and layouts, `samjax.models.weight_map`.
 """
 
 from samjax.checkpoints.convert import convert

@@ -34,8 +34,8 @@ from samjax.checkpoints.mapped import StoredTensor
 from samjax.checkpoints.plain_vit import misfits, put_into_encoder, read_float32
 from samjax.checkpoints.reader import SAM_NAMES, read_tensors
 from samjax.checkpoints.state_dict import find_state_dict, has_names
-from samjax.checkpoints.weight_map import Entry, entries
 from samjax.models import SamConfig
+from samjax.models.weight_map import Entry, entries
 
 Tensors = Mapping[str, StoredTensor]
 

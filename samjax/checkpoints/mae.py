@@ -21,8 +21,8 @@ from samjax.checkpoints.plain_vit import misfits, put_into_encoder, read_float32
 from samjax.checkpoints.reader import SAM_NAMES
 from samjax.checkpoints.state_dict import find_state_dict, has_names
 from samjax.checkpoints.torch_file import read_torch_file
-from samjax.checkpoints.weight_map import Entry, entries
 from samjax.models import SamConfig
+from samjax.models.weight_map import Entry, entries
 
 
 def load_mae_encoder(path: str | Path, params: Any, config: SamConfig) -> Any:

@@ -22,9 +22,9 @@ from jaxtyping import Float
 
 from samjax.checkpoints.finite import not_finite, refuse_not_finite
 from samjax.checkpoints.mapped import StoredTensor
-from samjax.checkpoints.weight_map import Entry
 from samjax.models import SamConfig
 from samjax.models.params import RELATIVE_TABLES
+from samjax.models.weight_map import Entry
 
 POSITIONS = "image_encoder.pos_embed"
 PATCHES = "image_encoder.patch_embed.proj.weight"

@@ -26,13 +26,13 @@ from samjax.checkpoints.state_dict import (
     find_state_dict,
 )
 from samjax.checkpoints.torch_file import read_torch_file
-from samjax.checkpoints.weight_map import (
+from samjax.models import VIT_B, SamConfig
+from samjax.models.weight_map import (
     CONSTANT_BUFFERS,
     HUGGING_FACE_COPIES,
     Entry,
     entries,
 )
-from samjax.models import VIT_B, SamConfig
 
 Naming = Literal["samjax", "released", "huggingface"]
 OWN_NAME = "samjax.safetensors"

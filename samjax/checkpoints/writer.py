@@ -24,9 +24,9 @@ from samjax.checkpoints.reader import FLOATING, OWN_NAME, OWN_VERSION, Checkpoin
 from samjax.checkpoints.safetensors_file import Planned, write_safetensors
 from samjax.checkpoints.sizes import config_to_json, invalid_sizes
 from samjax.checkpoints.torch_writer import write_torch_file
-from samjax.checkpoints.weight_map import HUGGING_FACE_COPIES, Entry, entries
 from samjax.files import KEY, check_replaceable, json_text, mark_of, replacing
 from samjax.models import SamConfig
+from samjax.models.weight_map import HUGGING_FACE_COPIES, Entry, entries
 from samjax.terminal import bar_console
 
 Format = Literal["samjax", "safetensors", "pth", "huggingface"]
