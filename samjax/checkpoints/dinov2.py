@@ -30,10 +30,11 @@ import numpy as np
 
 from samjax.checkpoints import hugging_face
 from samjax.checkpoints.errors import CheckpointError
+from samjax.checkpoints.families import SAM_NAMES
 from samjax.checkpoints.mapped import StoredTensor
 from samjax.checkpoints.plain_vit import misfits, put_into_encoder, read_float32
-from samjax.checkpoints.reader import SAM_NAMES, read_tensors
-from samjax.checkpoints.state_dict import find_state_dict, has_names
+from samjax.checkpoints.reader import read_tensors
+from samjax.checkpoints.state_dict import count_names, find_state_dict
 from samjax.models import SamConfig
 from samjax.models.weight_map import Entry, entries
 
@@ -66,7 +67,7 @@ def load_dinov2_encoder(path: str | Path, params: Any, config: SamConfig) -> Any
         )
     files = hugging_face.weight_files(path) if path.is_dir() else [path]
     groups = read_tensors(files)
-    if has_names(groups, SAM_NAMES):
+    if count_names(groups, SAM_NAMES):
         raise CheckpointError(
             f"{path} is a checkpoint of SAM, not of DINOv2: load it as any weights, "
             "without dinov2:."

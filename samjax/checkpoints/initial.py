@@ -82,11 +82,5 @@ def load_decoder(source: str | Path, params: Any, config: SamConfig) -> Any:
     return {**params, **select_parts(trained, DECODING_PARTS)}
 
 
-DECODER_SIZES = (
-    "prompt_embed_dim",
-    "mask_in_chans",
-    "decoder_depth",
-    "decoder_num_heads",
-    "decoder_mlp_dim",
-    "num_multimask_outputs",
-)
+# The decoder reads image embeddings, so that it depends on their channels too.
+DECODER_SIZES = ("prompt_embed_dim", *SamConfig.decoder_fields)

@@ -15,7 +15,7 @@ from samjax.checkpoints.finite import not_finite, refuse_not_finite
 from samjax.checkpoints.hub import fetch, is_repository
 from samjax.checkpoints.mapped import fill
 from samjax.checkpoints.reader import Checkpoint, open_checkpoint
-from samjax.checkpoints.releases import RELEASES, Release
+from samjax.checkpoints.releases import Release, releases
 from samjax.checkpoints.writer import write_checkpoint
 from samjax.devices import find_devices
 from samjax.files import cache_folder
@@ -59,7 +59,8 @@ def load(
             "released models, and float64 is not used on devices."
         )
     checkpoint = open_checkpoint(locate(source))
-    return Sam(checkpoint.config, compute), read_params(checkpoint)
+    model = checkpoint.family.model(checkpoint.config, dtype=compute)
+    return model, read_params(checkpoint)
 
 
 def locate(source: str | os.PathLike) -> Path:
@@ -68,8 +69,9 @@ def locate(source: str | os.PathLike) -> Path:
     Raises:
         CheckpointError: If there is no such name and no such path, or a download fails.
     """
-    if isinstance(source, str) and source in RELEASES:
-        return _released(RELEASES[source])
+    named = releases()
+    if isinstance(source, str) and source in named:
+        return _released(named[source])
     path = Path(source).expanduser()
     if path.exists():
         return path
@@ -77,7 +79,7 @@ def locate(source: str | os.PathLike) -> Path:
         return fetch(source)
     raise CheckpointError(
         f"Got {os.fspath(source)!r}, which is neither a released name "
-        f"({', '.join(RELEASES)}) nor an existing file or folder."
+        f"({', '.join(named)}) nor an existing file or folder."
     )
 
 

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from samjax.checkpoints.errors import CheckpointError
+from samjax.checkpoints.families import SAM_NAMES
 from samjax.checkpoints.mapped import StoredTensor
 from samjax.checkpoints.plain_vit import misfits, put_into_encoder, read_float32
-from samjax.checkpoints.reader import SAM_NAMES
-from samjax.checkpoints.state_dict import find_state_dict, has_names
+from samjax.checkpoints.state_dict import count_names, find_state_dict
 from samjax.checkpoints.torch_file import read_torch_file
 from samjax.models import SamConfig
 from samjax.models.weight_map import Entry, entries
@@ -49,7 +49,7 @@ def load_mae_encoder(path: str | Path, params: Any, config: SamConfig) -> Any:
             "https://github.com/facebookresearch/mae."
         )
     groups = read_torch_file(path)
-    if has_names(groups, SAM_NAMES):
+    if count_names(groups, SAM_NAMES):
         raise CheckpointError(
             f"{path} is a checkpoint of SAM, not of a masked autoencoder: load it as "
             "any weights, without mae:."

@@ -16,17 +16,14 @@ import numpy as np
 
 from samjax.checkpoints import hugging_face
 from samjax.checkpoints.errors import CheckpointError
+from samjax.checkpoints.families import SAM, families, family_in, family_of
 from samjax.checkpoints.mapped import StoredTensor
 from samjax.checkpoints.safetensors_file import read_safetensors
 from samjax.checkpoints.sizes import config_from_json, count_modules, guess_config
-from samjax.checkpoints.state_dict import (
-    WRAPPERS,
-    Groups,
-    all_names,
-    find_state_dict,
-)
+from samjax.checkpoints.state_dict import Groups, all_names, find_state_dict
 from samjax.checkpoints.torch_file import read_torch_file
-from samjax.models import VIT_B, SamConfig
+from samjax.models import VIT_B
+from samjax.models.family import ModelFamily
 from samjax.models.weight_map import (
     CONSTANT_BUFFERS,
     HUGGING_FACE_COPIES,
@@ -44,22 +41,27 @@ class Checkpoint:
 
     Attributes:
         path: Where they are.
-        config: Sizes of the model.
+        config: Config of the model.
         naming: How they were stored; samjax's own form has its own layout too.
         tensors: Released name to tensor, for every entry of the config.
         metadata: Strings that samjax's own form carries.
     """
 
     path: Path
-    config: SamConfig
+    config: Any
     naming: Naming
     tensors: Mapping[str, StoredTensor]
     metadata: Mapping[str, str]
 
+    @property
+    def family(self) -> ModelFamily:
+        """The family that the model belongs to."""
+        return family_of(self.config)
+
     def entries(self) -> list[Entry]:
         """All entries, in the order in which their numbers lie in the files."""
         return sorted(
-            entries(self.config),
+            self.family.entries(self.config),
             key=lambda entry: (
                 str(self.tensors[entry.released].file.path),
                 self.tensors[entry.released].start,
@@ -114,9 +116,12 @@ def open_checkpoint(path: Path) -> Checkpoint:
         own, groups = {}, read_torch_file(path)
     if metadata.get("format") == "samjax":
         return _open_own(path, own, metadata)
+    family = family_in(groups)
+    if foreign is None and family is not SAM:
+        return _open_released(path, groups, family, metadata)
     heads = hugging_face.decoder_heads(foreign or {})
     if "samjax_config" in metadata:
-        config = _said_config(path, metadata["samjax_config"])
+        config = _stored_config(path, metadata["samjax_config"], SAM)
         heads = config.decoder_num_heads
     return _open_foreign(path, groups, foreign, heads)
 
@@ -152,15 +157,16 @@ def _open_own(
             f"{path} is of version {metadata.get('version')} of samjax's form, "
             f"expected {OWN_VERSION}: update samjax."
         )
-    config = _said_config(path, metadata.get("config", ""))
-    # Before the table is expanded: a config costs nothing to make up.
-    modules = config.depth, config.decoder_depth, config.num_multimask_outputs
-    if max(modules) > len(tensors):
+    word = metadata.get(FAMILY_KEY, SAM.name)
+    family = families().get(word)
+    if family is None:
         raise CheckpointError(
-            f"{path} says a config of {max(modules)} modules and has {len(tensors)} "
-            "tensors."
+            f"{path} is of the model family {word!r:.80}, expected one of "
+            f"{', '.join(families())}: update samjax."
         )
-    names = {"/".join(entry.path): entry for entry in entries(config)}
+    config = _stored_config(path, metadata.get("config", ""), family)
+    _check_repeats(path, config, tensors)
+    names = {"/".join(entry.path): entry for entry in family.entries(config)}
     problems = _compare(
         tensors, {name: entry.tree_shape for name, entry in names.items()}
     )
@@ -170,21 +176,57 @@ def _open_own(
     return Checkpoint(path, config, "samjax", found, metadata)
 
 
-def _said_config(path: Path, text: str) -> SamConfig:
-    """The config that a file says in its metadata."""
+def _stored_config(path: Path, text: str, family: ModelFamily) -> Any:
+    """Reads the config in the metadata of a file."""
     try:
-        return config_from_json(text)
+        return config_from_json(text, family.config)
     except CheckpointError as error:
         raise CheckpointError(
             f"{path} cannot be used.", error.problems or [str(error)]
         ) from error
 
 
+def _check_repeats(path: Path, config: Any, tensors: Mapping[str, Any]) -> None:
+    """Refuses a config of more modules than there are tensors.
+
+    To be called before the weight map is expanded: a large config in a small file would
+    expand without end.
+    """
+    if config.num_repeats > len(tensors):
+        raise CheckpointError(
+            f"{path} says a config of {config.num_repeats} modules and has "
+            f"{len(tensors)} tensors."
+        )
+
+
+def _open_released(
+    path: Path, groups: Groups, family: ModelFamily, metadata: Mapping[str, str]
+) -> Checkpoint:
+    """Opens tensors under the released names of a family other than SAM."""
+    tensors = find_state_dict(path, groups, family.marks, family.parts)
+    problems: list[str] = []
+    if metadata.get(FAMILY_KEY) == family.name and "samjax_config" in metadata:
+        config = _stored_config(path, metadata["samjax_config"], family)
+    else:
+        shapes = {name: tensor.shape for name, tensor in tensors.items()}
+        config, problems = family.guess_config(shapes)
+    _check_repeats(path, config, tensors)
+    shapes = {entry.released: entry.shape for entry in family.entries(config)}
+    problems = _compare(tensors, shapes) + problems
+    if problems:
+        raise CheckpointError(
+            f"{path} does not fit a model of the family {family.name!r}; what comes "
+            f"nearest is {config}.",
+            problems,
+        )
+    return Checkpoint(path, config, "released", tensors, {})
+
+
 def _open_foreign(
     path: Path, groups: Groups, foreign: dict[str, Any] | None, heads: int
 ) -> Checkpoint:
     """Opens tensors under the release's names or Hugging Face's."""
-    tensors = find_state_dict(path, groups, SAM_NAMES, PARTS)
+    tensors = find_state_dict(path, groups, SAM.marks, SAM.parts)
     naming = _naming(path, tensors, all_names(groups))
     tensors, problems = _drop_known_extras(tensors, naming)
     released = _released_names(tensors, naming)
@@ -298,16 +340,6 @@ def _compare(
 
 
 OWN_VERSION = "1"
+# Key of the metadata that names the family of a model other than SAM.
+FAMILY_KEY = "family"
 FLOATING = ("F64", "F32", "F16", "BF16")
-# Names that the image encoder of SAM has, in the release's naming or Hugging Face's.
-SAM_NAMES = (
-    rf"(?:image_encoder|vision_encoder)\.(?:(?:{'|'.join(WRAPPERS)})\.)*(?:pos_embed|"
-    r"(?:patch_embed|blocks|layers|neck|norm)\.[\w.]*(?:weight|bias|rel_pos_[hw]))"
-)
-PARTS = (
-    "image_encoder",
-    "vision_encoder",
-    "shared_image_embedding",
-    "prompt_encoder",
-    "mask_decoder",
-)

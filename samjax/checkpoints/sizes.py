@@ -14,14 +14,14 @@ training run and are not read.
 import dataclasses
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from samjax.checkpoints.errors import CheckpointError
 from samjax.files import json_object, json_text
 from samjax.models import VIT_B, SamConfig
-
-Shapes = Mapping[str, tuple[int, ...]]
+from samjax.models.config import MAX_SIZE, Architecture, ComputeOptions
+from samjax.models.family import Shapes
 
 
 def config_from_shapes(shapes: Shapes, *, decoder_num_heads: int = 8) -> SamConfig:
@@ -43,7 +43,7 @@ def config_from_shapes(shapes: Shapes, *, decoder_num_heads: int = 8) -> SamConf
     return config
 
 
-def guess_config(shapes: Shapes, heads: int) -> tuple[SamConfig, list[str]]:
+def guess_config(shapes: Shapes, heads: int = 8) -> tuple[SamConfig, list[str]]:
     """The config of the majority, and what stands against there being one."""
     depth, decoder_depth, masks = count_modules(shapes)
     problems = []
@@ -76,7 +76,7 @@ def guess_config(shapes: Shapes, heads: int) -> tuple[SamConfig, list[str]]:
         num_multimask_outputs=masks - 1,
         final_norm=any(name in shapes for name in FINAL_NORM),
     )
-    return config, problems or invalid_sizes(config)
+    return config, problems or config.problems()
 
 
 def _evidence(
@@ -148,48 +148,21 @@ def _ratio(hidden: int, width: int) -> float:
     return ratio if int(width * ratio) == hidden else (hidden + 0.5) / width
 
 
-def invalid_sizes(config: SamConfig) -> list[str]:
-    """What is wrong with a config by itself; nothing for one that can be built."""
-    problems = [
-        f"{field.name} is {getattr(config, field.name)}, expected 1 to {MAX_SIZE}"
-        for field in dataclasses.fields(config)
-        if field.type is int and not 0 < getattr(config, field.name) <= MAX_SIZE
-    ]
-    if problems:
-        return problems
-    hidden = config.embed_dim * config.mlp_ratio
-    if not 1 <= hidden <= MAX_SIZE:
-        problems.append(
-            f"mlp_ratio is {config.mlp_ratio}, which makes a hidden width of {hidden}, "
-            f"expected 1 to {MAX_SIZE}"
-        )
-    if not 0 <= config.drop_path_rate < 1:
-        problems.append(f"drop_path_rate is {config.drop_path_rate}, expected 0 to 1")
-    if not all(0 <= block < config.depth for block in config.global_attention_blocks):
-        problems.append(
-            f"global_attention_blocks is {config.global_attention_blocks!s:.200}, expected "
-            f"blocks below the depth {config.depth}"
-        )
-    for dividend, divisor in (
-        ("image_size", config.patch_size),
-        ("embed_dim", config.num_heads),
-        ("prompt_embed_dim", 2 * config.decoder_num_heads),
-        ("prompt_embed_dim", 8),
-        ("mask_in_chans", 4),
-    ):
-        if getattr(config, dividend) % divisor:
-            value = getattr(config, dividend)
-            problems.append(f"{dividend} is {value}, expected a multiple of {divisor}")
-    return problems
+def config_to_json(config: Architecture) -> str:
+    """Returns the architecture of a config as one line of JSON."""
+    return json_text(config.architecture.as_fields())
 
 
-def config_to_json(config: SamConfig) -> str:
-    """The config as one line of JSON."""
-    return json_text(config.as_fields())
+def config_from_json(text: str, kind: type[Architecture] = SamConfig) -> Any:
+    """Reads JSON that `config_to_json` wrote, trusting none of it.
 
+    Args:
+        text: The JSON. Versions until 0.1 wrote compute options too; they are checked,
+            and dropped.
+        kind: Class of the config.
 
-def config_from_json(text: str) -> SamConfig:
-    """Reads what `config_to_json` wrote, trusting none of it.
+    Returns:
+        A config of that class, with compute options at their defaults.
 
     Raises:
         CheckpointError: With every field that is unknown, missing or of a wrong type.
@@ -198,7 +171,7 @@ def config_from_json(text: str) -> SamConfig:
         values = json_object(text)
     except ValueError as error:
         raise CheckpointError(f"Its config is no JSON object: {error}.") from error
-    fields = {field.name: field for field in dataclasses.fields(SamConfig)}
+    fields = {field.name: field for field in dataclasses.fields(kind)}
     problems = [
         f"its config has an unknown field {name!r}: update samjax"
         for name in sorted(set(values) - set(fields))
@@ -214,11 +187,11 @@ def config_from_json(text: str) -> SamConfig:
         else:
             problems.append(f"its config has {values[name]!r:.80} for {name}")
     if not problems:
-        config = SamConfig(**read)
-        problems = invalid_sizes(config)
+        problems = kind(**read).problems()
     if problems:
         raise CheckpointError("Its config is not one of a model.", problems)
-    return config
+    options = {field.name for field in dataclasses.fields(ComputeOptions)}
+    return kind(**{name: read[name] for name in read.keys() - options})
 
 
 def _is_of(kind: Any, value: Any) -> bool:
@@ -230,9 +203,6 @@ def _is_of(kind: Any, value: Any) -> bool:
         return type(value) is kind
     return isinstance(value, list) and all(type(item) is int for item in value)
 
-
-# Larger sizes are mistakes or attacks; ViT-H's widest layer has 5120.
-MAX_SIZE = 2**16
 
 # Size -> (tensor, axis of its shape) wherever it shows; `{i}` is any block or layer.
 _BLOCK, _LAYER = "image_encoder.blocks.{i}", "mask_decoder.transformer.layers.{i}"

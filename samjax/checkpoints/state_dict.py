@@ -94,9 +94,9 @@ def find_state_dict(
     return tensors
 
 
-def has_names(groups: Groups, marks: str) -> bool:
-    """Says whether a file holds a tensor of a name that matches."""
-    return bool(_votes(groups, marks))
+def count_names(groups: Groups, marks: str) -> int:
+    """Returns how many tensors of a file have a name that matches."""
+    return sum(_votes(groups, marks).values())
 
 
 def all_names(groups: Groups) -> list[str]:

@@ -5,7 +5,6 @@ under the destination's name is whole: it is written beside it and renamed at th
 """
 
 import contextlib
-import dataclasses
 import io
 import os
 import warnings
@@ -19,14 +18,21 @@ from rich.progress import track
 
 from samjax.checkpoints import hugging_face
 from samjax.checkpoints.errors import CheckpointError
+from samjax.checkpoints.families import SAM, family_of
 from samjax.checkpoints.mapped import DTYPE_NAMES, DTYPES
-from samjax.checkpoints.reader import FLOATING, OWN_NAME, OWN_VERSION, Checkpoint
+from samjax.checkpoints.reader import (
+    FAMILY_KEY,
+    FLOATING,
+    OWN_NAME,
+    OWN_VERSION,
+    Checkpoint,
+)
 from samjax.checkpoints.safetensors_file import Planned, write_safetensors
-from samjax.checkpoints.sizes import config_to_json, invalid_sizes
+from samjax.checkpoints.sizes import config_to_json
 from samjax.checkpoints.torch_writer import write_torch_file
 from samjax.files import KEY, check_replaceable, json_text, mark_of, replacing
-from samjax.models import SamConfig
-from samjax.models.weight_map import HUGGING_FACE_COPIES, Entry, entries
+from samjax.models.config import Architecture
+from samjax.models.weight_map import HUGGING_FACE_COPIES, Entry
 from samjax.terminal import bar_console
 
 Format = Literal["samjax", "safetensors", "pth", "huggingface"]
@@ -34,7 +40,7 @@ Format = Literal["samjax", "safetensors", "pth", "huggingface"]
 
 def save(
     path: str | os.PathLike,
-    config: SamConfig,
+    config: Architecture,
     params: Mapping[str, Any],
     *,
     dtype: DTypeLike = np.float32,
@@ -61,8 +67,8 @@ def save(
     check_replaceable(_own_file(target), "weights", overwrite=overwrite)
     stored = storage_name(dtype)
     leaves = _flatten(params)
-    expected = {entry.path: entry for entry in entries(config)}
-    problems = invalid_sizes(config)
+    expected = {entry.path: entry for entry in family_of(config).entries(config)}
+    problems = config.problems()
     problems += [f"{'/'.join(p)} is missing" for p in expected if p not in leaves]
     for place, leaf in leaves.items():
         name = "/".join(place)
@@ -109,12 +115,8 @@ def write_checkpoint(
         CheckpointError: If a value does not fit the dtype, or the form has no place for
             part of the model.
     """
-    if format == "huggingface" and checkpoint.config.final_norm:
-        raise CheckpointError(
-            f"{checkpoint.path} has a norm after the image encoder's last block, which "
-            "transformers' SamModel would leave out: write samjax's own form, "
-            "'safetensors' or 'pth'."
-        )
+    if format == "huggingface":
+        _check_hugging_face(checkpoint)
     ordered = checkpoint.entries()
     plan = [_plan(checkpoint, entry, format, dtype) for entry in ordered]
     arrays = _stream(checkpoint, ordered, format, dtype)
@@ -126,7 +128,11 @@ def write_checkpoint(
         path, strings = _own_file(destination), _own_metadata(config, metadata or {})
     elif format == "safetensors":
         path = destination
-        strings = {"format": "pt", "samjax_config": config_to_json(config)}
+        strings = {
+            "format": "pt",
+            "samjax_config": config_to_json(config),
+            **_family_metadata(config),
+        }
     else:
         # transformers insists on this word.
         path = destination / hugging_face.WEIGHTS_NAME
@@ -137,11 +143,27 @@ def write_checkpoint(
         path: lambda file: write_safetensors(file, plan, arrays, strings, checksums=own)
     }
     if format == "huggingface":
-        text = json_text(hugging_face.config_json(config), indent=2) + "\n"
+        text = json_text(hugging_face.config_json(checkpoint.config), indent=2) + "\n"
         files[destination / hugging_face.CONFIG_NAME] = lambda file: file.write(
             text.encode()
         )
     _write(files)
+
+
+def _check_hugging_face(checkpoint: Checkpoint) -> None:
+    """Refuses models that transformers' `SamModel` cannot hold."""
+    if checkpoint.family is not SAM:
+        raise CheckpointError(
+            f"{checkpoint.path} is a model of the family {checkpoint.family.name!r}, "
+            "which has no form for transformers: write samjax's own form, 'safetensors' "
+            "or 'pth'."
+        )
+    if checkpoint.config.final_norm:
+        raise CheckpointError(
+            f"{checkpoint.path} has a norm after the image encoder's last block, which "
+            "transformers' SamModel would leave out: write samjax's own form, "
+            "'safetensors' or 'pth'."
+        )
 
 
 def files_of_form(destination: Path, format: Format) -> list[Path]:
@@ -263,15 +285,20 @@ def _own_file(path: Path) -> Path:
     return path if path.suffix == ".safetensors" else path / OWN_NAME
 
 
-def _own_metadata(config: SamConfig, more: Mapping[str, str]) -> dict[str, str]:
-    # Drop path and rematerialization belong to a training run, not to the weights.
-    config = dataclasses.replace(config, drop_path_rate=0.0, remat=False, scan=False)
+def _own_metadata(config: Architecture, more: Mapping[str, str]) -> dict[str, str]:
     return {
         **more,
+        **_family_metadata(config),
         "format": "samjax",
         "version": OWN_VERSION,
         "config": config_to_json(config),
     }
+
+
+def _family_metadata(config: Architecture) -> dict[str, str]:
+    """Names the family of a config; SAM's files have no such entry, as ever."""
+    family = family_of(config)
+    return {} if family is SAM else {FAMILY_KEY: family.name}
 
 
 def storage_name(dtype: DTypeLike) -> str:

@@ -26,7 +26,6 @@ from samjax.inference.embedding import ImageEmbedding, fingerprint
 from samjax.inference.images import ImageSource, read_image
 from samjax.inference.masks import Masks
 from samjax.inference.prompts import Prompt
-from samjax.models.params import PARTS
 from samjax.models.prompt_encoder import PromptInputs
 from samjax.models.sam import MaskPrediction, Sam
 
@@ -43,7 +42,7 @@ class Predictor:
 
     Attributes:
         model: the model.
-        params: its parameters, a tree of all its parts (`samjax.models.params.PARTS`).
+        params: its parameters, a tree of all its parts (`Sam.parts`).
             Arrays of the host are moved to the default device once; arrays on a device
             stay where they are.
     """
@@ -52,10 +51,11 @@ class Predictor:
     params: Mapping[str, Any]
 
     def __post_init__(self):
-        missing = [part for part in PARTS if part not in self.params]
+        parts = self.model.parts
+        missing = [part for part in parts if part not in self.params]
         if missing:
             raise ValueError(
-                f"got params with the keys {sorted(self.params)}, expected {PARTS}: "
+                f"got params with the keys {sorted(self.params)}, expected {parts}: "
                 "pass what samjax.load returned, or the inside of {'params': ...}"
             )
         find_devices()

@@ -8,6 +8,16 @@ Letters in shapes: `b` image, `p` prompt set of an image, `n` prompt point, `t` 
 `m` mask of a prompt set, `h w` grid, `c` channels, `d` channels of one head.
 """
 
+from samjax.models.config import (
+    SIZES,
+    SMALL,
+    TINY,
+    VIT_B,
+    VIT_H,
+    VIT_L,
+    SamArchitecture,
+    SamConfig,
+)
 from samjax.models.prompt_encoder import (
     ABSENT,
     BACKGROUND,
@@ -18,17 +28,7 @@ from samjax.models.prompt_encoder import (
     PromptEmbeddings,
     PromptInputs,
 )
-from samjax.models.sam import (
-    SIZES,
-    SMALL,
-    TINY,
-    VIT_B,
-    VIT_H,
-    VIT_L,
-    MaskPrediction,
-    Sam,
-    SamConfig,
-)
+from samjax.models.sam import MaskPrediction, Sam
 
 __all__ = [
     "ABSENT",
@@ -47,5 +47,6 @@ __all__ = [
     "PromptEmbeddings",
     "PromptInputs",
     "Sam",
+    "SamArchitecture",
     "SamConfig",
 ]

@@ -18,12 +18,12 @@ import dataclasses
 import functools
 import itertools
 import string
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Literal
 
 import numpy as np
 
-from samjax.models import SamConfig
+from samjax.models.config import SamArchitecture
 
 Kind = Literal["linear", "conv", "conv_transpose", "norm", "embed", "array"]
 
@@ -82,17 +82,38 @@ class Entry:
 
 
 @functools.lru_cache(maxsize=16)
-def entries(config: SamConfig) -> tuple[Entry, ...]:
+def entries(config: SamArchitecture) -> tuple[Entry, ...]:
     """Expands the table: every array of the model of this config, once.
 
     ViT-B, L and H have 314, 482 and 594.
     """
-    return tuple(
-        entry
-        for row in TABLE
-        if row.option is None or getattr(config, row.option)
-        for entry in _expand(row, config)
-    )
+    rows = [row for row in TABLE if not row.option or getattr(config, row.option)]
+    dimensions = functools.partial(_dimensions, config)
+    return tuple(expand(rows, _ranges(config), dimensions))
+
+
+def expand(
+    rows: Iterable[Row],
+    ranges: Mapping[str, Sequence[str]],
+    dimensions: Callable[[Mapping[str, str]], Mapping[str, int]],
+) -> Iterator[Entry]:
+    """Expands the rows of a table.
+
+    Args:
+        rows: The rows.
+        ranges: Values of every name in braces.
+        dimensions: Sizes of the symbols in shapes, for values of the names in braces.
+
+    Yields:
+        An entry for every array of every module.
+    """
+    for row in rows:
+        names = [
+            name for _, name, _, _ in string.Formatter().parse(row.released) if name
+        ]
+        for values in itertools.product(*(ranges[name] for name in names)):
+            binding = dict(zip(names, values, strict=True))
+            yield from _entries_of(row, binding, dimensions(binding))
 
 
 def tree_path(released: str) -> tuple[str, ...]:
@@ -110,26 +131,23 @@ def tree_path(released: str) -> tuple[str, ...]:
     return tuple(path)
 
 
-def _expand(row: Row, config: SamConfig) -> Iterator[Entry]:
-    ranges = _ranges(config)
-    names = [name for _, name, _, _ in string.Formatter().parse(row.released) if name]
-    for values in itertools.product(*(ranges[name] for name in names)):
-        binding = dict(zip(names, values, strict=True))
-        released = row.released.format(**binding)
-        hugging_face = row.hugging_face.format(**binding)
-        symbols = _dimensions(config, binding)
-        shape = tuple(
-            int(symbol) if symbol.isdigit() else symbols[symbol]
-            for symbol in row.shape.split()
+def _entries_of(
+    row: Row, binding: Mapping[str, str], sizes: Mapping[str, int]
+) -> Iterator[Entry]:
+    released = row.released.format(**binding)
+    hugging_face = row.hugging_face.format(**binding)
+    shape = tuple(
+        int(symbol) if symbol.isdigit() else sizes[symbol]
+        for symbol in row.shape.split()
+    )
+    for leaf, suffix, leaf_shape, order in _leaves(row, shape):
+        yield Entry(
+            released=released + suffix,
+            hugging_face=hugging_face + suffix,
+            path=tree_path(released) + leaf,
+            shape=leaf_shape,
+            order=order,
         )
-        for leaf, suffix, leaf_shape, order in _leaves(row, shape):
-            yield Entry(
-                released=released + suffix,
-                hugging_face=hugging_face + suffix,
-                path=tree_path(released) + leaf,
-                shape=leaf_shape,
-                order=order,
-            )
 
 
 def _leaves(row: Row, shape: tuple[int, ...]):
@@ -145,7 +163,7 @@ def _leaves(row: Row, shape: tuple[int, ...]):
         yield ("bias",), ".bias", (width,), (0,)
 
 
-def _ranges(config: SamConfig) -> dict[str, tuple[str, ...]]:
+def _ranges(config: SamArchitecture) -> dict[str, tuple[str, ...]]:
     def count(n: int) -> tuple[str, ...]:
         return tuple(map(str, range(n)))
 
@@ -162,7 +180,7 @@ def _ranges(config: SamConfig) -> dict[str, tuple[str, ...]]:
     }
 
 
-def _dimensions(config: SamConfig, binding: Mapping[str, str]) -> dict[str, int]:
+def _dimensions(config: SamArchitecture, binding: Mapping[str, str]) -> dict[str, int]:
     """The symbols of shapes; `r` depends on which block the row is expanded for."""
     d, c, m = config.embed_dim, config.prompt_embed_dim, config.mask_in_chans
     window = config.window_size
