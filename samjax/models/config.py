@@ -2,7 +2,7 @@
 
 An architecture is all that the shapes and the meaning of a model's parameters depend on;
 files of weights carry it, and hashes of weights cover it. Compute options change how a
-model is run in training, and no file or hash knows of them. A config is both, as one
+model is run in training, and are in no file or hash. A config is both, as one
 flat set of fields. Two more choices of how a model is run, the compute dtype and the
 attention kernel, are attributes of the module (`Sam.dtype`, `Sam.attention`).
 """
@@ -149,8 +149,8 @@ class SamArchitecture(Architecture):
     def as_fields(self) -> dict[str, Any]:
         """Returns the fields by name, as files and hashes have them.
 
-        `final_norm` is among them only where it is on, so that files and hashes of
-        models without it are those of versions that did not know it.
+        `final_norm` is included only where it is on, so that files and hashes of
+        models without it are those of versions before the field.
         """
         fields = super().as_fields()
         if not self.final_norm:
@@ -221,7 +221,7 @@ VIT_H = SamConfig(
 )
 # The bundled model: the released models' grid of 64 x 64 and masks of 256 x 256, from
 # images of half their side. A window is the whole of the smallest images that it is
-# trained on, so that what it learns there is of use on large ones.
+# trained on, so that attention learned there transfers to large ones.
 TINY = SamConfig(
     image_size=512,
     patch_size=8,

@@ -115,7 +115,7 @@ def cross_attentions(params: Params) -> list[Path]:
 # Learning rates, weight decay, freezing.
 
 Kind = Literal["weight", "bias", "norm", "position", "token", "constant"]
-"""What a parameter is: the kernel or the bias of a layer, the scale of a norm, a table of
+"""Kind of a parameter: the kernel or the bias of a layer, the scale of a norm, a table of
 positions, a learned token or prompt embedding, or the Fourier matrix."""
 
 _KINDS: Mapping[str, Kind] = {
@@ -130,7 +130,7 @@ _KINDS: Mapping[str, Kind] = {
 
 
 def kind_of(path: str) -> Kind | None:
-    """Returns what a parameter is, by the last key of its path; None for adapters."""
+    """Returns the kind of a parameter, by the last key of its path; None for adapters."""
     return _KINDS.get(path.rsplit("/", 1)[-1])
 
 
@@ -157,7 +157,8 @@ def layer_of(path: str, depth: int) -> int:
 
 def kernel_inputs(path: str, shape: tuple[int, ...]) -> int:
     """Returns the number of inputs (fan-in) of an output of a kernel."""
-    # A transposed convolution's kernel is (in, h, w, out), all others are (..., in, out).
+    # The kernel of a transposed convolution is (in, h, w, out), all others are
+    # (..., in, out).
     if "output_upscaling" in path:
         return shape[0]
     inputs = 1
@@ -170,7 +171,7 @@ Trainable = Literal[
     "all", "neck_and_decoder", "decoder_and_prompts", "decoder", "adapters"
 ]
 """The trained part: all of the model; all but the image encoder's blocks and embeddings;
-mask decoder and prompt encoder; mask decoder; or nothing of it. Adapters, where there
+mask decoder and prompt encoder; mask decoder; or adapters alone. Adapters, where there
 are any, are trained in each case."""
 
 TRAINED: Mapping[Trainable, tuple[str, ...]] = {
@@ -307,7 +308,7 @@ def tensor_axes(path: str) -> tuple[str | None, ...]:
             in that of its parameter.
 
     Returns:
-        An axis of the mesh, or None, for each of the last dimensions; nothing for
+        An axis of the mesh, or None, for each of the last dimensions; an empty tuple for
         parameters that tensor parallelism does not shard.
     """
     for expression, axes in _SHARDED:

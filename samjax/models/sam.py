@@ -24,14 +24,15 @@ class Sam(nn.Module):
     """The promptable model.
 
     A pure function of its parameters: `model.apply({"params": params}, pixels,
-    method="encode_image")` embeds images, `method="decode"` answers prompts. Prompts
-    are many per image and images many per batch; inputs of other sides than
-    `config.image_size`, rectangles included, work by resized position tables.
+    method="encode_image")` embeds images, `method="decode"` predicts masks for prompts.
+    A batch has several images and several prompts per image; inputs of other sizes than
+    `config.image_size`, rectangles included, use resized position tables.
 
     Attributes:
-        config: The sizes.
+        config: The architecture, and compute options for training.
         dtype: Compute dtype, float32 or bfloat16; parameters are float32.
-        attention: How large grids attend; see `attend_with_relative_positions`.
+        attention: Implementation of attention over large grids; see
+            `attend_with_relative_positions`.
     """
 
     config: SamConfig
@@ -86,7 +87,7 @@ class Sam(nn.Module):
         *,
         deterministic: bool = True,
     ) -> MaskPrediction:
-        """Embeds images and answers their prompts, in one go."""
+        """Embeds images and predicts masks for their prompts."""
         return self.decode(
             self.encode_image(pixels, deterministic=deterministic), prompts
         )
@@ -123,10 +124,11 @@ class Sam(nn.Module):
         """Predicts all masks, single and multiple, of every prompt set.
 
         Args:
-            image_embeddings: Of whole inputs, or of parts of inputs of the model's size.
-            prompts: In pixels of what was embedded.
-            origin: The (x, y) of a part's first patch, in patches of the whole; None
-                where nothing else is there.
+            image_embeddings: Embeddings of whole inputs, or of crops of inputs of the
+                model's size.
+            prompts: Prompts in pixels of the embedded input or crop.
+            origin: (x, y) of a crop's first patch, in patches of the whole input; None
+                for whole inputs.
         """
         attended = self.attend(image_embeddings, prompts, origin)
         return MaskPrediction(self.draw(attended), attended.iou_predictions)

@@ -1,16 +1,16 @@
 """The weight map: one table, one row per kind of module, read in both directions.
 
-A row names a module as the release does, as Hugging Face does, says what kind of
-module it is, and gives the shape of its weight as the release stores it; a row of a
-module that only some models have names the config's option for it. Everything
-else is computed: the rows expand over the config to one `Entry` per array; the kind
-gives the leaf names and an invertible change of layout; and the path in samjax's
-parameter tree is the released name with each number glued to the name before it
-(`blocks.0.attn.qkv` is `blocks_0/attn/qkv`), because submodules carry released names.
+A row has the name of a module in the release and in Hugging Face's `SamModel`, the kind
+of module, and the shape of its weight as the release stores it; a row of a module that
+only some models have names the config's option for it. Everything else is computed: the
+rows expand over the config to one `Entry` per array; the kind gives the leaf names and an
+invertible change of layout; and the path in samjax's parameter tree is the released name
+with each index joined to the name before it (`blocks.0.attn.qkv` is
+`blocks_0/attn/qkv`), because submodules carry released names.
 
 Grammar of a row. Names in braces (`{block}`, `{axis}`, ...) run over the values that
-`_ranges` lists for them. A dimension of a shape is a number or a symbol that
-`_dimensions` defines, so a shape reads as in the release: "3d d" is the (out, in) of
+`_ranges` lists for them. A dimension of a shape is an integer or a symbol that
+`_dimensions` defines, so that a shape reads as in the release: "3d d" is the (out, in) of
 the fused attention projection.
 """
 
@@ -35,9 +35,9 @@ class Row:
     Attributes:
         released: Dotted name template of the release (`segment_anything`).
         hugging_face: Dotted name template of transformers' `SamModel`.
-        kind: Decides the leaves and their layout.
+        kind: Kind of the module, which decides the leaves and their layout.
         shape: The weight's shape in the release, symbols separated by spaces.
-        bias: Whether a linear or convolution has one.
+        bias: Whether a linear layer or convolution has a bias.
         option: Field of the config that has to be on for the module to be there.
     """
 
@@ -117,7 +117,7 @@ def expand(
 
 
 def tree_path(released: str) -> tuple[str, ...]:
-    """The path in samjax's tree of a released module name.
+    """Returns the path in samjax's tree of a released module name.
 
     >>> tree_path("image_encoder.blocks.0.attn.qkv")
     ('image_encoder', 'blocks_0', 'attn', 'qkv')
@@ -181,7 +181,7 @@ def _ranges(config: SamArchitecture) -> dict[str, tuple[str, ...]]:
 
 
 def _dimensions(config: SamArchitecture, binding: Mapping[str, str]) -> dict[str, int]:
-    """The symbols of shapes; `r` depends on which block the row is expanded for."""
+    """Returns the symbols of shapes; `r` depends on the block of the expanded row."""
     d, c, m = config.embed_dim, config.prompt_embed_dim, config.mask_in_chans
     window = config.window_size
     if int(binding.get("block", -1)) in config.global_attention_blocks:
@@ -219,8 +219,8 @@ LAYOUTS: Mapping[str, tuple[str, tuple[int, ...]]] = {
     "embed": ("embedding", (0, 1)),
 }
 
-# Buffers that some exports carry although samjax takes them as constants. They are
-# admitted with these very values only: with others the model was trained otherwise.
+# Buffers that some exports carry, and that are constants in samjax. They are accepted with
+# these values only: others mean that the model was trained on another normalization.
 CONSTANT_BUFFERS: Mapping[str, tuple[float, float, float]] = {
     "pixel_mean": (123.675, 116.28, 103.53),
     "pixel_std": (58.395, 57.12, 57.375),
