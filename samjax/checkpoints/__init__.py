@@ -1,7 +1,7 @@
-"""Weights: every byte format, and nothing of it anywhere else.
+"""Weights and training state on disk: every file format of them.
 
-`load` gives a model and its parameters from a released name, a file or a folder;
-`convert` goes from any form to any other; `save` writes samjax's own. Underneath is
+`load` returns a model and its parameters from a released name, a file or a folder;
+`convert` converts any form to any other; `save` writes samjax's own. Underneath is
 one table of names and layouts, `samjax.models.weight_map`.
 """
 

@@ -1,8 +1,8 @@
 """Initial weights from several models: a pre-trained encoder, a trained mask decoder.
 
 A row of the table is a kind of pre-trained image encoder, `mae:FILE` or `dinov2:FILE`,
-with the function that puts one into a model. The word before the colon is the one that
-`samjax train --initial` takes.
+with the function that loads it into a model. The word before the colon is that of
+`samjax train --initial`.
 """
 
 from collections.abc import Callable, Mapping
@@ -26,13 +26,13 @@ ENCODERS: Mapping[str, Loader] = {
 
 
 def is_encoder(initial: str) -> bool:
-    """Says whether initial weights are those of an encoder alone, by their prefix."""
+    """Returns whether initial weights are those of an encoder alone, by their prefix."""
     kind, colon, _ = initial.partition(":")
     return bool(colon) and kind in ENCODERS
 
 
 def load_encoder(initial: str, params: Any, config: SamConfig) -> Any:
-    """Puts a pre-trained encoder into a model.
+    """Loads a pre-trained encoder into a model.
 
     Args:
         initial: A kind of encoder and its file or folder, such as `dinov2:FOLDER`.
@@ -50,7 +50,7 @@ def load_encoder(initial: str, params: Any, config: SamConfig) -> Any:
 
 
 def load_decoder(source: str | Path, params: Any, config: SamConfig) -> Any:
-    """Puts the prompt encoder and mask decoder of trained weights into a model.
+    """Loads the prompt encoder and mask decoder of trained weights into a model.
 
     The image encoder of the weights may be of any size: of its grid only the width of
     the image embedding reaches the mask decoder.

@@ -1,9 +1,9 @@
-"""Opens weights in any form as one thing: a config, and a tensor for each entry.
+"""Opens weights in any form as a config and a tensor for each entry of the weight map.
 
-Which container (`.pth`, `.safetensors`, folder), which naming (the release's, Hugging
-Face's, samjax's) and which wrapping is found out here and forgotten here. What comes
-out is complete: the tensors are exactly those of the model, in name and shape and of a
-floating dtype, or there is one error that lists everything that is not.
+The container (`.pth`, `.safetensors`, folder), the naming (the release's, Hugging
+Face's, samjax's) and wrappers are detected here, and no other file depends on them. An
+opened checkpoint is complete: its tensors are exactly those of the model, in name and
+shape and of a floating dtype; otherwise one error lists all differences.
 """
 
 import dataclasses
@@ -40,9 +40,9 @@ class Checkpoint:
     """Weights that have been opened and found complete, not yet read.
 
     Attributes:
-        path: Where they are.
+        path: Their file or folder.
         config: Config of the model.
-        naming: How they were stored; samjax's own form has its own layout too.
+        naming: Naming in the file; samjax's own form has its own layout too.
         tensors: Released name to tensor, for every entry of the config.
         metadata: Strings that samjax's own form carries.
     """
@@ -59,7 +59,7 @@ class Checkpoint:
         return family_of(self.config)
 
     def entries(self) -> list[Entry]:
-        """All entries, in the order in which their numbers lie in the files."""
+        """Returns all entries, in the order of their bytes in the files."""
         return sorted(
             self.family.entries(self.config),
             key=lambda entry: (
@@ -69,14 +69,14 @@ class Checkpoint:
         )
 
     def name(self, entry: Entry) -> str:
-        """Name of an entry in the file."""
+        """Returns the name of an entry in the file."""
         if self.naming == "samjax":
             return "/".join(entry.path)
         hugging_face = self.naming == "huggingface"
         return entry.hugging_face if hugging_face else entry.released
 
     def leaf(self, entry: Entry) -> np.ndarray:
-        """The array of an entry in samjax's layout, as a view of the file.
+        """Returns the array of an entry in samjax's layout, as a view of the file.
 
         Raises:
             CheckpointError: Its bytes contradict their checksum.
@@ -151,17 +151,17 @@ def read_tensors(files: list[Path]) -> Groups:
 def _open_own(
     path: Path, tensors: Mapping[str, StoredTensor], metadata: Mapping[str, str]
 ) -> Checkpoint:
-    """Opens samjax's own form, which says its config."""
+    """Opens samjax's own form, which carries its config."""
     if metadata.get("version") != OWN_VERSION:
         raise CheckpointError(
             f"{path} is of version {metadata.get('version')} of samjax's form, "
             f"expected {OWN_VERSION}: update samjax."
         )
-    word = metadata.get(FAMILY_KEY, SAM.name)
-    family = families().get(word)
+    name = metadata.get(FAMILY_KEY, SAM.name)
+    family = families().get(name)
     if family is None:
         raise CheckpointError(
-            f"{path} is of the model family {word!r:.80}, expected one of "
+            f"{path} is of the model family {name!r:.80}, expected one of "
             f"{', '.join(families())}: update samjax."
         )
     config = _stored_config(path, metadata.get("config", ""), family)
@@ -172,8 +172,8 @@ def _open_own(
     )
     if problems:
         raise CheckpointError(f"{path} does not fit its own config.", problems)
-    found = {entry.released: tensors[name] for name, entry in names.items()}
-    return Checkpoint(path, config, "samjax", found, metadata)
+    by_released = {entry.released: tensors[name] for name, entry in names.items()}
+    return Checkpoint(path, config, "samjax", by_released, metadata)
 
 
 def _stored_config(path: Path, text: str, family: ModelFamily) -> Any:
@@ -252,8 +252,8 @@ def _open_foreign(
             "pixels is what comes nearest.",
             problems,
         )
-    found = {entry.released: tensors[name] for name, entry in expected.items()}
-    return Checkpoint(path, config, naming, found, {})
+    by_released = {entry.released: tensors[name] for name, entry in expected.items()}
+    return Checkpoint(path, config, naming, by_released, {})
 
 
 def _naming(
@@ -277,7 +277,7 @@ def _naming(
 def _drop_known_extras(
     tensors: Mapping[str, StoredTensor], naming: Naming
 ) -> tuple[dict[str, StoredTensor], list[str]]:
-    """Drops what carries no information, if it says what it is known to say."""
+    """Drops constants and copies, and lists those that have other values."""
     kept, problems = dict(tensors), []
     for name, constant in CONSTANT_BUFFERS.items():
         buffer = kept.pop(name, None)
@@ -307,7 +307,7 @@ def _holds(buffer: StoredTensor, constant: tuple[float, ...]) -> bool:
 def _released_names(
     tensors: Mapping[str, StoredTensor], naming: Naming
 ) -> dict[str, str]:
-    """Stored name to released name, for as many modules as the names tell of."""
+    """Returns stored names to released names, for as many modules as the names have."""
     if naming == "released":
         return {}
     shapes = {name: tensor.shape for name, tensor in tensors.items()}
@@ -321,7 +321,7 @@ def _released_names(
 def _compare(
     tensors: Mapping[str, StoredTensor], expected: Mapping[str, tuple[int, ...]]
 ) -> list[str]:
-    """Everything in which the tensors are not those of the model."""
+    """Lists all differences between the tensors and those of the model."""
     problems = [f"{name} is missing" for name in expected if name not in tensors]
     for name, tensor in tensors.items():
         if name not in expected:

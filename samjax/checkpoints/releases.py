@@ -12,7 +12,7 @@ from samjax.models.family import PublishedWeights, sibling_families
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Release(PublishedWeights):
-    """Published weights, with the address and the place in the cache that they have."""
+    """Published weights, with their address and their path in the cache."""
 
     @property
     def url(self) -> str | None:

@@ -1,14 +1,13 @@
-"""Which model a set of tensors belongs to: read from their shapes.
+"""Configs from the shapes of tensors, and as JSON.
 
-Released files carry no config, and fine-tunes no more than their names, so the sizes
-are read from the shapes of the tensors that show them. Several tensors show each size
-and the majority decides: one wrong tensor is then reported as that tensor, and not as
-hundreds of others that do not fit it.
+Released files carry no config, so the sizes of the model are read from the shapes of its
+tensors. Several tensors show each size and the majority decides: a wrong tensor is then
+reported as one tensor, and not as hundreds of others that do not fit it.
 
-What no shape shows is taken to be as released: the decoder's number of attention heads
-(8; Hugging Face's `config.json` and samjax's own form say it), and the side of the
-windows where every block is global. Drop path and rematerialization are choices of a
-training run and are not read.
+Sizes that no shape shows are taken to be as released: the decoder's number of attention
+heads (8, unless Hugging Face's `config.json` or samjax's own form has it), and the side
+of the windows where every block is global. Compute options belong to a training run and
+are not read.
 """
 
 import dataclasses
@@ -29,7 +28,7 @@ def config_from_shapes(shapes: Shapes, *, decoder_num_heads: int = 8) -> SamConf
 
     Args:
         shapes: Released name to shape in the release's layout. Other names are ignored.
-        decoder_num_heads: Which no shape shows.
+        decoder_num_heads: Attention heads of the decoder, which no shape shows.
 
     Returns:
         The config that most of the tensors agree with.
@@ -44,14 +43,14 @@ def config_from_shapes(shapes: Shapes, *, decoder_num_heads: int = 8) -> SamConf
 
 
 def guess_config(shapes: Shapes, heads: int = 8) -> tuple[SamConfig, list[str]]:
-    """The config of the majority, and what stands against there being one."""
+    """Returns the config of the majority, and the contradictions to it."""
     depth, decoder_depth, masks = count_modules(shapes)
     problems = []
     sizes = {}
-    for size, places in EVIDENCE.items():
-        found = Counter(_evidence(shapes, places, max(depth, decoder_depth)))
-        if found:
-            sizes[size] = found.most_common(1)[0][0]
+    for size, sources in EVIDENCE.items():
+        votes = Counter(_evidence(shapes, sources, max(depth, decoder_depth)))
+        if votes:
+            sizes[size] = votes.most_common(1)[0][0]
         else:
             problems.append(f"no tensor shows {size}")
             sizes[size] = FALLBACK[size]
@@ -80,10 +79,10 @@ def guess_config(shapes: Shapes, heads: int = 8) -> tuple[SamConfig, list[str]]:
 
 
 def _evidence(
-    shapes: Shapes, places: tuple[tuple[str, int], ...], modules: int
+    shapes: Shapes, sources: tuple[tuple[str, int], ...], modules: int
 ) -> Iterator[int]:
-    """The sizes that the tensors at these places show."""
-    for template, axis in places:
+    """Yields the sizes that these axes of tensors have."""
+    for template, axis in sources:
         for i in range(modules if "{i}" in template else 1):
             shape = shapes.get(template.format(i=i), ())
             if len(shape) > axis and 0 < shape[axis] <= MAX_SIZE:
@@ -91,16 +90,16 @@ def _evidence(
 
 
 def count_modules(shapes: Shapes) -> tuple[int, int, int]:
-    """How many encoder blocks, decoder layers and mask tokens the names tell of.
+    """Counts encoder blocks, decoder layers and mask tokens by their names.
 
-    In the release's naming or in Hugging Face's. Never more than there are names, so
-    that an absurd number in a name cannot make the table expand without end.
+    In the release's naming or in Hugging Face's. Counts are bounded by the number of
+    names, so that an absurd index in a name cannot make the table expand without end.
     """
 
     def count(pattern: str) -> int:
         matches = (re.match(pattern, name) for name in shapes)
-        found = {int(match[1]) for match in matches if match}
-        return max((i + 1 for i in found if i < len(shapes)), default=0)
+        indices = {int(match[1]) for match in matches if match}
+        return max((i + 1 for i in indices if i < len(shapes)), default=0)
 
     return (
         count(r"(?:image_encoder\.blocks|vision_encoder\.layers)\.(\d{1,6})\."),
@@ -110,7 +109,7 @@ def count_modules(shapes: Shapes) -> tuple[int, int, int]:
 
 
 def _windows(shapes: Shapes, depth: int) -> tuple[int, int, tuple[int, ...]]:
-    """The grid, the window, and the global blocks.
+    """Returns the side of the grid, that of the windows, and the global blocks.
 
     A block's relative tables have 2 * side - 1 rows, where the side is the window's or,
     in a global block, the grid's.
@@ -143,7 +142,7 @@ def _table(block: int, axis: str) -> str:
 
 
 def _ratio(hidden: int, width: int) -> float:
-    """The ratio from which the model's `int(width * ratio)` gives `hidden` back."""
+    """Returns the ratio for which the model's `int(width * ratio)` is `hidden`."""
     ratio = hidden / width
     return ratio if int(width * ratio) == hidden else (hidden + 0.5) / width
 
@@ -195,16 +194,16 @@ def config_from_json(text: str, kind: type[Architecture] = SamConfig) -> Any:
 
 
 def _is_of(kind: Any, value: Any) -> bool:
-    """Whether a value of JSON can be a field of this type, of a size that it may have."""
+    """Returns whether a value of JSON fits a field of this type, and is not too large."""
     if kind is float:
-        # Before it is made one: a whole number of JSON may be larger than any float.
+        # Before the conversion: an integer of JSON may be larger than any float.
         return type(value) in (int, float) and abs(value) <= MAX_SIZE
     if kind in (int, bool):
         return type(value) is kind
     return isinstance(value, list) and all(type(item) is int for item in value)
 
 
-# Size -> (tensor, axis of its shape) wherever it shows; `{i}` is any block or layer.
+# Size -> (tensor, axis of its shape) of all tensors that have it; `{i}` is an index.
 _BLOCK, _LAYER = "image_encoder.blocks.{i}", "mask_decoder.transformer.layers.{i}"
 EVIDENCE = {
     "embed_dim": (
@@ -232,7 +231,7 @@ EVIDENCE = {
 }
 # Their presence shows that the encoder has a final norm.
 FINAL_NORM = ("image_encoder.norm.weight", "image_encoder.norm.bias")
-# To go on comparing where nothing is left to show a size: ViT-B's.
+# ViT-B's sizes, to go on comparing where no tensor shows a size.
 FALLBACK = {
     "embed_dim": 768,
     "head_dim": 64,

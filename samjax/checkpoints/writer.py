@@ -1,7 +1,7 @@
 """Writes weights in every form that samjax reads.
 
-One tensor is in memory at a time, whatever the size of the model, and what appears
-under the destination's name is whole: it is written beside it and renamed at the end.
+One tensor is in memory at a time, whatever the size of the model. Files are written
+under a temporary name and renamed at the end, so that the destination is never partial.
 """
 
 import contextlib
@@ -32,6 +32,7 @@ from samjax.checkpoints.sizes import config_to_json
 from samjax.checkpoints.torch_writer import write_torch_file
 from samjax.files import KEY, check_replaceable, json_text, mark_of, replacing
 from samjax.models.config import Architecture
+from samjax.models.params import join
 from samjax.models.weight_map import HUGGING_FACE_COPIES, Entry
 from samjax.terminal import bar_console
 
@@ -50,9 +51,9 @@ def save(
 
     Args:
         path: A `.safetensors` file, or a folder for any other name.
-        config: Sizes of the model.
+        config: Config of the model; its compute options are not stored.
         params: The tree that `samjax.load` or `Sam.init` gives.
-        dtype: How to store them. float16 halves the file and is widened on loading.
+        dtype: Stored dtype. float16 halves the file and is widened on loading.
         overwrite: Whether a file is replaced that samjax did not write.
 
     Returns:
@@ -70,21 +71,19 @@ def save(
     expected = {entry.path: entry for entry in family_of(config).entries(config)}
     problems = config.problems()
     problems += [f"{'/'.join(p)} is missing" for p in expected if p not in leaves]
-    for place, leaf in leaves.items():
-        name = "/".join(place)
-        if place not in expected:
+    for key, leaf in leaves.items():
+        name = join(key)
+        if key not in expected:
             problems.append(f"{name} is not part of the model")
-        elif np.shape(leaf) != expected[place].tree_shape:
+        elif np.shape(leaf) != expected[key].tree_shape:
             problems.append(
                 f"{name} has shape {np.shape(leaf)}, "
-                f"expected {expected[place].tree_shape}"
+                f"expected {expected[key].tree_shape}"
             )
     if problems:
         raise CheckpointError(f"These are not the parameters of {config}.", problems)
     plan = [Planned("/".join(p), stored, e.tree_shape) for p, e in expected.items()]
-    arrays = (
-        narrow(np.asarray(leaves[place]), stored, "/".join(place)) for place in expected
-    )
+    arrays = (narrow(np.asarray(leaves[key]), stored, join(key)) for key in expected)
     _write(
         {
             _own_file(target): lambda file: write_safetensors(
@@ -105,14 +104,14 @@ def write_checkpoint(
     """Streams an opened checkpoint into another form.
 
     Args:
-        checkpoint: What to write.
+        checkpoint: The weights.
         destination: File or folder.
         format: The form.
         dtype: A key of `DTYPES`; None keeps each tensor's.
         metadata: More strings for samjax's own form.
 
     Raises:
-        CheckpointError: If a value does not fit the dtype, or the form has no place for
+        CheckpointError: If a value does not fit the dtype, or the form cannot hold
             part of the model.
     """
     if format == "huggingface":
@@ -134,7 +133,7 @@ def write_checkpoint(
             **_family_metadata(config),
         }
     else:
-        # transformers insists on this word.
+        # transformers refuses safetensors without this entry.
         path = destination / hugging_face.WEIGHTS_NAME
         strings = {"format": "pt", KEY: mark_of("weights")}
         plan, arrays = _with_copies(plan, arrays)
@@ -167,7 +166,7 @@ def _check_hugging_face(checkpoint: Checkpoint) -> None:
 
 
 def files_of_form(destination: Path, format: Format) -> list[Path]:
-    """The files that a form of weights consists of."""
+    """Returns the files that a form of weights consists of."""
     if format == "samjax":
         return [_own_file(destination)]
     if format == "huggingface":
@@ -189,7 +188,7 @@ def _plan(
 def _stream(
     checkpoint: Checkpoint, ordered: list[Entry], format: Format, dtype: str | None
 ) -> Iterator[np.ndarray]:
-    """Reads tensor after tensor, each as it is to be written."""
+    """Reads one tensor after another, each in the layout and dtype of the form."""
     strange = []
     console = bar_console()
     for entry in track(
@@ -218,7 +217,7 @@ def _stream(
 def _with_copies(
     plan: list[Planned], arrays: Iterator[np.ndarray]
 ) -> tuple[list[Planned], Iterator[np.ndarray]]:
-    """Writes the tensors that transformers keeps twice, twice."""
+    """Repeats the tensors that transformers stores twice."""
     copies = {original: copy for copy, original in HUGGING_FACE_COPIES.items()}
 
     def repeat():
@@ -236,7 +235,7 @@ def _with_copies(
 
 
 def narrow(array: np.ndarray, dtype: str, name: str) -> np.ndarray:
-    """Casts to a dtype of `DTYPES`, refusing to turn numbers into infinities."""
+    """Casts to a dtype of `DTYPES`; refuses finite values that become infinite."""
     target = DTYPES[dtype]
     if array.dtype == target:
         return array
@@ -252,7 +251,7 @@ def narrow(array: np.ndarray, dtype: str, name: str) -> np.ndarray:
 
 
 def _write(files: Mapping[Path, Callable[[io.BufferedIOBase], Any]]) -> None:
-    """Writes files beside their names and renames them when all are whole."""
+    """Writes files under temporary names and renames them when all are complete."""
     made: list[Path] = []
     try:
         with contextlib.ExitStack() as whole:
@@ -302,7 +301,7 @@ def _family_metadata(config: Architecture) -> dict[str, str]:
 
 
 def storage_name(dtype: DTypeLike) -> str:
-    """The name in `DTYPES` of a dtype that weights can be stored as."""
+    """Returns the name in `DTYPES` of a dtype that weights can be stored as."""
     try:
         name = DTYPE_NAMES.get(np.dtype(dtype))
     except TypeError:
