@@ -35,10 +35,12 @@ class ComputeOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class Architecture:
-    """Sizes that every promptable model has; the base of each family's own.
+    """Sizes that every image model has; the base of each family's own.
 
     A family's config is a subclass of its architecture and of `ComputeOptions`, if its
-    modules have such options, and the architecture itself otherwise.
+    modules have such options, and the architecture itself otherwise. Those of promptable
+    models also have `prompt_embed_dim`, the channels of the image embedding, and
+    `num_multimask_outputs`.
 
     Attributes:
         image_size: Side of the square input in pixels; images are resized so that

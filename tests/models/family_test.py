@@ -19,8 +19,10 @@ from samjax.checkpoints.families import SAM, families, family_of
 from samjax.checkpoints.reader import open_checkpoint
 from samjax.checkpoints.releases import releases
 from samjax.checkpoints.safetensors_file import read_safetensors
+from samjax.inference import AutomaticConfig
 from samjax.models import TINY, VIT_B, SamConfig
 from samjax.models.config import Architecture, ComputeOptions
+from samjax.web.description import describe_model
 
 SIBLINGS = Path(__file__).parent / "siblings"
 
@@ -76,6 +78,12 @@ def test_a_sibling_is_saved_loaded_and_predicts(tmp_path, sibling, rng):
         {"params": params}, jax.numpy.zeros((1, 64, 64, 3)), method="encode_image"
     )
     assert embedding.features.shape == expected.shape[1:]
+
+    everything = AutomaticConfig(
+        points_per_side=2, pred_iou_thresh=-9.0, stability_score_thresh=0.0
+    )
+    records = samjax.generate_masks(predictor, image, everything)
+    assert records and describe_model(predictor, "convnet")["channels"] == 32
 
     embedding.save(tmp_path / "embedding.safetensors")
     stored = samjax.ImageEmbedding.load(tmp_path / "embedding.safetensors")

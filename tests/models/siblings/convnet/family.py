@@ -15,17 +15,18 @@ ROWS = (
 
 def entries_of(config):
     """Every array of a model: the encoder's own, and those of SAM's decoder."""
-    sizes = {"w": config.width, "p": config.patch_size, "c": config.channels}
+    sizes = {"w": config.width, "p": config.patch_size, "c": config.prompt_embed_dim}
     decoder = SamArchitecture(
         embed_dim=8,
         depth=1,
         num_heads=1,
         global_attention_blocks=(),
-        prompt_embed_dim=config.channels,
+        prompt_embed_dim=config.prompt_embed_dim,
         mask_in_chans=4,
         decoder_depth=1,
         decoder_num_heads=config.decoder_heads,
         decoder_mlp_dim=16,
+        num_multimask_outputs=config.num_multimask_outputs,
     )
     of_decoder = [e for e in entries(decoder) if e.path[0] in DECODING_PARTS]
     return (*expand(ROWS, {}, lambda binding: sizes), *of_decoder)

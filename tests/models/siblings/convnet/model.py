@@ -21,12 +21,16 @@ class ConvConfig(Architecture):
     image_size: int = 64
     patch_size: int = 8
     width: int
-    channels: int = 32
+    prompt_embed_dim: int = 32
+    num_multimask_outputs: int = 3
     decoder_heads: int = 2
 
     parts: ClassVar[tuple[str, ...]] = ("conv_encoder", *DECODING_PARTS)
     encoder_parts: ClassVar[tuple[str, ...]] = ("conv_encoder",)
-    decoder_fields: ClassVar[tuple[str, ...]] = ("decoder_heads",)
+    decoder_fields: ClassVar[tuple[str, ...]] = (
+        "num_multimask_outputs",
+        "decoder_heads",
+    )
 
 
 class ConvEncoder(nn.Module):
@@ -40,7 +44,7 @@ class ConvEncoder(nn.Module):
         """Encodes images."""
         size = self.config.patch_size
         stem = PatchProjection(self.config.width, size, dtype=self.dtype, name="stem")
-        return nn.Dense(self.config.channels, dtype=self.dtype, name="out")(
+        return nn.Dense(self.config.prompt_embed_dim, dtype=self.dtype, name="out")(
             gelu(stem(pixels))
         )
 
@@ -53,10 +57,10 @@ class ConvSam(Sam):
     def setup(self):
         config = self.config
         self.conv_encoder = ConvEncoder(config, self.dtype)
-        self.prompt_encoder = PromptEncoder(config.channels, 4, self.dtype)
+        self.prompt_encoder = PromptEncoder(config.prompt_embed_dim, 4, self.dtype)
         self.mask_decoder = MaskDecoder(
-            channels=config.channels,
-            num_multimask_outputs=3,
+            channels=config.prompt_embed_dim,
+            num_multimask_outputs=config.num_multimask_outputs,
             depth=1,
             num_heads=config.decoder_heads,
             mlp_dim=16,
