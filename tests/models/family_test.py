@@ -122,8 +122,8 @@ def test_a_predictor_names_the_parts_that_its_model_needs(sibling):
         samjax.Predictor(model, params)
 
 
-def test_weights_of_a_family_that_is_not_there_are_refused(tmp_path, request):
-    model, params = request.getfixturevalue("sibling")
+def test_weights_of_a_family_that_is_not_there_are_refused(tmp_path, sibling):
+    model, params = sibling
     path = checkpoints.save(tmp_path / "a.safetensors", model.config, params)
     # As a samjax without the folder.
     samjax.models.__path__.remove(str(SIBLINGS))
