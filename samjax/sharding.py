@@ -7,7 +7,6 @@ an array lies never changes what is computed, beyond the order of sums.
 """
 
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -15,6 +14,8 @@ from typing import Any, TypeVar
 import jax
 from jax.experimental import mesh_utils
 from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding, PartitionSpec
+
+from samjax.models.params import tensor_axes
 
 T = TypeVar("T")
 
@@ -26,21 +27,6 @@ BATCH = ("data", "fsdp")
 # Arrays of fewer elements are copied to every device: to cut them saves nothing, and
 # each cut costs a message.
 SMALLEST = 2**14
-
-# What is cut over `tensor`: of the first rule whose expression a path ends with, the
-# axes of the last dimensions. Heads and hidden units are computed where they lie (their
-# own bias with them), and the matrix after them adds up.
-RULES: tuple[tuple[str, PartitionSpec], ...] = (
-    (r"attn/qkv/kernel", PartitionSpec(None, "tensor")),
-    (r"attn/qkv/bias", PartitionSpec("tensor")),
-    (r"attn/proj/kernel", PartitionSpec("tensor", None)),
-    (r"mlp/lin1/kernel", PartitionSpec(None, "tensor")),
-    (r"mlp/lin1/bias", PartitionSpec("tensor")),
-    (r"mlp/lin2/kernel", PartitionSpec("tensor", None)),
-    (r"transformer/.*/[qkv]_proj/kernel", PartitionSpec(None, "tensor")),
-    (r"transformer/.*/[qkv]_proj/bias", PartitionSpec("tensor")),
-    (r"transformer/.*/out_proj/kernel", PartitionSpec("tensor", None)),
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,13 +137,11 @@ def partition(
     if math.prod(shape) < SMALLEST:
         return PartitionSpec()
     axes: list[str | None] = [None] * len(shape)
-    for expression, rule in RULES:
-        if re.search(f"(^|/){expression}$", path) and len(rule) <= len(shape):
-            # A scan over blocks puts dimensions before those of the rule.
-            for i, axis in enumerate(rule, start=len(shape) - len(rule)):
-                if axis is not None and shape[i] % mesh.shape[axis] == 0:
-                    axes[i] = str(axis)
-            break
+    rule = tensor_axes(path)
+    # A scan over blocks puts dimensions before those of the rule.
+    for i, axis in enumerate(rule, start=len(shape) - len(rule)):
+        if axis is not None and shape[i] % mesh.shape[axis] == 0:
+            axes[i] = axis
     free = [
         i
         for i, side in enumerate(shape)

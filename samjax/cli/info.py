@@ -55,10 +55,10 @@ def _devices() -> str:
 
 
 def _models() -> str:
-    from samjax.checkpoints import RELEASES
+    from samjax.checkpoints.releases import releases
 
     rows = [("model", "parameters", "file", "licence", "state")]
-    for release in RELEASES.values():
+    for release in releases().values():
         there = release.path.is_file()
         size = release.size or (release.path.stat().st_size if there else 0)
         if release.bundled:

@@ -21,6 +21,7 @@ from samjax.geometry.resampling import upscale_logits, upscale_masks
 from samjax.inference.batching import ModelPrompt, sparse_tokens
 from samjax.inference.embedding import ImageEmbedding
 from samjax.inference.predictor import Predictor
+from samjax.models.params import join, kernel_inputs, kind_of
 from samjax.models.prompt_encoder import NOT_A_POINT, PromptInputs
 
 
@@ -261,16 +262,14 @@ def _random_params(model: models.Sam) -> Mapping[str, Any]:
     generator = np.random.default_rng(0)
 
     def fill(path, leaf) -> np.ndarray:
-        match path[-1].key:
-            case "scale":
+        name = join(key.key for key in path)
+        match kind_of(name):
+            case "norm":
                 return np.ones(leaf.shape, np.float32)
-            case "kernel":
-                # Transposed kernels are (in, h, w, out), the others (..., in, out).
-                is_transposed = "output_upscaling" in jax.tree_util.keystr(path)
-                inputs = leaf.shape[0] if is_transposed else np.prod(leaf.shape[:-1])
-                spread = np.float32(inputs**-0.5)
+            case "weight":
+                spread = np.float32(kernel_inputs(name, leaf.shape) ** -0.5)
                 return generator.standard_normal(leaf.shape, np.float32) * spread
-            case "embedding" | "positional_encoding_gaussian_matrix":
+            case "token" | "constant":
                 return generator.standard_normal(leaf.shape, np.float32)
             case _:  # biases and tables of positions
                 return np.zeros(leaf.shape, np.float32)

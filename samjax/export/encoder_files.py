@@ -11,6 +11,7 @@ from jaxtyping import Float, UInt8
 from samjax.export.encoder_graph import write_encoder
 from samjax.export.files import FREE, NotTheModel, Place, write_files
 from samjax.export.onnx_graph import MADE_WITH, VERSIONS, Arithmetic, Storage
+from samjax.models.params import IMAGE_ENCODER
 from samjax.models.sam import Sam
 
 # Of a protobuf.
@@ -126,7 +127,7 @@ def check_difference(error: float, storage: Storage) -> None:
 
 
 def _check_size(params: Any, storage: Storage) -> None:
-    leaves = jax.tree.leaves(params["image_encoder"])
+    leaves = jax.tree.leaves(params[IMAGE_ENCODER])
     size = _BYTES[storage] * sum(leaf.size for leaf in leaves)
     if size > _LARGEST_FILE:
         raise ValueError(

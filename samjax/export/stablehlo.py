@@ -36,12 +36,11 @@ from samjax.export.verify import (
 from samjax.files import KEY, mark_of
 from samjax.geometry.frame import normalize
 from samjax.models.mask_decoder import MaskPrediction
+from samjax.models.params import IMAGE_ENCODER
 from samjax.models.prompt_encoder import PromptInputs
 from samjax.models.sam import Sam
 
 PLATFORMS = ("cpu", "cuda", "tpu")
-
-_ENCODER = "image_encoder"
 
 
 class Program(NamedTuple):
@@ -261,7 +260,7 @@ def _weights(
     arrays = {
         name: np.asarray(array, np.float32)
         for name, array in flat.items()
-        if (name.split("/")[0] == _ENCODER) == of_encoder
+        if (name.split("/")[0] == IMAGE_ENCODER) == of_encoder
     }
     if storage == "float16":
         return {

@@ -8,7 +8,8 @@ import numpy as np
 from jaxtyping import Float
 
 from samjax.geometry.grids import point_grids
-from samjax.models import VIT_B, VIT_H, VIT_L, SamConfig
+from samjax.models import VIT_B, VIT_H, VIT_L, SamArchitecture
+from samjax.models.config import Architecture
 
 OUTPUT_MODES = ("coco_rle", "uncompressed_rle", "binary_mask")
 
@@ -100,14 +101,15 @@ class AutomaticConfig:
         if problems:
             raise ValueError("AutomaticConfig: " + "; ".join(problems))
 
-    def for_model(self, sizes: SamConfig) -> AutomaticConfig:
+    def for_model(self, sizes: Architecture) -> AutomaticConfig:
         """Returns these options with the two thresholds that suit a model.
 
         Args:
             sizes: of the model. Encoders of the released sizes keep the thresholds that
                 these options have; all others get `SMALL_MODEL_THRESHOLDS`.
         """
-        if (sizes.embed_dim, sizes.depth) in _RELEASED_ENCODERS:
+        is_sam = isinstance(sizes, SamArchitecture)
+        if is_sam and (sizes.embed_dim, sizes.depth) in _RELEASED_ENCODERS:
             return self
         return dataclasses.replace(self, **SMALL_MODEL_THRESHOLDS)
 

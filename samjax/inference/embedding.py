@@ -23,7 +23,8 @@ from jaxtyping import Array, Float
 
 from samjax.files import json_object, json_text, replacing
 from samjax.geometry.frame import Frame
-from samjax.models.sam import SamConfig
+from samjax.models.config import Architecture
+from samjax.models.params import select_parts
 
 FORMAT = "samjax image embedding"
 VERSION = 1
@@ -105,7 +106,7 @@ class ImageEmbedding:
         return cls(jax.device_put(features), frame, header["fingerprint"])
 
 
-def fingerprint(config: SamConfig, params: Mapping[str, Any]) -> str:
+def fingerprint(config: Architecture, params: Mapping[str, Any]) -> str:
     """Names the image encoder that a set of parameters makes.
 
     A SHA-256 over the encoder's sizes, and over the name, shape and content of each of
@@ -115,32 +116,30 @@ def fingerprint(config: SamConfig, params: Mapping[str, Any]) -> str:
     sum, and an exchange that leaves the sum moves the sample. (Hashing every byte of
     the largest model would take seconds.) It guards against mistakes, not forgery.
     """
-    return _fingerprint(config, params["image_encoder"], left_out=_NOT_ENCODER)
+    parts = select_parts(params, config.encoder_parts)
+    # A single part is hashed without its name, as it was before there were others.
+    tree = next(iter(parts.values())) if len(parts) == 1 else parts
+    return _fingerprint(config.encoder_fields(), tree)
 
 
-def weights_fingerprint(config: SamConfig, params: Mapping[str, Any]) -> str:
+def weights_fingerprint(config: Architecture, params: Mapping[str, Any]) -> str:
     """Names a whole model: a SHA-256 over all of its sizes and parameters.
 
     As `fingerprint`, but with the prompt encoder and the mask decoder: two models with
     one image encoder have embeddings in common, and results of their own.
     """
-    return _fingerprint(config, params)
+    return _fingerprint(config.architecture.as_fields(), params)
 
 
-def _fingerprint(config: SamConfig, params: Any, left_out: tuple[str, ...] = ()) -> str:
-    """Hashes parameters, and the sizes whose names do not start with `left_out`."""
+def _fingerprint(sizes: Mapping[str, Any], params: Any) -> str:
+    """Hashes sizes and parameters."""
     digest = hashlib.sha256()
-    sizes = {
-        name: size
-        for name, size in config.as_fields().items()
-        if name not in _NOT_SIZES and not name.startswith(left_out)
-    }
     digest.update(json_text(sizes, sort_keys=True).encode())
-    update_by_params(digest, params)
+    _update_by_params(digest, params)
     return digest.hexdigest()
 
 
-def update_by_params(digest: Any, params: Any) -> None:
+def _update_by_params(digest: Any, params: Any) -> None:
     """Lets names, shapes and contents of parameters into a hash; see `fingerprint`."""
     leaves = jax.tree_util.tree_leaves_with_path(params)
     for path, leaf in sorted(leaves, key=lambda item: jax.tree_util.keystr(item[0])):
@@ -150,10 +149,6 @@ def update_by_params(digest: Any, params: Any) -> None:
         even = values[: len(values) // 2 * 2].view(np.uint64)
         digest.update(np.add.reduce(even, dtype=np.uint64).tobytes())
         digest.update(values[len(values) // 2 * 2 :].tobytes())
-
-
-_NOT_SIZES = ("drop_path_rate", "remat", "scan")
-_NOT_ENCODER = ("decoder_", "mask_in_chans", "num_multimask_outputs")
 
 
 def _on_host(leaf: Any) -> np.ndarray:

@@ -42,7 +42,7 @@ class Predictor:
 
     Attributes:
         model: the model.
-        params: its parameters, `image_encoder`, `prompt_encoder` and `mask_decoder`.
+        params: its parameters, a tree of all its parts (`Sam.parts`).
             Arrays of the host are moved to the default device once; arrays on a device
             stay where they are.
     """
@@ -51,7 +51,7 @@ class Predictor:
     params: Mapping[str, Any]
 
     def __post_init__(self):
-        parts = ("image_encoder", "prompt_encoder", "mask_decoder")
+        parts = self.model.parts
         missing = [part for part in parts if part not in self.params]
         if missing:
             raise ValueError(

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from flax.traverse_util import flatten_dict, unflatten_dict
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from samjax.models.params import POSITION_TABLE, global_relative_tables
 from samjax.models.prompt_encoder import PromptInputs
 from samjax.models.sam import MaskPrediction, Sam, SamConfig
 from samjax.sharding import constrain_batch
@@ -98,18 +99,15 @@ def crop_tables(
     """
     side = image_size // config.patch_size
     flat: dict[Any, Any] = dict(flatten_dict(params))
-    absolute = ("image_encoder", "pos_embed")
     x, y = origin
-    flat[absolute] = jax.lax.dynamic_slice(
-        flat[absolute],
+    flat[POSITION_TABLE] = jax.lax.dynamic_slice(
+        flat[POSITION_TABLE],
         (jnp.int32(0), y, x, jnp.int32(0)),
         (1, side, side, config.embed_dim),
     )
     # Row `d + grid_size - 1` is that of distance d: the short distances lie in the
     # middle of the table.
     first = config.grid_size - side
-    for block in config.global_attention_blocks:
-        for name in ("rel_pos_h", "rel_pos_w"):
-            path = ("image_encoder", f"blocks_{block}", "attn", name)
-            flat[path] = flat[path][first : first + 2 * side - 1]
+    for path in global_relative_tables(config.global_attention_blocks):
+        flat[path] = flat[path][first : first + 2 * side - 1]
     return unflatten_dict(flat)

@@ -17,9 +17,9 @@ import numpy as np
 from samjax.data.batch import RunBatch
 from samjax.data.datasets import DatasetConfig
 from samjax.geometry.frame import normalize
+from samjax.models.params import IMAGE_ENCODER, Params, select_parts
 from samjax.models.sam import Sam
 from samjax.training.config import TrainConfig
-from samjax.training.trainable import Params
 
 MOST_BYTES = 4 << 30
 
@@ -54,7 +54,7 @@ class EmbeddedSource:
     ):
         self._source, self._most_bytes = source, most_bytes
         self._encode = functools.partial(
-            _encode, model, jax.device_put(params["image_encoder"])
+            _encode, model, jax.device_put(select_parts(params, [IMAGE_ENCODER]))
         )
         self._kept: OrderedDict[int, np.ndarray] = OrderedDict()
 
@@ -97,9 +97,9 @@ def can_be_embedded(config: TrainConfig) -> bool:
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _encode(model: Sam, encoder: Any, images: Any, sizes: Any) -> jax.Array:
+def _encode(model: Sam, params: Any, images: Any, sizes: Any) -> jax.Array:
     embeddings = model.apply(
-        {"params": {"image_encoder": encoder}},
+        {"params": params},
         normalize(images, sizes),
         method="encode_image",
     )

@@ -4,12 +4,24 @@ SAM starts from a masked autoencoder. A run that starts from nothing, and is sho
 be given some things that it would otherwise spend its first hours on.
 """
 
-from collections.abc import Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
+
+from samjax.models.params import (
+    FOURIER_MATRIX,
+    KERNEL,
+    KEY,
+    OUTPUT,
+    PATCH_KERNEL,
+    QUERY,
+    VALUE,
+    cross_attentions,
+    value_at,
+    with_value,
+)
 
 # Added to each component's variance, that of normalized pixels being about 1: below it
 # lies noise, which is not to be blown up.
@@ -33,9 +45,7 @@ def whiten_patches(params: Any, pixels: Float[Array, "b h w 3"]) -> Any:
         variance that they explain. Channels beyond the values of a patch stay as they
         were.
     """
-    encoder = params["image_encoder"]
-    projection = encoder["patch_embed"]["proj"]
-    kernel = projection["kernel"]
+    kernel = value_at(params, PATCH_KERNEL)
     size, _, channels, features = kernel.shape
     batch, height, width, _ = pixels.shape
     patches = pixels.reshape(batch, height // size, size, width // size, size, channels)
@@ -46,9 +56,7 @@ def whiten_patches(params: Any, pixels: Float[Array, "b h w 3"]) -> Any:
     whitening = whitening[:, ::-1][:, :features]
     whitening = whitening.reshape(size, size, channels, -1)
     kernel = kernel.at[..., : whitening.shape[-1]].set(whitening)
-    proj = {**projection, "kernel": kernel}
-    patch_embed = {**encoder["patch_embed"], "proj": proj}
-    return {**params, "image_encoder": {**encoder, "patch_embed": patch_embed}}
+    return with_value(params, PATCH_KERNEL, kernel)
 
 
 def spread_frequencies(params: Any, factor: float = 4.0) -> Any:
@@ -63,12 +71,10 @@ def spread_frequencies(params: Any, factor: float = 4.0) -> Any:
         params: Fresh parameters of a model.
         factor: By how much.
     """
-    prompt_encoder = params["prompt_encoder"]
-    name = "positional_encoding_gaussian_matrix"
-    frequencies = prompt_encoder["pe_layer"][name]
+    frequencies = value_at(params, FOURIER_MATRIX)
     half = frequencies.shape[1] // 2
-    layer = {name: frequencies.at[:, half:].multiply(factor)}
-    return {**params, "prompt_encoder": {**prompt_encoder, "pe_layer": layer}}
+    frequencies = frequencies.at[:, half:].multiply(factor)
+    return with_value(params, FOURIER_MATRIX, frequencies)
 
 
 def align_cross_attention(params: Any) -> Any:
@@ -88,16 +94,10 @@ def align_cross_attention(params: Any) -> Any:
         The parameters with `k_proj` as `q_proj`, and `out_proj` as the transposed
         `v_proj`, in every attention between tokens and image.
     """
-
-    def align(tree: Any, name: str = "") -> Any:
-        if not isinstance(tree, Mapping):
-            return tree
-        tree = {key: align(value, key) for key, value in tree.items()}
-        if name.endswith(("token_to_image", "image_to_token")):
-            # Copies: a training step reuses the memory of each of its parameters.
-            tree["k_proj"] = jax.tree.map(jnp.copy, tree["q_proj"])
-            values = tree["v_proj"]["kernel"]
-            tree["out_proj"] = {**tree["out_proj"], "kernel": values.T}
-        return tree
-
-    return {**params, "mask_decoder": align(params["mask_decoder"])}
+    for path in cross_attentions(params):
+        attention = value_at(params, path)
+        # Copies: a training step reuses the memory of each of its parameters.
+        keys = jax.tree.map(jnp.copy, attention[QUERY])
+        output = {**attention[OUTPUT], KERNEL: attention[VALUE][KERNEL].T}
+        params = with_value(params, path, {**attention, KEY: keys, OUTPUT: output})
+    return params

@@ -16,18 +16,22 @@ The encoder's queries, keys and values are columns of one kernel; each has adapt
 its own, or none.
 """
 
-import re
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from samjax.training.trainable import ADAPTERS, Params
-
-Target = Literal["q", "k", "v", "out", "mlp"]
+from samjax.models.params import (
+    ADAPTERS,
+    KERNEL,
+    AdapterTarget,
+    Params,
+    adapted_columns,
+    adapted_kernels,
+    join,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,8 +50,8 @@ class LoraConfig:
 
     rank: int = 0
     alpha: float | None = None
-    encoder: tuple[Target, ...] = ("q", "v")
-    decoder: tuple[Target, ...] = ()
+    encoder: tuple[AdapterTarget, ...] = ("q", "v")
+    decoder: tuple[AdapterTarget, ...] = ()
 
     def __post_init__(self):
         if self.rank < 0:
@@ -85,12 +89,13 @@ def init_adapters(
         ValueError: The model has none of the matrices, or one is smaller than the rank.
     """
     adapters: dict[str, Any] = {}
-    for number, part in enumerate(_parts(params, config)):
+    kernels = adapted_kernels(params, config.encoder, config.decoder)
+    for number, part in enumerate(kernels if config.rank else ()):
         inputs, outputs = part.shape
         if config.rank > min(part.shape):
             raise ValueError(
                 f"lora.rank={config.rank} is more than the sides {part.shape} of "
-                f"{'/'.join(part.path)}: use less"
+                f"{join(part.path)}: use less"
             )
         a = jax.random.normal(
             jax.random.fold_in(key, number), (inputs, config.rank), jnp.float32
@@ -127,10 +132,10 @@ def apply_lora(params: Params, adapters: Params, config: LoraConfig) -> dict[str
     """
     adapted = dict(params)
     for name, value in adapters.items():
-        if name == "kernel" or name.startswith("kernel_"):
-            adapted["kernel"] = _add(adapted["kernel"], name, value, config.scale)
-        else:
+        if adapted_columns(name, 0) is None:
             adapted[name] = apply_lora(params[name], value, config)
+        else:
+            adapted[KERNEL] = _add(adapted[KERNEL], name, value, config.scale)
     return adapted
 
 
@@ -146,72 +151,12 @@ def merge_lora(params: Params, config: LoraConfig) -> Params:
     return apply_lora(plain, params[ADAPTERS], config)
 
 
-class _Part(NamedTuple):
-    """A matrix that gets an adapter: a kernel, or a third of the columns of one."""
-
-    path: tuple[str, ...]
-    name: str
-    shape: tuple[int, int]
-
-
-# Paths of kernels, and the target that each is. The encoder's q, k and v are one kernel.
-_ENCODER = {
-    "out": r"blocks_\d+/attn/proj",
-    "mlp": r"blocks_\d+/mlp/lin[12]",
-}
-_FUSED = r"blocks_\d+/attn/qkv"
-_ATTENTION = r"transformer/.*attn\w*"
-_DECODER = {
-    "q": _ATTENTION + "/q_proj",
-    "k": _ATTENTION + "/k_proj",
-    "v": _ATTENTION + "/v_proj",
-    "out": _ATTENTION + "/out_proj",
-    "mlp": r"transformer/layers_\d+/mlp/lin[12]",
-}
-_COLUMNS = ("kernel_q", "kernel_k", "kernel_v")
-
-
-def _parts(params: Params, config: LoraConfig) -> Iterator[_Part]:
-    """All matrices that a config names, in an order of their own."""
-    if not config.rank:
-        return
-    for path, leaf in sorted(_kernels(params)):
-        inside = "/".join(path[1:-1])
-        if path[0] == "image_encoder":
-            if re.fullmatch(_FUSED, inside):
-                inputs, outputs = leaf.shape
-                for target in config.encoder:
-                    if target in ("q", "k", "v"):
-                        yield _Part(path, f"kernel_{target}", (inputs, outputs // 3))
-                continue
-            patterns, targets = _ENCODER, config.encoder
-        else:
-            patterns, targets = _DECODER, config.decoder
-        if any(
-            target in patterns and re.fullmatch(patterns[target], inside)
-            for target in targets
-        ):
-            yield _Part(path, "kernel", leaf.shape)
-
-
-def _kernels(params: Params) -> Iterator[tuple[tuple[str, ...], Any]]:
-    def walk(tree: Params, path: tuple[str, ...]):
-        for name, value in tree.items():
-            if isinstance(value, Mapping):
-                yield from walk(value, (*path, name))
-            elif name == "kernel":
-                yield (*path, name), value
-
-    for part in ("image_encoder", "mask_decoder"):
-        yield from walk(params.get(part, {}), (part,))
-
-
 def _add(
     kernel: Float[Array, "i o"], name: str, adapter: Params, scale: float
 ) -> Float[Array, "i o"]:
     # In full precision, so that merged weights are those that were trained.
     change = scale * jnp.matmul(adapter["a"], adapter["b"], precision="highest")
-    if name == "kernel":
+    if name == KERNEL:
         return kernel + change
-    start = _COLUMNS.index(name) * change.shape[1]
+    start = adapted_columns(name, change.shape[1]) or 0
     return kernel.at[:, start : start + change.shape[1]].add(change)

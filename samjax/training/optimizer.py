@@ -1,6 +1,5 @@
 """AdamW as SAM was trained with it (SAM, appendix A), and the rules around it."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -9,10 +8,7 @@ import optax
 import optax.contrib
 from optax import GradientTransformation, Schedule
 
-Params = Mapping[str, Any]
-
-# A constant of the checkpoint that lives among the parameters.
-FROZEN = "prompt_encoder/pe_layer/positional_encoding_gaussian_matrix"
+from samjax.models.params import Params, is_constant, kind_of, layer_of, map_paths
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,8 +75,8 @@ def make_optimizer(
     Returns:
         An optax transformation. The Fourier matrix gets an update of exactly zero.
     """
-    frozen = map_paths(lambda path: path == FROZEN, params)
-    decays = map_paths(lambda path: not _is_exempt(path, config.decay_exempt), params)
+    frozen = map_paths(is_constant, params)
+    decays = map_paths(lambda path: kind_of(path) not in config.decay_exempt, params)
     scales = map_paths(
         lambda path: layer_scale(path, depth, config.layer_decay, config.encoder_rate),
         params,
@@ -124,16 +120,8 @@ def make_schedule(config: OptimizerConfig, total_steps: int) -> Schedule:
 def layer_scale(
     path: str, depth: int, decay: float, encoder_rate: float = 1.0
 ) -> float:
-    """Returns the factor on the learning rate of a parameter (the rule of ViTDet).
-
-    Patch and position embedding are layer 0, block i is layer i + 1, everything else
-    (final norm, neck, prompt encoder, mask decoder) is layer `depth + 1` and has factor 1.
-    """
-    layer = depth + 1
-    if path.startswith(("image_encoder/pos_embed", "image_encoder/patch_embed")):
-        layer = 0
-    elif path.startswith("image_encoder/blocks_"):
-        layer = int(path.split("/")[1].removeprefix("blocks_")) + 1
+    """Returns the factor on the learning rate of a parameter; 1 in the last layer."""
+    layer = layer_of(path, depth)
     return decay ** (depth + 1 - layer) * (encoder_rate if layer <= depth else 1.0)
 
 
@@ -154,7 +142,7 @@ def _direction(config: OptimizerConfig) -> GradientTransformation:
     )
 
     def label(path, leaf):
-        is_dense = path[-1].key == "kernel" and leaf.ndim == 2
+        is_dense = kind_of(path[-1].key) == "weight" and leaf.ndim == 2
         return "muon" if is_dense else "adam"
 
     return optax.partition(
@@ -175,21 +163,3 @@ def scale_by_tree(scales: Any) -> GradientTransformation:
         return jax.tree.map(lambda update, scale: update * scale, updates, scales)
 
     return optax.stateless(update)
-
-
-def map_paths(function: Any, params: Params) -> Any:
-    """Maps a function of the slash-joined path over a tree of parameters."""
-    return jax.tree_util.tree_map_with_path(
-        lambda path, _: function("/".join(key.key for key in path)), params
-    )
-
-
-def _is_exempt(path: str, kinds: tuple[str, ...]) -> bool:
-    leaf = path.rsplit("/", 1)[-1]
-    is_kind = {
-        "norm": leaf == "scale",
-        "bias": leaf == "bias",
-        "position": leaf in ("pos_embed", "rel_pos_h", "rel_pos_w"),
-        "token": leaf == "embedding",
-    }
-    return any(is_kind[kind] for kind in kinds)

@@ -12,6 +12,7 @@ import jax
 from flax.traverse_util import flatten_dict, unflatten_dict
 from jaxtyping import Array, Float
 
+from samjax.models.params import global_relative_tables
 from samjax.models.sam import SamConfig
 
 
@@ -30,10 +31,8 @@ def fill_relative_tables(params: Any, config: SamConfig, image_size: int) -> Any
     if length >= 2 * config.grid_size - 1:
         return params
     flat: dict[Any, Any] = dict(flatten_dict(params))
-    for block in config.global_attention_blocks:
-        for name in ("rel_pos_h", "rel_pos_w"):
-            path = ("image_encoder", f"blocks_{block}", "attn", name)
-            flat[path] = _through(flat[path], length)
+    for path in global_relative_tables(config.global_attention_blocks):
+        flat[path] = _through(flat[path], length)
     return unflatten_dict(flat)
 
 

@@ -1,7 +1,7 @@
 """One step of training: a pure function of (state, batch, key)."""
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, cast
 
@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from samjax.data.batch import Batch, RunBatch, dense_batch
 from samjax.geometry.frame import normalize
+from samjax.models.params import DECODING_PARTS, Params, select_parts
 from samjax.models.prompt_encoder import PromptInputs
 from samjax.models.sam import Sam
 from samjax.sharding import gather_params
@@ -40,7 +41,6 @@ from samjax.training.targets import (
 )
 from samjax.training.trainable import Trainable, merge_params, split_params
 
-Params = Mapping[str, Any]
 Metrics = dict[str, Array]
 
 
@@ -210,10 +210,9 @@ def batch_loss(
     )
     targets = repeat_targets(targets) if config.repeat_masks else targets
 
-    asked = {name: params[name] for name in ("prompt_encoder", "mask_decoder")}
     decoder = functools.partial(
         decoder_of,
-        params={**params, **gather_params(asked)},
+        params={**params, **gather_params(select_parts(params, DECODING_PARTS))},
         model=model,
         origin=origin,
     )

@@ -10,30 +10,9 @@ part too.
 """
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
-from samjax.training.optimizer import FROZEN
-
-Trainable = Literal[
-    "all", "neck_and_decoder", "decoder_and_prompts", "decoder", "adapters"
-]
-"""The trained part: all of the model; all but the image encoder's blocks and embeddings;
-mask decoder and prompt encoder; mask decoder; or nothing of it. Adapters, where there
-are any, are trained in each case."""
-
-Params = Mapping[str, Any]
-
-# Key, beside the parts of the model, under which a tree of parameters holds adapters.
-ADAPTERS = "lora"
-
-# The submodules that each preset trains, by the beginnings of their parameters' paths.
-_PARTS: Mapping[str, tuple[str, ...]] = {
-    "all": ("image_encoder/", "prompt_encoder/", "mask_decoder/"),
-    "neck_and_decoder": ("image_encoder/neck_", "prompt_encoder/", "mask_decoder/"),
-    "decoder_and_prompts": ("prompt_encoder/", "mask_decoder/"),
-    "decoder": ("mask_decoder/",),
-    "adapters": (),
-}
+from samjax.models.params import ADAPTERS, TRAINED, Params, Trainable, is_constant
 
 
 def split_params(
@@ -55,9 +34,9 @@ def split_params(
         ValueError: There is no such preset, it trains nothing, or adapters lie on
             weights that are trained themselves.
     """
-    if preset not in _PARTS:
-        raise ValueError(f"trainable={preset!r}: use one of {', '.join(_PARTS)}")
-    parts = _PARTS[preset]
+    if preset not in TRAINED:
+        raise ValueError(f"trainable={preset!r}: use one of {', '.join(TRAINED)}")
+    parts = TRAINED[preset]
     if preset == "adapters" and ADAPTERS not in params:
         raise ValueError(
             "trainable='adapters' trains nothing without adapters: give lora.rank, or "
@@ -104,6 +83,6 @@ def _split(tree: Params, path: str, is_trained) -> tuple[dict, dict]:
                 if part:
                     side[name] = part
         else:
-            side = trained if is_trained(place) and place != FROZEN else frozen
+            side = trained if is_trained(place) and not is_constant(place) else frozen
             side[name] = value
     return trained, frozen

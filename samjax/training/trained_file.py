@@ -28,14 +28,15 @@ from samjax.checkpoints.safetensors_file import (
     write_safetensors,
 )
 from samjax.files import check_replaceable, json_object, json_text, replacing
-from samjax.training.lora import LoraConfig, Target
-from samjax.training.trainable import (
+from samjax.models.params import (
     ADAPTERS,
+    AdapterTarget,
     Params,
     Trainable,
-    merge_params,
-    split_params,
+    join,
 )
+from samjax.training.lora import LoraConfig
+from samjax.training.trainable import merge_params, split_params
 
 MAX_RANK = 2**16
 FORMAT = "samjax trained part"
@@ -69,7 +70,7 @@ def save_trained(
     check_replaceable(path, "trained part", overwrite=overwrite)
     trained, frozen = split_params(params, trainable)
     leaves: dict[str, Any] = {
-        "/".join(place): leaf for place, leaf in flatten_dict(trained).items()
+        join(place): leaf for place, leaf in flatten_dict(trained).items()
     }
     plan = [Planned(name, "F32", leaf.shape) for name, leaf in leaves.items()]
     metadata = {
@@ -111,13 +112,11 @@ def load_trained(
     own = {place: leaf for place, leaf in stored.items() if place[0] != ADAPTERS}
     flat = flatten_dict(dict(params))
     unsound = [
-        line
-        for place, leaf in stored.items()
-        for line in not_finite("/".join(place), leaf)
+        line for place, leaf in stored.items() for line in not_finite(join(place), leaf)
     ]
     refuse_not_finite(path, unsound)
     problems = [
-        f"{'/'.join(place)} is of shape {leaf.shape}, and these weights have "
+        f"{join(place)} is of shape {leaf.shape}, and these weights have "
         f"{getattr(flat.get(place), 'shape', 'none')}"
         for place, leaf in own.items()
         if getattr(flat.get(place), "shape", None) != leaf.shape
@@ -140,7 +139,7 @@ def hash_params(params: Params) -> str:
     digest = hashlib.sha256()
     for place, leaf in sorted(flatten_dict(dict(params)).items()):
         values = np.ascontiguousarray(leaf, np.float32)
-        digest.update(f"{'/'.join(place)} {values.shape}".encode())
+        digest.update(f"{join(place)} {values.shape}".encode())
         digest.update(values.data)
     return digest.hexdigest()
 
@@ -160,7 +159,7 @@ def _checked(path: Path, metadata: dict[str, str]) -> LoraConfig:
         fields = json_object(metadata["lora"])
         for name in ("encoder", "decoder"):
             fields[name] = tuple(fields[name])
-            if not set(fields[name]) <= set(get_args(Target)):
+            if not set(fields[name]) <= set(get_args(AdapterTarget)):
                 raise ValueError(f"{name} is {fields[name]!r:.80}")
         rank, alpha = fields["rank"], fields["alpha"]
         if type(rank) is not int or rank > MAX_RANK:

@@ -14,7 +14,7 @@ from samjax import __version__
 from samjax.export.files import Place
 from samjax.export.onnx_graph import Storage
 from samjax.inference import Predictor
-from samjax.inference.embedding import update_by_params
+from samjax.inference.embedding import weights_fingerprint
 from samjax.inference.images import SAMPLE_PHOTO
 
 Part = Literal["prepare", "prompt"]
@@ -137,12 +137,10 @@ def _checked(folder: Path, part: Part, files: dict[str, Any]) -> DecoderFile:
 
 
 def _key(predictor: Predictor, storage: Storage) -> str:
-    """Names the model's encoder and decoder, and what makes graphs of it."""
+    """Returns a hash of the model's weights and of the code that exports them."""
     digest = hashlib.sha256()
-    digest.update(f"{predictor.fingerprint} {__version__} {storage}".encode())
-    # The fingerprint is that of the encoder alone.
-    for name in ("prompt_encoder", "mask_decoder"):
-        update_by_params(digest, predictor.params[name])
+    weights = weights_fingerprint(predictor.model.config, predictor.params)
+    digest.update(f"{weights} {__version__} {storage}".encode())
     # In a checkout the version stands still while the code does not.
     for package in ("samjax.export", "samjax.models.amortized"):
         for source in sorted(resources.files(package).iterdir(), key=str):

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from samjax.checkpoints import save
-from samjax.checkpoints.weight_map import entries
 from samjax.models import SamConfig
+from samjax.models.weight_map import entries
 
 # No two sizes are equal where the table could mix them up, and few are the default.
 CONFIG = SamConfig(

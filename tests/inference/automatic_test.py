@@ -10,13 +10,13 @@ from flax.traverse_util import flatten_dict
 from PIL import Image
 
 import samjax
-from samjax.checkpoints.weight_map import entries
 from samjax.data.schema import record_from_json, record_to_json
 from samjax.geometry.boxes import boxes_from_masks
 from samjax.geometry.masks import decode_rle
 from samjax.inference import Predictor
 from samjax.inference.automatic import generate_masks
 from samjax.inference.automatic_config import PRESETS, AutomaticConfig
+from samjax.models.weight_map import entries
 
 ROOT = Path(__file__).parents[2]
 # Everything passes: with random weights no mask is good.

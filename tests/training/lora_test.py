@@ -9,6 +9,7 @@ from conftest import random_params
 import samjax
 from samjax import checkpoints
 from samjax.models import Sam
+from samjax.models.params import ADAPTERS
 from samjax.training.lora import (
     LoraConfig,
     add_lora,
@@ -16,7 +17,6 @@ from samjax.training.lora import (
     init_adapters,
     merge_lora,
 )
-from samjax.training.trainable import ADAPTERS
 
 EVERY = ("q", "k", "v", "out", "mlp")
 EVERYWHERE = LoraConfig(rank=3, alpha=6.0, encoder=EVERY, decoder=EVERY)

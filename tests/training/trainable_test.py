@@ -12,11 +12,12 @@ from conftest import random_params
 from training.discs import disc_batch
 
 from samjax.models import Sam
+from samjax.models.params import ADAPTERS, FOURIER_MATRIX, join
 from samjax.training.lora import LoraConfig, add_lora, merge_lora
-from samjax.training.optimizer import FROZEN, OptimizerConfig, make_optimizer
+from samjax.training.optimizer import OptimizerConfig, make_optimizer
 from samjax.training.prompt_simulation import PromptSimulationConfig
 from samjax.training.step import StepConfig, batch_loss
-from samjax.training.trainable import ADAPTERS, merge_params, split_params
+from samjax.training.trainable import merge_params, split_params
 
 CONFIG = StepConfig(
     prompts=PromptSimulationConfig(
@@ -58,9 +59,9 @@ def test_the_two_parts_are_the_whole_and_the_fourier_matrix_is_never_trained(
 ):
     trainable, frozen = split_params(params, preset)
     expected = {path for path in paths(params) if path.startswith(tuple(parts))}
-    assert paths(trainable) == expected - {FROZEN}
+    assert paths(trainable) == expected - {join(FOURIER_MATRIX)}
     assert all(any(path.startswith(part) for path in expected) for part in parts)
-    assert paths(frozen) == (paths(params) - expected) | {FROZEN}
+    assert paths(frozen) == (paths(params) - expected) | {join(FOURIER_MATRIX)}
     merged = merge_params(trainable, frozen)
     assert jax.tree.structure(merged) == jax.tree.structure(params)
     jax.tree.map(np.testing.assert_array_equal, merged, params)

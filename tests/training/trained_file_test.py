@@ -9,8 +9,9 @@ from conftest import random_params
 
 from samjax.checkpoints import CheckpointError
 from samjax.models import Sam
+from samjax.models.params import ADAPTERS
 from samjax.training.lora import LoraConfig, add_lora, merge_lora
-from samjax.training.trainable import ADAPTERS, split_params
+from samjax.training.trainable import split_params
 from samjax.training.trained_file import load_trained, save_trained
 
 LORA = LoraConfig(rank=2, alpha=4.0)

@@ -1,8 +1,8 @@
-"""Where activations lie on many devices.
+"""Sharding of activations over a mesh.
 
-A mesh that is set (`jax.set_mesh`) splits attention heads over its axis `tensor`, and
-images over all its other axes. Parameters are placed by whoever makes them; what is
-computed from them and from images follows the images.
+Where a mesh is set (`jax.set_mesh`), attention heads are sharded over its axis `tensor`,
+and images over all its other axes. Parameters have the sharding of their arrays (see
+`samjax.sharding`); activations follow the images.
 """
 
 import jax
@@ -13,9 +13,9 @@ HEADS_AXIS = "tensor"
 
 
 def current_mesh() -> AbstractMesh | None:
-    """Returns the mesh that is set, if there is something to split over it.
+    """Returns the mesh that is set, or None where it shards no activation.
 
-    There is nothing on one device, nor inside a `jax.shard_map` over all of its axes.
+    That is the case on one device, and inside a `jax.shard_map` over all of its axes.
     """
     mesh = jax.sharding.get_abstract_mesh()
     if mesh.empty or mesh.size == 1 or set(mesh.axis_types) == {AxisType.Manual}:
@@ -24,10 +24,10 @@ def current_mesh() -> AbstractMesh | None:
 
 
 def split_of(batch: int, heads: int | None, mesh: AbstractMesh) -> PartitionSpec:
-    """Says which axes of a mesh split a leading batch, and the heads after it.
+    """Returns the sharding of a leading batch, and of the heads after it.
 
-    Axes whose size does not divide them are left out: their devices all have the same.
-    So are those over which the caller is split already, inside a `jax.shard_map`.
+    Axes whose size does not divide them are left out: their devices hold replicas. So
+    are the axes of a surrounding `jax.shard_map`.
     """
     axes, parts = [], 1
     kinds = dict(zip(mesh.axis_names, mesh.axis_types, strict=True))
@@ -43,10 +43,10 @@ def split_of(batch: int, heads: int | None, mesh: AbstractMesh) -> PartitionSpec
 
 
 def split_images(x: Shaped[Array, "b ..."]) -> Shaped[Array, "b ..."]:
-    """Keeps the images of an array split over the mesh.
+    """Constrains the images of an array to stay sharded over the mesh.
 
-    A compiler that is left alone may bring images to where parameters lie, instead of
-    parameters, which are less, to where images are.
+    Without the constraint the compiler may gather images at the shards of parameters,
+    instead of gathering parameters, which are smaller.
     """
     mesh = current_mesh()
     if mesh is None:

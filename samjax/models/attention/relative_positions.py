@@ -6,10 +6,10 @@ The logit of query q and key k is
 
 where `scale` is head_dim ** -0.5 and the relative terms use the *unscaled* query
 (MViTv2, as in the release). Over the 64 x 64 grid of a global block the logits of all
-heads are 4096 x 4096 each: they are never built as a whole. Blocks of queries go one
-after another, so that one block's logits stay in a CPU's cache, or in a small part of
-a GPU's memory; the backward pass computes them anew. On a TPU a kernel keeps them in
-the chip's own fast memory (`samjax.models.attention.splash`).
+heads are 4096 x 4096 each: they are never materialized as a whole. Blocks of queries
+are processed in sequence, so that the logits of a block stay in a CPU's cache, or in a
+small part of a GPU's memory; the backward pass recomputes them. On a TPU a kernel keeps
+them in on-chip memory (`samjax.models.attention.splash`).
 """
 
 from typing import Literal
@@ -25,7 +25,7 @@ AttentionKind = Literal["auto", "blocks", "splash"]
 # Up to this many tokens all logits are built at once: a window, or a small image.
 _WHOLE_LIMIT = 1024
 # Logits of one group of windows: 2 MiB of float32. One ViT-B window is 1.8 MiB; taking
-# the 25 windows one by one halves the time of all at once.
+# the 25 windows one at a time halves the time of all at once.
 _CACHED_LOGITS = 2**19
 # 256 queries against 4096 keys are 4 MiB of float32 logits, which fits a core's cache:
 # measured on a CPU at ViT-B's shape 64, 256 and 1024 take 0.33, 0.24 and 0.30 s.
@@ -42,8 +42,8 @@ def attend_with_relative_positions(
 ) -> Float[Array, "b n s d"]:
     """Attends over a grid of s = h * w tokens, in row-major order.
 
-    A TPU's kernel has to know about meshes: under `jax.jit` of arrays on many devices,
-    set the mesh (`jax.set_mesh`).
+    The TPU kernel is partitioned by hand over the mesh: under `jax.jit` of arrays on
+    many devices, set the mesh (`jax.set_mesh`).
 
     Args:
         query: Unscaled queries of `b` grids and `n` heads.
@@ -51,10 +51,10 @@ def attend_with_relative_positions(
         value: Values.
         rows: Relative embedding of every (query row, key row), shared by the heads.
         columns: The same for columns.
-        kind: How large grids are computed; small ones, windows among them, are alike
-            everywhere. `"blocks"` takes blocks of queries in turn, `"splash"` prepares
-            for TPUs too and uses their kernel where it runs on one, `"auto"` does so
-            if what it is traced for is a TPU: the mesh's devices, or JAX's default.
+        kind: Implementation for large grids; windows and small grids have a single
+            one. `"blocks"` loops over blocks of queries; `"splash"` also lowers the TPU
+            kernel, which runs where the platform is a TPU; `"auto"` does so if the
+            devices of the mesh, or JAX's default ones, are TPUs.
 
     Returns:
         The attended values in the dtype of `value`; softmax is taken in float32.
@@ -75,21 +75,21 @@ def attend_with_relative_positions(
         return jax.lax.platform_dependent(
             *operands, cpu=_attend_by_group, default=_attend
         )
-    ways = {"cpu": _attend_by_head_and_block, "default": _attend_by_block}
-    # What is traced for a CPU is spared the tracing of a kernel that it cannot use.
+    implementations = {"cpu": _attend_by_head_and_block, "default": _attend_by_block}
+    # Elsewhere the kernel is not traced at all, which saves tracing time.
     if kind == "splash" or (kind == "auto" and _is_for_tpu()):
-        ways["tpu"] = attend_by_splash
-    return jax.lax.platform_dependent(*operands, **ways)
+        implementations["tpu"] = attend_by_splash
+    return jax.lax.platform_dependent(*operands, **implementations)
 
 
 def _is_for_tpu() -> bool:
-    """Whether the devices of the mesh, or else JAX's default ones, are TPUs."""
+    """Returns whether the devices of the mesh, or else JAX's default ones, are TPUs."""
     device = jax.sharding.get_abstract_mesh().abstract_device
     return (device.platform if device else jax.default_backend()) == "tpu"
 
 
 def _attend(query, key, value, row_term, column_term):
-    """One softmax over all keys, for any leading axes."""
+    """Computes one softmax over all keys, for any leading axes."""
     logits = jnp.einsum(
         "...qd,...kd->...qk", query, key, preferred_element_type=jnp.float32
     )
@@ -110,7 +110,7 @@ def _attend(query, key, value, row_term, column_term):
 
 
 def _attend_by_group(query, key, value, row_term, column_term):
-    """Groups of windows in turn, each small enough for a CPU's cache."""
+    """Loops over groups of windows, each small enough for a CPU's cache."""
     batch, heads, tokens, _ = query.shape
     group = max(1, _CACHED_LOGITS // (heads * tokens * tokens))
     operands = (query, key, value, row_term, column_term)
@@ -120,7 +120,7 @@ def _attend_by_group(query, key, value, row_term, column_term):
 
 
 def _attend_by_block(query, key, value, row_term, column_term):
-    """Blocks of queries in turn, all heads at once."""
+    """Loops over blocks of queries, all heads at once."""
 
     def attend_block(block):
         block_query, block_rows, block_columns = block
@@ -137,7 +137,7 @@ def _attend_by_block(query, key, value, row_term, column_term):
 
 
 def _attend_by_head_and_block(query, key, value, row_term, column_term):
-    """Heads in turn, and the blocks of queries of each: the working set of a cache."""
+    """Loops over heads and blocks of queries, so that the working set fits a cache."""
 
     def flatten(x):
         return x.reshape(-1, *x.shape[2:])

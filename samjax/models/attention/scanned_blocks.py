@@ -1,10 +1,9 @@
-"""The blocks of an encoder as loops over equal stages, so that one stage is compiled.
+"""Encoder blocks as scans over equal stages, so that only one stage is compiled.
 
-The released encoders are four equal stages, each some windowed blocks and then a global
-one. A compiler that is given every block compiles every block; given two nested loops
-it compiles a windowed block and a global one. Parameters keep their names and places:
-those of equal blocks are stacked inside the traced function, and gradients go back
-through the stack.
+The released encoders are four equal stages, each of windowed blocks and then a global
+one. Unrolled, every block is compiled; as two nested scans, one windowed block and one
+global block are. The parameter tree does not change: parameters of equal blocks are
+stacked inside the traced function, and gradients flow back through the stack.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,8 +16,8 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from samjax.models.attention.splash import ATTENDED
 
-# What is recomputed of a block: all but the kernel's work, which is a small part of its
-# memory and a large one of its time.
+# Rematerialization recomputes all of a block but the attention kernel's output, which is
+# a small part of the block's memory and a large part of its time.
 RECOMPUTED = jax.checkpoint_policies.save_only_these_names(ATTENDED)
 
 
@@ -26,7 +25,7 @@ def blocks_per_stage(depth: int, global_blocks: Sequence[int]) -> int:
     """Returns the length of equal stages of windowed blocks and then a global one.
 
     Raises:
-        ValueError: The blocks are no such stages.
+        ValueError: The blocks do not form such stages.
     """
     length, left = divmod(depth, max(len(global_blocks), 1))
     expected = tuple(range(length - 1, depth, max(length, 1)))
@@ -54,11 +53,11 @@ def run_in_stages(
 
     Args:
         x: Tokens.
-        params: Of every block.
-        windowed: A block with windows, bound to nothing.
-        whole: A block with global attention, bound to nothing.
-        drop_path_rates: Of every block.
-        key: Randomness of drop path; None turns it off.
+        params: Parameters of every block.
+        windowed: A block with windows, unbound.
+        whole: A block with global attention, unbound.
+        drop_path_rates: Drop path rate of every block.
+        key: Random key of drop path; None turns it off.
         remat: Recompute each block in the backward pass instead of keeping it.
         length: Blocks of a stage, from `blocks_per_stage`.
 
@@ -69,14 +68,17 @@ def run_in_stages(
     def run(block: nn.Module):
         def step(x, inputs):
             block_params, rate, block_key = inputs
-            here = block.clone(drop_path_rate=rate)
+            block_at_rate = block.clone(drop_path_rate=rate)
             rngs = None if block_key is None else {"drop_path": block_key}
-            y = here.apply({"params": block_params}, x, block_key is None, rngs=rngs)
+            y = block_at_rate.apply(
+                {"params": block_params}, x, block_key is None, rngs=rngs
+            )
             return y, None
 
         if not remat:
             return step
-        # In a loop the compiler cannot merge what is computed again with the original.
+        # Inside a scan the compiler cannot merge the recomputation with the original, so
+        # that the barriers against it are not needed.
         return jax.checkpoint(step, prevent_cse=False, policy=RECOMPUTED)
 
     def run_stage(x, inputs):

@@ -7,8 +7,8 @@ over longer vectors. With one-hot vectors of a key's row and column,
     q' . k' = q . k + row_term[key row] + column_term[key column],
 
 so any flash attention computes them, and its gradients, without ever holding the
-logits of all pairs of tokens. On TPUs that is JAX's Splash attention: tokens of a head
-meet in tiles that stay in the chip's fast memory.
+logits of all pairs of tokens. On TPUs this is JAX's Splash attention, which processes
+the tokens of a head in tiles in on-chip memory.
 """
 
 import functools
@@ -24,9 +24,9 @@ from samjax.models.attention.constraints import current_mesh, split_of
 _LANES = 128
 # Tokens of a tile, of queries and of keys.
 _TILE = 512
-# Name of what the kernel's backward pass needs of its forward pass, for `jax.checkpoint`.
+# Name, for `jax.checkpoint`, of the residuals that the kernel's backward pass needs.
 ATTENDED = "attended"
-# What a key gets that only fills a tile; far below any logit, and of exp 0.
+# Logit of a key that pads a tile: far below any other, so that its weight is exactly 0.
 _NEVER = -1e9
 
 
@@ -49,7 +49,7 @@ def attend_by_splash(
         query: Scaled queries.
         key: Keys.
         value: Values.
-        row_term: What a query adds to the logits of each row of keys.
+        row_term: Relative term of a query for each row of keys.
         column_term: The same for columns.
         interpret: Emulates the kernel, for tests without a TPU.
 
@@ -64,7 +64,7 @@ def attend_by_splash(
         return attend(*operands)
     batch, heads = query.shape[:2]
     spec = split_of(batch, heads, mesh)
-    # The kernel says nothing about what varies over the mesh.
+    # The kernel does not annotate which outputs vary over mesh axes, so the check is off.
     split = jax.shard_map(
         attend, in_specs=(spec,) * len(operands), out_specs=spec, check_vma=False
     )
@@ -73,7 +73,7 @@ def attend_by_splash(
 
 def padded_width(head_dim: int, height: int, width: int) -> int:
     """Returns the lanes of the longer vectors: 256 for 64 x 64 tokens and heads of 64."""
-    # One more for keys that only fill a tile.
+    # One more lane for the logit of keys that pad a tile.
     return -(-(head_dim + height + width + 1) // _LANES) * _LANES
 
 
@@ -85,38 +85,38 @@ def lengthened(
     lanes: int,
     tokens: int,
 ) -> tuple[Float[Array, "b n t l"], Float[Array, "b n t l"]]:
-    """Makes queries and keys whose products have the relative terms in them.
+    """Extends queries and keys so that their products include the relative terms.
 
     Args:
         query: Scaled queries.
         key: Keys.
-        row_term: What a query adds to the logits of each row of keys.
+        row_term: Relative term of a query for each row of keys.
         column_term: The same for columns.
-        lanes: Their length; what is left of it is zeros.
-        tokens: How many there are to be; more than there are get weights of zero.
+        lanes: Length of the extended vectors, padded with zeros.
+        tokens: Tokens of the result; those added have attention weights of zero.
     """
-    number, dtype = jnp.arange(tokens), query.dtype
+    index, dtype = jnp.arange(tokens), query.dtype
     given, width = query.shape[2], column_term.shape[-1]
-    places = [
-        jax.nn.one_hot(number // width, row_term.shape[-1], dtype=dtype),
-        jax.nn.one_hot(number % width, width, dtype=dtype),
+    positions = [
+        jax.nn.one_hot(index // width, row_term.shape[-1], dtype=dtype),
+        jax.nn.one_hot(index % width, width, dtype=dtype),
     ]
     terms = [row_term.astype(dtype), column_term.astype(dtype)]
     used = query.shape[-1] + row_term.shape[-1] + width
     if tokens > given:
-        places.append(jnp.where(number < given, 0.0, _NEVER).astype(dtype)[:, None])
+        positions.append(jnp.where(index < given, 0.0, _NEVER).astype(dtype)[:, None])
         terms.append(jnp.ones((*query.shape[:3], 1), dtype))
         used += 1
-    # One concatenation each, zeros included: one pass over what is long.
+    # One concatenation each, zeros included: a single pass over the long arrays.
     filling = [jnp.zeros((*query.shape[:2], tokens, lanes - used), dtype)]
-    places = [jnp.broadcast_to(x, (*key.shape[:2], *x.shape)) for x in places]
+    positions = [jnp.broadcast_to(x, (*key.shape[:2], *x.shape)) for x in positions]
     query = jnp.concatenate([query, *terms, filling[0][:, :, :given]], axis=-1)
-    key = jnp.concatenate([_with_tokens(key, tokens), *places, *filling], axis=-1)
+    key = jnp.concatenate([_with_tokens(key, tokens), *positions, *filling], axis=-1)
     return _with_tokens(query, tokens), key
 
 
 def _attend(query, key, value, row_term, column_term, *, interpret):
-    """The part of one device."""
+    """Attends within the shard of one device."""
     given = query.shape[2]
     unit = _LANES if given <= _TILE else _TILE
     tokens = -(-given // unit) * unit

@@ -1,16 +1,16 @@
 """The weight map: one table, one row per kind of module, read in both directions.
 
-A row names a module as the release does, as Hugging Face does, says what kind of
-module it is, and gives the shape of its weight as the release stores it; a row of a
-module that only some models have names the config's option for it. Everything
-else is computed: the rows expand over the config to one `Entry` per array; the kind
-gives the leaf names and an invertible change of layout; and the path in samjax's
-parameter tree is the released name with each number glued to the name before it
-(`blocks.0.attn.qkv` is `blocks_0/attn/qkv`), because submodules carry released names.
+A row has the name of a module in the release and in Hugging Face's `SamModel`, the kind
+of module, and the shape of its weight as the release stores it; a row of a module that
+only some models have names the config's option for it. Everything else is computed: the
+rows expand over the config to one `Entry` per array; the kind gives the leaf names and an
+invertible change of layout; and the path in samjax's parameter tree is the released name
+with each index joined to the name before it (`blocks.0.attn.qkv` is
+`blocks_0/attn/qkv`), because submodules carry released names.
 
 Grammar of a row. Names in braces (`{block}`, `{axis}`, ...) run over the values that
-`_ranges` lists for them. A dimension of a shape is a number or a symbol that
-`_dimensions` defines, so a shape reads as in the release: "3d d" is the (out, in) of
+`_ranges` lists for them. A dimension of a shape is an integer or a symbol that
+`_dimensions` defines, so that a shape reads as in the release: "3d d" is the (out, in) of
 the fused attention projection.
 """
 
@@ -18,12 +18,12 @@ import dataclasses
 import functools
 import itertools
 import string
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Literal
 
 import numpy as np
 
-from samjax.models import SamConfig
+from samjax.models.config import SamArchitecture
 
 Kind = Literal["linear", "conv", "conv_transpose", "norm", "embed", "array"]
 
@@ -35,9 +35,9 @@ class Row:
     Attributes:
         released: Dotted name template of the release (`segment_anything`).
         hugging_face: Dotted name template of transformers' `SamModel`.
-        kind: Decides the leaves and their layout.
+        kind: Kind of the module, which decides the leaves and their layout.
         shape: The weight's shape in the release, symbols separated by spaces.
-        bias: Whether a linear or convolution has one.
+        bias: Whether a linear layer or convolution has a bias.
         option: Field of the config that has to be on for the module to be there.
     """
 
@@ -82,21 +82,42 @@ class Entry:
 
 
 @functools.lru_cache(maxsize=16)
-def entries(config: SamConfig) -> tuple[Entry, ...]:
+def entries(config: SamArchitecture) -> tuple[Entry, ...]:
     """Expands the table: every array of the model of this config, once.
 
     ViT-B, L and H have 314, 482 and 594.
     """
-    return tuple(
-        entry
-        for row in TABLE
-        if row.option is None or getattr(config, row.option)
-        for entry in _expand(row, config)
-    )
+    rows = [row for row in TABLE if not row.option or getattr(config, row.option)]
+    dimensions = functools.partial(_dimensions, config)
+    return tuple(expand(rows, _ranges(config), dimensions))
+
+
+def expand(
+    rows: Iterable[Row],
+    ranges: Mapping[str, Sequence[str]],
+    dimensions: Callable[[Mapping[str, str]], Mapping[str, int]],
+) -> Iterator[Entry]:
+    """Expands the rows of a table.
+
+    Args:
+        rows: The rows.
+        ranges: Values of every name in braces.
+        dimensions: Sizes of the symbols in shapes, for values of the names in braces.
+
+    Yields:
+        An entry for every array of every module.
+    """
+    for row in rows:
+        names = [
+            name for _, name, _, _ in string.Formatter().parse(row.released) if name
+        ]
+        for values in itertools.product(*(ranges[name] for name in names)):
+            binding = dict(zip(names, values, strict=True))
+            yield from _entries_of(row, binding, dimensions(binding))
 
 
 def tree_path(released: str) -> tuple[str, ...]:
-    """The path in samjax's tree of a released module name.
+    """Returns the path in samjax's tree of a released module name.
 
     >>> tree_path("image_encoder.blocks.0.attn.qkv")
     ('image_encoder', 'blocks_0', 'attn', 'qkv')
@@ -110,26 +131,23 @@ def tree_path(released: str) -> tuple[str, ...]:
     return tuple(path)
 
 
-def _expand(row: Row, config: SamConfig) -> Iterator[Entry]:
-    ranges = _ranges(config)
-    names = [name for _, name, _, _ in string.Formatter().parse(row.released) if name]
-    for values in itertools.product(*(ranges[name] for name in names)):
-        binding = dict(zip(names, values, strict=True))
-        released = row.released.format(**binding)
-        hugging_face = row.hugging_face.format(**binding)
-        symbols = _dimensions(config, binding)
-        shape = tuple(
-            int(symbol) if symbol.isdigit() else symbols[symbol]
-            for symbol in row.shape.split()
+def _entries_of(
+    row: Row, binding: Mapping[str, str], sizes: Mapping[str, int]
+) -> Iterator[Entry]:
+    released = row.released.format(**binding)
+    hugging_face = row.hugging_face.format(**binding)
+    shape = tuple(
+        int(symbol) if symbol.isdigit() else sizes[symbol]
+        for symbol in row.shape.split()
+    )
+    for leaf, suffix, leaf_shape, order in _leaves(row, shape):
+        yield Entry(
+            released=released + suffix,
+            hugging_face=hugging_face + suffix,
+            path=tree_path(released) + leaf,
+            shape=leaf_shape,
+            order=order,
         )
-        for leaf, suffix, leaf_shape, order in _leaves(row, shape):
-            yield Entry(
-                released=released + suffix,
-                hugging_face=hugging_face + suffix,
-                path=tree_path(released) + leaf,
-                shape=leaf_shape,
-                order=order,
-            )
 
 
 def _leaves(row: Row, shape: tuple[int, ...]):
@@ -145,7 +163,7 @@ def _leaves(row: Row, shape: tuple[int, ...]):
         yield ("bias",), ".bias", (width,), (0,)
 
 
-def _ranges(config: SamConfig) -> dict[str, tuple[str, ...]]:
+def _ranges(config: SamArchitecture) -> dict[str, tuple[str, ...]]:
     def count(n: int) -> tuple[str, ...]:
         return tuple(map(str, range(n)))
 
@@ -162,8 +180,8 @@ def _ranges(config: SamConfig) -> dict[str, tuple[str, ...]]:
     }
 
 
-def _dimensions(config: SamConfig, binding: Mapping[str, str]) -> dict[str, int]:
-    """The symbols of shapes; `r` depends on which block the row is expanded for."""
+def _dimensions(config: SamArchitecture, binding: Mapping[str, str]) -> dict[str, int]:
+    """Returns the symbols of shapes; `r` depends on the block of the expanded row."""
     d, c, m = config.embed_dim, config.prompt_embed_dim, config.mask_in_chans
     window = config.window_size
     if int(binding.get("block", -1)) in config.global_attention_blocks:
@@ -201,8 +219,8 @@ LAYOUTS: Mapping[str, tuple[str, tuple[int, ...]]] = {
     "embed": ("embedding", (0, 1)),
 }
 
-# Buffers that some exports carry although samjax takes them as constants. They are
-# admitted with these very values only: with others the model was trained otherwise.
+# Buffers that some exports carry, and that are constants in samjax. They are accepted with
+# these values only: others mean that the model was trained on another normalization.
 CONSTANT_BUFFERS: Mapping[str, tuple[float, float, float]] = {
     "pixel_mean": (123.675, 116.28, 103.53),
     "pixel_std": (58.395, 57.12, 57.375),

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from samjax.checkpoints.weight_map import LAYOUTS, Entry, entries, tree_path
-from samjax.models import SIZES, PromptInputs, Sam
+from samjax.models import SIZES, PromptInputs, Sam, SamConfig
+from samjax.models.weight_map import LAYOUTS, Entry, entries, tree_path
 
 PARAMETERS = {
     "vit_b": 93_735_728,
@@ -21,6 +21,23 @@ PARAMETERS = {
     "tiny": 8_092_912,
 }
 ENTRIES = {"vit_b": 314, "vit_l": 482, "vit_h": 594, "small": 316, "tiny": 258}
+
+
+@pytest.fixture
+def config() -> SamConfig:
+    """Sizes of which no two are equal where the table could mix them up."""
+    return SamConfig(
+        image_size=80,
+        embed_dim=24,
+        depth=3,
+        num_heads=2,
+        global_attention_blocks=(1,),
+        window_size=2,
+        mlp_ratio=3.0,
+        prompt_embed_dim=64,
+        mask_in_chans=20,
+        decoder_mlp_dim=40,
+    )
 
 
 def model_shapes(config) -> dict[tuple[str, ...], tuple[int, ...]]:
