@@ -134,4 +134,3 @@ class Sam(nn.Module):
             self.prompt_encoder.encode_grid(grid, frame, origin),
             self.encode_prompts(prompts, frame),
         )
-
