@@ -26,12 +26,12 @@ from samjax.data.formats.coco_content import read_content
 from samjax.data.schema import ImageInfo, Record, record_from_json, record_to_json
 from samjax.engine.photos import Photos, PhotoToLabel
 from samjax.engine.pseudo_labels import PseudoLabelConfig, label_photo
+from samjax.engine.run import Done, plain_options
+from samjax.engine.run_folder import check_same_settings
+from samjax.engine.schedule import Generate, Outcome, generate_for_many
 from samjax.files import json_text, replacing
 from samjax.inference.embedding import weights_fingerprint
-from samjax.inference.many import Generate, Outcome, generate_for_many
 from samjax.inference.predictor import Predictor
-from samjax.inference.run import Done, plain_options
-from samjax.inference.run_folder import check_same_settings
 
 FORMAT = "samjax pseudo-labels"
 VERSION = 1

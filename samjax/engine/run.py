@@ -31,14 +31,7 @@ from samjax.data.formats import write_record, write_shard
 from samjax.data.images import Item
 from samjax.data.schema import Record, record_from_json
 from samjax.data.upright_files import upright_file
-from samjax.files import locked
-from samjax.inference.automatic_config import AutomaticConfig
-from samjax.inference.embedding import weights_fingerprint
-from samjax.inference.hierarchy import with_hierarchy
-from samjax.inference.images import read_image
-from samjax.inference.many import Outcome, generate_for_many
-from samjax.inference.predictor import Predictor
-from samjax.inference.run_folder import (
+from samjax.engine.run_folder import (
     Found,
     begin_run,
     find_record,
@@ -48,6 +41,13 @@ from samjax.inference.run_folder import (
     shard_path,
     write_problems,
 )
+from samjax.engine.schedule import Outcome, generate_for_many
+from samjax.files import locked
+from samjax.inference.automatic_config import AutomaticConfig
+from samjax.inference.embedding import weights_fingerprint
+from samjax.inference.hierarchy import with_hierarchy
+from samjax.inference.images import read_image
+from samjax.inference.predictor import Predictor
 
 # Ids of an image's masks start at its place times this.
 IDS_PER_IMAGE = 1_000_000
