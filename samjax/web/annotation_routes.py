@@ -7,7 +7,7 @@ from fastapi import APIRouter, Header, Path, Query
 from fastapi.responses import JSONResponse, Response
 
 from samjax.web.image_routes import ImageId
-from samjax.web.masks import check_mask
+from samjax.web.mask_checks import check_mask
 from samjax.web.refusals import Refusal, invalid
 from samjax.web.schemas import (
     Annotation,

@@ -24,7 +24,7 @@ from samjax.web import (
     model_routes,
     page_routes,
 )
-from samjax.web.decoder import Decoder
+from samjax.web.decoder_cache import Decoder
 from samjax.web.document import POLICY, write_document
 from samjax.web.guard import API, Guard
 from samjax.web.refusals import CODES, Refusal, error_body

@@ -15,7 +15,7 @@ from samjax.export.onnx_graph import Arithmetic, Storage
 from samjax.files import json_text
 from samjax.inference import Predictor
 from samjax.inference.images import read_image
-from samjax.web.decoder import export_pair
+from samjax.web.decoder_cache import export_pair
 from samjax.web.description import describe_model
 from samjax.web.page import missing_files, page_folder
 from samjax.web.site import CONFIG, files_below, is_demo, put_in_place

@@ -24,7 +24,7 @@ from typing import NamedTuple
 from samjax.data.folders import SUFFIXES, has_image_name
 from samjax.data.formats.guards import check_file_name
 from samjax.web import beneath
-from samjax.web.pictures import Header, NotAPicture, read_header
+from samjax.web.image_files import Header, NotAPicture, read_header
 from samjax.web.refusals import Refusal, not_found, shown
 
 # Folders are looked through again when they were longer ago than this, in seconds.

@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
 from samjax.web.folder import ImageFile, image_id
-from samjax.web.pictures import NotAPicture, convert_for_browser, make_thumbnail
+from samjax.web.image_files import NotAPicture, convert_for_browser, make_thumbnail
 from samjax.web.refusals import Refusal
 from samjax.web.schemas import Image, Images
 from samjax.web.sending import FileStream

@@ -5,7 +5,7 @@ from typing import Any
 from fastapi import APIRouter
 
 from samjax import __version__
-from samjax.web.decoder import Decoder, DecoderFile, Part
+from samjax.web.decoder_cache import Decoder, DecoderFile, Part
 from samjax.web.description import describe_model
 from samjax.web.guard import API
 from samjax.web.schemas import Health

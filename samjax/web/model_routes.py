@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse
 
 from samjax.files import json_text
 from samjax.inference import AutomaticConfig
-from samjax.web.decoder import Part
+from samjax.web.decoder_cache import Part
 from samjax.web.image_routes import ImageId
 from samjax.web.prediction import predict
 from samjax.web.refusals import Refusal, invalid, not_found

@@ -9,7 +9,7 @@ from samjax.data.formats.annotations import box_of_counts
 from samjax.geometry.masks import counts_to_mask, counts_to_text, mask_to_counts
 from samjax.inference import ImageEmbedding, Masks, Predictor, Prompt
 from samjax.web.fair_lock import FairLock
-from samjax.web.masks import counts_of
+from samjax.web.mask_checks import counts_of
 from samjax.web.refusals import invalid
 from samjax.web.schemas import PromptIn
 

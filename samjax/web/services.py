@@ -8,18 +8,18 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from samjax.engine.annotations.store import Store
 from samjax.inference import Predictor
-from samjax.web.decoder import Decoder
+from samjax.web.decoder_cache import Decoder
 from samjax.web.disk_cache import DiskCache
 from samjax.web.embedding_cache import EmbeddingCache
 from samjax.web.fair_lock import FairLock
 from samjax.web.folder import Gallery, ImageFile
+from samjax.web.image_files import read_pixels
 from samjax.web.page import StaticFiles
-from samjax.web.pictures import read_pixels
 from samjax.web.refusals import error_body
 from samjax.web.schemas import ErrorBody
 from samjax.web.settings import Settings
-from samjax.web.store import Store
 from samjax.web.uploads import Uploads, sweep
 from samjax.web.worker import ModelWorker
 

@@ -15,7 +15,7 @@ from starlette.concurrency import run_in_threadpool
 
 from samjax.web import beneath
 from samjax.web.folder import Gallery
-from samjax.web.pictures import NotAPicture, check_whole
+from samjax.web.image_files import NotAPicture, check_whole
 from samjax.web.refusals import Refusal, busy
 
 try:

@@ -181,7 +181,7 @@ def test_a_database_that_fails_is_said_and_nothing_is_half_done(
     def fail(self, *arguments):
         raise sqlite3.OperationalError("database or disk is full")
 
-    monkeypatch.setattr("samjax.web.store.Store.add", fail)
+    monkeypatch.setattr("samjax.engine.annotations.store.Store.add", fail)
     response = client.post(masks, json=annotation())
     assert response.status_code == 503 and code_of(response) == "storage"
     assert "full" in caplog.text

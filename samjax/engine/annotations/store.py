@@ -13,10 +13,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from samjax.engine.annotations.database import Database
 from samjax.files import json_text
-from samjax.web.database import Database
 from samjax.web.folder import image_id
-from samjax.web.masks import CheckedMask
+from samjax.web.mask_checks import CheckedMask
 from samjax.web.refusals import Refusal, not_found
 
 Stored = dict[str, Any]

@@ -7,11 +7,11 @@ import threading
 from pathlib import Path
 
 import pytest
-from web.store_test import add, fields, mask
+from engine.annotations.store_test import add, fields, mask
 
+from samjax.engine.annotations.schema import log_of
+from samjax.engine.annotations.store import Store
 from samjax.web.refusals import Refusal
-from samjax.web.store import Store
-from samjax.web.store_schema import log_of
 
 BEFORE = 20
 
@@ -170,13 +170,14 @@ def test_of_a_server_that_is_killed_at_its_start_no_half_database_is_left(
     def stop(*names):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("samjax.web.store_schema.os.link", stop)
+    monkeypatch.setattr("samjax.engine.annotations.schema.os.link", stop)
     with pytest.raises(KeyboardInterrupt):
         Store(path)
     assert not path.exists()
     # A file system without links.
     monkeypatch.setattr(
-        "samjax.web.store_schema.os.link", lambda *names: os.stat("/nowhere/at/all")
+        "samjax.engine.annotations.schema.os.link",
+        lambda *names: os.stat("/nowhere/at/all"),
     )
     store = Store(path)
     add(store)

@@ -16,8 +16,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from samjax.engine.annotations.schema import connect, log_of, prepare
 from samjax.web.refusals import Refusal
-from samjax.web.store_schema import connect, log_of, prepare
 
 _OLDER = "holds older masks than those that were stored last"
 

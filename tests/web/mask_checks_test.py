@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from samjax.geometry.masks import counts_to_text, decode_rle, encode_rle
-from samjax.web.masks import check_mask
+from samjax.web.mask_checks import check_mask
 from samjax.web.refusals import Refusal
 from samjax.web.schemas import RunLengths
 

@@ -4,12 +4,12 @@ import threading
 import numpy as np
 import pytest
 
+from samjax.engine.annotations.schema import VERSION
+from samjax.engine.annotations.store import Store
 from samjax.geometry.masks import encode_rle
-from samjax.web.masks import check_mask
+from samjax.web.mask_checks import check_mask
 from samjax.web.refusals import Refusal
 from samjax.web.schemas import AnnotationIn, RunLengths
-from samjax.web.store import Store
-from samjax.web.store_schema import VERSION
 
 SIZE = (6, 8)
 

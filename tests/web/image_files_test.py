@@ -7,7 +7,7 @@ import pytest
 from PIL import GifImagePlugin, Image, TiffImagePlugin
 from web.conftest import picture
 
-from samjax.web.pictures import (
+from samjax.web.image_files import (
     NotAPicture,
     check_whole,
     convert_for_browser,

@@ -1,0 +1,1 @@
+"""Annotations: masks that people made or corrected, with their provenance, in SQLite."""
