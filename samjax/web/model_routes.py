@@ -1,14 +1,11 @@
 """What the model does: embeddings, answers to prompts, everything in an image."""
 
 import dataclasses
-from typing import Annotated
+from typing import Literal
 
-import numpy as np
-import safetensors.numpy
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
-from samjax.files import json_text
 from samjax.inference import AutomaticConfig
 from samjax.web.decoder_cache import Part
 from samjax.web.image_routes import ImageId
@@ -27,9 +24,6 @@ from samjax.web.schemas import (
 from samjax.web.services import Wanted, errors
 
 router = APIRouter(tags=["model"])
-
-# Of its own name: what `ImageEmbedding.save` writes has channels last.
-_FORMAT, _VERSION = "samjax image embedding, channels first", 1
 
 
 @router.get(
@@ -87,24 +81,16 @@ def show_embedding_state(services: Wanted, image: ImageId) -> EmbeddingState:
 def show_embedding(
     services: Wanted,
     image: ImageId,
-    dtype: Annotated[str, Query(pattern="^float(32|16)$")] = "float32",
+    dtype: Literal["float32", "float16"] = "float32",
 ) -> Response:
-    """An embedding as safetensors: `features`, of shape [1, channels, height, width]."""
+    """Sends an embedding as safetensors: `features`, [1, channels, height, width].
+
+    `samjax.ImageEmbedding.load` reads the file.
+    """
     file, _ = services.gallery.usable(image)
     embedding = services.worker.embedding(file)
-    features = np.asarray(embedding.features).transpose(2, 0, 1)[None]
-    header = {
-        "format": _FORMAT,
-        "version": _VERSION,
-        "original_size": embedding.frame.original_size,
-        "resized_size": embedding.frame.resized_size,
-        "model_size": embedding.frame.model_size,
-        "fingerprint": embedding.fingerprint,
-    }
-    content = safetensors.numpy.save(
-        {"features": np.ascontiguousarray(features, np.dtype(dtype))},
-        {"samjax": json_text(header)},
-    )
+    # The page passes the features to the exported decoder as they are.
+    content = embedding.to_bytes(layout="nchw", dtype=dtype)
     return Response(
         content,
         media_type="application/octet-stream",
