@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from samjax import __version__
+from samjax.engine.annotations import AnnotationError
 from samjax.inference import Predictor
 from samjax.web import (
     annotation_routes,
@@ -30,6 +31,7 @@ from samjax.web.guard import API, Guard
 from samjax.web.refusals import CODES, Refusal, error_body
 from samjax.web.services import make_services
 from samjax.web.settings import Settings
+from samjax.web.stored_annotations import refusal_of
 
 _ABOUT = (
     "Segments images of a folder, and keeps the masks that people make. "
@@ -119,6 +121,10 @@ def _answer_errors(app: FastAPI) -> None:
     def refuse(request: Request, error: Refusal) -> Response:
         body = error_body(error.code, error.message) | error.more
         return JSONResponse(body, error.status)
+
+    @app.exception_handler(AnnotationError)
+    def refuse_annotation(request: Request, error: AnnotationError) -> Response:
+        return refuse(request, refusal_of(error))
 
     @app.exception_handler(HTTPException)
     def refuse_http(request: Request, error: HTTPException) -> Response:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from samjax.engine.annotations.store import Store
+from samjax.engine.annotations import AnnotationStore
 from samjax.inference import Predictor
 from samjax.web.decoder_cache import Decoder
 from samjax.web.disk_cache import DiskCache
@@ -53,7 +53,7 @@ class Services:
     decoder: Decoder | None
     page: Path | None
     gallery: Gallery
-    store: Store
+    store: AnnotationStore
     worker: ModelWorker
     uploads: Uploads
     pictures: DiskCache
@@ -102,7 +102,7 @@ def make_services(
         decoder=decoder,
         page=page,
         gallery=gallery,
-        store=Store(settings.state / DATABASE),
+        store=AnnotationStore(settings.state / DATABASE),
         worker=ModelWorker(
             predictor,
             EmbeddingCache(

@@ -8,7 +8,7 @@ import pytest
 from web.conftest import code_of
 
 import samjax
-from samjax.web import decoder_cache as decoder_cache
+from samjax.web import decoder_cache
 from samjax.web.decoder_cache import PARTS, obtain_decoder
 
 pytest.importorskip("onnx")
