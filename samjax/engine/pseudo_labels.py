@@ -93,12 +93,12 @@ class PseudoLabelConfig:
 
 
 class InViews(NamedTuple):
-    """What was found in a photo and in other views of it, doubles and all.
+    """Masks of a photo and of its views, before suppression of duplicates.
 
     Attributes:
         size: (h, w) of the photo.
-        masks: Found in the photo itself.
-        others: Found in every other view, in the frame of the photo.
+        masks: Masks of the photo itself.
+        others: Masks of every other view, in the frame of the photo.
     """
 
     size: tuple[int, int]

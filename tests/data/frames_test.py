@@ -218,7 +218,7 @@ def export_of_serve(photo, form: str) -> dict[str, bytes]:
     pytest.importorskip("fastapi")
     import threading
 
-    from samjax.web.exporting import Annotated, archive
+    from samjax.web.exporting import AnnotatedImage, archive
 
     stored = {
         "id": 1,
@@ -229,8 +229,8 @@ def export_of_serve(photo, form: str) -> dict[str, bytes]:
         **dict.fromkeys(("uuid", "label", "source", "level", "author", "seconds")),
         "edited": False,
     }
-    image = Annotated(
-        number=1,
+    image = AnnotatedImage(
+        image_id=1,
         name=photo.name,
         size=photo.mask.shape,
         annotations=[stored],  # pyright: ignore

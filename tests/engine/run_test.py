@@ -16,7 +16,7 @@ from samjax.data.formats import read_folder, read_shard
 from samjax.data.images import find_images
 from samjax.data.large_images import ArrayImage
 from samjax.engine import schedule
-from samjax.engine.run import Share, generate_to_folder, image_numbers
+from samjax.engine.run import Share, generate_to_folder, assign_image_ids
 from samjax.engine.schedule import generate_for_many
 from samjax.geometry.masks import encode_rle
 from samjax.inference.automatic import generate_masks
@@ -224,10 +224,10 @@ def test_in_tiles_records_are_those_of_the_tiles(predictor, photos, tmp_path):
 
 def test_images_named_as_in_sa_1b_keep_their_numbers(tmp_path):
     items = find_images([[np.zeros((1, 1, 3), np.uint8)] * 2])
-    assert image_numbers(items) == [0, 1]
+    assert assign_image_ids(items) == [0, 1]
     named = [item._replace(name=f"sa_{n}.jpg") for item, n in zip(items, (7, 3))]
-    assert image_numbers(named) == [7, 3]
-    assert image_numbers([named[0], items[1]]) == [0, 1]
+    assert assign_image_ids(named) == [7, 3]
+    assert assign_image_ids([named[0], items[1]]) == [0, 1]
 
 
 def test_outcomes_keep_the_order_of_images(predictor, photos):
