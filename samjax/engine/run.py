@@ -288,21 +288,21 @@ class _FolderRun:
         if len(problems) > reported:
             write_problems(problem_file, problems)
 
-    def _record(self, outcome: Outcome, place: int, number: int) -> Record:
+    def _record(self, outcome: Outcome, index: int, image_id: int) -> Record:
         height, width = outcome.size
         annotations = list(outcome.annotations)
         if self.hierarchy:
             annotations = with_hierarchy(annotations)
         for annotation in annotations:
-            annotation["id"] += place * IDS_PER_IMAGE
+            annotation["id"] += index * IDS_PER_IMAGE
             if math.isnan(annotation["stability_score"]):
-                # An empty mask's, as in the release; JSON has no such number.
+                # NaN for an empty mask, as in the release; JSON has no NaN.
                 annotation["stability_score"] = 0.0
             if (parent := annotation.get("parent")) is not None:
-                annotation["parent"] = parent + place * IDS_PER_IMAGE
+                annotation["parent"] = parent + index * IDS_PER_IMAGE
         return {
             "image": {
-                "image_id": number,
+                "image_id": image_id,
                 "width": width,
                 "height": height,
                 "file_name": outcome.item.name,

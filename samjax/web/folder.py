@@ -90,9 +90,10 @@ class Gallery:
         """Returns all images, in natural order of their names."""
         with self._lock:
             if self._looked is None or self._clock() - self._looked > FRESH:
-                found = list(find_files(self.folder))
-                found.sort(key=lambda file: natural_key(file.name))
-                self._files = {file.id: file for file in found}
+                files = sorted(
+                    find_files(self.folder), key=lambda file: natural_key(file.name)
+                )
+                self._files = {file.id: file for file in files}
                 self._headers = {
                     key: kept
                     for key, kept in self._headers.items()
@@ -136,7 +137,7 @@ class Gallery:
             if error.errno in _GONE:
                 raise _missing(file.id) from error
             raise Refusal(
-                503, "storage", f"{file.name}: {_unreadable(error)}; ask again"
+                503, "storage", f"{file.name}: {_unreadable(error)}; try again"
             ) from error
         status = os.fstat(stream.fileno())
         if (status.st_size, status.st_mtime_ns) != (file.bytes, file.changed):
@@ -144,7 +145,7 @@ class Gallery:
             raise Refusal(
                 409,
                 "changed_meanwhile",
-                f"{file.name} was changed while it was asked for: ask again",
+                f"{file.name} was changed during the request: send it again",
             )
         return stream
 

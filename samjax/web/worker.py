@@ -220,8 +220,8 @@ class ModelWorker:
 
     def _steps(self, image: FolderImage, config: AutomaticConfig) -> Iterator[Step]:
         embedding = self._embedded(image)
-        # Of an image that is embedded only the size is asked for: pixels that take no
-        # memory stand in, since as many jobs wait for their turn as there may be.
+        # With an embedding only the size of the pixels is used. A broadcast array takes no
+        # memory, whereas every waiting job would hold its image.
         pixels = np.broadcast_to(
             np.zeros(3, np.uint8), (*embedding.frame.original_size, 3)
         )

@@ -16,7 +16,7 @@ from samjax.data.formats import read_folder, read_shard
 from samjax.data.images import find_images
 from samjax.data.large_images import ArrayImage
 from samjax.engine import schedule
-from samjax.engine.run import Share, generate_to_folder, assign_image_ids
+from samjax.engine.run import Share, assign_image_ids, generate_to_folder
 from samjax.engine.schedule import generate_for_many
 from samjax.geometry.masks import encode_rle
 from samjax.inference.automatic import generate_masks
