@@ -32,7 +32,7 @@ def no_device(monkeypatch):
         (AssertionError(), "cuda", r"'cuda'.*JAX has no plug-in for it"),
         (RuntimeError(UNKNOWN), "gpuu", r"'gpuu'.*not in the list.*cpu, cuda, rocm"),
         (RuntimeError("Failed to open\nlibtpu.so"), "tpu", r"'tpu'.*open libtpu\.so"),
-        (RuntimeError("no driver"), "", "nothing to compute on: no driver"),
+        (RuntimeError("no driver"), "", "finds no device: no driver"),
     ],
 )
 def test_a_missing_device_is_named_with_the_platforms_there_are(
@@ -112,5 +112,5 @@ def test_info_answers_without_a_device(no_device, capsys):
     no_device(AssertionError(), "cuda")
     assert main(["info"]) == 0
     out = capsys.readouterr().out
-    assert "device  none: JAX_PLATFORMS asks for 'cuda'" in out
+    assert "device  none: JAX_PLATFORMS is 'cuda'" in out
     assert "vit_h" in out and "compiled programs" in out

@@ -44,10 +44,10 @@ MAY_IMPORT = {
         "files",
         "terminal",
     },
+    "engine": {"inference", "data", "geometry", "files", "devices"},
     # A suite sees a Predictor, never params.
-    "evaluation": {"inference", "data", "geometry", "files"},
+    "evaluation": {"engine", "inference", "data", "geometry", "files"},
     "export": {"models", "geometry", "files"},
-    "engine": {"inference", "data", "geometry", "files"},
     "web": {
         "engine",
         "inference",

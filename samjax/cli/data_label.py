@@ -21,7 +21,7 @@ from samjax.cli.outputs import make_folder
 from samjax.engine.pseudo_labels import EVERYTHING, PseudoLabelConfig
 
 if TYPE_CHECKING:
-    from samjax.inference.run import Done
+    from samjax.engine.run import Done
 
 _USUAL = PseudoLabelConfig()
 

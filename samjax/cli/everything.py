@@ -16,7 +16,7 @@ from samjax.cli.outputs import make_folder
 from samjax.inference.automatic_config import PRESETS, AutomaticConfig
 
 if TYPE_CHECKING:
-    from samjax.inference.run import Share
+    from samjax.engine.run import Share
 
 Format = Literal["coco", "coco-polygons", "yolo", "label-map"]
 
@@ -126,7 +126,7 @@ def run(arguments: list[str]) -> None:
     share = _share(wanted)
     from samjax.cli.everything_outputs import Pictures, check_outputs, write_formats
     from samjax.data.images import find_images
-    from samjax.inference.run import generate_to_folder
+    from samjax.engine.run import generate_to_folder
 
     items = find_images(wanted.images)
     overwrite = wanted.overwrite
@@ -213,7 +213,7 @@ def _parse(arguments: list[str]) -> Everything:
 
 
 def _share(wanted: Everything) -> "Share":
-    from samjax.inference.run import Share
+    from samjax.engine.run import Share
 
     if wanted.distributed is not None:
         import jax

@@ -15,6 +15,14 @@ from PIL import Image
 from samjax.data import formats
 from samjax.data.images import Item
 from samjax.data.schema import Record
+from samjax.engine.run import result_paths
+from samjax.engine.run_folder import (
+    check_new_run,
+    find_record,
+    name_problem,
+    record_path,
+    settings_path,
+)
 from samjax.files import (
     KEY,
     LABELS_LIST,
@@ -26,20 +34,12 @@ from samjax.files import (
     write_bytes,
 )
 from samjax.geometry.masks import decode_rle
-from samjax.inference.run import result_paths
-from samjax.inference.run_folder import (
-    check_new_run,
-    find_record,
-    name_problem,
-    record_path,
-    settings_path,
-)
 from samjax.report import ImageSummary, render_report
 from samjax.visualize import draw_masks, mask_color
 
 if TYPE_CHECKING:
     from samjax.cli.everything_progress import Tally
-    from samjax.inference.many import Outcome
+    from samjax.engine.schedule import Outcome
 
 # More masks than this at a time would be held as pixels.
 MASKS_AT_A_TIME = 32

@@ -12,7 +12,7 @@ from samjax.terminal import printable
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from samjax.inference.run import Done
+    from samjax.engine.run import Done
 
 
 @dataclasses.dataclass

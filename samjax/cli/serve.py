@@ -194,7 +194,7 @@ def _make_app(wanted: Serve, settings, page: Path | None):
 
 def _decoder(wanted: Serve, cache: Path, predictor):
     """The decoder of the page: from the cache, or made for this run alone."""
-    from samjax.web.decoder import obtain_decoder
+    from samjax.web.decoder_cache import obtain_decoder
 
     def obtain(folder: Path):
         return obtain_decoder(

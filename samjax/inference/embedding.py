@@ -1,8 +1,12 @@
-"""What a model remembers of an image, and the file that keeps it.
+"""Image embeddings and their file format.
 
-An embedding is worth keeping: the encoder is nearly all of the work, and every prompt
-starts from its output. It is worthless with other weights, silently so, which is why
-the file names the weights it came from and a `Predictor` refuses any others.
+The image encoder is nearly all of the work, and every prompt starts from its output, so an
+embedding is worth a file. With other weights it would give wrong masks without an error:
+the file therefore names the encoder that made it, and a `Predictor` refuses any other.
+
+A file is safetensors with one tensor, `features`, and a header in JSON under `samjax`.
+`ImageEmbedding.save` writes float32 (gh, gw, c). With `"layout": "nchw"` in the header the
+tensor is (1, c, gh, gw), as the exported decoders take it; it may be float16.
 """
 
 from __future__ import annotations
@@ -13,7 +17,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any, Literal, TypeGuard
 
 import jax
 import numpy as np
@@ -28,20 +32,26 @@ from samjax.models.params import select_parts
 
 FORMAT = "samjax image embedding"
 VERSION = 1
+# Servers of earlier versions sent the layout "nchw" under this name, without a checksum.
+_EARLIER_NCHW = "samjax image embedding, channels first"
+_DTYPES = ("F32", "F16")
 # Files of samjax have headers of some 400 bytes.
 MAX_HEADER = 2**16
 MOST_PIXELS = 2**32 - 1  # COCO's tools hold run lengths in 32 bits.
 
+Layout = Literal["hwc", "nchw"]
+"""Order of the axes of `features` in a file."""
+
 
 @dataclass(frozen=True, eq=False)
 class ImageEmbedding:
-    """An image as the model sees it; made by `Predictor.embed`.
+    """Output of the image encoder for one image; made by `Predictor.embed`.
 
     Attributes:
         features: float32 output of the image encoder, one vector per patch of the
             padded model frame. It stays on the device that computed it.
         frame: the frame of the image, which prompts and masks are mapped by.
-        fingerprint: which image encoder made it; see `fingerprint`.
+        fingerprint: hash of the image encoder that made it; see `fingerprint`.
     """
 
     features: Float[Array, "gh gw c"]
@@ -54,6 +64,22 @@ class ImageEmbedding:
         The file appears whole or not at all: it is written under another name in the
         same folder and renamed.
         """
+        content = self.to_bytes()
+        with replacing(path) as hidden:
+            hidden.write_bytes(content)
+
+    def to_bytes(
+        self,
+        *,
+        layout: Layout = "hwc",
+        dtype: Literal["float32", "float16"] = "float32",
+    ) -> bytes:
+        """Returns the content of a file that `load` reads.
+
+        Args:
+            layout: order of the axes: (gh, gw, c), or (1, c, gh, gw).
+            dtype: of the features; float16 halves the file and rounds them.
+        """
         header: dict[str, Any] = {
             "format": FORMAT,
             "version": VERSION,
@@ -62,17 +88,20 @@ class ImageEmbedding:
             "model_size": self.frame.model_size,
             "fingerprint": self.fingerprint,
         }
-        features = np.ascontiguousarray(self.features, np.float32)
+        features = np.asarray(self.features)
+        if layout == "nchw":
+            features = features.transpose(2, 0, 1)[None]
+            # Left out of "hwc": earlier versions of samjax go on reading those files.
+            header["layout"] = layout
+        features = np.ascontiguousarray(features, np.dtype(dtype))
         header["crc32"] = _checksum(header, features)
-        content = safetensors.numpy.save(
+        return safetensors.numpy.save(
             {"features": features}, {"samjax": json_text(header)}
         )
-        with replacing(path) as hidden:
-            hidden.write_bytes(content)
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> ImageEmbedding:
-        """Reads an embedding that `save` wrote.
+        """Reads an embedding that `save` wrote, or that `samjax serve` sent.
 
         Whether it belongs to the weights at hand is checked when it is used:
         `Predictor.predict` refuses an embedding with another fingerprint.
@@ -90,15 +119,16 @@ class ImageEmbedding:
             with safetensors.safe_open(path, framework="np") as file:
                 header = _checked_header(file.metadata() or {}, path)
                 dtype = file.get_slice("features").get_dtype()
-                features = file.get_tensor("features") if dtype == "F32" else None
+                stored = file.get_tensor("features") if dtype in _DTYPES else None
         except (safetensors.SafetensorError, OSError) as error:
             raise ValueError(
                 f"got {path}, which is damaged, cut off or no safetensors file "
                 f"({error}): embed the image again, and save it"
             ) from error
-        frame = None if features is None else _sound_frame(header, features)
+        features = None if stored is None else _checked_features(header, stored)
+        frame = None if features is None else _checked_frame(header, features)
         if features is None or frame is None:
-            shape = None if features is None else features.shape
+            shape = None if stored is None else stored.shape
             raise ValueError(
                 f"got {path}, whose contents contradict each other or their checksum "
                 f"(features of {dtype} {shape}, {header!s:.500}): embed the image again"
@@ -107,7 +137,7 @@ class ImageEmbedding:
 
 
 def fingerprint(config: Architecture, params: Mapping[str, Any]) -> str:
-    """Names the image encoder that a set of parameters makes.
+    """Returns a hash of the image encoder that a set of parameters makes.
 
     A SHA-256 over the encoder's sizes, and over the name, shape and content of each of
     its parameters; prompt encoder and mask decoder do not count, since embeddings do
@@ -123,7 +153,7 @@ def fingerprint(config: Architecture, params: Mapping[str, Any]) -> str:
 
 
 def weights_fingerprint(config: Architecture, params: Mapping[str, Any]) -> str:
-    """Names a whole model: a SHA-256 over all of its sizes and parameters.
+    """Returns a hash of a whole model: a SHA-256 over all of its sizes and parameters.
 
     As `fingerprint`, but with the prompt encoder and the mask decoder: two models with
     one image encoder have embeddings in common, and results of their own.
@@ -140,7 +170,7 @@ def _fingerprint(sizes: Mapping[str, Any], params: Any) -> str:
 
 
 def _update_by_params(digest: Any, params: Any) -> None:
-    """Lets names, shapes and contents of parameters into a hash; see `fingerprint`."""
+    """Adds names, shapes and contents of parameters to a hash; see `fingerprint`."""
     leaves = jax.tree_util.tree_leaves_with_path(params)
     for path, leaf in sorted(leaves, key=lambda item: jax.tree_util.keystr(item[0])):
         values = np.ascontiguousarray(_on_host(leaf), np.float32).reshape(-1)
@@ -162,10 +192,10 @@ def _on_host(leaf: Any) -> np.ndarray:
 
 
 def _checksum(header: Mapping[str, Any], features: np.ndarray) -> int:
-    """CRC-32 of the features and of what is said about them."""
-    said = {name: value for name, value in header.items() if name != "crc32"}
+    """Returns the CRC-32 of the stored features and of the rest of the header."""
+    rest = {name: value for name, value in header.items() if name != "crc32"}
     return zlib.crc32(
-        features.data, zlib.crc32(json_text(said, sort_keys=True).encode())
+        features.data, zlib.crc32(json_text(rest, sort_keys=True).encode())
     )
 
 
@@ -177,10 +207,25 @@ def _check_length(path: Path) -> None:
         raise safetensors.SafetensorError(f"its header has {length} bytes")
 
 
-def _sound_frame(header: Mapping[str, Any], features: np.ndarray) -> Frame | None:
-    """The frame that a header describes; None if it or the features cannot be."""
+def _checked_features(
+    header: Mapping[str, Any], stored: np.ndarray
+) -> np.ndarray | None:
+    """Returns a file's features as (gh, gw, c); None if they contradict the header."""
+    # Files of older versions have no checksum.
+    if header.get("crc32") not in (None, _checksum(header, stored)):
+        return None
+    layout = header.get("layout", "hwc")
+    if layout == "nchw" and stored.ndim == 4 and stored.shape[0] == 1:
+        stored = stored[0].transpose(1, 2, 0)
+    elif layout != "hwc":
+        return None
+    return np.ascontiguousarray(stored, np.float32)
+
+
+def _checked_frame(header: Mapping[str, Any], features: np.ndarray) -> Frame | None:
+    """Returns the frame in a header; None if it or the features are impossible."""
     original, resized = header.get("original_size"), header.get("resized_size")
-    square, crc = [header.get("model_size")] * 2, header.get("crc32")
+    square = [header.get("model_size")] * 2
     if not (_is_size(original) and _is_size(resized) and _is_size(square)):
         return None
     model_size = square[0]
@@ -191,8 +236,6 @@ def _sound_frame(header: Mapping[str, Any], features: np.ndarray) -> Frame | Non
         and features.ndim == 3
         and 0 < min(features.shape) <= max(features.shape[:2]) <= model_size
         and bool(np.isfinite(features).all())
-        # Files of older versions have none.
-        and crc in (None, _checksum(header, features))
     )
     if not is_sound:
         return None
@@ -215,6 +258,8 @@ def _checked_header(metadata: Mapping[str, str], path: Path) -> dict[str, Any]:
         kind, version = header["format"], header["version"]
     except (ValueError, KeyError):
         kind, version, header = None, None, {}
+    if kind == _EARLIER_NCHW:
+        kind, header = FORMAT, header | {"layout": "nchw"}
     if kind != FORMAT:
         raise ValueError(
             f"got {path}, which holds no image embedding of samjax (a model's weights, "

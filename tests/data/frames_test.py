@@ -24,12 +24,12 @@ from samjax.data.orientation import stored_view, upright_size
 from samjax.data.prepare import PrepareConfig, Status, prepare
 from samjax.data.sa1b.source import open_sa1b
 from samjax.data.schema import record_from_json
+from samjax.engine import run
+from samjax.engine.schedule import Outcome
 from samjax.evaluation.examples import read_example
 from samjax.evaluation.photo_sets import read_photo_set
 from samjax.geometry.masks import encode_rle, mask_to_counts
-from samjax.inference import run
 from samjax.inference.images import read_image
-from samjax.inference.many import Outcome
 from samjax.inference.predictor import Predictor
 from samjax.models import TINY, Sam
 
@@ -218,7 +218,7 @@ def export_of_serve(photo, form: str) -> dict[str, bytes]:
     pytest.importorskip("fastapi")
     import threading
 
-    from samjax.web.exporting import Annotated, archive
+    from samjax.web.exporting import AnnotatedImage, archive
 
     stored = {
         "id": 1,
@@ -229,8 +229,8 @@ def export_of_serve(photo, form: str) -> dict[str, bytes]:
         **dict.fromkeys(("uuid", "label", "source", "level", "author", "seconds")),
         "edited": False,
     }
-    image = Annotated(
-        number=1,
+    image = AnnotatedImage(
+        image_id=1,
         name=photo.name,
         size=photo.mask.shape,
         annotations=[stored],  # pyright: ignore

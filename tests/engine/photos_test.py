@@ -34,7 +34,7 @@ def test_photos_of_a_coco_file_are_those_without_masks(tmp_path):
         found = open_photos(place)
         assert names(found) == ["photo 2.png"]
         (photo,) = found.photos
-        assert photo.number == 2
+        assert photo.image_id == 2
         np.testing.assert_array_equal(photo.item.read(), noise(2))
     assert names(open_photos(tmp_path, labelled_too=True)) == [
         f"photo {number}.png" for number in range(3)
@@ -78,7 +78,7 @@ def test_photos_of_a_folder_are_numbered_by_name(tmp_path):
         save(tmp_path / name, noise(0))
     (tmp_path / "notes.json").write_text("{}")
     found = open_photos(tmp_path)
-    assert [(one.number, one.item.name) for one in found.photos] == [
+    assert [(one.image_id, one.item.name) for one in found.photos] == [
         (1, "a.png"),
         (2, "b.png"),
         (3, "c.jpg"),

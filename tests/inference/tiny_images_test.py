@@ -9,11 +9,12 @@ from PIL import Image
 
 from samjax.data.images import find_images
 from samjax.devices import DeviceError
-from samjax.inference import Predictor, many
+from samjax.engine import schedule
+from samjax.engine.schedule import generate_for_many
+from samjax.inference import Predictor
 from samjax.inference.automatic import Work, divide_work, generate_masks, size_class
 from samjax.inference.automatic_config import AutomaticConfig
 from samjax.inference.automatic_steps import generate_in_steps
-from samjax.inference.many import generate_for_many
 from samjax.models import Sam
 
 OPEN = AutomaticConfig(
@@ -162,7 +163,7 @@ def test_the_trouble_of_one_image_stays_its_own(
             raise error
         return generate_masks(predictor, image, config)
 
-    monkeypatch.setattr(many, "generate_masks", fail_for_the_widest)
+    monkeypatch.setattr(schedule, "generate_masks", fail_for_the_widest)
     outcomes = list(generate_for_many(predictor, find_images([folder]), OPEN))
     assert [outcome.item.stem for outcome in outcomes] == list("abcd")
     a, b, *others = outcomes
@@ -174,7 +175,7 @@ def test_a_missing_package_is_no_image_s_trouble(predictor, folder, monkeypatch)
     def fail(*_):
         raise ImportError("no OpenCV")
 
-    monkeypatch.setattr(many, "generate_masks", fail)
+    monkeypatch.setattr(schedule, "generate_masks", fail)
     with pytest.raises(ImportError, match="OpenCV"):
         list(generate_for_many(predictor, find_images([folder]), OPEN))
 

@@ -1,9 +1,9 @@
 """Everything mode over many images: several in flight, on all devices of this process.
 
-An image's way is read, resize, embed, ask about points, suppress, code as run lengths.
-Some of it is the host's work and some the device's; with a few images under way at a
-time, each on a thread of its own, one image's host work is done while the device works
-on another's. Devices take images in turn.
+An image is read, resized, embedded, prompted with points, suppressed (NMS) and encoded as
+run lengths, partly on the host and partly on the device. With a few images in flight, each
+in a thread of its own, the host's work on one overlaps the device's work on another.
+Images are assigned to devices round robin.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ from samjax.inference.predictor import Predictor
 from samjax.inference.tiles import generate_masks_in_tiles
 
 Generate = Callable[[Predictor, UInt8[np.ndarray, "h w 3"]], Sequence[Annotation]]
-"""Makes the masks of an image."""
+"""Returns the masks of an image."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
 class Outcome:
-    """What became of one image.
+    """Result of everything mode for one image.
 
     Attributes:
         item: the image.
         size: (h, w) of the image; (0, 0) where it could not be read.
-        image: its pixels, RGB, upright; None where they are not held.
+        image: its pixels, RGB, upright; None where they were not kept.
         annotations: its masks.
-        problem: why there are none, where it could not be read or segmented; else None.
+        problem: the error, where it could not be read or segmented; else None.
     """
 
     item: Item
@@ -66,11 +66,11 @@ def generate_for_many(
         items: images, from `samjax.data.images.find_images`.
         config: options; by default the release's, with the thresholds that suit the
             model (`AutomaticConfig.for_model`).
-        in_flight: images under way at a time on each device. Memory grows with it.
-        tile_size: takes images to be very large, and goes over them in tiles of so many
-            pixels; None takes each as a whole.
-        generate: makes the masks of an image that is taken as a whole; None stands for
-            `generate_masks` with `config`.
+        in_flight: number of images in flight on each device. Memory grows with it.
+        tile_size: side of the tiles that very large images are segmented in; None for
+            no tiles.
+        generate: returns the masks of an image without tiles; None for `generate_masks`
+            with `config`.
 
     Yields:
         The outcome of every image, in their order. An image that cannot be read, or
@@ -86,8 +86,8 @@ def generate_for_many(
     waiting: collections.deque[Future[Outcome]] = collections.deque()
     with ThreadPoolExecutor(threads) as pool:
         try:
-            for number, item in enumerate(items):
-                on_device = predictors[number % len(predictors)]
+            for index, item in enumerate(items):
+                on_device = predictors[index % len(predictors)]
                 future = pool.submit(
                     _generate, on_device, item, config, tile_size, generate
                 )
@@ -122,7 +122,7 @@ def _generate(
     tile_size: int | None,
     generate: Generate,
 ) -> Outcome:
-    """Segments an image; whatever it fails with stays its own trouble."""
+    """Segments an image; any error but a missing package becomes its `problem`."""
     try:
         if tile_size is not None:
             return _generate_in_tiles(predictor, item, config, tile_size)
@@ -131,7 +131,7 @@ def _generate(
     except ImportError:
         raise
     except Exception as error:  # noqa: BLE001
-        return Outcome(item=item, problem=_in_words(error))
+        return Outcome(item=item, problem=_problem_of(error))
     return Outcome(
         item=item, size=image.shape[:2], image=image, annotations=tuple(annotations)
     )
@@ -148,13 +148,13 @@ def _generate_in_tiles(
     return Outcome(item=item, size=image.size, annotations=tuple(annotations))
 
 
-def _in_words(error: Exception) -> str:
-    """One line that says what went wrong with an image."""
-    said = " ".join((explain(error) or str(error)).split())[:MAX_PROBLEM]
+def _problem_of(error: Exception) -> str:
+    """Returns an error as one line of text."""
+    message = " ".join((explain(error) or str(error)).split())[:MAX_PROBLEM]
     if isinstance(error, ValueError | OSError) or explain(error):
-        return said
-    # An error that nobody foresaw is told with its kind: its words alone may be none.
-    return f"{type(error).__name__}: {said}"
+        return message
+    # With its type: the message of an unexpected error may be empty.
+    return f"{type(error).__name__}: {message}"
 
 
 MAX_PROBLEM = 1000

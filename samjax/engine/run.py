@@ -1,15 +1,15 @@
-"""A run of everything mode that can be stopped, resumed and shared.
+"""Everything mode over many images into a folder: resumable, and shared by processes.
 
-Results are files that are whole or not there, and a file that is there is not made
-again. So a run that was killed at any instant goes on when it is started anew, and ends
-with the files that it would have ended with; and processes that share a run by index
-need nothing of each other. What is there and is not whole is told and made again; what is
-there and is no result is the user's, and stays.
+Every result is a file that appears complete or not at all, and existing results are kept.
+A run that was killed at any instant therefore continues when it is started again, with
+the same final files, and processes that share a run by index need no communication.
+Damaged results are reported and made again; files that are no results belong to the user
+and stay.
 
-    out/sa_1.json             the record of sa_1.jpg, or instead of these
-    out/sa_000000.tar         a shard of images and records, as SA-1B has them
-    out/run/settings.json     weights and options; another run's are refused
-    out/run/problems.json     images that could not be read, and why
+    out/sa_1.json             the record of sa_1.jpg, or instead of records
+    out/sa_000000.tar         a shard of images and records, as in SA-1B
+    out/run/settings.json     weights and options; a run with others is refused
+    out/run/problems.json     images that could not be read, with the reasons
 """
 
 from __future__ import annotations
@@ -31,15 +31,8 @@ from samjax.data.formats import write_record, write_shard
 from samjax.data.images import Item
 from samjax.data.schema import Record, record_from_json
 from samjax.data.upright_files import upright_file
-from samjax.files import locked
-from samjax.inference.automatic_config import AutomaticConfig
-from samjax.inference.embedding import weights_fingerprint
-from samjax.inference.hierarchy import with_hierarchy
-from samjax.inference.images import read_image
-from samjax.inference.many import Outcome, generate_for_many
-from samjax.inference.predictor import Predictor
-from samjax.inference.run_folder import (
-    Found,
+from samjax.engine.run_folder import (
+    EarlierResult,
     begin_run,
     find_record,
     find_shard,
@@ -48,13 +41,20 @@ from samjax.inference.run_folder import (
     shard_path,
     write_problems,
 )
+from samjax.engine.schedule import Outcome, generate_for_many
+from samjax.files import locked
+from samjax.inference.automatic_config import AutomaticConfig
+from samjax.inference.embedding import weights_fingerprint
+from samjax.inference.hierarchy import with_hierarchy
+from samjax.inference.images import read_image
+from samjax.inference.predictor import Predictor
 
-# Ids of an image's masks start at its place times this.
+# Ids of an image's masks start at its index in the run times this.
 IDS_PER_IMAGE = 1_000_000
 
 
 class Share(NamedTuple):
-    """Which part of a run is this process's: every `count`-th unit from `index` on.
+    """The part of a run that one process does: every `count`-th unit from `index` on.
 
     A unit is an image, or a shard where shards are written.
     """
@@ -67,13 +67,13 @@ ALL = Share()
 
 
 class Done(NamedTuple):
-    """An image of a run, just finished or found finished.
+    """An image of a run that is done, in this process or before.
 
     Attributes:
         item: the image.
-        record: its masks; None where it could not be read.
-        outcome: what was computed; None where the record was there already.
-        note: what is to be told of it: results that were damaged.
+        record: its record; None where it could not be read.
+        outcome: the computed masks; None where the record existed already.
+        note: a message for users about damaged earlier results.
     """
 
     item: Item
@@ -96,34 +96,34 @@ def generate_to_folder(
     before_record: Callable[[Outcome, Record], None] | None = None,
     overwrite: bool = False,
 ) -> Iterator[Done]:
-    """Segments everything in many images and writes what it finds to a folder.
+    """Segments everything in many images and writes the records to a folder.
 
     Args:
         predictor: the model.
         items: the images of the whole run, from `samjax.data.images.find_images`.
-        out: the folder; made if need be.
+        out: the folder; created if missing.
         config: options; by default the release's, with the thresholds that suit the
             model (`AutomaticConfig.for_model`).
-        hierarchy: adds to each mask its `parent` and `depth`.
-        tile_size: side of the tiles of very large images; None takes images as a whole.
-        shard_size: images of a tar shard; None writes a JSON file for each image.
-        share: this process's part.
-        in_flight: images under way at a time on each device.
-        before_record: is called before a record is written, for files beside it.
-        overwrite: whether files are replaced that are no results of the run.
+        hierarchy: whether each mask gets its `parent` and `depth`.
+        tile_size: side of the tiles of very large images; None for no tiles.
+        shard_size: number of images of a tar shard; None for one JSON file per image.
+        share: the part of the run that this process does.
+        in_flight: number of images in flight on each device.
+        before_record: called before a record is written, to write files beside it.
+        overwrite: whether files that are no results of a run are replaced.
 
     Yields:
         Every image of the share, in order.
 
     Raises:
-        WouldReplace: the folder has files of results' names that no run made.
+        WouldReplace: the folder has files with names of results that no run wrote.
         ValueError: the folder has results of other weights or options.
         OSError: a file cannot be written.
     """
     config = config or AutomaticConfig().for_model(predictor.model.config)
     config = dataclasses.replace(config, output_mode="coco_rle")
     settings = {
-        # Of the image encoder; with other decoders it has other masks.
+        # Runs of earlier versions wrote this hash alone, which covers the image encoder.
         "weights": predictor.fingerprint,
         "model": weights_fingerprint(predictor.model.config, predictor.params),
         "hierarchy": hierarchy,
@@ -133,44 +133,44 @@ def generate_to_folder(
     }
     results = result_paths(items, out, shard_size)
     begin_run(out, results, settings, overwrite=overwrite)
-    run = _Run(
+    run = _FolderRun(
         predictor, config, hierarchy, tile_size, in_flight, before_record, overwrite
     )
-    numbers = image_numbers(items)
-    mine = list(enumerate(items))
+    image_ids = assign_image_ids(items)
+    indexed = list(enumerate(items))
     suffix = "" if share.count == 1 else f"-{share.index}-of-{share.count}"
     if shard_size is None:
-        mine = mine[share.index :: share.count]
+        own = indexed[share.index :: share.count]
         problem_file = out / "run" / f"problems{suffix}.json"
-        yield from run.to_folder(mine, numbers, out, problem_file)
+        yield from run.to_folder(own, image_ids, out, problem_file)
         return
-    for number in range(share.index, len(results), share.count):
-        first = number * shard_size
-        shard = results[number]
-        yield from run.to_shard(mine[first : first + shard_size], numbers, shard)
+    for index in range(share.index, len(results), share.count):
+        first = index * shard_size
+        items_of_shard = indexed[first : first + shard_size]
+        yield from run.to_shard(items_of_shard, image_ids, results[index])
 
 
 def result_paths(
     items: Sequence[Item], out: Path, shard_size: int | None
 ) -> list[Path]:
-    """Where the records of a run go, or its shards."""
+    """Returns the paths of a run's records, or of its shards."""
     if shard_size is None:
-        good = (item for item in items if not name_problem(item, in_shard=False))
-        return [record_path(out, item) for item in good]
-    return [shard_path(out, number) for number in range(-(-len(items) // shard_size))]
+        named = (item for item in items if not name_problem(item, in_shard=False))
+        return [record_path(out, item) for item in named]
+    return [shard_path(out, index) for index in range(-(-len(items) // shard_size))]
 
 
-def image_numbers(items: Sequence[Item]) -> list[int]:
-    """The ids of images: those in SA-1B's names, or else their places."""
-    found = [re.fullmatch(r"sa_(\d{1,15})", item.stem) for item in items]
-    numbers = [int(match[1]) for match in found if match]
-    if len(set(numbers)) == len(items):
-        return numbers
+def assign_image_ids(items: Sequence[Item]) -> list[int]:
+    """Returns the ids of images: those in SA-1B's names, or else their indices."""
+    matches = [re.fullmatch(r"sa_(\d{1,15})", item.stem) for item in items]
+    ids = [int(match[1]) for match in matches if match]
+    if len(set(ids)) == len(items):
+        return ids
     return list(range(len(items)))
 
 
 @dataclasses.dataclass(frozen=True)
-class _Run:
+class _FolderRun:
     predictor: Predictor
     config: AutomaticConfig
     hierarchy: bool
@@ -182,14 +182,14 @@ class _Run:
     def to_folder(
         self,
         items: Sequence[tuple[int, Item]],
-        numbers: Sequence[int],
+        image_ids: Sequence[int],
         folder: Path,
         problem_file: Path,
         problems: dict[str, str] | None = None,
         *,
         in_shard: bool = False,
     ) -> Iterator[Done]:
-        """Makes the records that are not there, and yields all."""
+        """Makes the missing records, and yields all images in order."""
         problems = {} if problems is None else problems
         missing = [
             item
@@ -198,27 +198,27 @@ class _Run:
             and not os.path.lexists(record_path(folder, item))
         ]
         outcomes = self._outcomes(missing)
-        to_do = {item.stem for item in missing}
-        for place, item in items:
+        stems_to_do = {item.stem for item in missing}
+        for index, item in items:
             note = ""
-            if item.stem in to_do:
+            if item.stem in stems_to_do:
                 outcome = next(outcomes)
             else:
-                found = self._found(item, folder, in_shard)
-                if found.record is not None:
-                    yield Done(item, found.record, None)
+                earlier = self._earlier(item, folder, in_shard)
+                if earlier.record is not None:
+                    yield Done(item, earlier.record, None)
                     continue
-                note = found.note
+                note = earlier.note
                 outcome = (
-                    Outcome(item=item, problem=found.problem)
-                    if found.problem
+                    Outcome(item=item, problem=earlier.problem)
+                    if earlier.problem
                     else next(self._outcomes([item]))
                 )
             if outcome.problem is not None:
                 problems[item.name] = outcome.problem
                 yield Done(item, None, outcome, note)
                 continue
-            record = self._record(outcome, place, numbers[place])
+            record = self._record(outcome, index, image_ids[index])
             if self.before_record is not None:
                 self.before_record(outcome, record)
             write_record(folder, record)
@@ -234,24 +234,24 @@ class _Run:
             tile_size=self.tile_size,
         )
 
-    def _found(self, item: Item, folder: Path, in_shard: bool) -> Found:
-        # Before the image is computed, and before its name is part of a path.
+    def _earlier(self, item: Item, folder: Path, in_shard: bool) -> EarlierResult:
+        # Checked before the name becomes part of a path.
         if problem := name_problem(item, in_shard=in_shard):
-            return Found(problem=problem)
+            return EarlierResult(problem=problem)
         return find_record(record_path(folder, item), overwrite=self.overwrite)
 
     def to_shard(
-        self, items: Sequence[tuple[int, Item]], numbers: Sequence[int], shard: Path
+        self, items: Sequence[tuple[int, Item]], image_ids: Sequence[int], shard: Path
     ) -> Iterator[Done]:
-        """Makes a shard that is not there, record by record, and packs it.
+        """Makes a missing shard: its records in a hidden folder, then the tar of them.
 
-        Two processes may do so at once: who packs first has all records, and removes
-        their folder; the other one finds the shard.
+        Two processes may work on one shard: the first to finish packs it and removes the
+        folder, the other one keeps the packed shard.
         """
         folder = shard.with_name(f".{shard.stem}")
-        is_there, note = find_shard(shard)
-        if is_there:
-            # Of a run that was killed after it had packed the shard.
+        exists, note = find_shard(shard)
+        if exists:
+            # Left by a run that was killed between packing and removal.
             shutil.rmtree(folder, ignore_errors=True)
             for _, item in items:
                 yield Done(item, None, None)
@@ -260,12 +260,12 @@ class _Run:
         problem_file = shard.parent / "run" / f"{shard.stem}.problems.json"
         problems: dict[str, str] = {}
         for done in self.to_folder(
-            items, numbers, folder, problem_file, problems, in_shard=True
+            items, image_ids, folder, problem_file, problems, in_shard=True
         ):
             yield done._replace(note=" ".join(filter(None, (note, done.note))))
             note = ""
 
-        told = len(problems)
+        reported = len(problems)
 
         def members() -> Iterator[tuple[str, bytes, Record]]:
             for _, item in items:
@@ -275,7 +275,7 @@ class _Run:
                 try:
                     image = _file_bytes(item)
                 except (OSError, ValueError) as error:
-                    # It was there when its masks were made.
+                    # The file was removed or changed since its masks were made.
                     problems[item.name] = " ".join(str(error).split())
                     continue
                 yield record["image"]["file_name"], image, record
@@ -285,24 +285,24 @@ class _Run:
             if not shard.exists():
                 write_shard(shard, members())
             shutil.rmtree(folder, ignore_errors=True)
-        if len(problems) > told:
+        if len(problems) > reported:
             write_problems(problem_file, problems)
 
-    def _record(self, outcome: Outcome, place: int, number: int) -> Record:
+    def _record(self, outcome: Outcome, index: int, image_id: int) -> Record:
         height, width = outcome.size
         annotations = list(outcome.annotations)
         if self.hierarchy:
             annotations = with_hierarchy(annotations)
         for annotation in annotations:
-            annotation["id"] += place * IDS_PER_IMAGE
+            annotation["id"] += index * IDS_PER_IMAGE
             if math.isnan(annotation["stability_score"]):
-                # An empty mask's, as in the release; JSON has no such number.
+                # NaN for an empty mask, as in the release; JSON has no NaN.
                 annotation["stability_score"] = 0.0
             if (parent := annotation.get("parent")) is not None:
-                annotation["parent"] = parent + place * IDS_PER_IMAGE
+                annotation["parent"] = parent + index * IDS_PER_IMAGE
         return {
             "image": {
-                "image_id": number,
+                "image_id": image_id,
                 "width": width,
                 "height": height,
                 "file_name": outcome.item.name,
@@ -313,10 +313,10 @@ class _Run:
 
 
 def _file_bytes(item: Item) -> bytes:
-    """The bytes of an image's file, upright; of an image in memory, those of a PNG."""
+    """Returns an image's file, made upright; for an image in memory, a PNG."""
     source = item.read()
     if isinstance(source, bytes):
-        # Who reads shards takes pixels as they are stored, as SA-1B's are.
+        # Readers of shards ignore EXIF orientation, since SA-1B's pixels are upright.
         return upright_file(source, item.name)
     data = io.BytesIO()
     Image.fromarray(read_image(source)).save(data, format="PNG")
@@ -324,11 +324,11 @@ def _file_bytes(item: Item) -> bytes:
 
 
 def plain_options(config: AutomaticConfig) -> dict[str, Any]:
-    """Returns the options that results depend on, as JSON has them."""
+    """Returns the options that results depend on, as JSON types."""
     return {
         field.name: _plain(getattr(config, field.name))
         for field in dataclasses.fields(config)
-        # It changes nothing but memory and time.
+        # Results do not depend on it, only memory and time.
         if field.name != "points_per_batch"
     }
 

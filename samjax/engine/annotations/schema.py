@@ -1,4 +1,4 @@
-"""The database of annotations: its tables, its version, and how it is opened."""
+"""Schema of the annotation database: its tables, its version, and how it is opened."""
 
 import contextlib
 import os
@@ -9,10 +9,10 @@ from pathlib import Path
 from samjax.files import sync_folder
 
 VERSION = 1
-# Says whose database it is: "sjax" as a number.
+# SQLite's application id: "sjax" as a number.
 APPLICATION = 0x736A6178
 
-# An id is never given again, so that a reference to a mask stays one to that mask.
+# AUTOINCREMENT: an id is never reused, so that a reference to a mask stays valid.
 _TABLES = """
 CREATE TABLE annotations (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -45,11 +45,12 @@ INSERT INTO counter VALUES (0);
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """Opens a connection whose commits outlast whatever happens to the process.
+    """Opens a connection whose commits survive a crash of the process or of the machine.
 
-    A write-ahead log lets others read meanwhile; `synchronous=FULL` has every commit on
-    the disk before it returns, so that a loss of power does not undo it either
-    (`fullfsync`: also on systems where that needs to be said). No file is made.
+    The write-ahead log lets other connections read during a write. `synchronous=FULL`
+    syncs every commit to the disk before it returns, so that a loss of power does not
+    undo it (`fullfsync`: on macOS a plain fsync leaves data in the drive's cache). The
+    file has to exist.
     """
     connection = sqlite3.connect(
         f"{path.absolute().as_uri()}?mode=rw",
@@ -65,21 +66,21 @@ def connect(path: Path) -> sqlite3.Connection:
 
 
 def log_of(path: Path, kind: str = "wal") -> Path:
-    """Where SQLite keeps a database's log (`wal`), and the log's index (`shm`)."""
+    """Returns the path of a database's write-ahead log (`wal`), or its index (`shm`)."""
     return path.with_name(f"{path.name}-{kind}")
 
 
 def prepare(path: Path) -> None:
-    """Makes the tables, or sees that they are there and of this version.
+    """Creates the database, or checks that the file has these tables and this version.
 
     Raises:
-        ValueError: The file is of a newer version, another program's, or what is left
-            of a database.
+        ValueError: The file has a newer version, belongs to another program, or is the
+            remainder of a database.
         OSError: It cannot be opened or written.
     """
     try:
-        if not _is_there(path):
-            _make(path)
+        if not _exists(path):
+            _create(path)
         connection = connect(path)
         try:
             _prepare(connection, path)
@@ -87,14 +88,14 @@ def prepare(path: Path) -> None:
             connection.close()
     except sqlite3.OperationalError as error:
         raise OSError(
-            f"{path} cannot be used for annotations ({error}): see who may write there, "
-            "or name another folder with --state"
+            f"{path} cannot be used for annotations ({error}): check its permissions, or "
+            "use another folder (samjax serve --state)"
         ) from error
     except sqlite3.DatabaseError as error:
         raise ValueError(
             f"{path} is no database of annotations, or is damaged ({error}): put a copy "
-            f"of it there, without {log_of(path).name}, or put it elsewhere, or name "
-            "another folder with --state"
+            f"of it there, without {log_of(path).name}, or move it away, or use another "
+            "folder (samjax serve --state)"
         ) from error
 
 
@@ -104,27 +105,29 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     tables = connection.execute("SELECT COUNT(*) FROM sqlite_schema").fetchone()[0]
     if application != APPLICATION and (version or tables):
         raise ValueError(
-            f"{path} is a database of another program: name another folder with --state"
+            f"{path} is a database of another program: use another folder (samjax serve "
+            "--state)"
         )
     if version > VERSION:
         raise ValueError(
             f"{path} has version {version}, expected at most {VERSION}: a newer samjax "
-            "wrote it; use that one, or name another folder with --state"
+            "wrote it; use that one, or another folder (samjax serve --state)"
         )
-    if (said := connection.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
-        raise sqlite3.DatabaseError(said)
+    if (result := connection.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
+        raise sqlite3.DatabaseError(result)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("BEGIN IMMEDIATE")
+    # Read again: another process may have created the tables before the transaction.
     if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
-        _make_tables(connection)
+        _create_tables(connection)
     connection.execute("COMMIT")
 
 
-def _is_there(path: Path) -> bool:
-    """Whether there is a database.
+def _exists(path: Path) -> bool:
+    """Returns whether there is a database.
 
     Raises:
-        ValueError: There was one, and something is left of it.
+        ValueError: There was one, and only a part of it is left.
     """
     log = log_of(path)
     has_log = log.exists() and log.stat().st_size > 0
@@ -143,19 +146,19 @@ def _is_there(path: Path) -> bool:
     return True
 
 
-def _make(path: Path) -> None:
-    """Makes a database: whole under its name, or not at all."""
+def _create(path: Path) -> None:
+    """Creates a database; the file appears complete or not at all."""
     hidden = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         connection = sqlite3.connect(hidden, isolation_level=None)
         try:
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("BEGIN IMMEDIATE")
-            _make_tables(connection)
+            _create_tables(connection)
             connection.execute("COMMIT")
         finally:
             connection.close()
-        # Another server may be faster: then its database is used.
+        # A link fails where the name exists: the database of a faster server is kept.
         with contextlib.suppress(FileExistsError):
             try:
                 os.link(hidden, path)
@@ -165,7 +168,7 @@ def _make(path: Path) -> None:
                 # This file system has no hard links.
                 if not path.exists():
                     os.replace(hidden, path)
-        # The names too outlast a loss of power.
+        # A loss of power must not undo the new names either.
         sync_folder(path.parent)
         sync_folder(path.parent.parent)
     finally:
@@ -173,7 +176,7 @@ def _make(path: Path) -> None:
             left.unlink(missing_ok=True)
 
 
-def _make_tables(connection: sqlite3.Connection) -> None:
+def _create_tables(connection: sqlite3.Connection) -> None:
     for statement in filter(str.strip, _TABLES.split(";")):
         connection.execute(statement)
     connection.execute(f"PRAGMA application_id = {APPLICATION}")

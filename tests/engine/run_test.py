@@ -15,13 +15,13 @@ from PIL import Image
 from samjax.data.formats import read_folder, read_shard
 from samjax.data.images import find_images
 from samjax.data.large_images import ArrayImage
+from samjax.engine import schedule
+from samjax.engine.run import Share, assign_image_ids, generate_to_folder
+from samjax.engine.schedule import generate_for_many
 from samjax.geometry.masks import encode_rle
-from samjax.inference import many
 from samjax.inference.automatic import generate_masks
 from samjax.inference.automatic_config import AutomaticConfig
 from samjax.inference.images import read_image
-from samjax.inference.many import generate_for_many
-from samjax.inference.run import Share, generate_to_folder, image_numbers
 from samjax.inference.tiles import generate_masks_in_tiles
 
 ROOT = Path(__file__).parents[2]
@@ -187,7 +187,7 @@ def test_hierarchy_is_written_with_ids_of_the_run(
             for number, mask in enumerate((part, whole))
         ]
 
-    monkeypatch.setattr(many, "generate_masks", two_masks)
+    monkeypatch.setattr(schedule, "generate_masks", two_masks)
     done = run_all(predictor, photos, tmp_path, hierarchy=True)
     for record in (one.record for one in done if one.record):
         part, whole = map(dict, record["annotations"])
@@ -202,7 +202,7 @@ def test_an_empty_mask_has_a_stability_that_json_can_hold(
         single = generate_masks(predictor, image, OPEN)[0]
         return [{**single, "stability_score": float("nan")}]
 
-    monkeypatch.setattr(many, "generate_masks", empty)
+    monkeypatch.setattr(schedule, "generate_masks", empty)
     for one in run_all(predictor, photos, tmp_path):
         if one.record:
             assert one.record["annotations"][0]["stability_score"] == 0
@@ -224,10 +224,10 @@ def test_in_tiles_records_are_those_of_the_tiles(predictor, photos, tmp_path):
 
 def test_images_named_as_in_sa_1b_keep_their_numbers(tmp_path):
     items = find_images([[np.zeros((1, 1, 3), np.uint8)] * 2])
-    assert image_numbers(items) == [0, 1]
+    assert assign_image_ids(items) == [0, 1]
     named = [item._replace(name=f"sa_{n}.jpg") for item, n in zip(items, (7, 3))]
-    assert image_numbers(named) == [7, 3]
-    assert image_numbers([named[0], items[1]]) == [0, 1]
+    assert assign_image_ids(named) == [7, 3]
+    assert assign_image_ids([named[0], items[1]]) == [0, 1]
 
 
 def test_outcomes_keep_the_order_of_images(predictor, photos):

@@ -1,10 +1,10 @@
-"""The connections to a database, and whether its files are still those that were opened.
+"""Connections to the annotation database, with checks that its files were not exchanged.
 
-SQLite goes on with a file that was removed or replaced, and with one that was written
-by something else: what it commits then is gone after a restart. So before a commit is
-acknowledged the names on the disk are compared with what was opened, and what nobody
-here wrote is looked at anew. Only by `stat`: a process that opens and closes such a
-file itself takes SQLite's locks away.
+SQLite keeps writing to a file that was removed, replaced or overwritten by another
+program; such commits are lost after a restart. Therefore the files on the disk are
+compared with those that were opened before a commit is acknowledged, and a file that
+another process wrote is verified. The comparison uses `stat` alone: if this process
+opened and closed the file itself, POSIX would release SQLite's locks on it.
 """
 
 import contextlib
@@ -16,19 +16,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from samjax.web.refusals import Refusal
-from samjax.web.store_schema import connect, log_of, prepare
+from samjax.engine.annotations.errors import DatabaseReplaced
+from samjax.engine.annotations.schema import connect, log_of, prepare
 
 _OLDER = "holds older masks than those that were stored last"
 
 
-class _Seen(NamedTuple):
-    """What the files were when all was right.
+class _FileState(NamedTuple):
+    """Identity and size of the database's files at the last check.
 
     Attributes:
         names: Device and inode of the database, and of its log and the log's index.
-        content: Size and times of the database, which a checkpoint alone changes.
-        log: Size of the log, which grows.
+        content: Size and times of the database, which only a checkpoint changes.
+        log: Size of the write-ahead log, which grows.
     """
 
     names: tuple[tuple[int, int] | None, ...]
@@ -37,39 +37,39 @@ class _Seen(NamedTuple):
 
 
 class Database:
-    """A database of annotations, open for as long as the server runs.
+    """An annotation database that stays open for the life of a process.
 
-    Safe to share between threads, and the file between processes.
+    Threads may share it, and processes may share the file.
 
     Args:
-        path: The file; made if it is not there.
+        path: The file; created if missing.
 
     Raises:
-        ValueError: The file is not such a database, or of a newer version.
+        ValueError: The file is not such a database, or has a newer version.
         OSError: It cannot be written.
     """
 
     def __init__(self, path: Path):
         prepare(path)
         self._path, self._real = path, path.resolve()
-        # Held while files are compared, and while a commit changes them.
+        # Held while the files are compared, and while a commit changes them.
         self._lock = threading.Lock()
-        # Each is used by one thread at a time.
+        # Each connection is used by one thread at a time.
         self._idle: queue.LifoQueue[sqlite3.Connection] = queue.LifoQueue()
-        # By their `id`: those in use, and those of them that are not to be used again.
+        # Connections by `id()`: those in use, and those to be closed after their use.
         self._in_use: set[int] = set()
         self._stale: set[int] = set()
-        # One stays open: the last one to close takes the log away.
+        # One stays open: SQLite removes the log when the last connection closes.
         self._keeper = connect(path)
         self._revision = _revision(self._keeper)
         self._seen = self._look()
 
     @contextlib.contextmanager
     def connection(self) -> Iterator[sqlite3.Connection]:
-        """A connection for one statement that reads.
+        """Yields a connection for a single reading statement.
 
         Raises:
-            Refusal: The file is not there any more, or is another one.
+            DatabaseReplaced: The file is not the one that was opened.
         """
         with self._lock:
             self._check()
@@ -91,10 +91,10 @@ class Database:
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        """A connection for several questions about one instant.
+        """Yields a connection for several reads from one snapshot.
 
         Raises:
-            Refusal: As for `connection`.
+            DatabaseReplaced: The file is not the one that was opened.
         """
         with self.connection() as connection, _transaction(connection, "BEGIN"):
             yield connection
@@ -102,10 +102,11 @@ class Database:
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
-        """A connection to write by; it is on the disk, under its name, at the end.
+        """Yields a connection for a transaction, committed to the named file at the end.
 
         Raises:
-            Refusal: As for `connection`; nothing that was written is to be relied on.
+            DatabaseReplaced: The file is not the one that was opened; the transaction
+                must be taken as lost.
         """
         with (
             self.connection() as connection,
@@ -116,8 +117,9 @@ class Database:
             with self._lock:
                 self._check()
                 if revision < self._revision:
-                    raise self._refusal(_OLDER)
-                # It may bring what is in the log into the file.
+                    raise self._replaced(_OLDER)
+                # Under the lock, since a commit may run a checkpoint, which changes the
+                # file.
                 connection.execute("COMMIT")
                 self._check_names(seen := self._look())
                 self._seen, self._revision = seen, revision
@@ -127,70 +129,70 @@ class Database:
         self._close_idle()
         self._keeper.close()
 
-    def _look(self) -> _Seen:
-        # A link to a database has its log beside the database.
+    def _look(self) -> _FileState:
+        # SQLite keeps the log beside the target of a symbolic link.
         files = [self._path, log_of(self._real), log_of(self._real, "shm")]
         try:
-            found = [_status(file) for file in files]
+            statuses = [_status(file) for file in files]
         except OSError as error:
-            raise self._refusal(
+            raise self._replaced(
                 f"cannot be looked at ({(error.strerror or '').lower()})"
             ) from error
-        database, log, _ = found
-        return _Seen(
-            tuple(one and (one.st_dev, one.st_ino) for one in found),
+        database, log, _ = statuses
+        return _FileState(
+            tuple(status and (status.st_dev, status.st_ino) for status in statuses),
             _content(database) if database else (0, 0, 0),
             log.st_size if log else 0,
         )
 
     def _check(self) -> None:
-        """Compares the files with what they were; looks into them if they changed."""
-        found = self._look()
-        self._check_names(found)
-        if found.content == self._seen.content and found.log >= self._seen.log:
+        """Compares the files with the last check; verifies the content if it changed."""
+        state = self._look()
+        self._check_names(state)
+        if state.content == self._seen.content and state.log >= self._seen.log:
             return
-        if not found.content[0]:
-            raise self._refusal("was cut to nothing")
+        if not state.content[0]:
+            raise self._replaced("was truncated to 0 bytes")
         self._verify()
-        self._seen = found
+        self._seen = state
 
-    def _check_names(self, found: _Seen) -> None:
+    def _check_names(self, state: _FileState) -> None:
         for name, was, now in zip(
-            ("", "-wal", "-shm"), self._seen.names, found.names, strict=True
+            ("", "-wal", "-shm"), self._seen.names, state.names, strict=True
         ):
             if was != now and was is not None:
                 if now is None:
-                    raise self._refusal("was removed", name)
+                    raise self._replaced("was removed", name)
                 if not name:
                     self._settle()
-                raise self._refusal("was replaced by another file", name)
+                raise self._replaced("was replaced by another file", name)
 
     def _settle(self) -> None:
-        """Brings the log into the file that it belongs to, which has another name now.
+        """Checkpoints the log into the database it belongs to, which was renamed.
 
-        Else the next server would take it for the log of the file that was put there.
+        Otherwise the next process would apply it to the file that took the name.
         """
         with contextlib.suppress(sqlite3.Error):
             self._keeper.execute("PRAGMA busy_timeout = 0")
             self._keeper.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def _verify(self) -> None:
-        """Reads what another process wrote: another server's masks, or anything else."""
+        """Checks the content after another process wrote it: a server, or any program."""
         try:
             fresh = connect(self._path)
         except sqlite3.Error as error:
-            raise self._refusal(f"cannot be opened ({error})") from error
+            raise self._replaced(f"cannot be opened ({error})") from error
         try:
-            said = fresh.execute("PRAGMA integrity_check(1)").fetchone()[0]
+            result = fresh.execute("PRAGMA integrity_check(1)").fetchone()[0]
             revision = _revision(fresh)
         except sqlite3.Error as error:
-            said, revision = str(error), -1
-        if said == "ok" and revision < self._revision:
-            said = _OLDER
-        if said != "ok":
+            result, revision = str(error), -1
+        if result == "ok" and revision < self._revision:
+            result = _OLDER
+        if result != "ok":
             fresh.close()
-            raise self._refusal(f"was written by something else ({said})")
-        # The others may remember what the file was before.
+            raise self._replaced(f"was written by something else ({result})")
+        # Other connections may have cached pages of the old content.
         self._stale = set(self._in_use)
         self._close_idle()
         self._keeper.close()
@@ -201,19 +203,17 @@ class Database:
             while True:
                 self._idle.get_nowait().close()
 
-    def _refusal(self, happened: str, name: str = "") -> Refusal:
-        return Refusal(
-            503,
-            "storage",
-            f"nothing is stored: {self._path}{name} {happened} while the server runs. "
-            "Stop the server, see that the database in that folder is the right one, "
-            "and start it again",
+    def _replaced(self, happened: str, name: str = "") -> DatabaseReplaced:
+        return DatabaseReplaced(
+            f"nothing is stored: {self._path}{name} {happened} while it is in use. Stop "
+            "this process, check that the database in that folder is the right one, and "
+            "start it again"
         )
 
 
 @contextlib.contextmanager
 def _transaction(connection: sqlite3.Connection, begin: str) -> Iterator[None]:
-    """Begins one, and undoes what of it was not committed."""
+    """Begins a transaction, and rolls it back unless it was committed."""
     connection.execute(begin)
     try:
         yield

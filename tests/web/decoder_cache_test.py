@@ -8,8 +8,8 @@ import pytest
 from web.conftest import code_of
 
 import samjax
-from samjax.web import decoder as decoder_module
-from samjax.web.decoder import PARTS, obtain_decoder
+from samjax.web import decoder_cache
+from samjax.web.decoder_cache import PARTS, obtain_decoder
 
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
@@ -32,7 +32,7 @@ def not_again(monkeypatch):
     def fail(*arguments, **options):
         raise AssertionError("exported again")
 
-    monkeypatch.setattr(decoder_module, "export_pair", fail)
+    monkeypatch.setattr(decoder_cache, "export_pair", fail)
 
 
 def test_it_is_what_is_on_the_disk(decoder):
@@ -66,7 +66,7 @@ def test_other_weights_versions_and_storages_are_others(
     other = samjax.Predictor(predictor.model, params)
     assert other.fingerprint == predictor.fingerprint
     same(predictor=other)
-    monkeypatch.setattr(decoder_module, "__version__", "99")
+    monkeypatch.setattr(decoder_cache, "__version__", "99")
     same()
 
 

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from samjax.geometry.masks import counts_to_text, decode_rle, encode_rle
-from samjax.web.masks import check_mask
+from samjax.web.mask_checks import check_mask
 from samjax.web.refusals import Refusal
 from samjax.web.schemas import RunLengths
 
@@ -33,7 +33,7 @@ def test_any_text_is_a_mask_of_the_size_or_refused(text):
     except Refusal as refusal:
         assert refusal.status == 422
         return
-    mask = decode_rle({"size": [5, 7], "counts": checked.text})
+    mask = decode_rle({"size": [5, 7], "counts": checked.counts})
     assert mask.shape == (5, 7) and mask.sum() == checked.area
 
 
@@ -65,7 +65,7 @@ def counts_of(*runs: int) -> str:
 def test_a_mask_has_no_more_runs_than_its_image_has_room_for(counts, is_mask):
     given = RunLengths(size=(5, 7), counts=counts)
     if is_mask:
-        assert check_mask(given, (5, 7)).text == counts
+        assert check_mask(given, (5, 7)).counts == counts
         return
     with pytest.raises(Refusal) as refusal:
         check_mask(given, (5, 7))

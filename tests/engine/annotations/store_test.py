@@ -4,27 +4,39 @@ import threading
 import numpy as np
 import pytest
 
+from samjax.engine.annotations import AnnotationStore, EncodedMask, encoded_mask
+from samjax.engine.annotations.errors import (
+    DeletedAnnotation,
+    RevisionConflict,
+    UnknownAnnotation,
+    UuidTaken,
+)
+from samjax.engine.annotations.schema import VERSION
 from samjax.geometry.masks import encode_rle
-from samjax.web.masks import check_mask
-from samjax.web.refusals import Refusal
-from samjax.web.schemas import AnnotationIn, RunLengths
-from samjax.web.store import Store
-from samjax.web.store_schema import VERSION
 
 SIZE = (6, 8)
 
 
-def mask(pixels=3):
+def mask(pixels=3) -> EncodedMask:
     drawn = np.zeros(SIZE, bool)
     drawn.flat[:pixels] = True
-    return check_mask(RunLengths(**encode_rle(drawn)), SIZE)
+    return encoded_mask(encode_rle(drawn)["counts"], SIZE)
 
 
 def fields(**changes):
-    given = AnnotationIn(
-        uuid="0123-4567", segmentation=RunLengths(**encode_rle(np.ones(SIZE, bool)))
-    )
-    return given.model_dump(exclude={"uuid", "segmentation"}) | changes
+    defaults = {
+        "label": "",
+        "prompts": {"points": []},
+        "source": "click",
+        "edited": False,
+        "score": None,
+        "stability_score": None,
+        "level": None,
+        "order": None,
+        "seconds": 0.0,
+        "author": "",
+    }
+    return defaults | changes
 
 
 @pytest.fixture
@@ -34,7 +46,7 @@ def path(tmp_path):
 
 @pytest.fixture
 def store(path):
-    made = Store(path)
+    made = AnnotationStore(path)
     yield made
     made.close()
 
@@ -54,7 +66,7 @@ def test_what_is_stored_is_there_for_who_opens_the_file_next(store, path):
     one = add(store, label="cat", score=0.5, prompts=prompts, edited=True, order=2.5)
     assert (one["label"], one["score"], one["edited"]) == ("cat", 0.5, True)
     assert (one["prompts"], one["area"], one["order"]) == (prompts, 3, 2.5)
-    again = Store(path)
+    again = AnnotationStore(path)
     assert again.get(one["id"]) == one
     assert again.changes("a.png") == (1, [one], [])
     assert again.changes("b.png") == (1, [], [])
@@ -65,10 +77,10 @@ def test_a_uuid_stores_once(store):
     one, is_new = store.add("a.png", "uuid-one", mask(), fields())
     assert is_new
     assert store.add("a.png", "uuid-one", mask(5), fields(label="x")) == (one, False)
-    with pytest.raises(Refusal, match="another image"):
+    with pytest.raises(UuidTaken, match="another image"):
         add(store, image="b.png")
     store.delete(one["id"], one["revision"])
-    with pytest.raises(Refusal, match="deleted"):
+    with pytest.raises(UuidTaken, match="deleted"):
         add(store)
     assert store.counts(["a.png", "b.png"]) == {}
 
@@ -82,10 +94,9 @@ def test_who_saw_an_older_revision_overwrites_nothing(store):
         lambda: store.delete(one["id"], one["revision"]),
         lambda: store.change(one["id"], first["revision"] + 1, {"label": "dog"}),
     ):
-        with pytest.raises(Refusal) as refusal:
+        with pytest.raises(RevisionConflict) as conflict:
             attempt()
-        assert refusal.value.status == 409
-        assert refusal.value.more == {"annotation": first}
+        assert conflict.value.annotation == first
         assert store.get(one["id"]) == first
     assert first["label"] == "cat" and first["area"] == one["area"]
     assert first["created"] == one["created"]
@@ -97,8 +108,8 @@ def test_of_many_who_change_one_mask_at_once_one_does(store):
     def change(label):
         try:
             won.append(store.change(one["id"], one["revision"], {"label": label}))
-        except Refusal as refusal:
-            assert refusal.status == 409
+        except RevisionConflict:
+            pass
 
     threads = [threading.Thread(target=change, args=(str(i),)) for i in range(8)]
     for thread in threads:
@@ -144,9 +155,9 @@ def test_deleting_twice_and_restoring_twice_are_no_errors(store):
     one = add(store)
     store.delete(one["id"], one["revision"])
     store.delete(one["id"], one["revision"])
-    with pytest.raises(Refusal, match="was deleted"):
+    with pytest.raises(DeletedAnnotation, match="was deleted"):
         store.get(one["id"])
-    with pytest.raises(Refusal, match="was deleted"):
+    with pytest.raises(DeletedAnnotation, match="was deleted"):
         store.change(one["id"], one["revision"], {"label": "x"})
     assert store.restore(one["id"]) == store.restore(one["id"]) == store.get(one["id"])
 
@@ -159,7 +170,7 @@ def test_masks_are_in_the_order_they_are_given(store):
     assert found == ["uuid-three", "uuid-one", "uuid-two"]
 
 
-def test_unknown_numbers_are_not_found(store):
+def test_unknown_ids_are_not_found(store):
     for number in (1, 1 << 70):
         for attempt in (
             lambda number=number: store.get(number),
@@ -167,9 +178,8 @@ def test_unknown_numbers_are_not_found(store):
             lambda number=number: store.restore(number),
             lambda number=number: store.change(number, 1, {}),
         ):
-            with pytest.raises(Refusal) as refusal:
+            with pytest.raises(UnknownAnnotation, match=str(number)):
                 attempt()
-            assert refusal.value.status == 404
 
 
 def test_labels_and_counts_are_of_what_is_not_deleted(store):
@@ -207,7 +217,7 @@ def test_a_database_of_a_newer_samjax_is_refused_and_left_alone(store, path):
     connection.close()
     before = path.read_bytes()
     with pytest.raises(ValueError, match="a newer samjax wrote it"):
-        Store(path)
+        AnnotationStore(path)
     assert path.read_bytes() == before
 
 
@@ -217,11 +227,51 @@ def test_a_file_that_is_something_else_is_refused_and_left_alone(path):
     connection.close()
     before = path.read_bytes()
     with pytest.raises(ValueError, match="another program"):
-        Store(path)
+        AnnotationStore(path)
     assert path.read_bytes() == before
     path.write_bytes(b"no database at all, but long enough to be read as one" * 20)
     with pytest.raises(ValueError, match="no database of annotations"):
-        Store(path)
+        AnnotationStore(path)
     path.unlink()
     with pytest.raises(OSError, match="--state"):
-        Store(path.parent / "nowhere" / "annotations.sqlite3")
+        AnnotationStore(path.parent / "nowhere" / "annotations.sqlite3")
+
+
+def test_a_database_of_the_first_release_is_read_and_written(path):
+    """Tables, ids and rows as samjax wrote them while the store was part of `web`."""
+    connection = sqlite3.connect(path)
+    connection.executescript(FIRST_RELEASE)
+    connection.close()
+    store = AnnotationStore(path)
+    (before,) = store.changes("sub/a.png")[1]
+    assert (before["id"], before["revision"], before["label"]) == (7, 12, "cat")
+    assert before["segmentation"] == {"size": [6, 8], "counts": mask().counts}
+    assert (before["bbox"], before["order"]) == ([0.0, 0.0, 2.0, 0.0], 2.5)
+    assert before["prompts"] == {"points": [[1.5, 2.0]], "labels": [1]}
+    assert store.change(7, 12, {"label": "dog"})["revision"] == 13
+    assert add(store)["id"] == 8
+    store.close()
+
+
+FIRST_RELEASE = f"""
+CREATE TABLE annotations (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, uuid TEXT NOT NULL UNIQUE,
+    image TEXT NOT NULL, revision INTEGER NOT NULL, deleted INTEGER NOT NULL DEFAULT 0,
+    height INTEGER NOT NULL, width INTEGER NOT NULL, counts TEXT NOT NULL,
+    area INTEGER NOT NULL, bbox TEXT NOT NULL, label TEXT NOT NULL,
+    prompts TEXT NOT NULL, score REAL, stability_score REAL, source TEXT NOT NULL,
+    edited INTEGER NOT NULL, level TEXT, seconds REAL NOT NULL, author TEXT NOT NULL,
+    place REAL, created TEXT NOT NULL, changed TEXT NOT NULL
+);
+CREATE INDEX annotations_of_image ON annotations (image, revision);
+CREATE TABLE counter (revision INTEGER NOT NULL);
+INSERT INTO counter VALUES (12);
+INSERT INTO annotations VALUES (
+    7, 'uuid-seven', 'sub/a.png', 12, 0, 6, 8, '{mask().counts}', 3,
+    '[0.0, 0.0, 2.0, 0.0]', 'cat', '{{"points": [[1.5, 2.0]], "labels": [1]}}',
+    0.5, NULL, 'click', 0, NULL, 3.0, 'me', 2.5,
+    '2026-01-01T00:00:00.000+00:00', '2026-01-01T00:00:00.000+00:00'
+);
+PRAGMA application_id = {0x736A6178};
+PRAGMA user_version = 1;
+"""

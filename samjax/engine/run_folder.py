@@ -1,4 +1,4 @@
-"""The folder of a run of everything mode: whose it is, and which results are whole."""
+"""The folder of a run: checks that it belongs to the run, and which results are intact."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from samjax.files import (
 )
 
 
-class Found(NamedTuple):
-    """What is there of an image, or of a shard.
+class EarlierResult(NamedTuple):
+    """The result of an earlier run for an image.
 
     Attributes:
-        record: The record, if it is whole.
-        note: What is said of it: that it was damaged.
-        problem: Why it cannot be made: somebody else's file has its name.
+        record: The record, if it is intact.
+        note: A message for users, if it was damaged.
+        problem: Reason why none can be written: another file has its name.
     """
 
     record: Record | None = None
@@ -40,22 +40,22 @@ class Found(NamedTuple):
 
 
 def record_path(folder: Path, item: Item) -> Path:
-    """Where the record of an image is in the folder of a run."""
+    """Returns the path of an image's record in the folder of a run."""
     return folder / f"{item.stem}.json"
 
 
-def shard_path(folder: Path, number: int) -> Path:
-    """Where a shard of a run is."""
-    return folder / f"sa_{number:06d}.tar"
+def shard_path(folder: Path, index: int) -> Path:
+    """Returns the path of a shard of a run."""
+    return folder / f"sa_{index:06d}.tar"
 
 
 def settings_path(folder: Path) -> Path:
-    """Where a run says what it is of."""
+    """Returns the path of a run's settings."""
     return folder / "run" / "settings.json"
 
 
-# What runs of earlier versions did not write down, and may go on without.
-_LATER = ("model",)
+# Settings that runs of earlier versions did not store; they may be resumed without.
+_ADDED_LATER = ("model",)
 
 
 def begin_run(
@@ -65,17 +65,17 @@ def begin_run(
     *,
     overwrite: bool = False,
 ) -> None:
-    """Begins a run in a folder, or finds the same run there.
+    """Begins a run in a folder, or resumes the run that has the same settings.
 
     Args:
-        folder: Of the run; made if need be.
-        results: Where records or shards go: in a folder that has no run yet, they are
-            somebody else's.
-        settings: What the run is of, as JSON types.
+        folder: Folder of the run; created if missing.
+        results: Paths of the run's records or shards. In a folder without a run, files
+            of these names belong to the user.
+        settings: Weights and options of the run, as JSON types.
         overwrite: Whether such files are removed.
 
     Raises:
-        WouldReplace: The folder has files of these names that are not a run's.
+        WouldReplace: The folder has files of these names that no run wrote.
         ValueError: The folder has results of other settings.
         OSError: It cannot be written.
     """
@@ -85,48 +85,48 @@ def begin_run(
     text = json_text({KEY: mark_of("settings"), **settings}, indent=1) + "\n"
     if not path.exists():
         if overwrite:
-            # Now, since a run that goes on takes what is there for its own.
+            # Now, since a resumed run takes such files for its own results.
             for result in results:
                 result.unlink(missing_ok=True)
         try:
             with creating(path) as hidden:
                 hidden.write_text(text)
         except FileExistsError:
-            pass  # Another process of the run came first.
+            pass  # Another process of the same run created it.
         else:
             return
     try:
-        found = dict(json.loads(path.read_bytes()))
+        stored = dict(json.loads(path.read_bytes()))
     except (ValueError, TypeError) as error:
         raise ValueError(f"{path} is damaged: remove it to go on") from error
     check_replaceable(path, "settings", overwrite=overwrite)
-    if overwrite and not settings.keys() & found.keys():
+    if overwrite and not settings.keys() & stored.keys():
         write_bytes(path, text.encode())
         return
-    check_same_settings(folder, settings, found)
+    check_same_settings(folder, settings, stored)
 
 
 def check_same_settings(
-    place: Path, settings: Mapping[str, Any], found: Mapping[str, Any]
+    path: Path, settings: Mapping[str, Any], stored: Mapping[str, Any]
 ) -> None:
-    """Checks that results are of the settings that more are to be made with.
+    """Checks that existing results have the settings of this run.
 
     Args:
-        place: Where the results are.
-        settings: Those of this run, as JSON has them.
-        found: Those of the results.
+        path: Path of the results.
+        settings: Settings of this run, as JSON types.
+        stored: Settings of the results.
 
     Raises:
-        ValueError: Some differ; they are named.
+        ValueError: Some settings differ; the message names them.
     """
     differ = [
-        f"{name} is {value}, was {found.get(name)}"
+        f"{name} is {value}, was {stored.get(name)}"
         for name, value in settings.items()
-        if value != found.get(name) and (name in found or name not in _LATER)
+        if value != stored.get(name) and (name in stored or name not in _ADDED_LATER)
     ]
     if differ:
         raise ValueError(
-            f"{place} has results of other settings ({'; '.join(differ)}): use the "
+            f"{path} has results of other settings ({'; '.join(differ)}): use the "
             "same, or name another place for these"
         )
 
@@ -134,15 +134,15 @@ def check_same_settings(
 def check_new_run(
     folder: Path, results: Iterable[Path], *, overwrite: bool = False
 ) -> None:
-    """Checks that results replace nothing in a folder that has no run yet.
+    """Checks that no file of a folder without a run has the name of a result.
 
     Raises:
-        WouldReplace: A file is there that would be taken for a result.
+        WouldReplace: A file has such a name.
     """
     if overwrite or settings_path(folder).exists():
         return
     for path in (*results, folder / "run" / "problems.json"):
-        # Another process may have begun the run, and made it, meanwhile.
+        # Checked again: another process of the run may have written the file meanwhile.
         if os.path.lexists(path) and not settings_path(folder).exists():
             raise WouldReplace(
                 f"{path} is there and is no result of a run in {folder}: write to "
@@ -151,7 +151,7 @@ def check_new_run(
 
 
 def name_problem(item: Item, *, in_shard: bool) -> str:
-    """Says why an image's results cannot have its name; nothing where they can."""
+    """Returns the reason why results cannot have an image's name; "" if they can."""
     try:
         check_file_name(item.name, "the image")
     except ValueError as error:
@@ -163,40 +163,40 @@ def name_problem(item: Item, *, in_shard: bool) -> str:
     return ""
 
 
-def find_record(path: Path, *, overwrite: bool = False) -> Found:
-    """Looks for the record of an image; one that is damaged is moved out of the way.
+def find_record(path: Path, *, overwrite: bool = False) -> EarlierResult:
+    """Reads the record of an image; a damaged one is renamed.
 
     Args:
-        path: Of the record.
-        overwrite: Whether a file that is no record at all counts as none.
+        path: Path of the record.
+        overwrite: Whether JSON that is no record is replaced.
     """
     try:
         if path.exists() and not path.is_file():
-            return Found(problem=f"{path} is there and is no regular file")
+            return EarlierResult(problem=f"{path} is there and is no regular file")
         content = path.read_bytes()
     except FileNotFoundError:
-        return Found()
+        return EarlierResult()
     except OSError as error:
-        return Found(problem=f"{path} cannot be read: {error.strerror}")
+        return EarlierResult(problem=f"{path} cannot be read: {error.strerror}")
     try:
-        return Found(record_from_json(content))
+        return EarlierResult(record_from_json(content))
     except ValueError as error:
         if not content:
-            return Found(note=f"{path} has 0 bytes: it is made again")
+            return EarlierResult(note=f"{path} has 0 bytes: it is made again")
         if _is_json(content):
             if overwrite:
-                return Found()
-            return Found(problem=f"{path} is there and is no record ({error})")
-    return Found(
+                return EarlierResult()
+            return EarlierResult(problem=f"{path} is there and is no record ({error})")
+    return EarlierResult(
         note=f"{path} is damaged: it is now {set_aside(path).name}, and made again"
     )
 
 
 def find_shard(path: Path) -> tuple[bool, str]:
-    """Looks for a shard; one that is damaged is moved out of the way.
+    """Checks a shard; a damaged one is renamed.
 
     Returns:
-        Whether it is there and whole, and what is said of it.
+        Whether it exists and is intact, and a message for users.
     """
     try:
         file = os.open(path, os.O_RDONLY)
@@ -214,7 +214,7 @@ def find_shard(path: Path) -> tuple[bool, str]:
 
 
 def write_problems(path: Path, problems: Mapping[str, str]) -> None:
-    """Writes why images have no results, or removes that where all have."""
+    """Writes the reasons why images have no results; removes the file if all have."""
     if problems:
         with replacing(path) as hidden:
             hidden.write_text(json_text(problems, indent=1) + "\n")

@@ -7,8 +7,8 @@ import pytest
 from PIL import GifImagePlugin, Image, TiffImagePlugin
 from web.conftest import picture
 
-from samjax.web.pictures import (
-    NotAPicture,
+from samjax.web.image_files import (
+    NotAnImage,
     check_whole,
     convert_for_browser,
     make_thumbnail,
@@ -61,7 +61,7 @@ def file(tmp_path):
 def test_an_image_with_too_many_pixels_is_not_decoded(file, size):
     path = file(bomb(*size))
     for read in (read_header, read_pixels, convert_for_browser, check_whole):
-        with pytest.raises(NotAPicture, match="pixels"):
+        with pytest.raises(NotAnImage, match="pixels"):
             read(path, MOST)
 
 
@@ -79,7 +79,7 @@ def test_an_image_with_too_many_pixels_is_not_decoded(file, size):
 def test_what_is_no_image_or_not_one_for_strangers_is_refused(file, content):
     path = file(content)
     for read in (read_pixels, convert_for_browser, check_whole):
-        with pytest.raises(NotAPicture, match="expected a whole file"):
+        with pytest.raises(NotAnImage, match="expected a whole file"):
             read(path, MOST)
 
 
@@ -92,7 +92,7 @@ def test_any_damage_is_found_or_harmless(file, rng):
                 damaged[place] = rng.integers(256)
             try:
                 check_whole(file(bytes(damaged)), 10_000)
-            except NotAPicture:
+            except NotAnImage:
                 pass
 
 

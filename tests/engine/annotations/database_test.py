@@ -7,11 +7,11 @@ import threading
 from pathlib import Path
 
 import pytest
-from web.store_test import add, fields, mask
+from engine.annotations.store_test import add, fields, mask
 
-from samjax.web.refusals import Refusal
-from samjax.web.store import Store
-from samjax.web.store_schema import log_of
+from samjax.engine.annotations import AnnotationStore
+from samjax.engine.annotations.errors import DatabaseReplaced
+from samjax.engine.annotations.schema import log_of
 
 BEFORE = 20
 
@@ -25,12 +25,12 @@ def path(tmp_path) -> Path:
 def store(path):
     """A store of some masks, and beside it `backup`, in which the last ones are missing."""
     path.parent.mkdir()
-    first = Store(path)
+    first = AnnotationStore(path)
     for number in range(BEFORE):
         add(first, f"uuid-{number:04d}")
     first.close()
     shutil.copyfile(path, path.with_name("backup"))
-    made = Store(path)
+    made = AnnotationStore(path)
     for number in range(BEFORE):
         # More than fits into the pages that were there: a log over a backup is damage.
         add(made, f"more-{number:04d}", label="x" * 100)
@@ -49,7 +49,7 @@ def by_another(path: Path, *statements: str) -> None:
 
 
 def second_server(path: Path) -> None:
-    other = Store(path)
+    other = AnnotationStore(path)
     for number in range(3):
         add(other, f"other-{number}")
     by_another(path, "PRAGMA wal_checkpoint(PASSIVE)")
@@ -103,7 +103,7 @@ def test_masks_go_on_being_stored_where_nothing_was_lost(store, path, happened):
     HARMLESS[happened](path)
     add(store, "afterwards")
     seen = {one["uuid"] for one in store.changes("a.png")[1]}
-    again = Store(path)
+    again = AnnotationStore(path)
     kept = {one["uuid"] for one in again.changes("a.png")[1]}
     again.close()
     assert kept == seen >= {"uuid-0000", "in-the-log", "afterwards"}
@@ -119,10 +119,8 @@ def test_no_mask_is_acknowledged_by_a_server_whose_files_are_others(
         lambda: store.change(1, 1, {"label": "x"}),
         lambda: store.changes("a.png"),
     ):
-        with pytest.raises(Refusal) as refusal:
+        with pytest.raises(DatabaseReplaced, match=path.name):
             ask()
-        assert (refusal.value.status, refusal.value.code) == (503, "storage")
-        assert path.name in refusal.value.message
 
 
 @pytest.mark.parametrize("happened", ["replaced by a copy", "moved away"])
@@ -133,7 +131,7 @@ def test_the_log_is_not_taken_for_that_of_a_file_that_was_put_there(
     path.rename(path.with_name("old"))
     if happened == "replaced by a copy":
         path.with_name("backup").rename(path)
-        with pytest.raises(Refusal):
+        with pytest.raises(DatabaseReplaced):
             add(store, "afterwards")
         # The server is killed: nothing is closed.
         assert path.read_bytes() == backup
@@ -144,21 +142,21 @@ def test_the_log_is_not_taken_for_that_of_a_file_that_was_put_there(
         ).fetchone() == (1,)
         old.close()
     else:
-        with pytest.raises(Refusal):
+        with pytest.raises(DatabaseReplaced):
             add(store, "afterwards")
         assert log_of(path).stat().st_size > 0
         with pytest.raises(ValueError, match="put the database back"):
-            Store(path)
+            AnnotationStore(path)
 
 
 def test_what_is_left_of_a_database_is_named_and_left_alone(path):
     path.parent.mkdir()
     path.touch()
     with pytest.raises(ValueError, match="has 0 bytes.*remove the file to begin anew"):
-        Store(path)
+        AnnotationStore(path)
     assert path.stat().st_size == 0
     path.unlink()
-    Store(path).close()
+    AnnotationStore(path).close()
     assert [file.name for file in path.parent.iterdir()] == [path.name]
 
 
@@ -170,22 +168,23 @@ def test_of_a_server_that_is_killed_at_its_start_no_half_database_is_left(
     def stop(*names):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("samjax.web.store_schema.os.link", stop)
+    monkeypatch.setattr("samjax.engine.annotations.schema.os.link", stop)
     with pytest.raises(KeyboardInterrupt):
-        Store(path)
+        AnnotationStore(path)
     assert not path.exists()
     # A file system without links.
     monkeypatch.setattr(
-        "samjax.web.store_schema.os.link", lambda *names: os.stat("/nowhere/at/all")
+        "samjax.engine.annotations.schema.os.link",
+        lambda *names: os.stat("/nowhere/at/all"),
     )
-    store = Store(path)
+    store = AnnotationStore(path)
     add(store)
     store.close()
 
 
 def test_two_servers_store_at_once_through_many_checkpoints(path):
     path.parent.mkdir()
-    stores = [Store(path), Store(path)]
+    stores = [AnnotationStore(path), AnnotationStore(path)]
     long = fields(label="", author="")
     long["prompts"] = {**long["prompts"], "text": "x" * 150_000}
     problems: list[Exception] = []

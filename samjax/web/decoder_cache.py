@@ -1,4 +1,4 @@
-"""The decoder that the page runs: exported once for a model, checked, and kept."""
+"""Cache of the ONNX decoder that the page runs: exported once per model, and verified."""
 
 import hashlib
 import json
@@ -23,12 +23,12 @@ PARTS: tuple[Part, ...] = ("prepare", "prompt")
 
 @dataclass(frozen=True, kw_only=True)
 class DecoderFile:
-    """A graph on the disk.
+    """An ONNX graph on the disk.
 
     Attributes:
-        path: Where it is.
-        bytes: How large.
-        sha256: Of its content.
+        path: Path of the file.
+        bytes: Size of the file.
+        sha256: Hash of its content.
     """
 
     path: Path
@@ -37,15 +37,15 @@ class DecoderFile:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Decoder:
-    """The two graphs, and how their weights are stored."""
+class PageDecoder:
+    """The page's decoder as two graphs: once per image, and once per prompt."""
 
     prepare: DecoderFile
     prompt: DecoderFile
     storage: Storage
 
     def part(self, name: Part) -> DecoderFile:
-        """A graph by its name."""
+        """Returns a graph by its name."""
         return self.prepare if name == "prepare" else self.prompt
 
 
@@ -55,31 +55,34 @@ def obtain_decoder(
     *,
     storage: Storage = "float16",
     before_export: Callable[[], object] = lambda: None,
-) -> Decoder:
-    """Finds the decoder of a model in a cache, or exports it there.
+) -> PageDecoder:
+    """Returns a model's decoder from a cache; exports it if it is not there.
 
     Args:
         predictor: The model.
-        cache: A folder, made if need be.
+        cache: Folder of the cache; created if missing.
         storage: How weights are stored.
-        before_export: Is called when it is not there, which takes some seconds.
+        before_export: Called before an export, which takes some seconds.
 
     Raises:
         ImportError: It has to be exported, and the extra `export` is missing.
-        ValueError: What is exported does not answer as the model does.
+        ValueError: The exported graphs differ from the model.
         OSError: It cannot be written.
     """
     folder = cache / _key(predictor, storage)
-    found = _verified(folder, storage)
-    if found is None:
+    decoder = _verified(folder, storage)
+    if decoder is None:
         before_export()
         features = np.asarray(predictor.embed(SAMPLE_PHOTO).features)
         folder.mkdir(parents=True, exist_ok=True)
         export_pair(predictor, features, folder, storage=storage)
-        found = _verified(folder, storage)
-    if found is None:
-        raise OSError(f"{folder}: what was just written there cannot be read back")
-    return found
+        decoder = _verified(folder, storage)
+    if decoder is None:
+        raise OSError(
+            f"{folder}: the decoder was written and cannot be read back: check the disk, "
+            "or use another folder (SAMJAX_CACHE)"
+        )
+    return decoder
 
 
 def export_pair(
@@ -94,13 +97,13 @@ def export_pair(
 
     Args:
         predictor: The model.
-        features: What it makes of a photo, over which the graphs are compared with it.
-        folder: Where they go.
+        features: Embedding of a photo, on which the graphs are compared with the model.
+        folder: Folder that they are written to.
         storage: How weights are stored.
-        about: What else the report is to say.
+        about: Further entries of the report.
 
     Raises:
-        NotTheModel: The graphs do not answer as the model does.
+        NotTheModel: The graphs differ from the model.
     """
     from samjax.export.decoder_files import export_decoder
 
@@ -112,19 +115,20 @@ def export_pair(
         form="pair",
         storage=storage,
         about=about,
-        # The folder is samjax's own, and what is damaged in it is made again.
+        # The folder belongs to the cache: a damaged file in it is replaced.
         place=Place(overwrite=True),
     )
 
 
-def _verified(folder: Path, storage: Storage) -> Decoder | None:
-    """What is there, if it is whole: its report is written last."""
+def _verified(folder: Path, storage: Storage) -> PageDecoder | None:
+    """Returns the decoder in a folder if it is complete; None otherwise."""
     try:
+        # Written last, after both graphs.
         files = json.loads((folder / "decoder.json").read_text())["files"]
-        found = {part: _checked(folder, part, files) for part in PARTS}
+        graphs = {part: _checked(folder, part, files) for part in PARTS}
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return Decoder(**found, storage=storage)
+    return PageDecoder(**graphs, storage=storage)
 
 
 def _checked(folder: Path, part: Part, files: dict[str, Any]) -> DecoderFile:
@@ -141,7 +145,7 @@ def _key(predictor: Predictor, storage: Storage) -> str:
     digest = hashlib.sha256()
     weights = weights_fingerprint(predictor.model.config, predictor.params)
     digest.update(f"{weights} {__version__} {storage}".encode())
-    # In a checkout the version stands still while the code does not.
+    # In a checkout the code changes while the version does not.
     for package in ("samjax.export", "samjax.models.amortized"):
         for source in sorted(resources.files(package).iterdir(), key=str):
             if source.name.endswith(".py"):

@@ -1,9 +1,9 @@
-"""The masks that people made: one transaction each, and nobody's work overwritten.
+"""Annotations of images: every write is one transaction, and no change is overwritten.
 
-Every write takes the next number of one counter as the `revision` of what it wrote. Who
-changes a mask names the revision that they saw, and is refused if there is another by
-now; who wants to know what is new asks for what has a higher one. What is deleted
-stays, and can be restored.
+Every write takes the next value of one counter as the `revision` of the row it wrote. A
+change names the revision that its author saw, and is refused if there is a newer one; a
+client keeps up to date by reading the rows above the last revision it has. Deletion marks
+a row, so that it can be restored.
 """
 
 import json
@@ -13,35 +13,46 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from samjax.engine.annotations.database import Database
+from samjax.engine.annotations.encoded_mask import EncodedMask
+from samjax.engine.annotations.errors import (
+    DeletedAnnotation,
+    RevisionConflict,
+    UnknownAnnotation,
+    UuidTaken,
+)
 from samjax.files import json_text
-from samjax.web.database import Database
-from samjax.web.folder import image_id
-from samjax.web.masks import CheckedMask
-from samjax.web.refusals import Refusal, not_found
 
 Stored = dict[str, Any]
-"""An annotation in the form of the API."""
+"""A stored annotation: `id`, `uuid`, `image` (its name), `revision`, `segmentation` (COCO's
+compressed run-length encoding), `area`, `bbox` (as SA-1B's), the fields of
+`AnnotationStore.add`, and `created` and `changed` (ISO 8601)."""
 
 _FIELDS = (
     *("label", "prompts", "score", "stability_score", "source", "edited", "level"),
     *("seconds", "author", "order"),
 )
-# `order` is a word of SQL.
+# `order` is a keyword of SQL.
 _COLUMNS = {name: "place" if name == "order" else name for name in _FIELDS}
 _MOST_LABELS = 1000
+# SQLite's integers have 64 bits with sign, and its driver raises OverflowError beyond.
+_ID_END = 1 << 63
+# Well below the number of parameters that any SQLite takes in one statement (999).
+_NAMES_AT_A_TIME = 500
 
 
-class Store:
-    """The annotations of a folder's images, in an SQLite file.
+class AnnotationStore:
+    """The annotations of images, in an SQLite file.
 
-    Safe to share between threads, and the file between processes.
+    Threads may share a store, and processes may share the file. Writes that SQLite fails
+    to carry out, as on a full disk, raise `sqlite3.Error`.
 
     Args:
-        path: The file; made if it is not there.
-        now: The time of day.
+        path: The file; created if missing.
+        now: Clock for the times of creation and change.
 
     Raises:
-        ValueError: The file is not such a database, or of a newer version.
+        ValueError: The file is not such a database, or has a newer version.
         OSError: It cannot be written.
     """
 
@@ -52,21 +63,24 @@ class Store:
         self._now = now
 
     def add(
-        self, image: str, uuid: str, mask: CheckedMask, fields: Mapping[str, Any]
+        self, image: str, uuid: str, mask: EncodedMask, fields: Mapping[str, Any]
     ) -> tuple[Stored, bool]:
-        """Stores a mask. It is on the disk when this returns.
+        """Stores an annotation. It is on the disk when this returns.
 
         Args:
-            image: The name of its image.
-            uuid: Chosen by who made it, so that asking twice stores once.
+            image: Name of the image.
+            uuid: Chosen by the client, so that a request sent twice stores one row.
             mask: The mask.
-            fields: All others of the API's `AnnotationIn`.
+            fields: `label`, `prompts` (any JSON value), `score`, `stability_score`,
+                `source`, `edited`, `level`, `seconds` (time spent), `author`, `order`
+                (masks are listed by it); scores, `level` and `order` may be None.
 
         Returns:
             The annotation, and whether it is new.
 
         Raises:
-            Refusal: The uuid is taken by another image's mask or a deleted one.
+            UuidTaken: A mask of another image, or a deleted one, has the uuid.
+            DatabaseReplaced: The file is not the one that was opened.
         """
         time = self._time()
         with self._database.writing() as write:
@@ -75,11 +89,9 @@ class Store:
             ).fetchone()
             if row is not None:
                 if row["image"] != image or row["deleted"]:
-                    raise Refusal(
-                        409,
-                        "uuid_taken",
+                    raise UuidTaken(
                         f"the uuid {uuid} is that of a mask that was deleted or is of "
-                        "another image: restore that one, or make a new uuid",
+                        "another image: restore that one, or make a new uuid"
                     )
                 return _stored(row), False
             columns = {
@@ -101,18 +113,27 @@ class Store:
 
     def change(
         self,
-        number: int,
+        annotation_id: int,
         revision: int,
         fields: Mapping[str, Any],
-        mask: CheckedMask | None = None,
+        mask: EncodedMask | None = None,
     ) -> Stored:
-        """Changes fields of an annotation, and its mask if there is one.
+        """Changes some fields of an annotation, and its mask if one is given.
+
+        Args:
+            annotation_id: Id of the annotation.
+            revision: The revision that the change is based on.
+            fields: New values, of the fields of `add`.
+            mask: New mask; None keeps the old one.
 
         Raises:
-            Refusal: It is not there, was deleted, or is not of this revision any more.
+            UnknownAnnotation: No annotation has this id.
+            DeletedAnnotation: It was deleted.
+            RevisionConflict: It has another revision by now.
+            DatabaseReplaced: The file is not the one that was opened.
         """
         with self._database.writing() as write:
-            row = _existing(write, number)
+            row = _existing(write, annotation_id)
             _check_revision(row, revision)
             columns = {
                 **_field_columns(fields),
@@ -120,51 +141,62 @@ class Store:
                 "revision": _next_revision(write),
                 "changed": self._time(),
             }
-            _update(write, number, columns)
-            return _stored(_row(write, number))
+            _update(write, annotation_id, columns)
+            return _stored(_row(write, annotation_id))
 
-    def delete(self, number: int, revision: int) -> None:
-        """Marks an annotation as deleted; does nothing if it is already.
+    def delete(self, annotation_id: int, revision: int) -> None:
+        """Marks an annotation as deleted; a deleted one stays as it is.
 
         Raises:
-            Refusal: It is not there, or is not of this revision any more.
+            UnknownAnnotation: No annotation has this id.
+            RevisionConflict: It has another revision by now.
+            DatabaseReplaced: The file is not the one that was opened.
         """
         with self._database.writing() as write:
-            row = _row(write, number)
+            row = _row(write, annotation_id)
             if row["deleted"]:
                 return
             _check_revision(row, revision)
-            self._mark(write, number, deleted=1)
+            self._mark(write, annotation_id, deleted=1)
 
-    def restore(self, number: int) -> Stored:
-        """Undoes `delete`; does nothing where there was none.
+    def restore(self, annotation_id: int) -> Stored:
+        """Reverts a deletion; an annotation that is not deleted stays as it is.
 
         Raises:
-            Refusal: It is not there.
+            UnknownAnnotation: No annotation has this id.
+            DatabaseReplaced: The file is not the one that was opened.
         """
         with self._database.writing() as write:
-            if _row(write, number)["deleted"]:
-                self._mark(write, number, deleted=0)
-            return _stored(_row(write, number))
+            if _row(write, annotation_id)["deleted"]:
+                self._mark(write, annotation_id, deleted=0)
+            return _stored(_row(write, annotation_id))
 
-    def get(self, number: int) -> Stored:
-        """Finds an annotation.
+    def get(self, annotation_id: int) -> Stored:
+        """Returns an annotation.
 
         Raises:
-            Refusal: It is not there, or was deleted.
+            UnknownAnnotation: No annotation has this id.
+            DeletedAnnotation: It was deleted.
+            DatabaseReplaced: The file is not the one that was opened.
         """
         with self._database.connection() as connection:
-            return _stored(_existing(connection, number))
+            return _stored(_existing(connection, annotation_id))
 
     def changes(
         self, image: str, since: int = 0
     ) -> tuple[int, list[Stored], list[int]]:
-        """What of an image changed after a revision; all there is after 0.
+        """Returns the annotations of an image that changed after a revision.
+
+        Args:
+            image: Name of the image.
+            since: The revision; 0 selects all annotations.
 
         Returns:
-            The newest revision there is; the annotations, from the lowest `order` to
-            the highest; and the numbers of those that were deleted.
+            The newest revision of the database; the annotations, from the lowest `order`
+            to the highest; and the ids of those that were deleted.
         """
+        # Both statements in one transaction: a write between them would be missed by
+        # whoever reads on from the returned revision.
         with self._database.reading() as read:
             revision = read.execute("SELECT revision FROM counter").fetchone()[0]
             rows = read.execute(
@@ -176,22 +208,21 @@ class Store:
         return revision, kept, [row["id"] for row in rows if row["deleted"]]
 
     def counts(self, images: Sequence[str]) -> dict[str, int]:
-        """How many annotations each image has; those without any may be missing."""
-        found: dict[str, int] = {}
+        """Returns the number of annotations by image; images without any are left out."""
+        counts: dict[str, int] = {}
         with self._database.connection() as connection:
-            # SQLite takes only so many parameters.
-            for first in range(0, len(images), 500):
-                names = images[first : first + 500]
+            for first in range(0, len(images), _NAMES_AT_A_TIME):
+                names = images[first : first + _NAMES_AT_A_TIME]
                 marks = ", ".join("?" * len(names))
-                found |= connection.execute(
+                counts |= connection.execute(
                     "SELECT image, COUNT(*) FROM annotations WHERE deleted = 0 "
                     f"AND image IN ({marks}) GROUP BY image",
                     list(names),
                 ).fetchall()
-        return found
+        return counts
 
     def annotated(self) -> list[str]:
-        """The names of all images that have annotations."""
+        """Returns the names of all images that have annotations."""
         with self._database.connection() as connection:
             rows = connection.execute(
                 "SELECT DISTINCT image FROM annotations WHERE deleted = 0"
@@ -199,7 +230,7 @@ class Store:
             return [row["image"] for row in rows]
 
     def labels(self) -> list[str]:
-        """The labels in use, the most used first."""
+        """Returns the labels in use, by descending frequency."""
         with self._database.connection() as connection:
             rows = connection.execute(
                 "SELECT label FROM annotations WHERE deleted = 0 AND label != '' "
@@ -215,13 +246,15 @@ class Store:
     def _time(self) -> str:
         return self._now().isoformat(timespec="milliseconds")
 
-    def _mark(self, write: sqlite3.Connection, number: int, *, deleted: int) -> None:
+    def _mark(
+        self, write: sqlite3.Connection, annotation_id: int, *, deleted: int
+    ) -> None:
         columns = {
             "deleted": deleted,
             "revision": _next_revision(write),
             "changed": self._time(),
         }
-        _update(write, number, columns)
+        _update(write, annotation_id, columns)
 
 
 def _next_revision(write: sqlite3.Connection) -> int:
@@ -229,50 +262,54 @@ def _next_revision(write: sqlite3.Connection) -> int:
     return write.execute("SELECT revision FROM counter").fetchone()[0]
 
 
-def _row(connection: sqlite3.Connection, number: int) -> sqlite3.Row:
+def _row(connection: sqlite3.Connection, annotation_id: int) -> sqlite3.Row:
     row = None
-    if number < 1 << 63:
+    if annotation_id < _ID_END:
         row = connection.execute(
-            "SELECT * FROM annotations WHERE id = ?", (number,)
+            "SELECT * FROM annotations WHERE id = ?", (annotation_id,)
         ).fetchone()
     if row is None:
-        raise not_found("annotation", str(number), "ask for those of its image")
+        raise UnknownAnnotation(
+            f"got the id {annotation_id}, expected that of a stored annotation: list "
+            "those of its image"
+        )
     return row
 
 
-def _existing(connection: sqlite3.Connection, number: int) -> sqlite3.Row:
-    row = _row(connection, number)
+def _existing(connection: sqlite3.Connection, annotation_id: int) -> sqlite3.Row:
+    row = _row(connection, annotation_id)
     if row["deleted"]:
-        raise Refusal(
-            404, "deleted", f"the annotation {number} was deleted: restore it first"
+        raise DeletedAnnotation(
+            f"the annotation {annotation_id} was deleted: restore it first"
         )
     return row
 
 
 def _check_revision(row: sqlite3.Row, revision: int) -> None:
     if row["revision"] != revision:
-        raise Refusal(
-            409,
-            "changed",
+        raise RevisionConflict(
             f"got revision {revision} of the annotation {row['id']}, expected "
             f"{row['revision']}: somebody changed it meanwhile; see what it is now",
-            annotation=_stored(row),
+            _stored(row),
         )
 
 
-def _update(write: sqlite3.Connection, number: int, columns: Mapping[str, Any]) -> None:
+def _update(
+    write: sqlite3.Connection, annotation_id: int, columns: Mapping[str, Any]
+) -> None:
     settings = ", ".join(f"{name} = ?" for name in columns)
     write.execute(
-        f"UPDATE annotations SET {settings} WHERE id = ?", [*columns.values(), number]
+        f"UPDATE annotations SET {settings} WHERE id = ?",
+        [*columns.values(), annotation_id],
     )
 
 
-def _mask_columns(mask: CheckedMask) -> dict[str, Any]:
+def _mask_columns(mask: EncodedMask) -> dict[str, Any]:
     height, width = mask.size
     return {
         "height": height,
         "width": width,
-        "counts": mask.text,
+        "counts": mask.counts,
         "area": mask.area,
         "bbox": json_text(mask.bbox),
     }
@@ -287,11 +324,12 @@ def _field_columns(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 def _stored(row: sqlite3.Row) -> Stored:
     fields = {name: row[column] for name, column in _COLUMNS.items()}
+    # SQLite has neither booleans nor lists.
     fields |= {"edited": bool(row["edited"]), "prompts": json.loads(row["prompts"])}
     return {
         "id": row["id"],
         "uuid": row["uuid"],
-        "image_id": image_id(row["image"]),
+        "image": row["image"],
         "revision": row["revision"],
         "segmentation": {
             "size": [row["height"], row["width"]],

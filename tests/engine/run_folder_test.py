@@ -7,13 +7,13 @@ from pathlib import Path
 
 import jax
 import pytest
-from inference.run_test import OPEN, files_of, run_all
+from engine.run_test import OPEN, files_of, run_all
 
 from samjax.data.formats import read_folder
 from samjax.data.images import find_images
+from samjax.engine import schedule
+from samjax.engine.run import generate_to_folder
 from samjax.files import WouldReplace
-from samjax.inference import many
-from samjax.inference.run import generate_to_folder
 
 
 def test_a_run_does_not_begin_over_files_that_no_run_made(predictor, photos, tmp_path):
@@ -117,9 +117,9 @@ def test_an_odd_name_costs_its_image_only_and_is_told(
     for name in (*ODD, b"a.png", b"z.png"):
         Path(os.fsdecode(os.path.join(os.fsencode(folder), name))).write_bytes(content)
     computed = []
-    original = many.generate_masks
+    original = schedule.generate_masks
     monkeypatch.setattr(
-        many,
+        schedule,
         "generate_masks",
         lambda *given: (computed.append(1), original(*given))[1],
     )
