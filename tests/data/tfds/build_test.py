@@ -160,7 +160,8 @@ def _children(of: int | None = None) -> list[int]:
 def test_two_builds_of_one_shard_end_with_the_same_and_leave_nothing(tars, tmp_path):
     plan = make_plan(tars, tmp_path / "two", SMALL)
     one, other = convert_shard(plan, 0), convert_shard(plan, 0)
-    next(one), next(other)
+    next(one)
+    next(other)
     list(one)
     shard = plan.shard(0).read_bytes()
     list(other)
