@@ -2,15 +2,15 @@
 
     python tools/benchmarks/browser.py --threads 1 2 --json out.json
 
-Needs the extra `test`, the page's runtime (`make page`) and a Chromium. Printed for
-every number of threads: the model's time for a click of one point, asked of the page's
-worker by itself, which is that of the prompt graph; what the worker needs beside it;
-the time from a real click to its pixels, the hover before it included; gaps of the
-page's own thread; the time from opening the page to the first mask, with the image's
-embedding ready; and what a first visit downloads, compressed. Random weights change no
-time of the model, but their masks are noise, which takes longer to draw: `--model tiny`
-has real ones. Name a number of threads several times to see how much the machine's
-neighbours do; its load stands beside the figures.
+Needs the extra `test`, the page's runtime (`make page`) and a Chromium. Prints for
+every number of threads: the model's time for one point in the page's worker, which is
+that of the prompt graph; the rest of the worker's time; the time from a real click to
+its pixels, the hover before it included; long tasks of the page's main thread; the time
+from opening the page to the first mask, with the image's embedding cached; and the
+compressed size of a first visit's downloads. Random weights do not change the model's
+time, but their masks are noise, which takes longer to draw: `--model tiny` has real
+ones. Name a number of threads several times to see the influence of the machine's other
+load, which is printed with the figures.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from PIL import Image
 
 BAR = {1: 90.0, 2: 55.0}
 
-# What the page's own thread did not answer for, in milliseconds.
+# Long tasks of the page's main thread, in milliseconds.
 WATCH_GAPS = """
 window.gaps = [];
 new PerformanceObserver((list) => {
@@ -35,8 +35,8 @@ new PerformanceObserver((list) => {
 }).observe({type: "longtask", buffered: true});
 """
 
-# Clicks without a page: only what the worker does.
-ASK_WORKER = """async ([threads, runs]) => {
+# Predictions of the worker alone, without a page.
+TIME_WORKER = """async ([threads, runs]) => {
   const {decoder, model} = await (await fetch("/api/v1/info")).json();
   const worker = new Worker("/page/model/worker.js", {type: "module"});
   const calls = [];
@@ -63,8 +63,8 @@ ASK_WORKER = """async ([threads, runs]) => {
   return times;
 }"""
 
-# What the page marks of a click, once its mask is drawn. Nothing asks it meanwhile: that
-# would take time from the model.
+# The page's marks of a click, once its mask is drawn. The page is not polled meanwhile:
+# that would take time from the model.
 WATCH_CLICK = """() => {
   performance.clearMarks();
   window.marks = new Promise((resolve, reject) => {
@@ -112,7 +112,7 @@ def main() -> None:
 
 
 def measure(address: str, threads: int, clicks: int) -> dict:
-    """Clicks in a page of its own, in a browser of its own."""
+    """Measures clicks in a page of its own, in a browser of its own."""
     import browser
     from playwright.sync_api import sync_playwright
 
@@ -137,7 +137,7 @@ def measure(address: str, threads: int, clicks: int) -> dict:
         page.goto(address)
         # Until the page has loaded a model of its own and warmed it up.
         page.wait_for_timeout(6000)
-        times = page.evaluate(ASK_WORKER, [threads, clicks])[clicks // 3 :]
+        times = page.evaluate(TIME_WORKER, [threads, clicks])[clicks // 3 :]
         context.close()
     model = [time for time, _ in times]
     return {
@@ -153,7 +153,7 @@ def measure(address: str, threads: int, clicks: int) -> dict:
 
 
 def open_image(page, address: str, threads: int) -> dict:
-    """Opens the folder's image, and clicks it as soon as it can be clicked."""
+    """Opens the folder's image, and clicks it as soon as it is ready."""
     with urllib.request.urlopen(f"{address}/api/v1/images") as answer:
         image = json.load(answer)["images"][0]["id"]
     page.goto(f"{address}/?threads={threads}#/image/{image}", wait_until="commit")
@@ -169,7 +169,7 @@ def open_image(page, address: str, threads: int) -> dict:
 
 
 def click(page, x: float, y: float) -> list[dict]:
-    """Clicks a place of the stage, and returns what the page has marked."""
+    """Clicks a point of the stage, and returns the page's marks."""
     page.evaluate(WATCH_CLICK)
     box = page.get_by_test_id("stage").bounding_box()
     page.mouse.click(box["x"] + x * box["width"], box["y"] + y * box["height"])
@@ -177,7 +177,7 @@ def click(page, x: float, y: float) -> list[dict]:
 
 
 def click_often(page, clicks: int) -> dict:
-    """Lone points, one after the other; the first third is not counted."""
+    """Clicks single points, one after another; the first third is not counted."""
     pixels = []
     for i in range(clicks):
         page.keyboard.press("Escape")
@@ -195,7 +195,7 @@ def click_often(page, clicks: int) -> dict:
 
 
 def payload(address: str) -> dict[str, int]:
-    """Bytes of the runtime and of the decoder, as they are sent."""
+    """Returns the bytes of runtime and decoder, as they are sent."""
     with urllib.request.urlopen(f"{address}/api/v1/info") as answer:
         decoder = json.load(answer)["decoder"]
     paths = [

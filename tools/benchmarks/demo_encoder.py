@@ -17,14 +17,14 @@ from pathlib import Path
 
 import peers
 
-# Threads share memory, which browsers give to isolated pages alone.
+# Threads share memory, which browsers allow to cross-origin isolated pages alone.
 _ISOLATED = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Embedder-Policy": "require-corp",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 
-# A worker with a model of its own, and one call for each photo to embed.
+# Starts a worker with a model; each call of `embed` embeds the photo.
 START = """async (threads) => {
   const {model, encoder, decoder, samples} = await (await fetch("config.json")).json();
   const worker = new Worker("page/model/worker.js", {type: "module"});

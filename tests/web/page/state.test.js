@@ -15,10 +15,10 @@ import { isBlank, shownMask } from "../../../samjax/web/page/state/session.js";
 import { makeStore } from "../../../samjax/web/page/state/state.js";
 import { Sync } from "../../../samjax/web/page/state/sync.js";
 import { traceMasks } from "../../../samjax/web/page/state/tracing.js";
-import { encode } from "../../../samjax/web/page/core/run_lengths.js";
 import { tracedMask } from "../../../samjax/web/page/core/postprocessing.js";
 import { isSameLayer, lowerLayer } from "../../../samjax/web/page/ui/layers.js";
 import { saveState } from "../../../samjax/web/page/ui/save_state.js";
+import { encode } from "./goldens.js";
 
 const SIZE = /** @type {[number, number]} */ ([4, 5]);
 
