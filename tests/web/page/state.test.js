@@ -73,6 +73,9 @@ test("a click is accepted as an annotation with the exact mask, its prompt and i
   assert.deepEqual(body.segmentation, boxMask(2).segmentation);
   assert.ok(isBlank(store.state.session));
   assert.deepEqual(store.state.recentLabels, ["cup"]);
+  const { area, shape, traced } = store.state.masks[0];
+  assert.deepEqual([area, shape !== null, traced], [4, true, body.segmentation?.counts]);
+  assert.ok(!("stabilityScore" in store.state.masks[0]));
 });
 
 test("undo of an accepted edit restores mask and session, redo the edit", async () => {
