@@ -26,7 +26,7 @@ from PIL import Image
 
 BAR = {1: 90.0, 2: 55.0}
 
-# What the page's own thread did not answer for, in milliseconds.
+# Long tasks of the page's main thread, in milliseconds.
 WATCH_GAPS = """
 window.gaps = [];
 new PerformanceObserver((list) => {
@@ -34,8 +34,8 @@ new PerformanceObserver((list) => {
 }).observe({type: "longtask", buffered: true});
 """
 
-# Clicks without a page: only what the worker does.
-ASK_WORKER = """async ([threads, runs]) => {
+# Predictions of the worker alone, without a page.
+TIME_WORKER = """async ([threads, runs]) => {
   const {decoder, model} = await (await fetch("/api/v1/info")).json();
   const worker = new Worker("/page/model/worker.js", {type: "module"});
   const calls = [];
@@ -136,7 +136,7 @@ def measure(address: str, threads: int, clicks: int) -> dict:
         page.goto(address)
         # Until the page has loaded a model of its own and warmed it up.
         page.wait_for_timeout(6000)
-        times = page.evaluate(ASK_WORKER, [threads, clicks])[clicks // 3 :]
+        times = page.evaluate(TIME_WORKER, [threads, clicks])[clicks // 3 :]
         context.close()
     model = [time for time, _ in times]
     return {

@@ -25,7 +25,7 @@ _ISOLATED = {
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 
-# A worker with a model of its own, and one call for each photo to embed.
+# Starts a worker with a model; each call of `embed` embeds the photo.
 START = """async (threads) => {
   const {model, encoder, decoder, samples} = await (await fetch("config.json")).json();
   const worker = new Worker("page/model/worker.js", {type: "module"});

@@ -7,10 +7,9 @@ import { test } from "node:test";
 import { fitFrame } from "../../../samjax/web/page/core/frame.js";
 import { maskToPrompt } from "../../../samjax/web/page/core/mask_prompt.js";
 import { pilResize } from "../../../samjax/web/page/core/pil_resize.js";
-import { encode } from "../../../samjax/web/page/core/run_lengths.js";
 import { readSafetensors, widen } from "../../../samjax/web/page/core/safetensors.js";
 import { stabilityScore, upsampleBits, upsampleLogits } from "../../../samjax/web/page/core/upsample.js";
-import { bytesLike, goldens } from "./goldens.js";
+import { bytesLike, encode, goldens } from "./goldens.js";
 
 test("images are resized bit by bit as Pillow does", () => {
   for (const { size, target, sha256, first } of goldens.resize) {

@@ -1,15 +1,10 @@
-/** The backend of the static demo, and what the folders of the page may import. */
+/** The backend of the static demo, and the layout of embeddings. */
 
 import assert from "node:assert/strict";
-import { readdirSync, readFileSync } from "node:fs";
-import { dirname, join, relative, resolve } from "node:path";
 import { test } from "node:test";
-import { fileURLToPath } from "node:url";
 
 import { toChannelsFirst } from "../../../samjax/web/page/core/embedding_layout.js";
 import { demoBackend } from "../../../samjax/web/page/io/demo_backend.js";
-
-const PAGE = fileURLToPath(new URL("../../../samjax/web/page", import.meta.url));
 
 test("the demo's cache of embeddings evicts the one that was used longest ago", async () => {
   const { backend, images, embedded } = await demo(6);
@@ -37,30 +32,6 @@ test("an embedding in either layout is [1, channels, height, width] for the grap
   }
   const chw = { data, shape };
   assert.deepEqual(toChannelsFirst(chw), chw);
-});
-
-// Lower folders first: each may import those before it.
-const FOLDERS = ["core", "model", "io", "state", "ui"];
-
-test("the folders of the page import downward only, and core has no outside world", () => {
-  const files = readdirSync(PAGE, { recursive: true, encoding: "utf8" }).filter((name) => name.endsWith(".js"));
-  assert.ok(files.length > 50);
-  for (const file of files) {
-    const text = readFileSync(join(PAGE, file), "utf8");
-    const own = FOLDERS.indexOf(dirname(file));
-    for (const [, target] of text.matchAll(/^(?:import|export) .*?"(\.[^"]+)";$/gm)) {
-      const other = dirname(relative(PAGE, resolve(PAGE, dirname(file), target)));
-      if (own >= 0) assert.ok(FOLDERS.includes(other) && FOLDERS.indexOf(other) <= own, `${file} imports ${target}`);
-    }
-    if (dirname(file) === "core" || dirname(file) === "state") assert.doesNotMatch(text, /\b(document|window|fetch)[.(]/, file);
-  }
-});
-
-test("no model's name decides anything in the page", () => {
-  const files = readdirSync(PAGE, { recursive: true, encoding: "utf8" }).filter((name) => name.endsWith(".js"));
-  for (const file of files) {
-    assert.doesNotMatch(readFileSync(join(PAGE, file), "utf8"), /["'`](tiny|vit_[blh])["'`]|=== "small"|model\.name/, file);
-  }
 });
 
 /** @param {number} count of photos, whose names are their indices */

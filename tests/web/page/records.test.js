@@ -7,7 +7,8 @@ import { fullMask, paintedMask, previewMasks, tracedMask } from "../../../samjax
 import { generateMasks } from "../../../samjax/web/page/model/everything.js";
 import { fitFrame } from "../../../samjax/web/page/core/frame.js";
 import { toCoco, toLabelPixels, toSa1b } from "../../../samjax/web/page/core/records.js";
-import { decode, encode } from "../../../samjax/web/page/core/run_lengths.js";
+import { decode } from "../../../samjax/web/page/core/run_lengths.js";
+import { encode } from "./goldens.js";
 
 /** @typedef {import("../../../samjax/web/page/core/prompts.js").Prompt} Prompt */
 

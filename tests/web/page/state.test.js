@@ -15,10 +15,10 @@ import { isBlank, shownMask } from "../../../samjax/web/page/state/session.js";
 import { makeStore } from "../../../samjax/web/page/state/state.js";
 import { Sync } from "../../../samjax/web/page/state/sync.js";
 import { traceMasks } from "../../../samjax/web/page/state/tracing.js";
-import { encode } from "../../../samjax/web/page/core/run_lengths.js";
 import { tracedMask } from "../../../samjax/web/page/core/postprocessing.js";
 import { isSameLayer, lowerLayer } from "../../../samjax/web/page/ui/layers.js";
 import { saveState } from "../../../samjax/web/page/ui/save_state.js";
+import { encode } from "./goldens.js";
 
 const SIZE = /** @type {[number, number]} */ ([4, 5]);
 
@@ -73,6 +73,9 @@ test("a click is accepted as an annotation with the exact mask, its prompt and i
   assert.deepEqual(body.segmentation, boxMask(2).segmentation);
   assert.ok(isBlank(store.state.session));
   assert.deepEqual(store.state.recentLabels, ["cup"]);
+  const { area, shape, traced } = store.state.masks[0];
+  assert.deepEqual([area, shape !== null, traced], [4, true, body.segmentation?.counts]);
+  assert.ok(!("stabilityScore" in store.state.masks[0]));
 });
 
 test("undo of an accepted edit restores mask and session, redo the edit", async () => {

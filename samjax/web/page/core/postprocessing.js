@@ -7,7 +7,7 @@ import { traceContour } from "./contour.js";
 import { previewSize } from "./frame.js";
 import { traceOutline } from "./outline.js";
 import { levelsOf, masksToShow } from "./prompts.js";
-import { areaOf, countsToMask, countsToText, maskToCounts, textToCounts } from "./run_lengths.js";
+import { areaOf, countsToMask, decode, maskToCounts, textToCounts, toSegmentation } from "./run_lengths.js";
 import { paintStroke } from "./strokes.js";
 import { stabilityScore, upsampleBits } from "./upsample.js";
 
@@ -96,7 +96,7 @@ export function fullMask(frame, output, index) {
  * @returns {FullMask}
  */
 export function paintedMask(segmentation, size, stroke) {
-  const bits = segmentation ? countsToMask(textToCounts(segmentation.counts), segmentation.size) : new Uint8Array(size[0] * size[1]);
+  const bits = segmentation ? decode(segmentation) : new Uint8Array(size[0] * size[1]);
   paintStroke(bits, size, stroke);
   return maskOfBits(bits, size);
 }
@@ -127,10 +127,9 @@ export function logitsOf({ masks, side }, index) {
  * @returns {FullMask}
  */
 function maskOfBits(bits, size) {
-  // The area is the sum of the runs of ones: the text is never decoded again for it.
+  // The runs give both text and area: the text is not decoded again to measure the mask.
   const counts = maskToCounts(bits, size);
-  const segmentation = { size: /** @type {[number, number]} */ ([size[0], size[1]]), counts: countsToText(counts) };
-  return { segmentation, area: areaOf(counts), shape: shapeOf(bits, size) };
+  return { segmentation: toSegmentation(counts, size), area: areaOf(counts), shape: shapeOf(bits, size) };
 }
 
 /**

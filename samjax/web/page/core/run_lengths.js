@@ -12,12 +12,12 @@
  */
 
 /**
- * @param {Uint8Array} bits
+ * @param {number[]} counts
  * @param {[number, number]} size
  * @returns {Segmentation}
  */
-export function encode(bits, size) {
-  return { size: [size[0], size[1]], counts: countsToText(maskToCounts(bits, size)) };
+export function toSegmentation(counts, [height, width]) {
+  return { size: [height, width], counts: countsToText(counts) };
 }
 
 /**

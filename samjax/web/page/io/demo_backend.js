@@ -3,12 +3,12 @@
  * the encoder runs in the page, masks are stored in the browser.
  */
 
-import { Refused } from "./backend.js";
-import { DemoStorage } from "./demo_storage.js";
 import { LruCache } from "../core/lru_cache.js";
 import { toCoco, toLabelPixels, toSa1b } from "../core/records.js";
 import { areaOf, textToCounts } from "../core/run_lengths.js";
 import { makeUuid } from "../core/uuid.js";
+import { Refused } from "./backend.js";
+import { DemoStorage } from "./demo_storage.js";
 
 /** @typedef {import("./backend.js").Backend} Backend */
 /** @typedef {import("./backend.js").Info} Info */

@@ -1,14 +1,14 @@
 /** The backend of `samjax serve`, through its API. */
 
-import { Refused } from "./backend.js";
 import { toChannelsFirst } from "../core/embedding_layout.js";
 import { readSafetensors } from "../core/safetensors.js";
+import { Refused } from "./backend.js";
 
 /** @typedef {import("./backend.js").Backend} Backend */
 /** @typedef {import("./backend.js").ImageEntry} ImageEntry */
 /** @typedef {import("./backend.js").EmbeddingState} EmbeddingState */
 
-const PAGE = 200;
+const PAGE_SIZE = 200;
 
 /**
  * @param {string} api prefix of its routes
@@ -75,7 +75,7 @@ export function serverBackend(api) {
 
     async images(onSome) {
       for (let offset = 0, total = 1; offset < total; ) {
-        const page = await (await request("GET", `/images?offset=${offset}&limit=${PAGE}`)).json();
+        const page = await (await request("GET", `/images?offset=${offset}&limit=${PAGE_SIZE}`)).json();
         total = page.total;
         offset += page.images.length;
         onSome(page.images, total);

@@ -102,7 +102,7 @@ export class MaskList {
    * @param {Traced} [traced] of the new segmentation, where it is known already
    */
   change(uuid, body, traced) {
-    if (this.#patch(uuid, { ...body, ...(traced && { ...traced, traced: body.segmentation?.counts }) })) this.#edit("change", uuid, body);
+    if (this.#patch(uuid, { ...body, ...tracedBy(traced, body) })) this.#edit("change", uuid, body);
   }
 
   /** @param {string} uuid */
@@ -188,7 +188,7 @@ export class MaskList {
       state: id ? "saved" : "unsaved",
       removed: false,
       problem: null,
-      ...(traced && { ...traced, traced: annotation.segmentation.counts }),
+      ...tracedBy(traced, annotation),
     });
   }
 
@@ -227,6 +227,15 @@ export class MaskList {
     this.#publish();
     this.#store.emit("edit", { kind, imageId: this.#imageId, uuid, id, revision, body });
   }
+}
+
+/**
+ * @param {Traced | undefined} traced
+ * @param {Partial<AnnotationIn>} annotation that it was traced on
+ * @returns {Partial<Mask>} empty where it is not known
+ */
+function tracedBy(traced, { segmentation }) {
+  return traced && segmentation ? { area: traced.area, shape: traced.shape, traced: segmentation.counts } : {};
 }
 
 /**
