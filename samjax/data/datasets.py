@@ -15,8 +15,8 @@ from samjax.data.batch import RunBatch
 from samjax.data.batch_reader import BatchReader
 from samjax.data.colour import jitter_colours
 from samjax.data.copy_paste import donor_config, paste_objects
-from samjax.data.examples import ExampleSource
-from samjax.data.prepare import Example, PrepareConfig, prepare
+from samjax.data.examples import Example, ExampleSource
+from samjax.data.prepare import PrepareConfig, prepare
 from samjax.data.problems import DamageLog
 
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import simplejpeg
 
+from samjax.data.batch import decode_runs
 from samjax.data.copy_paste import MOST_PASTED, donor_config, paste_objects
 from samjax.data.datasets import DatasetConfig, DatasetSource
-from samjax.data.drawing import decode_runs
 from samjax.data.examples import RawExample
 from samjax.data.prepare import Example, PrepareConfig, Status, prepare
 from samjax.geometry.masks import encode_rle

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from samjax.data.drawing import decode_runs
+from samjax.data.batch import decode_runs
 from samjax.data.examples import RawExample
 from samjax.data.prepare import Example, PrepareConfig, Status, prepare
 from samjax.geometry.frame import Frame

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from samjax.data.drawing import decode_runs
+from samjax.data.batch import decode_runs
 from samjax.data.rle_parsing import read_boundaries
 from samjax.data.runs import (
     Boundaries,

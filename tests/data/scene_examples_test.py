@@ -3,7 +3,7 @@
 import jax
 import numpy as np
 
-from samjax.data.drawing import decode_runs
+from samjax.data.batch import decode_runs
 from samjax.data.prepare import PrepareConfig, Status
 from samjax.data.scene_examples import SceneExamples, example_of_scene
 from samjax.data.synthetic.config import SceneConfig

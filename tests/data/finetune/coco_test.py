@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from data.finetune.files import SIZE, coco_folder, square
 
-from samjax.data.drawing import decode_runs
+from samjax.data.batch import decode_runs
 from samjax.data.examples import ExampleSource
 from samjax.data.finetune import CocoSource, open_examples
 from samjax.data.prepare import PrepareConfig, Status, prepare
