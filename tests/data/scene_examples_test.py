@@ -1,4 +1,4 @@
-"""A scene drawn for a mixture is the scene, its masks as run boundaries."""
+"""Drawn scenes of a mixture equal the scenes, their masks as run boundaries."""
 
 import jax
 import numpy as np
