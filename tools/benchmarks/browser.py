@@ -26,7 +26,7 @@ from PIL import Image
 
 BAR = {1: 90.0, 2: 55.0}
 
-# What the page's own thread did not answer for, in milliseconds.
+# Long tasks that block the main thread of the page, in milliseconds.
 WATCH_GAPS = """
 window.gaps = [];
 new PerformanceObserver((list) => {
@@ -34,7 +34,7 @@ new PerformanceObserver((list) => {
 }).observe({type: "longtask", buffered: true});
 """
 
-# Clicks without a page: only what the worker does.
+# Clicks without a page: the worker alone.
 ASK_WORKER = """async ([threads, runs]) => {
   const {decoder, model} = await (await fetch("/api/v1/info")).json();
   const worker = new Worker("/page/worker.js", {type: "module"});
@@ -43,24 +43,27 @@ ASK_WORKER = """async ([threads, runs]) => {
     if (!data.progress) calls[data.id](data);
   };
   const call = (call, given) => new Promise((resolve, reject) => {
-    const id = calls.push(({value, error}) => error ? reject(error) : resolve(value)) -
-    1; worker.postMessage({id, call, given});
-  }); const {grid, channels, image_size: size} = model; const shape = [1, channels,
-  ...grid]; await call("load", {...decoder, encoder: null, shape, threads}); const data
-  = new Float32Array(channels * grid[0] * grid[1]).map(() => Math.random() - 0.5); await
-  call("open", {key: "photo", size: [800, 1200], modelSize: size, features: {data,
-  shape}}); const times = []; for (let i = 0; i < runs; i++) {
-    const prompt = {points: [[300 + i, 200]], labels: [1], box: null, mask: null, text:
-    null}; const before = performance.now(); const {milliseconds} = await call("answer",
-    {key: "photo", slot: "click", prompt}); times.push([milliseconds, performance.now()
-    - before]);
+    const id = calls.push(({value, error}) => error ? reject(error) : resolve(value)) - 1;
+    worker.postMessage({id, call, given});
+  });
+  const {grid, channels, image_size: size} = model;
+  const shape = [1, channels, ...grid];
+  await call("load", {...decoder, encoder: null, shape, threads});
+  const data = new Float32Array(channels * grid[0] * grid[1]).map(() => Math.random() - 0.5);
+  await call("open", {key: "photo", size: [800, 1200], modelSize: size, features: {data, shape}});
+  const times = [];
+  for (let i = 0; i < runs; i++) {
+    const prompt = {points: [[300 + i, 200]], labels: [1], box: null, mask: null, text: null};
+    const before = performance.now();
+    const {milliseconds} = await call("answer", {key: "photo", slot: "click", prompt});
+    times.push([milliseconds, performance.now() - before]);
   }
   worker.terminate();
   return times;
 }"""
 
-# What the page marks of a click, once its mask is drawn. Nothing asks it meanwhile:
-# that would take time from the model.
+# The page's performance marks of a click, once its mask is drawn. The page is not polled
+# meanwhile, which would take time from the model.
 WATCH_CLICK = """() => {
   performance.clearMarks();
   window.marks = new Promise((resolve, reject) => {

@@ -34,8 +34,8 @@ START = """async (threads) => {
     if (!data.progress) calls[data.id](data);
   };
   const call = (call, given) => new Promise((resolve, reject) => {
-    const id = calls.push(({value, error}) => error ? reject(error) : resolve(value)) -
-    1; worker.postMessage({id, call, given});
+    const id = calls.push(({value, error}) => error ? reject(error) : resolve(value)) - 1;
+    worker.postMessage({id, call, given});
   });
   const absolute = ({url, bytes}) => ({url: new URL(url, location.href).href, bytes});
   const files = {

@@ -70,7 +70,7 @@ def test_unpaired_files_are_left_out_and_reported(tmp_path):
     with pytest.warns(UserWarning, match="2 parts are left out"):
         source = FolderSource(tmp_path)
     assert source.groups == ("leaf",)
-    assert source.problems == ("stray.png is of no image", "bare.jpg has no mask")
+    assert source.problems == ("stray.png belongs to no image", "bare.jpg has no mask")
 
 
 def test_masks_damaged_after_opening_are_none_and_not_an_error(tmp_path):
@@ -140,7 +140,7 @@ def test_a_folder_in_another_layout_is_an_error_that_says_so(tmp_path):
     with pytest.raises(ValueError, match=r"no image with a mask: leaf.jpg has no mask"):
         FolderSource(tmp_path)
     save(tmp_path / "images" / "leaf.png", noise(0))
-    with pytest.raises(ValueError, match="have one name"):
+    with pytest.raises(ValueError, match="have the same name"):
         FolderSource(tmp_path)
     with pytest.raises(FileNotFoundError):
         FolderSource(tmp_path / "nowhere")

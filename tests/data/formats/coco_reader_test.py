@@ -265,8 +265,8 @@ def test_annotations_that_are_not_objects_are_counted(path):
     file_of(path, [{}], [{}, {"ignore": 1}, *boxes, {"segmentation": [RING, [1, 2]]}])
     (record,) = read_coco(path, notes=notes.append)
     assert len(record["annotations"]) == 2
-    assert notes[0].startswith("1 of 6 annotations say ignore")
-    assert notes[1].startswith("3 of 6 annotations say that they are boxes")
+    assert notes[0].startswith("1 of 6 annotations are flagged ignore")
+    assert notes[1].startswith("3 of 6 annotations are flagged as boxes")
     assert "1 of its polygons have no three corners" in notes[2]
 
 

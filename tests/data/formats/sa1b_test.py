@@ -152,7 +152,7 @@ def test_members_that_readers_could_not_pair_are_not_written(shard):
         write_shard(shard, [(name, image, one), (name, image, one)])
     with pytest.raises(ValueError, match="same name in both"):
         write_shard(shard, [("other.jpg", image, one)])
-    with pytest.raises(ValueError, match="expected an ending"):
+    with pytest.raises(ValueError, match="expected a suffix"):
         write_shard(shard, items([record([], file_name="a.txt")]))
 
 

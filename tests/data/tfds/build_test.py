@@ -104,7 +104,7 @@ def test_a_process_that_dies_is_reported_and_the_others_are_terminated(tars, tmp
     children = _children()
     assert len(children) == 2
     os.kill(children[0], signal.SIGKILL)
-    with pytest.raises(ValueError, match=r"-9.*again to go on"):
+    with pytest.raises(ValueError, match=r"-9.*again to resume"):
         for _ in news:
             pass
     assert not _children()

@@ -99,7 +99,7 @@ def damaged_members() -> tuple[dict[str, bytes], dict[str, str]]:
     return content, {
         "sa_1": "",
         "sa_2": "not JSON",
-        "sa_3": "not of one image",
+        "sa_3": "not of the same image",
         "sa_4": "",
         "sa_5": "image.width is missing",
         "sa_6": "JSON is missing",
