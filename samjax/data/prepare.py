@@ -88,7 +88,7 @@ class PrepareConfig:
                 f"boundaries_per_mask={self.boundaries_per_mask}: use an even number"
             )
         if self.largest_mask is not None and not 0 < self.largest_mask <= 1:
-            problems.append(f"largest_mask={self.largest_mask}: use a share, 0 to 1")
+            problems.append(f"largest_mask={self.largest_mask}: use a fraction, 0 to 1")
         if self.smallest_mask is not None and self.smallest_mask < 1:
             problems.append(f"smallest_mask={self.smallest_mask}: use at least 1")
         for name in ("copy_paste", "colour_jitter", "greyscale"):

@@ -249,7 +249,7 @@ def _arrange_columns(
     """Moves column `order[x]` to column x: flips, and repetition where images grow.
 
     Boundaries within a column move with it. Those at its top depend on its neighbour
-    and are computed anew: there is one if the mask at the end of the column before
+    and are recomputed: there is one if the mask at the end of the column before
     differs from the mask at the start of this one.
     """
     columns = int(order.max(initial=-1)) + 1
