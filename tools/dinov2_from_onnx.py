@@ -285,8 +285,8 @@ DINOv2 (Oquab et al., 2023) is by Meta Platforms, Inc. and affiliates, who relea
 code and weights under the Apache License 2.0: github.com/facebookresearch/dinov2.
 Whoever trained the head on top may have trained the encoder further.
 
-The position table was put together of its two parts and matrices were transposed;
-nothing else was changed. The mask token is missing.
+The position table was assembled from its two parts and matrices were transposed; nothing
+else was changed. The mask token is missing.
 """
 
 

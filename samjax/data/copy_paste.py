@@ -11,7 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Int, UInt8
 
-from samjax.data.prepare import Example, PrepareConfig, Status, choose_usable
+from samjax.data.examples import Example, Status
+from samjax.data.prepare import PrepareConfig, choose_usable
 from samjax.data.runs import (
     Boundaries,
     boundaries_of_masks,
@@ -173,7 +174,7 @@ def _draw(
 ) -> tuple[Bool[np.ndarray, "y x"], tuple[int, int]]:
     """Decodes one mask, cropped to its box, and returns the box's (top, left) with it.
 
-    `samjax.data.drawing` decodes many masks on a device.
+    `samjax.data.batch.decode_runs` decodes many masks on a device.
     """
     positions = runs[runs < side * side]
     # An odd number of boundaries: the last run extends to the end of the image.

@@ -15,9 +15,14 @@ from samjax.data.batch import RunBatch
 from samjax.data.batch_reader import BatchReader
 from samjax.data.colour import jitter_colours
 from samjax.data.copy_paste import donor_config, paste_objects
-from samjax.data.examples import ExampleSource
-from samjax.data.prepare import Example, PrepareConfig, prepare
+from samjax.data.examples import Example, ExampleSource
+from samjax.data.prepare import PrepareConfig, prepare
 from samjax.data.problems import DamageLog
+
+Format = Literal["sa1b", "tfds", "coco", "folder", "npz"]
+
+# Formats of fine-tuning datasets, which can be split and limited.
+_FINETUNING_FORMATS = ("coco", "folder", "npz")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +68,7 @@ class DatasetConfig:
     """
 
     path: str | tuple[str, ...]
-    format: Literal["sa1b", "tfds", "coco", "folder", "npz"] = "sa1b"
+    format: Format = "sa1b"
     workers: int = 0
     prefetch: int = 2
     flip: bool = False
@@ -93,8 +98,10 @@ class DatasetConfig:
             problems.append(
                 f"workers={self.workers}, prefetch={self.prefetch}: use at least 0 and 1"
             )
-        is_users = self.format in ("coco", "folder", "npz")
-        if not is_users and (self.validation_fraction or self.limit or self.separate):
+        is_finetuning = self.format in _FINETUNING_FORMATS
+        if not is_finetuning and (
+            self.validation_fraction or self.limit or self.separate
+        ):
             problems.append(
                 "validation_fraction, limit and separate are for coco, folder and npz, "
                 f"not for {self.format}"
@@ -184,11 +191,36 @@ def open_source(
 def open_examples(
     config: DatasetConfig, part: Literal["train", "validation"] = "train"
 ) -> ExampleSource:
-    """Opens a dataset as raw examples.
+    """Opens a dataset, or the part of it that is held out, as raw examples.
 
     Args:
         config: The dataset.
         part: The training part, or the part held out for validation.
+
+    Raises:
+        ValueError: There is no such dataset.
+        OSError: The dataset cannot be read.
+        ImportError: A package for its format is missing.
+    """
+    source = open_whole(config)
+    if config.format not in _FINETUNING_FORMATS:
+        return source
+    from samjax.data.finetune import split_examples
+    from samjax.data.finetune.split import GroupedSource
+
+    # All sources of these formats have groups; the type checker is told so.
+    assert isinstance(source, GroupedSource)
+    trained, held_out = split_examples(
+        source, config.validation_fraction, limit=config.limit
+    )
+    return trained if part == "train" else held_out
+
+
+def open_whole(config: DatasetConfig) -> ExampleSource:
+    """Opens a dataset as raw examples, without a split.
+
+    Args:
+        config: The dataset; its `validation_fraction` and `limit` are not applied.
 
     Raises:
         ValueError: There is no such dataset.
@@ -208,7 +240,7 @@ def open_examples(
         return TfdsSource(path)
     from samjax.data import finetune
 
-    source = finetune.open_examples(
+    return finetune.open_examples(
         path,
         config.format,
         separate=config.separate,
@@ -217,10 +249,6 @@ def open_examples(
         exclude_licences=config.exclude_licences,
         images=config.images,
     )
-    trained, held_out = finetune.split_examples(
-        source, config.validation_fraction, limit=config.limit
-    )
-    return trained if part == "train" else held_out
 
 
 class DatasetSource:

@@ -1,9 +1,10 @@
-"""Raw examples: the bytes of an image file and the record of its masks.
+"""Examples: raw, as the bytes of an image file and the record of its masks, and prepared.
 
-This is the interface between file formats and training: every format implements
-`ExampleSource`, and `samjax.data.prepare` turns a raw example into a training example.
+Raw examples are the interface between file formats and training: every format implements
+`ExampleSource`, and `samjax.data.prepare` turns a raw example into arrays.
 """
 
+import enum
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -52,6 +53,48 @@ class ExampleSource(Protocol):
     def __getitem__(self, index: int, /) -> RawExample:
         """Returns one example, `0 <= index < len(self)`."""
         ...
+
+
+class Status(enum.IntEnum):
+    """Status of a prepared example: above 0 it is damaged, below 0 it is sound but has
+    no mask."""
+
+    NO_MASK = -1
+    """Sound, but without masks: it has none, or they are empty in the frame."""
+    FINE = 0
+    MISSING_IMAGE = 1
+    MISSING_RECORD = 2
+    BAD_IMAGE = 3
+    """The image is truncated, corrupt, too large, or of no known format."""
+    BAD_RECORD = 4
+    """The record is not JSON, or not in SA-1B's form."""
+    SIZE_MISMATCH = 5
+    """The image has neither the size of its record nor that of a smaller copy."""
+    BAD_MASKS = 6
+    """No usable mask, and some of the masks are damaged."""
+
+
+class Example(NamedTuple):
+    """A prepared example; a batch of them is a `samjax.data.batch.RunBatch`.
+
+    Attributes:
+        image: UInt8 "s s 3", RGB, zero in the padding at the bottom and right.
+        size: Int32 "2", h, w of the part that is not padding; (s, s) if the example is
+            damaged.
+        runs: Int32 "k l", boundaries of the masks in the frame (`samjax.data.runs`).
+        valid: Bool "k", False where the slot holds no mask.
+        status: Int32 "", a `Status`.
+        bad_masks: Int32 "", number of masks read and found damaged.
+        index: Int64 "", index of the example in its dataset.
+    """
+
+    image: np.ndarray
+    size: np.ndarray
+    runs: np.ndarray
+    valid: np.ndarray
+    status: np.ndarray
+    bad_masks: np.ndarray
+    index: np.ndarray
 
 
 def open_image_file(image: bytes, info: Mapping[str, Any]) -> ImageFile:

@@ -69,7 +69,7 @@ def recognize(head: bytes) -> str | None:
         The end of the sentence "got FILE, which is ..."; None for an unknown format.
     """
     if not head:
-        return "empty: copy or download it anew"
+        return "empty: copy or download it again"
     if is_heic(head):
         return (
             "HEIC: run pip install pillow-heif to have it read, or convert it to JPEG "

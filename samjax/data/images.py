@@ -214,6 +214,6 @@ def _tfds_source(name: str) -> RandomAccess:
         return builder.as_data_source(split=split, decoders={"image": skip})  # pyright: ignore
     except NotImplementedError as error:
         raise ValueError(
-            f"tfds:{name} is not stored as array_record, which alone can be read at any "
-            "place: prepare it with file_format='array_record'"
+            f"tfds:{name} is not stored as array_record, which is needed for random "
+            "access: prepare it with file_format='array_record'"
         ) from error

@@ -122,6 +122,6 @@ def open_large_image(
         return ArrayImage(read_rgb(path))
     except TooManyPixels as error:
         raise ValueError(
-            f"{error}. Its format has to be read whole: or write it anew as a tiled TIFF "
+            f"{error}. Its format has to be read whole: or convert it to a tiled TIFF "
             "file"
         ) from error

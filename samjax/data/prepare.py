@@ -10,7 +10,6 @@ status and without masks. A process that skipped it would be one batch short, an
 other processes of the run would wait for it in a collective operation for ever.
 """
 
-import enum
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,7 +19,13 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from samjax.data.decode import BadImage, ImageFile
-from samjax.data.examples import RawExample, open_image_file, smaller_size
+from samjax.data.examples import (
+    Example,
+    RawExample,
+    Status,
+    open_image_file,
+    smaller_size,
+)
 from samjax.data.rle_parsing import read_boundaries
 from samjax.data.runs import (
     Boundaries,
@@ -83,7 +88,7 @@ class PrepareConfig:
                 f"boundaries_per_mask={self.boundaries_per_mask}: use an even number"
             )
         if self.largest_mask is not None and not 0 < self.largest_mask <= 1:
-            problems.append(f"largest_mask={self.largest_mask}: use a share, 0 to 1")
+            problems.append(f"largest_mask={self.largest_mask}: use a fraction, 0 to 1")
         if self.smallest_mask is not None and self.smallest_mask < 1:
             problems.append(f"smallest_mask={self.smallest_mask}: use at least 1")
         for name in ("copy_paste", "colour_jitter", "greyscale"):
@@ -93,48 +98,6 @@ class PrepareConfig:
             problems.append(f"jitter={self.jitter}: use 0 < low <= high <= 8")
         if problems:
             raise ValueError("PrepareConfig: " + "; ".join(problems))
-
-
-class Status(enum.IntEnum):
-    """Status of a prepared example: above 0 it is damaged, below 0 it is sound but has
-    no mask."""
-
-    NO_MASK = -1
-    """Sound, but without masks: it has none, or they are empty in the frame."""
-    FINE = 0
-    MISSING_IMAGE = 1
-    MISSING_RECORD = 2
-    BAD_IMAGE = 3
-    """The image is truncated, corrupt, too large, or of no known format."""
-    BAD_RECORD = 4
-    """The record is not JSON, or not in SA-1B's form."""
-    SIZE_MISMATCH = 5
-    """The image has neither the size of its record nor that of a smaller copy."""
-    BAD_MASKS = 6
-    """No usable mask, and some of the masks are damaged."""
-
-
-class Example(NamedTuple):
-    """A prepared example; a batch of them is a `samjax.data.batch.RunBatch`.
-
-    Attributes:
-        image: UInt8 "s s 3", RGB, zero in the padding at the bottom and right.
-        size: Int32 "2", h, w of the part that is not padding; (s, s) if the example is
-            damaged.
-        runs: Int32 "k l", boundaries of the masks in the frame (`samjax.data.runs`).
-        valid: Bool "k", False where the slot holds no mask.
-        status: Int32 "", a `Status`.
-        bad_masks: Int32 "", number of masks read and found damaged.
-        index: Int64 "", index of the example in its dataset.
-    """
-
-    image: np.ndarray
-    size: np.ndarray
-    runs: np.ndarray
-    valid: np.ndarray
-    status: np.ndarray
-    bad_masks: np.ndarray
-    index: np.ndarray
 
 
 def prepare(

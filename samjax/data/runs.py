@@ -1,7 +1,7 @@
 """Run boundaries of masks, and their transforms to the training frame.
 
 A mask of SA-1B is a kilobyte of text and megabytes of pixels, so dense masks are
-decoded on the device only (`samjax.data.drawing`). The host works on run boundaries:
+decoded on the device only (`samjax.data.batch.decode_runs`). The host works on run boundaries:
 the positions in COCO's column-major order at which a mask changes
 (`samjax.data.rle_parsing`). Each boundary is mapped to the training frame by two lookup
 tables, which is exactly nearest-neighbour resizing of the mask.
@@ -249,7 +249,7 @@ def _arrange_columns(
     """Moves column `order[x]` to column x: flips, and repetition where images grow.
 
     Boundaries within a column move with it. Those at its top depend on its neighbour
-    and are computed anew: there is one if the mask at the end of the column before
+    and are recomputed: there is one if the mask at the end of the column before
     differs from the mask at the start of this one.
     """
     columns = int(order.max(initial=-1)) + 1

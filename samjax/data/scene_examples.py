@@ -17,8 +17,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from samjax.data.examples import ExampleSource
-from samjax.data.prepare import Example, PrepareConfig, Status, choose_usable
+from samjax.data.examples import Example, ExampleSource, Status
+from samjax.data.prepare import PrepareConfig, choose_usable
 from samjax.data.runs import boundaries_of_masks, pack_boundaries
 from samjax.data.synthetic.config import SceneConfig
 from samjax.data.synthetic.scene import draw_scene

@@ -14,7 +14,7 @@ that the other does not support or decodes wrongly:
                                      2, 4 bits      Pillow
                                      16 bits        tifffile
     RGB, with or without alpha       8, 16 bits     both; 16 bits in planes tifffile
-      with 2 or more more samples    8, 16 bits     tifffile; Pillow 8 bits
+      with 2 or more extra samples   8, 16 bits     tifffile; Pillow 8 bits
     YCbCr                            8 bits         both in JPEG, else Pillow
     CMYK                             8, 16 bits     Pillow
     CIE L*a*b*                       8 bits         Pillow
@@ -128,7 +128,7 @@ def refusal(form: TiffForm) -> str | None:
     """
     if form.is_raw:
         return (
-            "what a camera's sensor saw (DNG and other raw files): develop it to JPEG "
+            "raw data of a camera's sensor (DNG and other raw files): develop it to JPEG "
             "or TIFF first"
         )
     if form.depth != 1:
@@ -140,8 +140,8 @@ def refusal(form: TiffForm) -> str | None:
         kind = _KINDS.get(form.sample_format, "unknown")
         return (
             f"whose samples are {kind}{form.bits or ''} of {form.bits or 'mixed'} bits, "
-            "expected unsigned integers of 8 or 16 bits: how their values map to grey "
-            "levels is for you to say. Read it with tifffile.imread(FILE), scale it to "
+            "expected unsigned integers of 8 or 16 bits: the mapping of their values "
+            "to grey levels is not defined. Read it with tifffile.imread(FILE), scale it to "
             "0..255, and pass it, or write it anew, as uint8"
         )
     further = form.samples - form.colors

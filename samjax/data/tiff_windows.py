@@ -176,7 +176,7 @@ def _unread(form: TiffForm) -> str:
     return (
         f"of TIFF's photometric interpretation {form.photometric} with {form.samples} "
         f"samples of {form.bits} bits{' in planes' if form.is_planar else ''}, a kind "
-        "that is not read: convert it to 8 bits of grey or RGB"
+        "that is not supported: convert it to 8 bits of grey or RGB"
     )
 
 

@@ -8,11 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from samjax.data.datasets import DatasetConfig, open_examples
+from samjax.data.datasets import DatasetConfig, Format, open_whole
 from samjax.data.examples import ExampleSource
 from samjax.data.prepare import PrepareConfig, diagnose
-
-Format = Literal["sa1b", "tfds", "coco", "folder", "npz"]
 
 # The input size of the released models, and more masks than nearly any image has.
 _PREPARE = PrepareConfig(image_size=1024, masks_per_image=512)
@@ -42,15 +40,10 @@ def open_for_verification(
         ValueError: There is no such dataset, or no part of it can be used.
         OSError: The dataset cannot be read.
     """
-    if format == "sa1b":
-        examples = open_examples(DatasetConfig(path=str(path), format="sa1b"))
-    else:
-        from samjax.data import finetune
-
-        with warnings.catch_warnings():
-            # Problems are returned, so the warnings would repeat them.
-            warnings.simplefilter("ignore", UserWarning)
-            examples = finetune.open_examples(path, format)
+    with warnings.catch_warnings():
+        # Problems are returned, so the warnings would repeat them.
+        warnings.simplefilter("ignore", UserWarning)
+        examples = open_whole(DatasetConfig(path=str(path), format=format))
     return OpenedDataset(
         examples,
         tuple(getattr(examples, "problems", ())),

@@ -14,7 +14,7 @@ Pixels become RGB uint8, upright (`samjax.data.orientation`):
     RGBa, La                             divided by alpha, which is then dropped
     I;16, and I of a PNG, PPM, JPEG 2000 16 bits, of which 65535 is white
     I;16 of a TIFF of 12 bits            4095 is white
-    I of other files, F                  refused: what is white cannot be known
+    I of other files, F                  refused: the value of white is undefined
 """
 
 from __future__ import annotations
@@ -275,14 +275,14 @@ def _check_integers(image: Image.Image, name: str) -> None:
     got = f"got {name} of 32-bit integers in {low}..{high}"
     if image.format not in _SIXTEEN_BITS_IN_I:
         raise BadImage(
-            f"{got}, expected 8 or 16 bits, of which white is known: scale it to 0..255 "
+            f"{got}, expected 8 or 16 bits, with a defined white: scale it to 0..255 "
             "in NumPy, and pass it, or write it anew, as uint8"
         )
     if low < 0 or high > 65535:
         raise BadImage(f"{got}, expected 0..65535: scale them to 8 or 16 bits")
     if image.format is None and 0 < high < 256:
         raise BadImage(
-            f"{got}, of which 16 bits are taken, so that all is black: pass "
+            f"{got}, read as 16 bits, which would be all black: pass "
             "numpy.asarray(image), or image.convert('L')"
         )
 
@@ -314,7 +314,7 @@ def _notes(image: Any, pixels: np.ndarray, name: str) -> list[str]:
     notes = []
     if image.mode.startswith("I") and 0 < pixels.max() <= 16:
         notes.append(
-            f"{name} uses less than 12 of its 16 bits, so that it is nearly black: "
+            f"{name} uses less than 12 of its 16 bits, so it is nearly black: "
             "stretch it to 0..65535, or to 8 bits, before"
         )
     if image.format == "TIFF" and _has_more_pages(image):

@@ -1,4 +1,4 @@
-"""Where examples lie in parts of a dataset, and of what size their copies are."""
+"""Location of examples in the parts of a dataset, and sizes of smaller copies."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Files of every form of pixels: what readers are to make of them, or to say.
+"""Files of every pixel format, with the expected pixels or error of readers.
 
 Needs tifffile.
 """

@@ -1,4 +1,4 @@
-"""The measurement of pseudo-labels counts what it says."""
+"""The measurement of pseudo-labels on known masks."""
 
 import importlib
 import sys

@@ -62,8 +62,8 @@ TIME_WORKER = """async ([threads, runs]) => {
   return times;
 }"""
 
-# What the page marks of a click, once its mask is drawn. Nothing asks it meanwhile:
-# that would take time from the model.
+# The page's performance marks of a click, once its mask is drawn. The page is not polled
+# meanwhile, which would take time from the model.
 WATCH_CLICK = """() => {
   performance.clearMarks();
   window.marks = new Promise((resolve, reject) => {

@@ -172,8 +172,8 @@ def _images(listing: Listing) -> dict[str, Path]:
     for file in listing.images:
         if file.stem in images:
             raise ValueError(
-                f"{images[file.stem]} and {file.name} have one name, expected one image "
-                "for each: rename one, and its masks"
+                f"{images[file.stem]} and {file.name} have the same name, expected "
+                "different ones: rename one, and its masks"
             )
         images[file.stem] = file
     return images
@@ -193,13 +193,13 @@ def _masks_by_stem(
             if item.name in images and inside:
                 masks.setdefault(item.name, []).extend(inside)
             else:
-                strays.append(f"{item.name} is of no image")
+                strays.append(f"{item.name} belongs to no image")
         elif not _is_mask(item):
             strays.append(f"{item.name} is no mask: masks are read from {_READ}")
         else:
             stem = _owner(item.stem, images)
             if stem is None:
-                strays.append(f"{item.name} is of no image")
+                strays.append(f"{item.name} belongs to no image")
             else:
                 masks.setdefault(stem, []).append(item)
     return {stem: tuple(files) for stem, files in masks.items()}, strays

@@ -108,7 +108,8 @@ def _levels(path: Path) -> tuple[Levels, list[str]]:
         colours = pixels[..., :1].repeat(3, axis=-1)
     if colours is None:
         raise ValueError(
-            f"got the colours of {mode}, expected grey, a palette, or RGB: save it anew"
+            f"got the colours of {mode}, expected grey, a palette, or RGB: save it in one "
+            "of these"
         )
     if alpha is not None:
         return _levels_of_alpha(colours, alpha, is_lossy), notes

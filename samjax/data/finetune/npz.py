@@ -70,7 +70,7 @@ class NpzSource:
             slices += slices_of_file
             notes += remarks
             if not slices_of_file:
-                problems.append(f"{file}: got gts that are 0 all over: no object")
+                problems.append(f"{file}: got gts of zeros only: no object")
         if not slices:
             raise unusable_dataset(path, "no npz file with imgs and gts", problems)
         self._slices, self._separate = tuple(slices), separate
@@ -147,7 +147,7 @@ def _check_values(file: Path) -> list[str]:
         return []
     dark = (
         f"{file}: got imgs of uint16 with values in {low}..{high}, where 65535 is "
-        f"white: they come out as 0..{round(high / 257)} of 255, all but black. Scale "
+        f"white: they become 0..{round(high / 257)} of 255, nearly black. Scale "
         "them to 0..255 first"
     )
     return [dark]
@@ -203,7 +203,7 @@ def _header(file: Path, key: str) -> tuple[tuple[int, ...], np.dtype]:
             packed = content.getinfo(f"{key}.npy").compress_size
     except KeyError as error:
         raise ValueError(
-            f"{file}: got no array {key}, expected imgs and gts, as MedSAM has them"
+            f"{file}: got no array {key}, expected imgs and gts, as in MedSAM's files"
         ) from error
     except Exception as error:
         raise _damaged(file, error) from error

@@ -79,10 +79,10 @@ def in_its_frame(data: bytes | None, record: Record, dataset: Path) -> Record:
     )
     if fits_upright and fits_stored:
         warnings.warn(
-            f"{dataset}: photos are turned by their EXIF orientation where their size "
-            "does not tell which way their masks lie: if these are of the pixels as "
-            'stored, give their images of the file "frame": "stored", or take the '
-            "orientation out of the photos",
+            f"{dataset}: photos are turned by their EXIF orientation, though the "
+            "size of their masks fits both frames: if the masks are of the pixels as "
+            'stored, add "frame": "stored" to their images in the file, or remove the '
+            "orientation from the photos",
             stacklevel=2,
         )
     frame: FrameName = "stored" if fits_stored and not fits_upright else "upright"

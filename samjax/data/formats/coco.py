@@ -104,7 +104,7 @@ def _write_annotations(
         if image["image_id"] in image_ids:
             raise ValueError(
                 f"got a second image with image_id {image['image_id']}, expected a "
-                "number of its own for each image: number them anew"
+                "unique id for each image: give them new ids"
             )
         image_ids.add(image["image_id"])
         check_path(image["file_name"], f"image {image['image_id']}")

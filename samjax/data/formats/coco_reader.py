@@ -141,10 +141,10 @@ def _drop_flagged(
     for image_id, entries in of_image.items():
         of_image[image_id] = [entry for entry in entries if _kind(entry) not in dropped]
     messages = {
-        "iscrowd": "masks have iscrowd (regions of many objects, or brushed masks of "
+        "iscrowd": "masks have iscrowd (regions of many objects, or painted masks of "
         "tools that store them so) and are left out: crowds=True (--data.crowds) keeps them",
-        "ignore": "annotations say ignore and are left out",
-        "box_only": "annotations say that they are boxes without a mask",
+        "ignore": "annotations are flagged ignore and are left out",
+        "box_only": "annotations are flagged as boxes without a mask",
     }
     total = sum(kinds.values())
     for kind, message in messages.items():
@@ -152,7 +152,7 @@ def _drop_flagged(
             notes(f"{kinds[kind]} of {total} {message}")
     if kinds["iscrowd"] and "iscrowd" not in dropped and not kinds["object"]:
         notes(
-            f"all {kinds['iscrowd']} masks have iscrowd, as tools store brushed masks: "
+            f"all {kinds['iscrowd']} masks have iscrowd, as tools store painted masks: "
             "each is taken for an object"
         )
 

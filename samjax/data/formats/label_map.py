@@ -143,8 +143,8 @@ def read_label_map(path: str | os.PathLike) -> Int[np.ndarray, "h w"]:
     except (OSError, SyntaxError) as error:
         # Pillow raises these for a damaged file: OSError, or SyntaxError for PNG.
         raise ValueError(
-            f"{path}: got what cannot be read as a label map ({error}), expected a "
-            "whole PNG"
+            f"{path}: got a file that cannot be read as a label map ({error}), expected "
+            "a complete PNG"
         ) from error
 
 

@@ -196,8 +196,8 @@ def _checked_stem(name: str, record: Record) -> str:
         )
     if PurePosixPath(name).suffix.lower() not in SUFFIXES:
         raise ValueError(
-            f"got an image named {name!a}, expected an ending among "
-            f"{sorted(SUFFIXES)}, by which readers know images"
+            f"got an image named {name!a}, expected a suffix among "
+            f"{sorted(SUFFIXES)}, by which readers recognize images"
         )
     return stem
 
@@ -245,7 +245,7 @@ def _pairs(
             continue
         pair[kind] = member
     if damage:
-        problems(ValueError(f"{path}: {damage}; what stands before that is whole"))
+        problems(ValueError(f"{path}: {damage}; the members before that are complete"))
     return pairs
 
 

@@ -84,8 +84,8 @@ def write_yolo(
         stem = record_stem(record)
         if stem in written:
             raise ValueError(
-                f"got a second image named {stem}, expected every name once, whatever "
-                "its ending: both would have the same labels"
+                f"got a second image named {stem}, expected every name once, without "
+                "its suffix: both would have the same labels"
             )
         written.add(stem)
         lines = [

@@ -49,8 +49,8 @@ def find_tars(path: str) -> list[str]:
         compressed = [tar for tar in inside if tar.endswith(_COMPRESSED)]
         if compressed and not tars:
             raise ValueError(
-                f"{compressed[0]} is compressed, expected uncompressed tars, which can "
-                "be read at any place: decompress them once"
+                f"{compressed[0]} is compressed, expected uncompressed tars, which "
+                "have random access: decompress them once"
             )
         return tars
     if os.path.exists(path):

@@ -1,7 +1,6 @@
 """The build as a `Map` on Apache Beam, for clusters that cannot run a command per machine.
 
-    python -m samjax.data.tfds.beam TARS... --out FOLDER [--originals ...] [options of
-    Beam]
+    python -m samjax.data.tfds.beam TARS... --out FOLDER [--originals ...] [OPTIONS OF BEAM]
 
 Only paths of tars pass through the pipeline, never images: each worker reads a tar and
 writes its shards, as `samjax data build` does. The work is idempotent: for a tar that

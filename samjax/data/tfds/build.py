@@ -87,7 +87,7 @@ def _receive(processes: dict[Connection, Any]) -> Iterator[Progress]:
                     raise ValueError(
                         f"a process ended with status {process.exitcode} (-9: it was "
                         "killed, often for lack of memory): run the same command "
-                        "again to go on"
+                        "again to resume"
                     ) from None
                 continue
             if isinstance(message, Exception):

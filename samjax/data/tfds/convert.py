@@ -134,8 +134,8 @@ def convert_example(raw: RawExample, config: BuildConfig) -> Converted:
     file = open_image_file(raw.image, info)
     if file.size != size:
         raise ValueError(
-            f"the image has (h, w) = {file.size}, the record says {size}: they are "
-            "not of one image"
+            f"the image has (h, w) = {file.size}, the record has {size}: they are "
+            "not of the same image"
         )
     annotations, bad_masks = _sound(record["annotations"], size)
     record = Record(image=info, annotations=annotations)

@@ -176,8 +176,8 @@ def begin_plan(path: Path, tars: Mapping[str, int], config: BuildConfig) -> None
             hidden.write_text(json_text(content, indent=1) + "\n")
     if changes := _changes(_read_json(path), content):
         raise ValueError(
-            f"{path} says that another dataset was begun here ({changes}): give the "
-            "same tars and options to go on with it, or another folder"
+            f"{path} is the plan of another dataset ({changes}): give the "
+            "same tars and options to resume it, or another folder"
         )
 
 
@@ -188,7 +188,7 @@ def _check_new(plan: Plan) -> None:
     for name in (*names, "dataset_info.json", "features.json"):
         if (plan.folder / name).exists() and not begun.exists():
             raise WouldReplace(
-                f"{plan.folder / name} is there and is of no build of samjax: build in "
+                f"{plan.folder / name} exists and is not from a build of samjax: build in "
                 "another folder, or give --overwrite (overwrite=True) to replace it"
             )
 

@@ -86,7 +86,7 @@ def write_metadata(folder: Path, reports: list[Report]) -> None:
     if not add_up(reports).images:
         raise ValueError(
             f"none of {len(reports)} shards has an image: the reports beside them have "
-            "what is wrong with each image"
+            "the problem of each image"
         )
     features = tfds_features()
     import tensorflow_datasets as tfds  # pyright: ignore[reportMissingImports]

@@ -163,7 +163,7 @@ def dataset_folder(path: str | os.PathLike) -> Path:
             return folder
     begun = path / "build.json"
     remedy = (
-        "it is not finished: run the same `samjax data build` again to go on"
+        "it is not finished: run the same `samjax data build` again to resume"
         if begun.is_file()
         else "expected a directory that `samjax data build` or TFDS wrote"
     )

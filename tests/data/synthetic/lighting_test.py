@@ -1,4 +1,4 @@
-"""Shading in strips shows no seams, and light falls as the scene's light says."""
+"""Shading in strips has no seams, and shading follows the scene's light."""
 
 import jax
 import jax.numpy as jnp

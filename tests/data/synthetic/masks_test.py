@@ -1,4 +1,4 @@
-"""Which masks a painted scene gives, on a scene painted by hand."""
+"""The masks of a scene that is painted by hand."""
 
 from dataclasses import replace
 
@@ -37,7 +37,7 @@ def found(chosen: ChosenMasks) -> dict[tuple[int, int], np.ndarray]:
 
 @pytest.fixture
 def owner() -> np.ndarray:
-    """Two regions of ground; thing 1 with a part, and a part of that; thing 3's grid."""
+    """Two regions of ground; object 1 with a part and a subpart; object 3's grid."""
     owner = np.zeros((32, 32), np.int32)
     owner[20:] = MAX_SUBPARTS
     owner[2:12, 2:12] = IDS_PER_OBJECT
@@ -48,15 +48,15 @@ def owner() -> np.ndarray:
     return owner
 
 
-def test_all_visible_things_parts_and_regions_are_found(owner):
+def test_all_visible_objects_parts_and_regions_are_candidates(owner):
     chosen = choose(owner)
     areas = chosen.masks[chosen.valid].sum((1, 2)).tolist()
     levels = chosen.level[chosen.valid].tolist()
     regions = [(WHOLE, 20 * 32 - 100), (WHOLE, 12 * 32 - 16 - 20)]
-    thing = [(WHOLE, 100), (PART, 50), (PART, 50), (SUBPART, 9), (SUBPART, 41)]
+    object_1 = [(WHOLE, 100), (PART, 50), (PART, 50), (SUBPART, 9), (SUBPART, 41)]
     grid = [(WHOLE, 16), (WHOLE, 20)]
-    wanted = sorted(regions + thing + grid)
-    assert sorted(zip(levels, areas, strict=True)) == wanted
+    expected = sorted(regions + object_1 + grid)
+    assert sorted(zip(levels, areas, strict=True)) == expected
 
 
 def test_masks_are_exactly_what_is_visible(owner):
@@ -75,7 +75,7 @@ def test_valid_masks_come_first_and_the_rest_is_empty(owner):
     assert (chosen.parent[~chosen.valid] == -1).all()
 
 
-def test_parents_are_the_smallest_that_hold_a_mask(owner):
+def test_parents_are_the_smallest_masks_that_contain_a_mask(owner):
     chosen = choose(owner)
     area = chosen.masks.sum((1, 2))
     for index in np.flatnonzero(chosen.valid):
@@ -96,7 +96,7 @@ def test_a_part_that_is_nearly_the_whole_is_no_mask(owner):
     assert (SUBPART, 9) in masks
 
 
-def test_remnants_and_nearly_everything_are_no_masks(owner):
+def test_remnants_and_nearly_the_whole_image_are_no_masks(owner):
     owner[:] = 0
     owner[0, :2] = IDS_PER_OBJECT
     assert not choose(owner).valid.any()

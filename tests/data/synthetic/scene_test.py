@@ -44,7 +44,7 @@ def at(tree, index):
     return jax.tree.map(lambda x: x[index], tree)
 
 
-def test_a_key_decides_everything(scenes):
+def test_a_scene_is_a_function_of_its_key(scenes):
     keys = jax.random.split(jax.random.key(0), COUNT)
     again = jax.device_get(draw_scenes(keys, CONFIG))
     jax.tree.map(np.testing.assert_array_equal, scenes, again)
@@ -83,7 +83,7 @@ def test_every_scene_has_masks_and_sizes_spread_over_decades(scenes):
     assert low < 0.005 and 0.005 < middle < 0.05 and high > 0.08
 
 
-def test_every_level_has_its_share(scenes):
+def test_every_level_is_drawn_in_proportion(scenes):
     share = np.bincount(scenes.level[scenes.valid], minlength=3) / scenes.valid.sum()
     assert (share > 0.1).all()
 
@@ -147,7 +147,7 @@ def test_a_scene_is_the_same_at_two_sizes(parts_of_a_scene):
     assert np.median(overlaps) > 0.98 and np.quantile(overlaps, 0.1) > 0.9
 
 
-def test_the_nearest_thing_hides_the_others(parts_of_a_scene):
+def test_the_nearest_object_hides_the_others(parts_of_a_scene):
     objects, ground, light = (at(part, 0) for part in parts_of_a_scene)
     objects = objects._replace(present=jnp.ones_like(objects.present))
     for nearest in range(3):
@@ -172,30 +172,30 @@ def test_shadows_only_darken(parts_of_a_scene):
     assert (shade < 0.98).any()
 
 
-def test_a_camouflaged_thing_wears_the_ground(parts_of_a_scene):
+def test_a_camouflaged_object_has_the_materials_of_the_ground(parts_of_a_scene):
     objects, ground, _ = (at(part, 1) for part in parts_of_a_scene)
     surfaces = _table(objects, ground)
     table = np.asarray(surfaces.material.base).reshape(7, LEAVES, 3)
     regions = np.unique(table[0], axis=0)
-    for thing in table[1:]:
-        worn = np.unique(thing, axis=0)
-        assert len(worn) == 1
-        assert (worn == regions).all(1).any()
+    for rows in table[1:]:
+        materials = np.unique(rows, axis=0)
+        assert len(materials) == 1
+        assert (materials == regions).all(1).any()
     plain = objects._replace(camouflaged=jnp.zeros_like(objects.camouflaged))
     table = np.asarray(_table(plain, ground).material.base)
-    worn = np.unique(table.reshape(7, LEAVES, 3)[1:].reshape(-1, 3), axis=0)
-    assert len(worn) > 6
+    materials = np.unique(table.reshape(7, LEAVES, 3)[1:].reshape(-1, 3), axis=0)
+    assert len(materials) > 6
 
 
-def test_a_camouflaged_thing_has_noise_of_its_own(parts_of_a_scene):
+def test_a_camouflaged_object_has_noise_of_its_own(parts_of_a_scene):
     objects, ground, _ = (at(part, 1) for part in parts_of_a_scene)
     noise = np.asarray(_table(objects, ground).material.noise).reshape(7, LEAVES, -1)
     power = noise[..., 0::2] ** 2 + noise[..., 1::2] ** 2
-    for thing in range(1, 7):
+    for index in range(1, 7):
         # The same strength in every octave as some region, in another direction.
-        same = np.isclose(power[thing, 0], power[0], atol=1e-6).all(1)
+        same = np.isclose(power[index, 0], power[0], atol=1e-6).all(1)
         assert same.any()
-        assert not np.isclose(noise[thing, 0], noise[0][same], atol=1e-3).all(1).any()
+        assert not np.isclose(noise[index, 0], noise[0][same], atol=1e-3).all(1).any()
 
 
 def _paint(objects, ground, light, seed: int, size: int) -> Canvas:
