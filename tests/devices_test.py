@@ -20,7 +20,7 @@ def no_device(monkeypatch):
             raise error
 
         monkeypatch.setattr(jax, "devices", fail)
-        monkeypatch.setattr(devices, "_asked_for", lambda: asked)
+        monkeypatch.setattr(devices, "_selected_platforms", lambda: asked)
 
     return fail_with
 

@@ -123,7 +123,12 @@ def _add_error_handlers(app: FastAPI) -> None:
         return JSONResponse(body, error.status)
 
     @app.exception_handler(AnnotationError)
-    def refuse_annotation(request: Request, error: AnnotationError) -> Response:
+    @app.exception_handler(sqlite3.Error)
+    def refuse_annotation(
+        request: Request, error: AnnotationError | sqlite3.Error
+    ) -> Response:
+        if isinstance(error, sqlite3.Error):
+            logger.error("the database failed", exc_info=error)
         return refuse(request, refusal_of(error))
 
     @app.exception_handler(HTTPException)
@@ -141,12 +146,6 @@ def _add_error_handlers(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
     def refuse_invalid(request: Request, error: RequestValidationError) -> Response:
         return JSONResponse(error_body("invalid", _validation_message(error)), 422)
-
-    @app.exception_handler(sqlite3.Error)
-    def refuse_storage(request: Request, error: sqlite3.Error) -> Response:
-        logger.error("the database failed", exc_info=error)
-        message = f"nothing was stored: the database failed with {error}; try again"
-        return JSONResponse(error_body("storage", message), 503)
 
     @app.exception_handler(ClientDisconnect)
     def give_up(request: Request, error: ClientDisconnect) -> Response:

@@ -1,5 +1,6 @@
 """The annotation store's results and errors in the form of the API."""
 
+import sqlite3
 from typing import Any
 
 from samjax.engine.annotations import errors
@@ -27,8 +28,11 @@ def annotation_body(stored: Stored) -> dict[str, Any]:
     return body
 
 
-def refusal_of(error: errors.AnnotationError) -> Refusal:
+def refusal_of(error: errors.AnnotationError | sqlite3.Error) -> Refusal:
     """Returns the refusal of a request that the annotation store did not carry out."""
+    if isinstance(error, sqlite3.Error):
+        message = f"nothing was stored: the database failed with {error}; try again"
+        return Refusal(503, "storage", message)
     status, code = _REFUSALS[type(error)]
     more: dict[str, Any] = {}
     if isinstance(error, errors.RevisionConflict):

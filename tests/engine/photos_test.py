@@ -83,7 +83,7 @@ def test_photos_of_a_folder_are_numbered_by_name(tmp_path):
         (2, "b.png"),
         (3, "c.jpg"),
     ]
-    with pytest.raises(ValueError, match="says nothing about licences, but 5 is"):
+    with pytest.raises(ValueError, match="has no licences, but 5 is"):
         open_photos(tmp_path, exclude_licences=("5",))
 
 

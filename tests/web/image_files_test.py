@@ -181,3 +181,9 @@ def test_what_browsers_may_not_show_is_converted(tmp_path, mode, form, shown):
         assert (image.mode, image.size) == ("RGB", (20, 10))
     with Image.open(io.BytesIO(make_thumbnail(path, 16, MOST))) as image:
         assert (image.mode, image.size) == ("RGB", (16, 8))
+
+
+def test_the_former_path_has_the_same_function():
+    from samjax.web import pictures
+
+    assert pictures.read_header is read_header
