@@ -21,9 +21,9 @@ from PIL import Image
 
 import samjax
 from samjax import visualize
-from samjax.evaluation.clicks import Click, next_click
-from samjax.evaluation.photo_sets import Photo, read_photo_set
-from samjax.evaluation.single_point_photos import (
+from samjax.evaluation.datasets.photo_sets import Photo, read_photo_set
+from samjax.evaluation.policies.click_rule import Click, next_click
+from samjax.evaluation.suites.single_point import (
     PhotoProtocol,
     choose_objects,
     chosen_photos,

@@ -101,7 +101,7 @@ def _run_scenes(wanted: Evaluate, model: str) -> None:
 
     import samjax
     from samjax.devices import find_devices
-    from samjax.evaluation.single_point import HELD_OUT_SEED, evaluate_scenes
+    from samjax.evaluation.datasets.scenes import HELD_OUT_SEED, evaluate_scenes
 
     find_devices()
     predictor = samjax.Predictor(*samjax.load(model, dtype=wanted.dtype))

@@ -24,8 +24,8 @@ def run_photos(wanted: "Evaluate", model: str) -> None:
         wanted: The command line.
         model: The name or path of the model.
     """
-    from samjax.evaluation.photo_sets import read_photo_set
-    from samjax.evaluation.single_point_photos import chosen_photos, evaluate_photos
+    from samjax.evaluation.datasets.photo_sets import read_photo_set
+    from samjax.evaluation.suites.single_point import chosen_photos, evaluate_photos
 
     protocol = _protocol(wanted)
     out = None if wanted.out is None else result_file(wanted.out)
@@ -135,7 +135,7 @@ def _aligned(rows: list[list[str]]) -> list[str]:
 
 
 def _protocol(wanted: "Evaluate") -> Any:
-    from samjax.evaluation.single_point_photos import PhotoProtocol
+    from samjax.evaluation.suites.single_point import PhotoProtocol
 
     if wanted.scenes is not None:
         raise UsageError("--scenes and --data: expected one of the two")

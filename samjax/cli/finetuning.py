@@ -70,7 +70,7 @@ def _held_out_evaluator(
     import jax.numpy as jnp
 
     from samjax.data.datasets import open_examples
-    from samjax.evaluation.examples import evaluate_examples
+    from samjax.evaluation.datasets.examples import evaluate_examples
     from samjax.inference import Predictor
     from samjax.models import Sam
 

@@ -294,7 +294,7 @@ def _evaluators(wanted: Train) -> dict[str, "Evaluator"]:
         return held_out_evaluators(config, wanted.held_out_images)
     import jax.numpy as jnp
 
-    from samjax.evaluation.single_point import evaluate_scenes
+    from samjax.evaluation.datasets.scenes import evaluate_scenes
     from samjax.inference import Predictor
     from samjax.models import Sam
 

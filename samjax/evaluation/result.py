@@ -26,7 +26,8 @@ class SetResult:
         intervals: 95 % intervals of the same.
         noc: For each threshold the mean number of clicks, its interval and the share of
             objects that do not reach it; empty unless asked for.
-        calibration: As `samjax.evaluation.calibration`; None for models without clicks.
+        calibration: As `samjax.evaluation.metrics.calibration`; None for models without
+            clicks.
         small: Objects below the least area, which are left out.
         skipped: Names of what was left out, and the errors, by reason.
         objects: One record per object.

@@ -24,8 +24,8 @@ from samjax.data.orientation import stored_view, upright_size
 from samjax.data.prepare import PrepareConfig, Status, prepare
 from samjax.data.sa1b.source import open_sa1b
 from samjax.data.schema import record_from_json
-from samjax.evaluation.examples import read_example
-from samjax.evaluation.photo_sets import read_photo_set
+from samjax.evaluation.datasets.examples import read_example
+from samjax.evaluation.datasets.photo_sets import read_photo_set
 from samjax.geometry.masks import encode_rle, mask_to_counts
 from samjax.inference import run
 from samjax.inference.images import read_image

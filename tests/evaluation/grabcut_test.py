@@ -6,7 +6,7 @@ from small_photo_set import TWO, draw
 
 import samjax
 from samjax.evaluation.grabcut import GrabCut, cut_out
-from samjax.evaluation.prompting import PromptProtocol, prompt_objects
+from samjax.evaluation.policies.interactive_clicks import PromptProtocol, prompt_objects
 from samjax.geometry.masks import mask_iou
 
 pytest.importorskip("cv2", reason="GrabCut needs the extra `eval`")

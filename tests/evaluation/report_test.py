@@ -1,6 +1,6 @@
 import pytest
 
-from samjax.evaluation.metrics import mean_iou
+from samjax.evaluation.metrics.mask_iou import mean_iou
 from samjax.evaluation.report import Report
 
 

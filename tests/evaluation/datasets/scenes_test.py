@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from samjax.data.synthetic import SceneConfig
-from samjax.evaluation.single_point import evaluate_scenes
+from samjax.evaluation.datasets.scenes import evaluate_scenes
 from samjax.geometry.frame import Frame
 from samjax.inference import ImageEmbedding, Predictor
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from samjax.evaluation.calibration import calibration, rank_correlation
+from samjax.evaluation.metrics.calibration import calibration, rank_correlation
 
 SOME = np.random.default_rng(0).random(200)
 

@@ -8,8 +8,8 @@ from PIL import Image
 
 from samjax.data.examples import RawExample
 from samjax.data.formats.annotations import bare_annotation
-from samjax.evaluation import examples
-from samjax.evaluation.examples import evaluate_examples, read_example
+from samjax.evaluation.datasets import examples
+from samjax.evaluation.datasets.examples import evaluate_examples, read_example
 from samjax.geometry.masks import mask_to_counts
 from samjax.inference import Predictor
 

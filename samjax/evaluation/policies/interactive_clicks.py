@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, UInt8
 
-from samjax.evaluation.clicks import next_click
+from samjax.evaluation.policies.click_rule import next_click
 from samjax.evaluation.segmenter import MaskSet, Prediction, Segmenter
 from samjax.geometry.boxes import boxes_from_masks
 from samjax.geometry.masks import mask_iou

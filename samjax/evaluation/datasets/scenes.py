@@ -12,8 +12,8 @@ import numpy as np
 from rich.progress import track
 
 from samjax.data.synthetic import SceneConfig, draw_scene
-from samjax.evaluation.metrics import mean_iou
-from samjax.evaluation.prompting import evaluate_image
+from samjax.evaluation.metrics.mask_iou import mean_iou
+from samjax.evaluation.policies.interactive_clicks import evaluate_image
 from samjax.evaluation.report import Report
 from samjax.evaluation.segmenter import PredictorSegmenter
 from samjax.inference.predictor import Predictor

@@ -10,9 +10,9 @@ from small_photo_set import (
     write_set,
 )
 
-from samjax.evaluation.photo_sets import read_photo_set
-from samjax.evaluation.prompting import PromptProtocol, prompt_objects
-from samjax.evaluation.single_point_photos import PhotoProtocol, evaluate_photos
+from samjax.evaluation.datasets.photo_sets import read_photo_set
+from samjax.evaluation.policies.interactive_clicks import PromptProtocol, prompt_objects
+from samjax.evaluation.suites.single_point import PhotoProtocol, evaluate_photos
 
 pytest.importorskip("cv2", reason="simulated clicks need the extra `eval`")
 

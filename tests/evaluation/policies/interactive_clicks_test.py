@@ -6,7 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_photo_set import TWO, ColorSegmenter, LateSegmenter, draw, square
 
-from samjax.evaluation.prompting import PromptProtocol, evaluate_image, prompt_objects
+from samjax.evaluation.policies.interactive_clicks import (
+    PromptProtocol,
+    evaluate_image,
+    prompt_objects,
+)
 from samjax.evaluation.segmenter import FixedMasks, Prediction
 from samjax.geometry.masks import mask_iou
 

@@ -19,11 +19,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool
 
-from samjax.evaluation.calibration import calibration
+from samjax.evaluation.datasets.photo_sets import Photo, PhotoSet, Skipped
 from samjax.evaluation.intervals import bootstrap_means, interval, mean_of_sets
-from samjax.evaluation.metrics import mean_iou
-from samjax.evaluation.photo_sets import Photo, PhotoSet, Skipped
-from samjax.evaluation.prompting import PromptProtocol, prompt_objects
+from samjax.evaluation.metrics.calibration import calibration
+from samjax.evaluation.metrics.mask_iou import mean_iou
+from samjax.evaluation.policies.interactive_clicks import PromptProtocol, prompt_objects
 from samjax.evaluation.result import Result, SetResult
 from samjax.evaluation.segmenter import Segmenter
 

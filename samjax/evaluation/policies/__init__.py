@@ -1,0 +1,1 @@
+"""Prompt policies: how the objects of an image are prompted, one a file."""

@@ -1,0 +1,1 @@
+"""Evaluation suites: datasets, prompt policies and metrics that belong together."""
