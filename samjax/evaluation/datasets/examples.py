@@ -1,128 +1,89 @@
-"""Masks from clicks and from a box, on the examples of a dataset: a user's held-out part.
+"""Examples of a training dataset, such as its held-out part, as a dataset of suites.
 
-The protocol is that of `prompting`. Images and masks are looked at in their original
-size; what is damaged is passed over and counted.
+Images and masks are evaluated in their original size, not in the training frame.
 """
 
+from __future__ import annotations
+
 import json
-import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, UInt8
-from rich.progress import track
 
 from samjax.data.examples import ExampleSource, RawExample, open_image_file
-from samjax.data.problems import summary
-from samjax.evaluation.metrics.mask_iou import mean_iou
-from samjax.evaluation.policies.interactive_clicks import evaluate_image
-from samjax.evaluation.report import Report
-from samjax.evaluation.segmenter import PredictorSegmenter
+from samjax.evaluation.datasets.dataset import Sample, Skipped
+from samjax.evaluation.datasets.selection import Selection, spread
 from samjax.geometry.masks import decode_rle
-from samjax.inference.predictor import Predictor
+
+HELD_OUT = Selection(min_area=1, objects=16)
+"""The objects that scores during training are over: all sizes, at most 16 an image."""
 
 
-def evaluate_examples(
-    predictor: Predictor,
-    source: ExampleSource,
-    *,
-    images: int | None = None,
-    objects_per_image: int = 16,
-    clicks: Sequence[int] = (1, 3),
-    seed: int = 0,
-    show_progress: bool = True,
-) -> Report:
-    """Evaluates clicks and boxes on examples.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ExampleSamples:
+    """An `ExampleSource` as a `Dataset`.
 
-    Args:
-        predictor: The model.
+    Attributes:
+        name: Name of the dataset.
         source: The examples.
-        images: Most examples to look at, spread evenly over the source; None for all.
-        objects_per_image: Most objects of an image; of more, some are drawn.
-        clicks: Numbers of clicks to score at.
-        seed: Of that draw.
-        show_progress: Whether to draw a progress bar.
-
-    Returns:
-        The scores `click_n`, `click_n_oracle`, `box`, `box_oracle` and `box_single`,
-        means over objects, and for every object its IoUs by those names.
-
-    Raises:
-        ValueError: A number is below 1, or there is no object at all.
+        selection: The images and objects to score.
     """
-    if not clicks or min(clicks) < 1 or objects_per_image < 1 or images == 0:
-        raise ValueError(
-            f"got {clicks=}, {objects_per_image=}, {images=}, expected numbers of at "
-            "least 1"
-        )
-    count = len(source) if images is None else min(images, len(source))
-    chosen = np.linspace(0, len(source) - 1, count).round().astype(int)
-    segmenter = PredictorSegmenter(predictor)
-    objects: list[dict[str, Any]] = []
-    damaged: list[str] = []
-    for index in track(
-        chosen.tolist(), "evaluating", disable=not show_progress, transient=True
-    ):
-        raw = source[index]
+
+    name: str
+    source: ExampleSource
+    selection: Selection = HELD_OUT
+
+    @property
+    def skipped(self) -> Sequence[Skipped]:
+        """Empty: the source has left out and named such parts when it was opened."""
+        return ()
+
+    @property
+    def small(self) -> int:
+        """Zero: areas are known when an example is decoded; see `Sample.skipped`."""
+        return 0
+
+    @cached_property
+    def indices(self) -> list[int]:
+        """Indices of the selected examples in the source."""
+        return spread(len(self.source), self.selection.images)
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, index: int, /) -> Sample | Skipped:
+        key = self.indices[index]
+        raw = self.source[key]
         try:
-            image, targets = read_example(raw)
+            image, masks = read_example(raw)
         except (ValueError, KeyError, TypeError) as error:
-            damaged.append(_words(raw, error))
-            continue
-        if len(targets) > objects_per_image:
-            rng = np.random.default_rng([seed, index])
-            some = rng.choice(len(targets), objects_per_image, replace=False)
-            targets = targets[np.sort(some)]
-        if len(targets):
-            ious = evaluate_image(segmenter, image, targets, clicks)
-            for target, of_object in zip(targets, ious, strict=True):
-                about = {"example": raw.name, "area": int(target.sum())}
-                objects.append(about | {"iou": of_object})
-    _tell_damaged(damaged, len(chosen), is_all=not objects)
-    return Report(
-        suite=f"{len(chosen)} examples",
-        protocol={
-            "images": len(chosen),
-            "damaged": len(damaged),
-            "objects_per_image": objects_per_image,
-            "clicks": list(clicks),
-            "click": "centre of the largest error; the last mask is fed back",
-            "seed": seed,
-        },
-        scores={
-            name: mean_iou([one["iou"][name] for one in objects])
-            for name in objects[0]["iou"]
-        },
-        objects=tuple(objects),
-    )
-
-
-def _tell_damaged(damaged: list[str], count: int, *, is_all: bool) -> None:
-    """Warns of damaged examples; raises where nothing is left to evaluate on."""
-    words = f"{': ' if damaged else ''}{summary(damaged)}"
-    if is_all:
-        raise ValueError(
-            f"got {count} examples, of which {len(damaged)} are damaged, without any "
-            f"mask, expected some to evaluate on{words}"
-        )
-    if damaged:
-        warnings.warn(
-            f"{len(damaged)} of {count} examples are damaged and not evaluated{words}",
-            stacklevel=3,
+            return Skipped(raw.name, "damaged example", _message(raw, error))
+        areas = np.count_nonzero(masks, axis=(1, 2))
+        large = np.flatnonzero(areas >= self.selection.min_area)
+        chosen = self.selection.draw(large, key)
+        return Sample(
+            name=raw.name,
+            image=image,
+            targets=masks[chosen],
+            objects=[{"example": raw.name, "area": int(areas[i])} for i in chosen],
+            skipped=[Skipped(raw.name, "too small")] * (len(masks) - len(large)),
         )
 
 
-def _words(raw: RawExample, error: Exception) -> str:
-    """What is wrong with an example, with its name."""
-    words = str(error) if isinstance(error, ValueError) else f"its record: {error!r}"
-    return words if raw.name in words else f"{raw.name}: {words}"
+def _message(raw: RawExample, error: Exception) -> str:
+    """Returns the problem with an example, with its name."""
+    text = str(error) if isinstance(error, ValueError) else f"its record: {error!r}"
+    return text if raw.name in text else f"{raw.name}: {text}"
 
 
 def read_example(
     raw: RawExample,
 ) -> tuple[UInt8[np.ndarray, "h w 3"], Bool[np.ndarray, "k h w"]]:
-    """Decodes an example: its image at the size of its masks, and those that have pixels.
+    """Decodes an example: the image at the size of its masks, and the non-empty masks.
 
     Raises:
         ValueError: A part is missing or damaged.
@@ -138,7 +99,9 @@ def read_example(
         record = json.loads(record)
     size = (record["image"]["height"], record["image"]["width"])
     image = open_image_file(raw.image, record["image"]).read(size)
-    masks = [decode_rle(one["segmentation"]) for one in record["annotations"]]
+    masks = [
+        decode_rle(annotation["segmentation"]) for annotation in record["annotations"]
+    ]
     masks = [mask for mask in masks if mask.any()]
     if any(mask.shape != size for mask in masks):
         raise ValueError(f"{raw.name}: a mask is of another size than {size}")

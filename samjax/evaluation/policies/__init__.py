@@ -1,1 +1,5 @@
-"""Prompt policies: how the objects of an image are prompted, one a file."""
+"""Prompt policies: rules by which a segmenter is prompted for an image, one a file.
+
+`policy.PromptPolicy` is the protocol. A suite holds its policies as values, so that a new
+one is one file.
+"""

@@ -1,187 +1,126 @@
-"""Prompts for the objects of an image, by clicks and by their boxes, and their IoUs.
+"""Interactive clicks: the first on the object, each later one on the largest error.
 
-The protocol is SAM's single-point evaluation (section 7.1): click the centre of the
-object, then the centre of the largest error. The mask of a prompt is the one with the
-highest predicted IoU, of three after one click, the single one after more. The oracle
-instead takes the best of the three masks by their true IoU. Later clicks come with the
-last mask's logits as a prompt, as in training. The number of clicks (NoC) is that of
-RITM: the first at which an IoU is reached, with a bound on the clicks.
-
-Pixels that are ignored (of unknown truth, as the band around GrabCut's objects) are
-removed from object and mask, for the IoU, the clicks and the box.
+The policy of SAM's single-point evaluation (section 7.1). The scored mask is the one with
+the highest predicted IoU, of three after one click; after more it is the single mask.
+Later clicks come with the last mask's logits as a prompt, as in training. Clicks can go
+on until an IoU is reached, for the number of clicks (NoC) of RITM.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, UInt8
+from jaxtyping import Bool
 
 from samjax.evaluation.policies.click_rule import next_click
-from samjax.evaluation.segmenter import MaskSet, Prediction, Segmenter
-from samjax.geometry.boxes import boxes_from_masks
-from samjax.geometry.masks import mask_iou
+from samjax.evaluation.policies.policy import (
+    PROMPTS_PER_CALL,
+    Response,
+    Round,
+    Session,
+)
+from samjax.evaluation.segmenter import Prediction, PromptKind
 from samjax.inference.prompts import Prompt
-
-# Objects that are prompted together: one call of samjax's decoder, and a bound on the
-# masks of full size that are held.
-_TOGETHER = 16
 
 
 @dataclass(frozen=True, kw_only=True)
-class PromptProtocol:
-    """The prompts that an object gets.
+class InteractiveClicks:
+    """Simulated clicks of a user who corrects the last mask.
 
     Attributes:
-        clicks: Numbers of clicks at which the IoU is recorded.
-        thresholds: IoUs of which the number of clicks is counted; none by default.
-        max_clicks: Clicks after which a threshold counts as not reached.
+        counts: Numbers of clicks after which masks are scored.
+        until: IoU up to which clicks go on beyond the last of `counts`, or None.
+        max_clicks: Most clicks for that.
     """
 
-    clicks: tuple[int, ...] = (1, 3, 5)
-    thresholds: tuple[float, ...] = ()
+    counts: tuple[int, ...] = (1, 3, 5)
+    until: float | None = None
     max_clicks: int = 20
 
     def __post_init__(self):
-        if not self.clicks or min(self.clicks) < 1 or self.max_clicks < 1:
+        if not self.counts or min(self.counts) < 1 or self.max_clicks < 1:
             raise ValueError(
-                f"got clicks={self.clicks}, max_clicks={self.max_clicks}, expected "
-                "numbers of at least 1"
+                f"got counts={self.counts}, max_clicks={self.max_clicks}, expected "
+                "numbers of clicks of at least 1"
             )
-        if any(not 0 < threshold <= 1 for threshold in self.thresholds):
+        if self.until is not None and not 0 < self.until <= 1:
             raise ValueError(
-                f"got thresholds={self.thresholds}, expected IoUs above 0 and up to 1"
+                f"got until={self.until}, expected an IoU above 0 and up to 1"
             )
 
+    @property
+    def kinds(self) -> frozenset[PromptKind]:
+        """Points."""
+        return frozenset(("points",))
 
-class ObjectScores(NamedTuple):
-    """The scores of one object.
+    def rounds(self, session: Session) -> Iterator[Round]:
+        """Yields the masks after each number of clicks, `PROMPTS_PER_CALL` objects a time.
 
-    Attributes:
-        iou: True IoUs: `click_n` and `click_n_oracle` for every number of clicks, `box`
-            (best-ranked of the multimask output), `box_oracle`, `box_single`. What the
-            model has not, a kind of prompt or several masks, is missing.
-        predicted: Predicted IoUs of the masks of `iou`, without oracles, of models that
-            predict it.
-        clicks: For each threshold of the protocol the clicks that it took, or None
-            where it was not reached.
-    """
+        An object without an error left, or with enough clicks, keeps its last response.
+        """
+        targets, ignored = session.targets(), session.sample.ignored
+        for start in range(0, len(targets), PROMPTS_PER_CALL):
+            users = [
+                _User(start + offset, target, ignored)
+                for offset, target in enumerate(
+                    targets[start : start + PROMPTS_PER_CALL]
+                )
+            ]
+            yield from self._click(session, users)
 
-    iou: dict[str, float]
-    predicted: dict[str, float]
-    clicks: dict[float, int | None]
+    def _click(self, session: Session, users: list[_User]) -> Iterator[Round]:
+        last = max(self.counts)
+        if self.until is not None:
+            last = max(last, self.max_clicks)
+        for clicks in range(1, last + 1):
+            active = [
+                user for user in users if self._goes_on(user, clicks) and user.click()
+            ]
+            if active:
+                prompts = [user.prompt(session.takes("mask")) for user in active]
+                predictions = session.predict(prompts)
+                for user, prompt, prediction in zip(
+                    active, prompts, predictions, strict=True
+                ):
+                    user.receive(prompt, prediction)
+            responses = [user.response for user in users if user.response is not None]
+            is_scored = clicks in self.counts
+            if active or is_scored:
+                yield Round(f"click_{clicks}", responses, clicks, is_scored)
 
-
-def prompt_objects(
-    segmenter: Segmenter,
-    image: UInt8[np.ndarray, "h w 3"],
-    targets: Bool[np.ndarray, "k h w"],
-    protocol: PromptProtocol,
-    *,
-    ignored: Bool[np.ndarray, "h w"] | None = None,
-) -> list[ObjectScores]:
-    """Prompts a model for every object of an image; the image is embedded once.
-
-    Args:
-        segmenter: The model.
-        image: The image.
-        targets: The objects.
-        protocol: The prompts.
-        ignored: Pixels that are left out of every score.
-
-    Returns:
-        The scores of each object.
-    """
-    embedding = segmenter.embed(image)
-    counted = None if ignored is None else ~ignored
-    scores: list[ObjectScores] = []
-    for start in range(0, len(targets), _TOGETHER):
-        part = targets[start : start + _TOGETHER]
-        users = [_User(target, counted, protocol) for target in part]
-        if "box" in segmenter.prompt_kinds:
-            _prompt_by_box(segmenter, embedding, users)
-        if "points" in segmenter.prompt_kinds:
-            _prompt_by_clicks(segmenter, embedding, users, protocol)
-        scores += [user.scores for user in users]
-    return scores
-
-
-def evaluate_image(
-    segmenter: Segmenter,
-    image: UInt8[np.ndarray, "h w 3"],
-    targets: Bool[np.ndarray, "k h w"],
-    clicks: Sequence[int],
-) -> list[dict[str, float]]:
-    """Returns the IoUs of every object of an image by the names of `ObjectScores`."""
-    protocol = PromptProtocol(clicks=tuple(clicks))
-    scores = prompt_objects(segmenter, image, targets, protocol)
-    return [of_object.iou for of_object in scores]
-
-
-def _prompt_by_box(
-    segmenter: Segmenter, embedding: Any, users: Sequence[_User]
-) -> None:
-    boxes = boxes_from_masks(np.stack([user.target for user in users]))
-    predictions = segmenter.predict(embedding, [Prompt(box=box) for box in boxes])
-    for user, prediction in zip(users, predictions, strict=True):
-        user.take_box(prediction)
-
-
-def _prompt_by_clicks(
-    segmenter: Segmenter,
-    embedding: Any,
-    users: Sequence[_User],
-    protocol: PromptProtocol,
-) -> None:
-    feeds_back = "mask" in segmenter.prompt_kinds
-    last = max(protocol.clicks)
-    if protocol.thresholds:
-        last = max(last, protocol.max_clicks)
-    for number in range(1, last + 1):
-        active = [user for user in users if user.goes_on(number) and user.click()]
-        if active:
-            prompts = [user.prompt(with_mask=feeds_back) for user in active]
-            predictions = segmenter.predict(embedding, prompts)
-            for user, prediction in zip(active, predictions, strict=True):
-                user.take(prediction)
-        if number in protocol.clicks:
-            for user in users:
-                user.record(number)
+    def _goes_on(self, user: _User, clicks: int) -> bool:
+        if clicks <= max(self.counts):
+            return True
+        return self.until is not None and user.best_iou < self.until
 
 
 class _User:
-    """Clicks on one object until nothing is left to correct."""
+    """The clicks on one object and the last response to them."""
 
     def __init__(
         self,
+        index: int,
         target: Bool[np.ndarray, "h w"],
-        counted: Bool[np.ndarray, "h w"] | None,
-        protocol: PromptProtocol,
+        ignored: Bool[np.ndarray, "h w"] | None,
     ):
-        self.target = target if counted is None else target & counted
-        self.iou = self.oracle_iou = 0.0
-        self.predicted_iou: float | None = None
-        self.scores = ObjectScores({}, {}, dict.fromkeys(protocol.thresholds))
-        self._counted, self._protocol = counted, protocol
-        self._mask: np.ndarray | None = None
-        self._logits: np.ndarray | None = None
+        self.response: Response | None = None
+        self._index, self._target, self._ignored = index, target, ignored
         self._points: list[tuple[int, int]] = []
         self._labels: list[int] = []
         self._clicked = np.zeros_like(target)
+        self._ious: list[float] = []
 
-    def goes_on(self, number: int) -> bool:
-        """Whether the protocol has a use for click `number`."""
-        if number <= max(self._protocol.clicks):
-            return True
-        is_open = any(reached is None for reached in self.scores.clicks.values())
-        return is_open and number <= self._protocol.max_clicks
+    @property
+    def best_iou(self) -> float:
+        """Highest IoU of the scored masks so far."""
+        return max(self._ious, default=0.0)
 
     def click(self) -> bool:
-        """Clicks once more; False if there is nothing to click on."""
-        click = next_click(self.target, self._mask, self._clicked)
+        """Adds the next click; returns False if there is no error left to click on."""
+        mask = None if self.response is None else self.response.mask
+        click = next_click(self._target, mask, self._clicked)
         if click is None:
             return False
         self._points.append((click.x, click.y))
@@ -189,55 +128,23 @@ class _User:
         self._clicked[click.y, click.x] = True
         return True
 
-    def prompt(self, *, with_mask: bool = True) -> Prompt:
-        """All clicks so far, with the logits of the last mask."""
-        mask = self._logits if with_mask else None
-        return Prompt(points=self._points, labels=self._labels, mask=mask)
+    def prompt(self, with_mask: bool) -> Prompt:
+        """Returns all clicks so far, with the logits of the last mask if wanted."""
+        logits = None if self.response is None else self.response.logits
+        return Prompt(
+            points=self._points,
+            labels=self._labels,
+            mask=logits if with_mask else None,
+        )
 
-    def take(self, prediction: Prediction) -> None:
-        """Looks at the masks of the clicks so far."""
-        number = len(self._points)
-        masks = prediction.multimask if number == 1 else prediction.single
-        best = _best_ranked(masks)
-        self._mask = self._inside(masks.masks[best])
-        self._logits = None if masks.logits is None else masks.logits[best]
-        self.iou = float(mask_iou(self._mask[None], self.target[None])[0, 0])
-        self.predicted_iou = None if masks.scores is None else float(masks.scores[best])
-        if number <= max(self._protocol.clicks):
-            self.oracle_iou = float(self._ious(prediction.multimask).max())
-        if number <= self._protocol.max_clicks:
-            for threshold, reached in self.scores.clicks.items():
-                if reached is None and self.iou >= threshold:
-                    self.scores.clicks[threshold] = number
-
-    def take_box(self, prediction: Prediction) -> None:
-        """Looks at the masks of the box."""
-        multimask, single = prediction.multimask, prediction.single
-        ious, best = self._ious(multimask), _best_ranked(multimask)
-        iou, predicted = self.scores.iou, self.scores.predicted
-        iou["box"] = float(ious[best])
-        if len(ious) > 1:
-            iou["box_oracle"] = float(ious.max())
-            iou["box_single"] = float(self._ious(single)[0])
-        if multimask.scores is not None:
-            predicted["box"] = float(multimask.scores[best])
-        if len(ious) > 1 and single.scores is not None:
-            predicted["box_single"] = float(single.scores[0])
-
-    def record(self, number: int) -> None:
-        """Notes the scores after `number` clicks."""
-        self.scores.iou[f"click_{number}"] = self.iou
-        self.scores.iou[f"click_{number}_oracle"] = self.oracle_iou
-        if self.predicted_iou is not None:
-            self.scores.predicted[f"click_{number}"] = self.predicted_iou
-
-    def _ious(self, masks: MaskSet) -> np.ndarray:
-        return mask_iou(self._inside(masks.masks), self.target[None])[:, 0]
-
-    def _inside(self, masks: np.ndarray) -> np.ndarray:
-        return masks if self._counted is None else masks & self._counted
-
-
-def _best_ranked(masks: MaskSet) -> int:
-    """The mask of the highest predicted IoU; the first of a model that predicts none."""
-    return 0 if masks.scores is None else int(np.argmax(masks.scores))
+    def receive(self, prompt: Prompt, prediction: Prediction) -> None:
+        """Keeps the response to the clicks so far."""
+        self.response = Response(
+            self._index,
+            prompt,
+            prediction,
+            len(self._points) == 1,
+            self._target,
+            self._ignored,
+        )
+        self._ious.append(self.response.iou)

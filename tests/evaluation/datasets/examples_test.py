@@ -1,24 +1,26 @@
-"""Scores on a dataset's examples: the right objects, in their own pixels, damage counted."""
+"""Examples as a dataset: the selected objects in their original size, damage counted."""
 
 import io
 
 import numpy as np
 import pytest
 from PIL import Image
+from small_photo_set import ColorSegmenter
 
 from samjax.data.examples import RawExample
 from samjax.data.formats.annotations import bare_annotation
-from samjax.evaluation.datasets import examples
-from samjax.evaluation.datasets.examples import evaluate_examples, read_example
+from samjax.evaluation.datasets.examples import ExampleSamples, read_example
+from samjax.evaluation.datasets.selection import Selection
+from samjax.evaluation.suite import evaluate
+from samjax.evaluation.suites.single_point import held_out_suite
 from samjax.geometry.masks import mask_to_counts
-from samjax.inference import Predictor
 
 SIZE = (20, 30)
 
 
-def square(place):
+def square(corner):
     mask = np.zeros(SIZE, bool)
-    mask[place : place + 6, place : place + 8] = True
+    mask[corner : corner + 6, corner : corner + 8] = True
     return mask
 
 
@@ -45,52 +47,72 @@ DAMAGED = [
 ]
 
 
-@pytest.fixture
-def predictor(tiny_model) -> Predictor:
-    return Predictor(*tiny_model)
+class AreaSegmenter(ColorSegmenter):
+    """Takes boxes alone and predicts the filled box; keeps the images."""
+
+    prompt_kinds = frozenset(("box",))
+
+    def __init__(self):
+        super().__init__()
+        self.images = []
+
+    def embed(self, image):
+        self.images.append(image)
+        return image
+
+    def truth(self, image, prompt):
+        mask = np.zeros(image.shape[:2], bool)
+        left, top, right, bottom = prompt.box.astype(int)
+        mask[top : bottom + 1, left : right + 1] = True
+        return mask
 
 
-@pytest.fixture
-def asked(monkeypatch):
-    """What a model would have been asked; it answers with the area of each object."""
-    seen = []
-
-    def answer(predictor, image, targets, clicks):
-        seen.append((image, targets))
-        return [{"box": float(target.sum())} for target in targets]
-
-    monkeypatch.setattr(examples, "evaluate_image", answer)
-    return seen
-
-
-def test_every_object_of_every_image_counts_once(asked, predictor):
+def test_every_object_of_every_image_counts_once():
     source = [example([square(0), square(5)]), example([square(2)])]
-    report = evaluate_examples(predictor, source, show_progress=False)
-    assert len(report.objects) == 3
-    assert report.scores == {"box": 48.0}
-    np.testing.assert_array_equal(asked[0][1], [square(0), square(5)])
+    segmenter = AreaSegmenter()
+    result = evaluate(held_out_suite(source), segmenter)
+    records = result.sets[0].objects
+    assert [record["area"] for record in records] == [48] * 3
+    assert result.scores == {"box": 1.0, "box_oracle": 1.0, "box_single": 1.0}
+    assert [image.shape for image in segmenter.images] == [(*SIZE, 3)] * 2
 
 
-def test_damaged_examples_are_counted_and_pass(asked, predictor):
+def test_damaged_examples_are_counted_and_pass():
     source = [*DAMAGED, example([square(1), np.zeros(SIZE, bool)])]
-    with pytest.warns(UserWarning, match=r"6 of 7 .*gone\.png: .*bad\.png: "):
-        report = evaluate_examples(predictor, source, show_progress=False)
-    assert report.protocol["damaged"] == len(DAMAGED)
-    assert len(report.objects) == 1
-    with pytest.raises(ValueError, match=r"6 are damaged.*gone\.png: "):
-        evaluate_examples(predictor, DAMAGED, show_progress=False)
+    skipped = []
+    result = evaluate(
+        held_out_suite(source), AreaSegmenter(), on_skipped=skipped.append
+    )
+    assert len(skipped) == len(DAMAGED)
+    (problems,) = result.sets[0].skipped.values()
+    for name in ("gone.png", "text.json", "other.json", "bad.png"):
+        assert any(name in problem for problem in problems)
+    assert len(result.sets[0].objects) == 1
+    with pytest.raises(ValueError, match=r"no object to score.*gone\.png"):
+        evaluate(held_out_suite(DAMAGED), AreaSegmenter())
 
 
-def test_of_many_objects_and_images_some_are_drawn_and_always_the_same(
-    asked, predictor
-):
+def test_of_many_objects_and_images_the_same_part_is_always_drawn():
     source = [example([square(i) for i in range(8)]) for _ in range(5)]
-    for _ in range(2):
-        report = evaluate_examples(
-            predictor, source, images=2, objects_per_image=3, show_progress=False
-        )
-        assert len(report.objects) == 6
-    np.testing.assert_array_equal(asked[0][1], asked[2][1])
+    selection = Selection(min_area=1, images=2, objects=3)
+    first, again = (
+        ExampleSamples(name="a", source=source, selection=selection) for _ in range(2)
+    )
+    assert len(first) == 2 and first.indices == [0, 4]
+    for index in range(2):
+        assert len(first[index].targets) == 3
+        np.testing.assert_array_equal(first[index].targets, again[index].targets)
+
+
+def test_objects_below_the_least_area_are_left_out_and_named():
+    small = square(0) & square(2)
+    samples = ExampleSamples(
+        name="a",
+        source=[example([square(0), small])],
+        selection=Selection(min_area=48),
+    )
+    assert [part.reason for part in samples[0].skipped] == ["too small"]
+    assert [fields["area"] for fields in samples[0].objects] == [48]
 
 
 def test_a_smaller_copy_of_an_image_is_brought_to_the_size_of_its_masks():
@@ -99,10 +121,7 @@ def test_a_smaller_copy_of_an_image_is_brought_to_the_size_of_its_masks():
     np.testing.assert_array_equal(masks, [square(3)])
 
 
-@pytest.mark.parametrize(
-    "numbers",
-    [{"clicks": ()}, {"clicks": (0,)}, {"images": 0}, {"objects_per_image": 0}],
-)
-def test_numbers_below_one_are_refused(numbers, predictor):
+@pytest.mark.parametrize("numbers", [{"clicks": ()}, {"clicks": (0,)}, {"images": 0}])
+def test_numbers_below_one_are_refused(numbers):
     with pytest.raises(ValueError, match="at least 1"):
-        evaluate_examples(predictor, [], **numbers)
+        held_out_suite([example([square(1)])], **numbers)

@@ -1,27 +1,39 @@
-"""Scores on sets of photos: of the right objects, summed up as they should be."""
+"""The single-point suite on photo sets: the selected objects, and their mean scores."""
+
+from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from small_photo_set import (
     TWO,
     ColorSegmenter,
     LateSegmenter,
+    draw,
+    records_of,
+    sample_of,
     square,
     write_set,
 )
 
+from samjax.evaluation.datasets import open_dataset
 from samjax.evaluation.datasets.photo_sets import read_photo_set
-from samjax.evaluation.policies.interactive_clicks import PromptProtocol, prompt_objects
-from samjax.evaluation.suites.single_point import PhotoProtocol, evaluate_photos
+from samjax.evaluation.datasets.selection import Selection
+from samjax.evaluation.policies.boxes import Boxes
+from samjax.evaluation.policies.interactive_clicks import InteractiveClicks
+from samjax.evaluation.suite import evaluate
+from samjax.evaluation.suites import OptionError
+from samjax.evaluation.suites.single_point import SinglePoint, photo_suite
 
 pytest.importorskip("cv2", reason="simulated clicks need the extra `eval`")
 
-ANY_SIZE = PhotoProtocol(min_area=1)
+ANY_SIZE = Selection(min_area=1)
 
 
-def evaluate(folders, segmenter=None, protocol=ANY_SIZE, **callbacks):
-    sets = [read_photo_set(folder) for folder in folders]
-    return evaluate_photos(segmenter or ColorSegmenter(), sets, protocol, **callbacks)
+def run(folders, segmenter=None, selection=ANY_SIZE, *, noc=False, **callbacks):
+    datasets = [open_dataset(folder, selection) for folder in folders]
+    suite = photo_suite(datasets, selection, noc=noc)
+    return evaluate(suite, segmenter or ColorSegmenter(), **callbacks)
 
 
 class HalfSegmenter(ColorSegmenter):
@@ -36,7 +48,7 @@ class HalfSegmenter(ColorSegmenter):
 
 def test_the_truth_scores_one_and_each_photo_is_embedded_once(tmp_path):
     seen, segmenter = [], ColorSegmenter()
-    result = evaluate(
+    result = run(
         [write_set(tmp_path / "a"), write_set(tmp_path / "b", [TWO] * 3)],
         segmenter,
         on_image=lambda: seen.append(1),
@@ -60,7 +72,7 @@ def test_scores_are_means_over_objects_and_then_over_sets(tmp_path):
         write_set(tmp_path / "a", [TWO, TWO[:1]]),
         write_set(tmp_path / "b", [TWO[1:]]),
     ]
-    result = evaluate(folders, HalfSegmenter())
+    result = run(folders, HalfSegmenter())
     for one in result.sets:
         ious = [record["iou"]["1"] for record in one.objects]
         assert one.scores["1"] == pytest.approx(np.mean(ious))
@@ -77,7 +89,7 @@ def test_scores_are_means_over_objects_and_then_over_sets(tmp_path):
 
 def test_small_objects_are_left_out_and_counted(tmp_path):
     folder = write_set(tmp_path / "a", [[square(2, 2, 19), square(30, 30, 20)]] * 2)
-    result = evaluate([folder], protocol=PhotoProtocol(min_area=400))
+    result = run([folder], selection=Selection(min_area=400))
     (one,) = result.sets
     assert {record["area"] for record in one.objects} == {400} and one.small == 2
     assert result.protocol["min_area"] == 400
@@ -92,10 +104,10 @@ def test_regions_to_ignore_are_left_out_of_scores_and_areas(tmp_path):
         def truth(self, image, prompt):
             return target & ~unknown
 
-    (one,) = evaluate([folder], Whole()).sets
+    (one,) = run([folder], Whole()).sets
     assert set(one.scores.values()) == {1.0}
     with pytest.raises(ValueError, match="no object to score"):
-        evaluate([folder], Whole(), PhotoProtocol(min_area=19**2 + 1))
+        run([folder], Whole(), Selection(min_area=19**2 + 1))
 
 
 def test_damaged_photos_and_masks_are_left_out_named_and_counted(tmp_path):
@@ -106,7 +118,7 @@ def test_damaged_photos_and_masks_are_left_out_named_and_counted(tmp_path):
     (folder / "images/001.png").write_text("no image")
     (folder / "images/002.png").unlink()
     told = []
-    result = evaluate([folder], on_skipped=told.append)
+    result = run([folder], on_skipped=told.append)
     (one,) = result.sets
     assert len(one.objects) == 3 and one.images == 2
     assert {reason: len(parts) for reason, parts in one.skipped.items()} == {
@@ -122,14 +134,13 @@ def test_a_set_of_nothing_but_damage_is_refused(tmp_path):
     for photo in (folder / "images").iterdir():
         photo.write_text("no image")
     with pytest.raises(ValueError, match=r"no object to score.*000\.png"):
-        evaluate([folder])
+        run([folder])
 
 
 @pytest.mark.parametrize(("needed", "mean", "failures"), [(3, 3, 0), (25, 20, 1)])
 def test_numbers_of_clicks_are_counted_to_a_bound(tmp_path, needed, mean, failures):
     folder = write_set(tmp_path / "a")
-    protocol = PhotoProtocol(min_area=1, noc=True)
-    (one,) = evaluate([folder], LateSegmenter(needed), protocol).sets
+    (one,) = run([folder], LateSegmenter(needed), noc=True).sets
     assert set(one.noc) == {"0.85", "0.90"}
     for found in one.noc.values():
         assert found["mean"] == mean and found["failures"] == failures
@@ -142,15 +153,13 @@ def test_numbers_of_clicks_are_counted_to_a_bound(tmp_path, needed, mean, failur
 def test_of_many_photos_and_objects_always_the_same_are_drawn(tmp_path):
     masks = [square(5 * (i % 9), 12 * (i // 9), 4) for i in range(5)]
     folder = write_set(tmp_path / "a", [masks] * 6)
-    protocol = PhotoProtocol(min_area=1, images=3, objects=2)
-    first, again = (evaluate([folder], protocol=protocol) for _ in range(2))
+    selection = Selection(min_area=1, images=3, objects=2)
+    first, again = (run([folder], selection=selection) for _ in range(2))
     assert first.sets[0].objects == again.sets[0].objects
     assert len(first.sets[0].objects) == 6 and first.sets[0].images == 3
     photos = [record["photo"] for record in first.sets[0].objects]
     assert {photos[0], photos[-1]} == {"images/000.png", "images/005.png"}
-    other = evaluate(
-        [folder], protocol=PhotoProtocol(min_area=1, images=3, objects=2, seed=5)
-    )
+    other = run([folder], selection=Selection(min_area=1, images=3, objects=2, seed=5))
     numbers = [
         [record["annotation"] for record in result.sets[0].objects]
         for result in (first, other)
@@ -161,9 +170,9 @@ def test_of_many_photos_and_objects_always_the_same_are_drawn(tmp_path):
 def test_records_lead_back_to_their_annotations(tmp_path):
     folder = write_set(tmp_path / "a")
     photo_set = read_photo_set(folder)
-    (one,) = evaluate([folder]).sets
+    (one,) = run([folder]).sets
     by_number = {
-        annotation.number: annotation
+        annotation.annotation_id: annotation
         for photo in photo_set.photos
         for annotation in photo.objects
     }
@@ -173,42 +182,57 @@ def test_records_lead_back_to_their_annotations(tmp_path):
         assert record["category"] == "thing"
 
 
-def test_records_are_those_of_the_prompts(tmp_path):
+def test_records_are_those_of_the_policies(tmp_path):
     folder = write_set(tmp_path / "a", [TWO])
-    (photo,) = read_photo_set(folder).photos
     segmenter = HalfSegmenter()
-    direct = prompt_objects(
-        segmenter, photo.read(), photo.masks(), PromptProtocol(clicks=(1, 3, 5))
+    direct = records_of(
+        segmenter, sample_of(TWO), InteractiveClicks(counts=(1, 3, 5)), Boxes()
     )
-    (one,) = evaluate([folder], segmenter).sets
-    for record, scores in zip(one.objects, direct, strict=True):
-        assert record["iou"]["oracle_3"] == scores.iou["click_3_oracle"]
-        assert record["iou"]["5"] == scores.iou["click_5"]
-        assert record["predicted"]["1"] == scores.predicted["click_1"]
-        assert record["predicted"]["box"] == scores.predicted["box"]
+    (one,) = run([folder], segmenter).sets
+    for record, expected in zip(one.objects, direct, strict=True):
+        assert record["iou"]["oracle_3"] == expected["iou"]["click_3_oracle"]
+        assert record["iou"]["5"] == expected["iou"]["click_5"]
+        assert record["predicted"]["1"] == expected["predicted"]["click_1"]
+        assert record["predicted"]["box"] == expected["predicted"]["box"]
 
 
 def test_a_model_without_clicks_has_no_calibration_and_no_number_of_clicks(tmp_path):
     segmenter = ColorSegmenter()
     segmenter.prompt_kinds = frozenset(("box",))
     folder = write_set(tmp_path / "a")
-    result = evaluate([folder], segmenter)
+    result = run([folder], segmenter)
     assert set(result.scores) == {"box", "box_oracle", "box_single"}
     assert result.calibration is None
     with pytest.raises(ValueError, match="takes points"):
-        evaluate([folder], segmenter, PhotoProtocol(noc=True))
+        run([folder], segmenter, noc=True)
 
 
 def test_two_sets_of_one_name_and_none_at_all_are_refused(tmp_path):
     folder = write_set(tmp_path / "a")
     for folders in ([], [folder, folder]):
         with pytest.raises(ValueError, match="own name"):
-            evaluate(folders)
+            run(folders)
 
 
-@pytest.mark.parametrize(
-    "bad", [{"min_area": 0}, {"images": 0}, {"objects": -1}, {"clicks": (0,)}]
-)
-def test_senseless_numbers_are_refused(bad):
+@pytest.mark.parametrize("bad", [{"min_area": 0}, {"images": 0}, {"objects": -1}])
+def test_selections_of_less_than_one_are_refused(bad):
     with pytest.raises(ValueError, match="at least 1"):
-        PhotoProtocol(**bad)
+        Selection(**bad)
+    with pytest.raises(OptionError, match="at least 1"):
+        SinglePoint(**bad).check([Path("a")], "samjax")
+
+
+def test_folders_of_masks_are_scored_like_photo_sets(tmp_path):
+    for kind, pixels in (
+        ("images", draw(TWO)),
+        ("masks", (TWO[0] + 2 * TWO[1]).astype(np.uint8)),
+    ):
+        (tmp_path / "mine" / kind).mkdir(parents=True)
+        Image.fromarray(pixels).save(tmp_path / "mine" / kind / "a.png")
+    suite = SinglePoint(min_area=500).make([tmp_path / "mine"], None)
+    (one,) = evaluate(suite, ColorSegmenter()).sets
+    assert one.name == "mine" and set(one.scores.values()) == {1.0}
+    assert [record["area"] for record in one.objects] == [625]
+    assert {reason: len(parts) for reason, parts in one.skipped.items()} == {
+        "too small": 1
+    }
