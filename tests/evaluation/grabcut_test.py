@@ -37,8 +37,8 @@ def test_a_distinct_object_is_cut_out_of_its_box():
     filled = np.zeros((80, 100), bool)
     filled[18:63, 8:53] = True
     assert mask_iou(filled[None], masks[0][None])[0, 0] < 0.8
-    found = cut_out(noisy(masks), box, iterations=5)
-    np.testing.assert_array_equal(found, cut_out(noisy(masks), box, iterations=5))
+    mask = cut_out(noisy(masks), box, iterations=5)
+    np.testing.assert_array_equal(mask, cut_out(noisy(masks), box, iterations=5))
 
 
 def test_a_box_of_the_whole_image_is_the_mask():
@@ -47,8 +47,8 @@ def test_a_box_of_the_whole_image_is_the_mask():
 
 
 def test_a_box_of_one_pixel_is_cut_without_an_error():
-    found = cut_out(draw(TWO), np.array([10, 10, 10, 10]), iterations=2)
-    assert found.shape == (60, 80) and found.sum() <= 1
+    mask = cut_out(draw(TWO), np.array([10, 10, 10, 10]), iterations=2)
+    assert mask.shape == (60, 80) and mask.sum() <= 1
 
 
 def test_any_other_prompt_is_refused():

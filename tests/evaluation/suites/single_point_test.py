@@ -59,12 +59,12 @@ def test_the_truth_scores_one_and_each_photo_is_embedded_once(tmp_path):
         *("box", "box_oracle", "box_single"),
     ]
     assert set(map(tuple, result.intervals.values())) == {(1.0, 1.0)}
-    assert [one.images for one in result.sets] == [2, 3]
-    assert [len(one.objects) for one in result.sets] == [4, 6]
+    assert [of_set.images for of_set in result.sets] == [2, 3]
+    assert [len(of_set.objects) for of_set in result.sets] == [4, 6]
     assert segmenter.embedded == len(seen) == 5
     assert result.calibration["mean_predicted"] == pytest.approx(0.8)
     assert result.calibration["error"] == pytest.approx(0.2)
-    assert not any(one.noc for one in result.sets)
+    assert not any(of_set.noc for of_set in result.sets)
 
 
 def test_scores_are_means_over_objects_and_then_over_sets(tmp_path):
@@ -73,25 +73,25 @@ def test_scores_are_means_over_objects_and_then_over_sets(tmp_path):
         write_set(tmp_path / "b", [TWO[1:]]),
     ]
     result = run(folders, HalfSegmenter())
-    for one in result.sets:
-        ious = [record["iou"]["1"] for record in one.objects]
-        assert one.scores["1"] == pytest.approx(np.mean(ious))
-        low, high = one.intervals["1"]
-        assert low <= one.scores["1"] <= high
+    for of_set in result.sets:
+        ious = [record["iou"]["1"] for record in of_set.objects]
+        assert of_set.scores["1"] == pytest.approx(np.mean(ious))
+        low, high = of_set.intervals["1"]
+        assert low <= of_set.scores["1"] <= high
     assert result.scores["1"] == pytest.approx(
-        np.mean([one.scores["1"] for one in result.sets])
+        np.mean([of_set.scores["1"] for of_set in result.sets])
     )
     # Not the mean over all objects.
     assert result.scores["1"] != pytest.approx(
-        np.mean([r["iou"]["1"] for one in result.sets for r in one.objects])
+        np.mean([r["iou"]["1"] for of_set in result.sets for r in of_set.objects])
     )
 
 
 def test_small_objects_are_left_out_and_counted(tmp_path):
     folder = write_set(tmp_path / "a", [[square(2, 2, 19), square(30, 30, 20)]] * 2)
     result = run([folder], selection=Selection(min_area=400))
-    (one,) = result.sets
-    assert {record["area"] for record in one.objects} == {400} and one.small == 2
+    (of_set,) = result.sets
+    assert {record["area"] for record in of_set.objects} == {400} and of_set.small == 2
     assert result.protocol["min_area"] == 400
 
 
@@ -104,8 +104,8 @@ def test_regions_to_ignore_are_left_out_of_scores_and_areas(tmp_path):
         def truth(self, image, prompt):
             return target & ~unknown
 
-    (one,) = run([folder], Whole()).sets
-    assert set(one.scores.values()) == {1.0}
+    (of_set,) = run([folder], Whole()).sets
+    assert set(of_set.scores.values()) == {1.0}
     with pytest.raises(ValueError, match="no object to score"):
         run([folder], Whole(), Selection(min_area=19**2 + 1))
 
@@ -117,16 +117,16 @@ def test_damaged_photos_and_masks_are_left_out_named_and_counted(tmp_path):
     folder = write_set(tmp_path / "a", [TWO] * 4, change=damage)
     (folder / "images/001.png").write_text("no image")
     (folder / "images/002.png").unlink()
-    told = []
-    result = run([folder], on_skipped=told.append)
-    (one,) = result.sets
-    assert len(one.objects) == 3 and one.images == 2
-    assert {reason: len(parts) for reason, parts in one.skipped.items()} == {
+    skipped = []
+    result = run([folder], on_skipped=skipped.append)
+    (of_set,) = result.sets
+    assert len(of_set.objects) == 3 and of_set.images == 2
+    assert {reason: len(parts) for reason, parts in of_set.skipped.items()} == {
         "damaged mask": 1,
         "damaged or missing photo": 2,
     }
-    assert "001.png" in one.skipped["damaged or missing photo"][0]
-    assert [part.name for part in told] == ["images/001.png", "images/002.png"]
+    assert "001.png" in of_set.skipped["damaged or missing photo"][0]
+    assert [part.name for part in skipped] == ["images/001.png", "images/002.png"]
 
 
 def test_a_set_of_nothing_but_damage_is_refused(tmp_path):
@@ -140,12 +140,12 @@ def test_a_set_of_nothing_but_damage_is_refused(tmp_path):
 @pytest.mark.parametrize(("needed", "mean", "failures"), [(3, 3, 0), (25, 20, 1)])
 def test_numbers_of_clicks_are_counted_to_a_bound(tmp_path, needed, mean, failures):
     folder = write_set(tmp_path / "a")
-    (one,) = run([folder], LateSegmenter(needed), noc=True).sets
-    assert set(one.noc) == {"0.85", "0.90"}
-    for found in one.noc.values():
-        assert found["mean"] == mean and found["failures"] == failures
-        assert found["interval"] == [mean, mean]
-    clicks = [record["clicks"] for record in one.objects]
+    (of_set,) = run([folder], LateSegmenter(needed), noc=True).sets
+    assert set(of_set.noc) == {"0.85", "0.90"}
+    for entry in of_set.noc.values():
+        assert entry["mean"] == mean and entry["failures"] == failures
+        assert entry["interval"] == [mean, mean]
+    clicks = [record["clicks"] for record in of_set.objects]
     number = None if failures else needed
     assert all(of_object == {"0.85": number, "0.90": number} for of_object in clicks)
 
@@ -170,14 +170,14 @@ def test_of_many_photos_and_objects_always_the_same_are_drawn(tmp_path):
 def test_records_lead_back_to_their_annotations(tmp_path):
     folder = write_set(tmp_path / "a")
     photo_set = read_photo_set(folder)
-    (one,) = run([folder]).sets
+    (of_set,) = run([folder]).sets
     by_number = {
         annotation.annotation_id: annotation
         for photo in photo_set.photos
         for annotation in photo.objects
     }
-    assert {record["annotation"] for record in one.objects} == set(by_number)
-    for record in one.objects:
+    assert {record["annotation"] for record in of_set.objects} == set(by_number)
+    for record in of_set.objects:
         assert record["area"] == by_number[record["annotation"]].area
         assert record["category"] == "thing"
 
@@ -188,8 +188,8 @@ def test_records_are_those_of_the_policies(tmp_path):
     direct = records_of(
         segmenter, sample_of(TWO), InteractiveClicks(counts=(1, 3, 5)), Boxes()
     )
-    (one,) = run([folder], segmenter).sets
-    for record, expected in zip(one.objects, direct, strict=True):
+    (of_set,) = run([folder], segmenter).sets
+    for record, expected in zip(of_set.objects, direct, strict=True):
         assert record["iou"]["oracle_3"] == expected["iou"]["click_3_oracle"]
         assert record["iou"]["5"] == expected["iou"]["click_5"]
         assert record["predicted"]["1"] == expected["predicted"]["click_1"]
@@ -230,9 +230,9 @@ def test_folders_of_masks_are_scored_like_photo_sets(tmp_path):
         (tmp_path / "mine" / kind).mkdir(parents=True)
         Image.fromarray(pixels).save(tmp_path / "mine" / kind / "a.png")
     suite = SinglePoint(min_area=500).make([tmp_path / "mine"], None)
-    (one,) = evaluate(suite, ColorSegmenter()).sets
-    assert one.name == "mine" and set(one.scores.values()) == {1.0}
-    assert [record["area"] for record in one.objects] == [625]
-    assert {reason: len(parts) for reason, parts in one.skipped.items()} == {
+    (of_set,) = evaluate(suite, ColorSegmenter()).sets
+    assert of_set.name == "mine" and set(of_set.scores.values()) == {1.0}
+    assert [record["area"] for record in of_set.objects] == [625]
+    assert {reason: len(parts) for reason, parts in of_set.skipped.items()} == {
         "too small": 1
     }
