@@ -22,13 +22,10 @@ from PIL import Image
 
 import samjax
 from samjax import visualize
-from samjax.evaluation.clicks import Click, next_click
-from samjax.evaluation.photo_sets import Photo, read_photo_set
-from samjax.evaluation.single_point_photos import (
-    PhotoProtocol,
-    choose_objects,
-    chosen_photos,
-)
+from samjax.evaluation.datasets.photo_samples import PhotoSamples, choose_objects
+from samjax.evaluation.datasets.photo_sets import Photo, read_photo_set
+from samjax.evaluation.datasets.selection import Selection
+from samjax.evaluation.policies.click_rule import Click, next_click
 from samjax.files import replacing
 from samjax.geometry.boxes import boxes_from_masks
 from samjax.geometry.masks import mask_iou
@@ -97,10 +94,10 @@ def draw_objects(config: SheetConfig) -> list[PhotoObject]:
     Raises:
         ValueError: No photo of the sets has an object that is large enough.
     """
-    protocol = PhotoProtocol(min_area=config.min_area, objects=1, seed=config.seed)
+    selection = Selection(min_area=config.min_area, objects=1, seed=config.seed)
     photos: list[Photo] = []
     for path in config.data:
-        photos += chosen_photos(read_photo_set(path), protocol)
+        photos += PhotoSamples(read_photo_set(path), selection).photos
     drawn: list[PhotoObject] = []
     for place in np.random.default_rng(config.seed).permutation(len(photos)):
         if len(drawn) == config.objects:
@@ -111,7 +108,7 @@ def draw_objects(config: SheetConfig) -> list[PhotoObject]:
         except ValueError as error:
             print(f"left out: {error}")
             continue
-        places, masks, ignored = choose_objects(photo, protocol)
+        places, masks, ignored = choose_objects(photo, selection)
         if places:
             if ignored is None:
                 ignored = np.zeros(photo.size, bool)

@@ -36,8 +36,8 @@ from samjax.engine.pseudo_labels import (
     find_in_views,
     without_doubles,
 )
+from samjax.evaluation.datasets.photo_sets import Photo, read_photo_set
 from samjax.evaluation.intervals import bootstrap_means, interval
-from samjax.evaluation.photo_sets import Photo, read_photo_set
 from samjax.files import replacing
 from samjax.geometry.masks import counts_to_mask, run_lengths
 

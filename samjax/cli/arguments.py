@@ -54,6 +54,24 @@ def parse(
     raise UsageError(f"{_first_section(shown.getvalue())} (see {command} --help)")
 
 
+def value_of(option: str, arguments: list[str]) -> str | None:
+    """Returns the value of an option, read before the command line is parsed.
+
+    For options that decide which others there are. The last one counts.
+
+    Args:
+        option: The option, such as `--suite`.
+        arguments: The words of the command line.
+    """
+    value = None
+    for word, following in zip(arguments, [*arguments[1:], ""], strict=True):
+        if word == option:
+            value = following or None
+        elif word.startswith(f"{option}="):
+            value = word.partition("=")[2]
+    return value
+
+
 def bound_pixels(most: int | None) -> None:
     """Carries out `--max-pixels`: bounds images for this process and those it starts.
 

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from samjax.cli.arguments import value_of
+
 if TYPE_CHECKING:
-    from samjax.data.datasets import DatasetConfig
-    from samjax.evaluation.report import Report
     from samjax.models import SamConfig
     from samjax.training.config import TrainConfig
     from samjax.training.loop import Evaluator
@@ -18,12 +18,7 @@ if TYPE_CHECKING:
 
 def initial_of(arguments: list[str]) -> str | None:
     """Finds `--initial` among words, which says the sizes of a config's model."""
-    for word, following in zip(arguments, [*arguments[1:], ""], strict=False):
-        if word == "--initial":
-            return following or None
-        if word.startswith("--initial="):
-            return word.partition("=")[2]
-    return None
+    return value_of("--initial", arguments)
 
 
 def sizes_of(initial: str) -> SamConfig:
@@ -36,54 +31,6 @@ def sizes_of(initial: str) -> SamConfig:
     from samjax.checkpoints.reader import open_checkpoint
 
     return open_checkpoint(locate(initial)).config
-
-
-def held_out_evaluators(config: TrainConfig, images: int) -> dict[str, Evaluator]:
-    """Makes the evaluators of the parts of datasets that are held out, where there are.
-
-    Args:
-        config: The run.
-        images: Most images to look at, of each dataset; 0 for no evaluation.
-
-    Returns:
-        `held_out`; for a mixture `held_out_0` of its first part, and so on.
-    """
-    from samjax.data.mixture import MixtureConfig
-
-    if isinstance(config.data, MixtureConfig):
-        datasets = {
-            f"held_out_{number}": part.data
-            for number, part in enumerate(config.data.parts)
-        }
-    else:
-        datasets = {"held_out": config.data}
-    return {
-        name: _held_out_evaluator(config, data, images)
-        for name, data in datasets.items()
-        if data is not None and data.validation_fraction and images > 0
-    }
-
-
-def _held_out_evaluator(
-    config: TrainConfig, data: DatasetConfig, images: int
-) -> Evaluator:
-    import jax.numpy as jnp
-
-    from samjax.data.datasets import open_examples
-    from samjax.evaluation.examples import evaluate_examples
-    from samjax.inference import Predictor
-    from samjax.models import Sam
-
-    model = Sam(config.model, jnp.dtype(config.dtype).type)
-    held_out = open_examples(data, "validation")
-
-    def evaluate(params: Any) -> Mapping[str, float]:
-        report: Report = evaluate_examples(
-            Predictor(model, params), held_out, images=images, show_progress=False
-        )
-        return report.scores
-
-    return evaluate
 
 
 def print_start(evaluators: Mapping[str, Evaluator], params: Any) -> None:

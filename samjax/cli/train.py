@@ -5,15 +5,15 @@ import inspect
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import tyro
 
 from samjax.cli import UsageError
 from samjax.cli.arguments import parse
 from samjax.cli.compilation import keep_compiled_programs
+from samjax.cli.evaluators import evaluators_of
 from samjax.cli.finetuning import (
-    held_out_evaluators,
     initial_of,
     print_start,
     save_what_changed,
@@ -23,9 +23,6 @@ from samjax.cli.finetuning import (
 from samjax.cli.outputs import make_folder
 from samjax.distributed import Bounds, ending_together, start
 from samjax.training.config import TrainConfig
-
-if TYPE_CHECKING:
-    from samjax.training.loop import Evaluator
 
 HELP = """\
 usage: samjax train CONFIG [--out PATH] [--resume] [FIELD VALUE ...]
@@ -192,7 +189,9 @@ def _train(wanted: Train) -> bool:
     config = wanted.config
     _check_results(wanted)
     params = _initial_params(wanted)
-    evaluators = _evaluators(wanted)
+    evaluators = evaluators_of(
+        config, scenes=wanted.held_out_scenes, images=wanted.held_out_images
+    )
     is_first = jax.process_index() == 0
     if params is not None and not wanted.resume and is_first:
         print_start(evaluators, params)
@@ -279,24 +278,3 @@ def _initial_params(wanted: Train) -> Any:
             f"{model.config.architecture}, expected {config.model.architecture}"
         )
     return params
-
-
-def _evaluators(wanted: Train) -> dict[str, "Evaluator"]:
-    """Scores on what is held out: training itself knows nothing of evaluation."""
-    config, num_scenes = wanted.config, wanted.held_out_scenes
-    if config.data is not None:
-        return held_out_evaluators(config, wanted.held_out_images)
-    import jax.numpy as jnp
-
-    from samjax.evaluation.single_point import evaluate_scenes
-    from samjax.inference import Predictor
-    from samjax.models import Sam
-
-    model = Sam(config.model, jnp.dtype(config.dtype).type)
-
-    def held_out(params):
-        predictor = Predictor(model, params)
-        report = evaluate_scenes(predictor, num_scenes=num_scenes, show_progress=False)
-        return report.scores
-
-    return {"held_out": held_out} if num_scenes > 0 else {}

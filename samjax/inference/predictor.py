@@ -12,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, cast
+from typing import Any, cast, overload
 
 import jax
 import jax.numpy as jnp
@@ -194,6 +194,42 @@ class Predictor:
             ]
             answers.append(masks[0] if isinstance(entry, Prompt) else masks)
         return answers
+
+    @overload
+    def predict_all(self, embedding: ImageEmbedding, prompts: Prompt) -> Masks: ...
+
+    @overload
+    def predict_all(
+        self, embedding: ImageEmbedding, prompts: Sequence[Prompt]
+    ) -> list[Masks]: ...
+
+    def predict_all(
+        self, embedding: ImageEmbedding, prompts: Prompt | Sequence[Prompt]
+    ) -> Masks | list[Masks]:
+        """Predicts all masks of each prompt on one image, in one pass.
+
+        For evaluation and other callers that compare the single mask with the multimask
+        output.
+
+        Args:
+            embedding: what `embed` returned for the image.
+            prompts: a prompt, or a list of prompts (one per object).
+
+        Returns:
+            `Masks` of length 4, or a list of them where a list was given: first the
+            single mask of an unambiguous prompt, `multimask=False`, then the three of an
+            ambiguous one, `multimask=True`.
+
+        Raises:
+            ValueError: as for `predict`.
+        """
+        self._check_embedding(embedding)
+        in_model = [
+            self._to_model(prompt, embedding.frame) for prompt in _prompts_of(prompts)
+        ]
+        (decoded,) = self.decode_prompts([embedding], [in_model])
+        masks = [Masks(logits, scores, embedding.frame) for logits, scores in decoded]
+        return masks[0] if isinstance(prompts, Prompt) else masks
 
     def decode_prompts(
         self,

@@ -26,8 +26,8 @@ from samjax.data.sa1b.source import open_sa1b
 from samjax.data.schema import record_from_json
 from samjax.engine import run
 from samjax.engine.schedule import Outcome
-from samjax.evaluation.examples import read_example
-from samjax.evaluation.photo_sets import read_photo_set
+from samjax.evaluation.datasets.examples import read_example
+from samjax.evaluation.datasets.photo_sets import read_photo_set
 from samjax.geometry.masks import encode_rle, mask_to_counts
 from samjax.inference.images import read_image
 from samjax.inference.predictor import Predictor

@@ -12,7 +12,7 @@ from small_photo_set import TWO, square, write_set
 
 from samjax.checkpoints import save
 from samjax.engine.pseudo_labels import PseudoLabelConfig, find_in_views
-from samjax.evaluation.photo_sets import read_photo_set
+from samjax.evaluation.datasets.photo_sets import read_photo_set
 from samjax.geometry.masks import mask_to_counts
 from samjax.inference import Predictor
 

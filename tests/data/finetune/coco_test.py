@@ -12,7 +12,7 @@ from samjax.data.batch import decode_runs
 from samjax.data.examples import ExampleSource
 from samjax.data.finetune import CocoSource, open_examples
 from samjax.data.prepare import PrepareConfig, Status, prepare
-from samjax.evaluation.examples import read_example
+from samjax.evaluation.datasets.examples import read_example
 
 
 def test_polygons_and_run_lengths_become_masks(tmp_path):

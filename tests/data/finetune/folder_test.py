@@ -9,7 +9,7 @@ from PIL import Image
 
 from samjax.data.finetune import FolderSource, open_examples
 from samjax.data.finetune.mask_files import read_labels, read_object
-from samjax.evaluation.examples import read_example
+from samjax.evaluation.datasets.examples import read_example
 
 
 def masks_of(source, index=0):

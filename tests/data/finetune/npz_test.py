@@ -10,7 +10,7 @@ import pytest
 from data.finetune.files import SIZE, noise, square
 
 from samjax.data.finetune import NpzSource, open_examples
-from samjax.evaluation.examples import read_example
+from samjax.evaluation.datasets.examples import read_example
 
 A, B = square(1, 2, 5), square(10, 12, 8)
 LABELS = (A + 2 * B).astype(np.uint8)

@@ -9,10 +9,10 @@ import pytest
 from PIL import Image
 from small_photo_set import SIZE, TWO, draw, square, write_set
 
-from samjax.evaluation.photo_sets import read_photo_set
+from samjax.evaluation.datasets.photo_sets import read_photo_set
 from samjax.geometry.masks import encode_rle
 
-SHARED = Path(__file__).parents[3] / "shared" / "data" / "eval"
+SHARED = Path(__file__).parents[4] / "shared" / "data" / "eval"
 
 
 def changed(change):

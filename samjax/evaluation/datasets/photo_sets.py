@@ -1,9 +1,9 @@
-"""Sets of photos with masks to measure on: a folder with a COCO file and its photos.
+"""Sets of photos with masks: a folder with a COCO file and its photos.
 
-Beside COCO's instances a set may have regions whose truth is unknown, annotations of the
+Beside COCO's instances a set may have regions of unknown truth, annotations of the
 category `ignore`, which no score counts, and photos of a sibling set, `../NAME/...`.
 Annotations that cover many objects at once (`iscrowd`) and those without a mask
-(`box_only`) are no objects. All that is damaged is left out, and named.
+(`box_only`) are no objects. Damaged parts are left out and listed.
 """
 
 from __future__ import annotations
@@ -28,56 +28,44 @@ from samjax.data.formats.coco_masks import read_mask
 from samjax.data.formats.guards import check_file_name, check_size
 from samjax.data.orientation import FrameName, declared_frame
 from samjax.data.whole_images import read_in_frame
+from samjax.evaluation.datasets.dataset import Skipped
 from samjax.geometry.masks import counts_to_mask
 
 IGNORE = "ignore"
-"""The category of regions that no score counts."""
-
-
-class Skipped(NamedTuple):
-    """A part of a set that is left out.
-
-    Attributes:
-        name: The photo, or the annotation and its photo.
-        reason: A few words that are the same for all parts left out for it.
-        detail: The error.
-    """
-
-    name: str
-    reason: str
-    detail: str = ""
+"""Category of regions that no score counts."""
 
 
 class PhotoObject(NamedTuple):
     """An object of a photo.
 
     Attributes:
-        number: The id of its annotation.
-        category: The name of its category.
-        counts: The run lengths of its mask.
+        annotation_id: Id of the annotation.
+        category: Name of the category.
+        counts: Run lengths of the mask.
     """
 
-    number: int
+    annotation_id: int
     category: str
     counts: Int[np.ndarray, " r"]
 
     @property
     def area(self) -> int:
-        """Pixels of its mask."""
+        """Number of pixels of the mask."""
         return int(self.counts[1::2].sum())
 
 
 @dataclass(frozen=True, kw_only=True)
 class Photo:
-    """A photo of which nothing but the annotations is read.
+    """The annotations of a photo, whose pixels are decoded on demand.
 
     Attributes:
-        name: Its file name in the set.
-        path: Where it is.
-        size: (h, w) of its masks.
-        objects: Its objects.
+        name: File name in the set.
+        path: Path of the file.
+        size: (h, w) of the masks.
+        objects: The objects.
         ignored: Run lengths of the regions that no score counts.
-        frame: On which pixels its masks lie, where its set says so.
+        frame: The pixels that masks lie on, upright or as stored; None if the set does
+            not declare it.
     """
 
     name: str
@@ -88,10 +76,10 @@ class Photo:
     frame: FrameName | None = None
 
     def read(self) -> UInt8[np.ndarray, "h w 3"]:
-        """Decodes the photo, upright by its EXIF orientation.
+        """Decodes the photo, turned upright by its EXIF orientation.
 
-        Masks of a photo that lies on its side may be those of the pixels as stored: its
-        set says so, or of the two the photo is that whose size is the masks'.
+        It is left as stored if its masks lie on these pixels: if the set declares so, or
+        if only that orientation has the size of the masks.
 
         Raises:
             ValueError: It is missing, damaged, or of another size than its masks.
@@ -114,12 +102,12 @@ class Photo:
         return pixels
 
     def masks(self) -> Bool[np.ndarray, "k h w"]:
-        """Decodes the masks of its objects."""
-        masks = [counts_to_mask(one.counts, self.size) for one in self.objects]
+        """Decodes the masks of the objects."""
+        masks = [counts_to_mask(entry.counts, self.size) for entry in self.objects]
         return np.array(masks, bool).reshape(len(masks), *self.size)
 
     def ignored_pixels(self) -> Bool[np.ndarray, "h w"] | None:
-        """Decodes the regions that no score counts; None where there are none."""
+        """Decodes the regions that no score counts; None without any."""
         if not self.ignored:
             return None
         masks = [counts_to_mask(counts, self.size) for counts in self.ignored]
@@ -131,8 +119,8 @@ class PhotoSet:
     """A set of photos with masks.
 
     Attributes:
-        name: The name of its folder.
-        photos: Those with an object.
+        name: Name of its folder.
+        photos: The photos with an object.
         skipped: Parts of the annotations that are left out.
     """
 
@@ -142,7 +130,7 @@ class PhotoSet:
 
 
 def read_photo_set(path: str | os.PathLike) -> PhotoSet:
-    """Reads the annotations of a set; photos are read when their turn comes.
+    """Reads the annotations of a set; photos are decoded on demand.
 
     Args:
         path: A folder with a COCO file and its photos, as `samjax.data.finetune` looks
@@ -158,7 +146,7 @@ def read_photo_set(path: str | os.PathLike) -> PhotoSet:
     categories = _categories(content)
     skipped: list[Skipped] = []
     entries = _by_image(content, skipped)
-    found: dict[str, dict[str, Any]] = {}
+    by_name: dict[str, dict[str, Any]] = {}
     for entry in content["images"]:
         try:
             name, size = _photo_of(entry)
@@ -167,30 +155,30 @@ def read_photo_set(path: str | os.PathLike) -> PhotoSet:
             continue
         objects, ignored = [], []
         for annotation in entries.pop(entry.get("id"), []):
-            one = _object(annotation, name, size, categories)
-            if isinstance(one, Skipped):
-                skipped.append(one)
-            elif one.category == IGNORE:
-                ignored.append(one.counts)
+            entry_read = _object(annotation, name, size, categories)
+            if isinstance(entry_read, Skipped):
+                skipped.append(entry_read)
+            elif entry_read.category == IGNORE:
+                ignored.append(entry_read.counts)
             else:
-                objects.append(one)
+                objects.append(entry_read)
         if objects:
-            found[name] = {
+            by_name[name] = {
                 "size": size,
                 "objects": tuple(objects),
                 "ignored": tuple(ignored),
                 "frame": declared_frame(entry, content.get("info")),
             }
-    if not found:
-        reasons = "; ".join(f"{one.name}: {one.reason}" for one in skipped[:3])
+    if not by_name:
+        reasons = "; ".join(f"{part.name}: {part.reason}" for part in skipped[:3])
         raise ValueError(
             f"{file}: got no object with a mask{': ' if reasons else ''}{reasons}, "
             "expected COCO's annotations of instances"
         )
-    folder, cut = image_folder(file, list(found))
+    folder, cut = image_folder(file, list(by_name))
     photos = tuple(
         Photo(name=name, path=folder / without_folders(name, cut), **of_photo)
-        for name, of_photo in found.items()
+        for name, of_photo in by_name.items()
     )
     name = (path if path.is_dir() else path.parent).resolve().name
     return PhotoSet(name=name, photos=photos, skipped=tuple(skipped))
@@ -199,29 +187,29 @@ def read_photo_set(path: str | os.PathLike) -> PhotoSet:
 def _categories(content: Mapping[str, Any]) -> dict[Any, str]:
     listed = content.get("categories")
     return {
-        one["id"]: str(one.get("name", one["id"]))
-        for one in (listed if isinstance(listed, list) else [])
-        if isinstance(one, Mapping) and type(one.get("id")) is int
+        entry["id"]: str(entry.get("name", entry["id"]))
+        for entry in (listed if isinstance(listed, list) else [])
+        if isinstance(entry, Mapping) and type(entry.get("id")) is int
     }
 
 
 def _by_image(
     content: Mapping[str, Any], skipped: list[Skipped]
 ) -> dict[Any, list[Mapping[str, Any]]]:
-    """The annotations of every image; those of no image are skipped."""
+    """Groups the annotations by image id; those of no image are skipped."""
     of_image: dict[Any, list[Mapping[str, Any]]] = {
         entry["id"]: []
         for entry in content["images"]
         if isinstance(entry, Mapping) and type(entry.get("id")) is int
     }
-    for number, entry in enumerate(content.get("annotations", [])):
+    for index, entry in enumerate(content.get("annotations", [])):
         image = entry.get("image_id") if isinstance(entry, Mapping) else None
         if type(image) is int and image in of_image:
             of_image[image].append(entry)
         else:
             skipped.append(
                 Skipped(
-                    f"annotation {number} of the file",
+                    f"annotation {index} of the file",
                     "damaged entry",
                     f"got the image {ascii(image)[:40]}, expected one of the file's",
                 )
@@ -230,18 +218,19 @@ def _by_image(
 
 
 def _photo_of(entry: Any) -> tuple[str, tuple[int, int]]:
-    """The name and the size of an image."""
-    number = entry.get("id") if isinstance(entry, Mapping) else None
-    place = f"image {ascii(number)[:40]}"
-    if type(number) is not int:
-        raise ValueError(f"{place}: expected an integer as its id")
+    """Returns the name and the size of an image."""
+    image_id = entry.get("id") if isinstance(entry, Mapping) else None
+    label = f"image {ascii(image_id)[:40]}"
+    if type(image_id) is not int:
+        raise ValueError(f"{label}: expected an integer as its id")
     name = entry.get("file_name")
     parts: list[Any] = name.split("/") if isinstance(name, str) else [name]
-    # A sibling set may have the photo, but nothing farther away.
+    # The photo may be in a sibling folder, but nowhere else outside: names come from
+    # an untrusted file.
     inside = parts[1:] if parts[0] == ".." and len(parts) > 2 else parts
     for part in inside:
-        check_file_name(part, place)
-    return str(name), check_size(entry.get("height"), entry.get("width"), place)
+        check_file_name(part, label)
+    return str(name), check_size(entry.get("height"), entry.get("width"), label)
 
 
 def _object(
@@ -251,9 +240,9 @@ def _object(
     categories: Mapping[Any, str],
 ) -> PhotoObject | Skipped:
     """Reads an annotation; regions to ignore are objects of that category."""
-    number = entry.get("id")
-    name = f"annotation {ascii(number)[:40]} of {photo}"
-    if type(number) is not int:
+    annotation_id = entry.get("id")
+    name = f"annotation {ascii(annotation_id)[:40]} of {photo}"
+    if type(annotation_id) is not int:
         return Skipped(name, "damaged entry", "expected an integer as its id")
     category = categories.get(entry.get("category_id"), "")
     if entry.get("box_only") or not entry.get("segmentation"):
@@ -264,4 +253,4 @@ def _object(
         counts, _ = read_mask(entry["segmentation"], size, name)
     except ValueError as error:
         return Skipped(name, "damaged mask", str(error))
-    return PhotoObject(number, category, counts)
+    return PhotoObject(annotation_id, category, counts)

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis.extra import numpy as arrays
 
-from samjax.evaluation.clicks import Click, interior_distance, next_click
+from samjax.evaluation.policies.click_rule import Click, interior_distance, next_click
 
 pytest.importorskip("cv2", reason="simulated clicks need the extra `eval`")
 
