@@ -14,8 +14,8 @@ from samjax.geometry.boxes import boxes_from_masks, nms_threshold
 from samjax.geometry.boxes import nms as box_nms
 from samjax.geometry.masks import counts_to_mask, mask_to_counts
 from samjax.geometry.regions import fill_small_holes, remove_small_islands
-from samjax.inference.automatic import generate_masks
-from samjax.inference.automatic_config import AutomaticConfig, Number
+from samjax.inference.automatic.config import AutomaticConfig, Number
+from samjax.inference.automatic.generate import generate_masks
 
 FIELDS = (
     "segmentation",
@@ -33,7 +33,7 @@ class SamAutomaticMaskGenerator:
     """Segments everything in an image.
 
     Arguments, defaults and records are the reference's; what they mean is told by
-    `samjax.inference.automatic_config.AutomaticConfig`. As there, the options are
+    `samjax.inference.automatic.config.AutomaticConfig`. As there, the options are
     attributes, and what is assigned to one holds from the next image on.
 
     Attributes:

@@ -18,7 +18,8 @@ from jaxtyping import Float, Int, UInt8
 from samjax.data.schema import Annotation
 from samjax.engine.views import View
 from samjax.geometry.overlaps import intersections, pairwise_iou
-from samjax.inference.automatic import (
+from samjax.inference.automatic.config import AutomaticConfig
+from samjax.inference.automatic.generate import (
     Proposal,
     finish,
     propose,
@@ -26,13 +27,12 @@ from samjax.inference.automatic import (
     suppress_between_crops,
     to_annotation,
 )
-from samjax.inference.automatic_config import AutomaticConfig
 from samjax.inference.predictor import Predictor
 
 Propose = Callable[
     [Predictor, UInt8[np.ndarray, "h w 3"], AutomaticConfig], list[Proposal]
 ]
-"""Finds masks in an image, as `samjax.inference.automatic.propose`."""
+"""Finds masks in an image, as `samjax.inference.automatic.generate.propose`."""
 
 EVERYTHING = AutomaticConfig(
     points_per_side=16,

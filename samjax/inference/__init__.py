@@ -6,8 +6,8 @@
 Everything here is immutable and safe to share between threads.
 """
 
-from samjax.inference.automatic import generate_masks
-from samjax.inference.automatic_config import AutomaticConfig
+from samjax.inference.automatic.config import AutomaticConfig
+from samjax.inference.automatic.generate import generate_masks
 from samjax.inference.embedding import ImageEmbedding
 from samjax.inference.images import read_image
 from samjax.inference.masks import Masks

@@ -32,9 +32,9 @@ from samjax.data.images import Item
 from samjax.data.schema import Record, record_from_json
 from samjax.data.upright_files import upright_file
 from samjax.files import locked
-from samjax.inference.automatic_config import AutomaticConfig
+from samjax.inference.automatic.config import AutomaticConfig
+from samjax.inference.automatic.hierarchy import with_hierarchy
 from samjax.inference.embedding import weights_fingerprint
-from samjax.inference.hierarchy import with_hierarchy
 from samjax.inference.images import read_image
 from samjax.inference.many import Outcome, generate_for_many
 from samjax.inference.predictor import Predictor

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from samjax.inference.automatic_steps import Step
+from samjax.inference.automatic.incremental import Step
 from samjax.web.folder import ImageFile
 from samjax.web.refusals import busy, not_found
 

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from samjax.inference import AutomaticConfig, ImageEmbedding, Predictor
-from samjax.inference.automatic_steps import Step, generate_in_steps
+from samjax.inference.automatic.incremental import Step, generate_in_steps
 from samjax.web.embedding_cache import EmbeddingCache
 from samjax.web.folder import ImageFile
 from samjax.web.jobs import Job, Jobs

@@ -17,12 +17,12 @@ from samjax.data.images import find_images
 from samjax.data.large_images import ArrayImage
 from samjax.geometry.masks import encode_rle
 from samjax.inference import many
-from samjax.inference.automatic import generate_masks
-from samjax.inference.automatic_config import AutomaticConfig
+from samjax.inference.automatic.config import AutomaticConfig
+from samjax.inference.automatic.generate import generate_masks
+from samjax.inference.automatic.tiles import generate_masks_in_tiles
 from samjax.inference.images import read_image
 from samjax.inference.many import generate_for_many
 from samjax.inference.run import Share, generate_to_folder, image_numbers
-from samjax.inference.tiles import generate_masks_in_tiles
 
 ROOT = Path(__file__).parents[2]
 OPEN = AutomaticConfig(

@@ -4,8 +4,8 @@ import numpy as np
 
 from samjax.geometry.boxes import boxes_from_masks
 from samjax.geometry.masks import decode_rle, encode_rle, mask_to_counts
-from samjax.inference.automatic import Proposal
-from samjax.inference.tiles import generate_masks_in_tiles
+from samjax.inference.automatic.generate import Proposal
+from samjax.inference.automatic.tiles import generate_masks_in_tiles
 
 
 class Scene:
@@ -21,7 +21,7 @@ class Scene:
         return np.zeros((bottom - top, right - left, 3), np.uint8)
 
     def propose(self, predictor, pixels, config) -> list[Proposal]:
-        """Stands in for `samjax.inference.automatic.propose`."""
+        """Stands in for `samjax.inference.automatic.generate.propose`."""
         self.configs.append(config)
         return self.find(self.windows[-1])
 

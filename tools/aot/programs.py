@@ -16,8 +16,8 @@ from jax.sharding import Mesh, NamedSharding
 from samjax import sharding
 from samjax.data.batch import Batch, RunBatch
 from samjax.geometry.frame import Frame, normalize
-from samjax.inference.automatic import divide_work
-from samjax.inference.candidates import Filters, find_candidates, share_image
+from samjax.inference.automatic.device import Filters, find_candidates, share_image
+from samjax.inference.automatic.generate import divide_work
 from samjax.models.sam import Sam
 from samjax.training.beginning import Beginning
 from samjax.training.config import Stage, TrainConfig

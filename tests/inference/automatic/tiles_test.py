@@ -22,10 +22,10 @@ from inference.scenes import (
 from samjax.data.large_images import ArrayImage
 from samjax.data.schema import record_from_json, record_to_json
 from samjax.geometry.run_lengths import counts_in_larger
-from samjax.inference.automatic import Proposal, generate_masks
-from samjax.inference.automatic_config import AutomaticConfig
+from samjax.inference.automatic.config import AutomaticConfig
+from samjax.inference.automatic.generate import Proposal, generate_masks
+from samjax.inference.automatic.tiles import MOST_PIXELS, generate_masks_in_tiles
 from samjax.inference.predictor import Predictor
-from samjax.inference.tiles import MOST_PIXELS, generate_masks_in_tiles
 
 
 @pytest.fixture(scope="module")

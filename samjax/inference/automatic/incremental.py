@@ -10,14 +10,14 @@ import numpy as np
 from jaxtyping import UInt8
 
 from samjax.data.schema import Annotation
-from samjax.inference.automatic import (
+from samjax.inference.automatic.config import AutomaticConfig
+from samjax.inference.automatic.generate import (
     Proposal,
     finish,
     propose_in_crop,
     suppress,
     to_annotation,
 )
-from samjax.inference.automatic_config import AutomaticConfig
 from samjax.inference.embedding import ImageEmbedding
 from samjax.inference.images import ImageSource
 from samjax.inference.predictor import Predictor

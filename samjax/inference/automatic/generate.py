@@ -24,8 +24,8 @@ from samjax.geometry.overlaps import intersections, suppress_doubles
 from samjax.geometry.regions import fill_small_holes, remove_small_islands
 from samjax.geometry.run_lengths import counts_of_packed
 from samjax.geometry.stripes import Blocks, upscaling_blocks
-from samjax.inference.automatic_config import AutomaticConfig, Number
-from samjax.inference.candidates import (
+from samjax.inference.automatic.config import AutomaticConfig, Number
+from samjax.inference.automatic.device import (
     Candidates,
     Filters,
     Pace,

@@ -5,7 +5,7 @@ import pytest
 
 from samjax.geometry.masks import decode_rle
 from samjax.inference import AutomaticConfig, Predictor, generate_masks
-from samjax.inference.automatic_steps import generate_in_steps
+from samjax.inference.automatic.incremental import generate_in_steps
 
 
 @pytest.mark.parametrize("chunk", [3, 64])

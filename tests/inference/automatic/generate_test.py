@@ -15,10 +15,10 @@ from samjax.data.schema import record_from_json, record_to_json
 from samjax.geometry.boxes import boxes_from_masks
 from samjax.geometry.masks import decode_rle
 from samjax.inference import Predictor
-from samjax.inference.automatic import generate_masks
-from samjax.inference.automatic_config import PRESETS, AutomaticConfig
+from samjax.inference.automatic.config import PRESETS, AutomaticConfig
+from samjax.inference.automatic.generate import generate_masks
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 # Everything passes: with random weights no mask is good.
 OPEN = AutomaticConfig(
     points_per_side=5, pred_iou_thresh=0, stability_score_thresh=0, box_nms_thresh=1

@@ -1,7 +1,7 @@
 """Everything in an image too large for the model, tile by tile, in bounded memory.
 
 The image is covered by equal tiles that overlap by twice a halo. Each is segmented as
-an image of its own (`samjax.inference.automatic.propose`). A mask that reaches an edge
+an image of its own (`samjax.inference.automatic.generate.propose`). A mask that reaches an edge
 where the image goes on is a *piece* of something; any other is *whole*. Masks of two
 tiles are compared where the tiles overlap:
 
@@ -37,8 +37,8 @@ from samjax.data.schema import Annotation
 from samjax.geometry.masks import counts_to_text
 from samjax.geometry.overlaps import intersections
 from samjax.geometry.run_lengths import box_of_runs, counts_in_larger, where_more
-from samjax.inference.automatic import Proposal, propose
-from samjax.inference.automatic_config import AutomaticConfig, Number
+from samjax.inference.automatic.config import AutomaticConfig, Number
+from samjax.inference.automatic.generate import Proposal, propose
 from samjax.inference.predictor import Predictor
 
 # Left, top, right, bottom in the image; the last two exclusive but in proposals.
@@ -79,7 +79,7 @@ def generate_masks_in_tiles(
             default. Twice this, less `EDGE` on both sides, is always whole in a tile.
         seam_iou: above this IoU masks of two tiles agree.
         progress: is called after every tile with the number done and that of all.
-        propose: finds the masks of a tile, as `samjax.inference.automatic.propose`.
+        propose: finds the masks of a tile, as `samjax.inference.automatic.generate.propose`.
 
     Returns:
         The records, made as they are asked for, tile by tile in rows. Ids count from 0.

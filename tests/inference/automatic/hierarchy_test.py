@@ -3,7 +3,7 @@
 import numpy as np
 
 from samjax.geometry.masks import encode_rle
-from samjax.inference.hierarchy import with_hierarchy
+from samjax.inference.automatic.hierarchy import with_hierarchy
 
 
 def annotation(mask: np.ndarray, number: int) -> dict:

@@ -10,9 +10,14 @@ from PIL import Image
 from samjax.data.images import find_images
 from samjax.devices import DeviceError
 from samjax.inference import Predictor, many
-from samjax.inference.automatic import Work, divide_work, generate_masks, size_class
-from samjax.inference.automatic_config import AutomaticConfig
-from samjax.inference.automatic_steps import generate_in_steps
+from samjax.inference.automatic.config import AutomaticConfig
+from samjax.inference.automatic.generate import (
+    Work,
+    divide_work,
+    generate_masks,
+    size_class,
+)
+from samjax.inference.automatic.incremental import generate_in_steps
 from samjax.inference.many import generate_for_many
 from samjax.models import Sam
 
@@ -112,7 +117,7 @@ def test_no_more_points_go_together_than_there_are(
         seen.append(chunk)
         return divide_work(frame, low_res_size, chunk, on_cpu=on_cpu)
 
-    monkeypatch.setattr("samjax.inference.automatic.divide_work", watched)
+    monkeypatch.setattr("samjax.inference.automatic.generate.divide_work", watched)
     image = np.zeros((20, 30, 3), np.uint8)
     records = generate_masks(predictor, image, config)
     steps = list(generate_in_steps(predictor, image, predictor.embed(image), config))
