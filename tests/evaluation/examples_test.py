@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from samjax.data.examples import RawExample
-from samjax.data.formats.annotations import bare_annotation
+from samjax.data.formats.annotations import make_annotation
 from samjax.evaluation import examples
 from samjax.evaluation.examples import evaluate_examples, read_example
 from samjax.geometry.masks import mask_to_counts
@@ -27,7 +27,7 @@ def example(masks, *, size=SIZE):
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "PNG")
     annotations = [
-        bare_annotation(mask_to_counts(mask), mask.shape, number)
+        make_annotation(mask_to_counts(mask), mask.shape, number)
         for number, mask in enumerate(masks)
     ]
     image = {"image_id": 0, "width": SIZE[1], "height": SIZE[0], "file_name": "a.png"}

@@ -1,5 +1,7 @@
 """The page's own tests, which node runs."""
 
+import importlib.util
+import json
 import shutil
 import subprocess
 import sys
@@ -12,6 +14,16 @@ ROOT = Path(__file__).parents[2]
 NODE = shutil.which("node", path=str(Path(sys.executable).parent)) or shutil.which(
     "node"
 )
+
+
+def test_the_record_that_the_page_is_compared_with_is_the_server_s():
+    folder = ROOT / "tests/web/page"
+    spec = importlib.util.spec_from_file_location("goldens", folder / "make_goldens.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    goldens = json.loads((folder / "goldens.json").read_text())
+    assert goldens["record"] == module.record((20, 31))
 
 
 @pytest.mark.skipif(NODE is None, reason="there is no node")

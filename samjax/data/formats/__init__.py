@@ -18,7 +18,7 @@ What is the same in all of them:
   on.
 - A mask's box and area are computed from its pixels wherever a format's own may be of
   another convention; fields that a format does not have get the values of
-  `annotations.bare_annotation`.
+  `annotations.make_annotation`.
 """
 
 from samjax.data.formats.coco import read_coco, write_coco

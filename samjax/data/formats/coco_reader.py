@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from samjax.data.formats.annotations import bare_annotation
+from samjax.data.formats.annotations import make_annotation
 from samjax.data.formats.coco_content import read_content
 from samjax.data.formats.coco_masks import (
     are_numbers,
@@ -47,7 +47,7 @@ def read_coco(
     mmdetection and detectron2 read (`coco_masks.read_mask`); polygons are filled as
     pycocotools fills them. Ids may be text or repeat (`coco_content`). Box and area are
     the mask's own, so that they are SA-1B's whatever the file has; fields of SA-1B that
-    the file lacks are those of `annotations.bare_annotation`. Categories are not kept:
+    the file lacks are those of `annotations.make_annotation`. Categories are not kept:
     records have none. The file is one JSON value, so memory holds its text and content,
     but no masks.
 
@@ -279,7 +279,7 @@ def _annotation(
     place = f"{path}: annotation {number} of image {image['image_id']}"
     size = image["height"], image["width"]
     counts, text = read_mask(entry.get("segmentation"), size, place)
-    annotation = bare_annotation(counts, size, number)
+    annotation = make_annotation(counts, size, number)
     if text is not None:
         annotation["segmentation"]["counts"] = text
     extras = {

@@ -22,9 +22,9 @@ from jaxtyping import Int
 
 from samjax.data.folders import list_images
 from samjax.data.formats.annotations import (
-    bare_annotation,
     columns_of_counts,
     counts_of,
+    make_annotation,
 )
 from samjax.data.formats.guards import (
     Problems,
@@ -116,7 +116,7 @@ def read_yolo(
 
     Images are numbered from 1 on in this order, and masks through all images. Classes
     are not kept: records have none. What the format lacks has the values of
-    `annotations.bare_annotation`.
+    `annotations.make_annotation`.
 
     Args:
         folder: of the data set.
@@ -172,7 +172,7 @@ def read_yolo(
                 problems(error)
                 continue
             number += 1
-            annotations.append(bare_annotation(counts, (height, width), number))
+            annotations.append(make_annotation(counts, (height, width), number))
         yield Record(image=image, annotations=annotations)
 
 

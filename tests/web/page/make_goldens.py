@@ -13,6 +13,7 @@ from PIL import Image
 from samjax.geometry.frame import Frame
 from samjax.geometry.masks import encode_rle
 from samjax.geometry.resampling import mask_to_prompt, upscale_logits
+from samjax.web.exporting import Annotated, to_record
 
 RESIZED = [  # (h, w), and the target's.
     ((7, 5), (3, 4)),
@@ -46,6 +47,7 @@ def main() -> None:
         "resize": [resize(*sizes) for sizes in RESIZED],
         "upsample": [upsample(*sizes) for sizes in FRAMES],
         "masks": [mask(size) for size in [(1, 1), (3, 4), (20, 31), (64, 9)]],
+        "record": record((20, 31)),
     }
     path = Path(__file__).with_name("goldens.json")
     path.write_text(json.dumps(goldens, separators=(",", ":")) + "\n")
@@ -83,6 +85,41 @@ def upsample(size: tuple[int, int], model_size: int) -> dict:
 def mask(size: tuple[int, int]) -> dict:
     bits = bytes_like(size[0] * size[1]).reshape(size) > 128
     return {"size": size, "segmentation": encode_rle(bits), "area": int(bits.sum())}
+
+
+def record(size: tuple[int, int]) -> dict:
+    """Masks in the page's form, and the record that the server exports of them."""
+    # Noise, a mask of one pixel, an empty one.
+    noise = bytes_like(size[0] * size[1]).reshape(size) > 128
+    one_pixel = np.zeros(size, bool)
+    one_pixel[7, 30] = True
+    both = {"points": [[3.5, 4.25], [9.0, 2.0]], "labels": [1, 0]}
+    none = {"points": [], "labels": []}
+    stored = [
+        {
+            "id": index + 1,
+            "uuid": f"mask-{index}",
+            "segmentation": encode_rle(bits),
+            "label": "" if index else "cup",
+            "prompts": {**prompts, "box": None, "mask": False, "text": None},
+            "score": score,
+            "stability_score": stability,
+            "source": source,
+            "edited": bool(index),
+            "level": None if index else "part",
+            "seconds": 1.5 * index,
+            "author": "ada",
+        }
+        for index, (bits, prompts, score, stability, source) in enumerate(
+            [
+                (noise, both, 0.75, 0.5, "click"),
+                (one_pixel, none, None, None, "brush"),
+                (np.zeros(size, bool), none, 0.0, 0.0, "everything"),
+            ]
+        )
+    ]
+    image = Annotated(number=1, name="photo.jpg", size=size, annotations=stored)
+    return {"annotations": stored, "record": to_record(image, print)}
 
 
 if __name__ == "__main__":
