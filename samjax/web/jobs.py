@@ -76,14 +76,18 @@ class Jobs:
         self._clock = clock
         self._jobs: OrderedDict[str, Job] = OrderedDict()
 
+    @property
+    def running(self) -> int:
+        """Number of jobs that have not ended."""
+        return sum(job.state == "running" for job in self._jobs.values())
+
     def start(self, image: ImageFile, steps: Iterator[Step], total: int) -> Job:
         """Adds a job.
 
         Raises:
             Refusal: Too many run already.
         """
-        running = [job for job in self._jobs.values() if job.state == "running"]
-        if len(running) >= MOST_RUNNING:
+        if self.running >= MOST_RUNNING:
             raise busy(f"{MOST_RUNNING} jobs are running: wait for one, or cancel it")
         job = Job(
             id=secrets.token_urlsafe(12),

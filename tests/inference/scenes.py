@@ -4,7 +4,7 @@ import numpy as np
 
 from samjax.geometry.boxes import boxes_from_masks
 from samjax.geometry.masks import decode_rle, encode_rle, mask_to_counts
-from samjax.inference.automatic.generate import Proposal
+from samjax.inference.automatic.records import Proposal
 from samjax.inference.automatic.tiles import generate_masks_in_tiles
 
 

@@ -17,7 +17,7 @@ from samjax import sharding
 from samjax.data.batch import Batch, RunBatch
 from samjax.geometry.frame import Frame, normalize
 from samjax.inference.automatic.device import Filters, find_candidates, share_image
-from samjax.inference.automatic.generate import divide_work
+from samjax.inference.automatic.schedule import make_schedule
 from samjax.models.sam import Sam
 from samjax.training.beginning import Beginning
 from samjax.training.config import Stage, TrainConfig
@@ -109,7 +109,7 @@ def everything(config: TrainConfig, stage: Stage, model: Sam, mesh: Mesh) -> Pro
     params = jax.eval_shape(lambda key: init_params(key, model), jax.random.key(0))
     grid = config.model.grid_size
     frame = Frame.fit(PHOTO, config.model.image_size)
-    down, across, pace = divide_work(frame, 4 * grid, POINTS, on_cpu=False)
+    down, across, group_sizes = make_schedule(frame, 4 * grid, POINTS, on_cpu=False)
     number = np.float32(0)
     filters = Filters(
         predicted_iou=number,
@@ -134,7 +134,7 @@ def everything(config: TrainConfig, stage: Stage, model: Sam, mesh: Mesh) -> Pro
         "grid": (grid, grid),
         "model": model,
         "capacity": POINTS,
-        "pace": pace,
+        "group_sizes": group_sizes,
     }
     # All on one device: a mesh with others would have no part in it.
     alone = sharding.replicated(mesh)

@@ -1,10 +1,10 @@
-"""Points of one image to the masks that pass the filters, in one compiled call.
+"""Compiled inner step of automatic mask generation: points to masks that pass.
 
-The inner step of automatic mask generation (SAM, appendix B). Every point is answered
-by three masks. Those that the model itself thinks little of are dropped before anything
-is drawn or brought to the image's size; the others are, stripe by stripe, to count how
-stable they are and where they end; what passes leaves the device as bits. So memory is
-that of one chunk of points, however many there are.
+Each point prompt gives three masks (SAM, appendix B). They are filtered by predicted
+IoU first, before anything is upscaled: where no mask of a point passes, not even its
+low-res logits are computed. The rest are upscaled to the crop's size stripe by stripe,
+which gives stability scores, boxes and bits; masks that pass leave the device as bits.
+Memory is that of one chunk of points, however many points there are.
 """
 
 from __future__ import annotations
@@ -26,12 +26,13 @@ from samjax.models.sam import Sam
 
 
 class Filters(NamedTuple):
-    """What a candidate must pass; arrays, so that changing one compiles nothing.
+    """Thresholds of a mask; arrays, so that changing one compiles nothing.
 
     Attributes:
-        predicted_iou: Float "", must be exceeded; 0 or less passes all.
-        stability: Float "", least stability score; 0 or less passes all.
-        stability_offset: Float "", by which the mask threshold is moved.
+        predicted_iou: Float "", lower bound, exclusive; 0 or less passes all.
+        stability: Float "", lower bound of the stability score, inclusive; 0 or less
+            passes all.
+        stability_offset: Float "", shift of the mask threshold, up and down.
         size: Int "2", (h, w) of the crop in pixels.
         crop_box: Float "4", XYXY of the crop in the image.
         image_box: Float "4", XYXY of the image.
@@ -45,19 +46,21 @@ class Filters(NamedTuple):
     image_box: Any
 
 
-class Candidates(NamedTuple):
-    """The masks of a chunk that passed, in the order of points and of their masks.
+class ChunkMasks(NamedTuple):
+    """Masks of a chunk of points that passed, in the order of points and their masks.
 
-    The first `count` rows hold something; should there be more than rows, the rest is
-    lost, and the call is to be repeated with more.
+    Only the first `count` rows are masks. Where `count` exceeds the number of rows, the
+    masks beyond are lost, and the call is to be repeated with a larger capacity.
 
     Attributes:
-        count: Int "", how many passed.
-        source: Int "n", three times the number of the point, plus that of the mask.
+        count: Int "", number of masks that passed.
+        source: Int "n", 3 * index of the point + index of its mask.
         predicted_iou: Float "n".
         stability: Float "n".
         boxes: Int "n 4", inclusive XYXY in the frame of the crop.
         bits: Uint8 "n h/8 w", eight rows to a byte, the uppermost in the highest bit.
+            Rows are packed since COCO's run lengths go down columns
+            (`run_lengths.counts_of_packed`).
     """
 
     count: Array
@@ -68,41 +71,42 @@ class Candidates(NamedTuple):
     bits: Array
 
 
-# Pixels within which a box ends at an edge, as in the release.
+# Tolerance in pixels for a box that ends at an edge, as in the release.
 EDGE_TOLERANCE = 20.0
 
 
-class Pace(NamedTuple):
-    """How much is worked on at a time; static, and without influence on results.
+class GroupSizes(NamedTuple):
+    """Sizes of the groups of computations; static, and without influence on results.
 
     Attributes:
-        points: that go through the transformer together, and are drawn together, or not
-            at all where none of their masks is wanted.
-        masks: that are brought to the crop's size together.
-        abreast: groups of points, and of masks, that are worked on side by side. The
-            cores of a CPU are kept busier by work that is independent than by sharing
-            every operation.
+        points: points of one decoder call. Their low-res logits are computed together,
+            or not at all where none of their masks passes.
+        masks: masks that are upscaled to the crop's size together.
+        num_parallel: independent groups in one loop iteration. Independent work keeps
+            the cores of a CPU busier than every operation shared between them.
     """
 
     points: int
     masks: int
-    abreast: int
+    num_parallel: int
 
 
 @functools.partial(jax.jit, static_argnames=("model",))
 def share_image(
     params: Mapping[str, Any], features: Float[Array, "gh gw c"], *, model: Sam
 ) -> SharedImage:
-    """Computes what all points of an embedded crop have in common."""
+    """Computes the decoder's image side of an embedded crop, which all points share."""
     return cast(SharedImage, model.apply({"params": params}, features, method="share"))
 
 
-@functools.partial(jax.jit, static_argnames=("grid", "model", "capacity", "pace"))
+@functools.partial(
+    jax.jit, static_argnames=("grid", "model", "capacity", "group_sizes")
+)
 def find_candidates(
     params: Mapping[str, Any],
     shared: SharedImage,
     points: Float[Array, "n 2"],
-    number: Int[Array, ""],
+    num_valid: Int[Array, ""],
     down: Blocks,
     across: Blocks,
     filters: Filters,
@@ -110,35 +114,37 @@ def find_candidates(
     grid: tuple[int, int],
     model: Sam,
     capacity: int,
-    pace: Pace,
-) -> Candidates:
-    """Asks for the three masks of every point and keeps those that pass.
+    group_sizes: GroupSizes,
+) -> ChunkMasks:
+    """Predicts three masks for every point and returns those that pass the filters.
 
     Args:
         params: of the model.
-        shared: what the points of the crop have in common, from `share_image`.
+        shared: the decoder's image side, from `share_image`.
         points: in the model's frame.
-        number: how many of the points count; those after them only fill the chunk.
+        num_valid: number of valid points; those after them are padding.
         down: from `upscaling_blocks`, for rows of the crop; a block is a stripe.
         across: the same for columns.
-        filters: what must be passed.
+        filters: thresholds.
         grid: height and width of the crop's embedding.
         model: the model.
-        capacity: rows of the answer.
-        pace: how much at a time.
+        capacity: rows of the result.
+        group_sizes: points and masks that are computed together.
     """
     logits, scores, passes = _three_masks(
-        params, shared, points, number, filters, grid, model, pace
+        params, shared, points, num_valid, filters, grid, model, group_sizes
     )
-    waiting = jnp.argsort(~passes, stable=True).astype(jnp.int32)
+    # Indices of the masks that pass first, in their order: the loop ends after them.
+    queue = jnp.argsort(~passes, stable=True).astype(jnp.int32)
     total = jnp.sum(passes)
-    # Room for last groups that are only partly filled.
-    together = pace.masks * pace.abreast
-    waiting = jnp.concatenate([waiting, jnp.zeros(together, jnp.int32)])
+    # Padding for a last group that is only partly filled.
+    per_round = group_sizes.masks * group_sizes.num_parallel
+    queue = jnp.concatenate([queue, jnp.zeros(per_round, jnp.int32)])
     height = down.weights.shape[0] * down.weights.shape[1]
     width = across.weights.shape[0] * across.weights.shape[1]
-    # The last row takes what is dropped.
-    found = Candidates(
+    # One row more than the capacity: masks that do not pass, and those beyond the
+    # capacity, are written to it, since a static program writes every mask somewhere.
+    masks = ChunkMasks(
         count=jnp.int32(0),
         source=jnp.zeros(capacity + 1, jnp.int32),
         predicted_iou=jnp.zeros(capacity + 1),
@@ -147,46 +153,61 @@ def find_candidates(
         bits=jnp.zeros((capacity + 1, height // 8, width), jnp.uint8),
     )
 
-    def look_at(first, found):
-        source = jax.lax.dynamic_slice(waiting, (first,), (together,))
-        groups = logits[source].reshape(pace.abreast, pace.masks, *logits.shape[1:])
+    def add_round(first, masks):
+        source = jax.lax.dynamic_slice(queue, (first,), (per_round,))
+        groups = logits[source].reshape(
+            group_sizes.num_parallel, group_sizes.masks, *logits.shape[1:]
+        )
         measured = [_measure(group, down, across, filters) for group in groups]
         stability, boxes, bits = jax.tree.map(
             lambda *parts: jnp.concatenate(parts), *measured
         )
-        keep = first + jnp.arange(together) < total
+        keep = first + jnp.arange(per_round) < total
         keep &= (stability >= filters.stability) | (filters.stability <= 0)
         keep &= ~_is_cut_by_crop(boxes, filters)
         measured = (source, scores[source], stability, boxes, bits)
-        for mask in range(together):
-            row = jnp.where(keep[mask], jnp.minimum(found.count, capacity), capacity)
-            # Slices are written in place; a scatter goes over them number by number.
-            written = (
-                jax.lax.dynamic_update_slice_in_dim(rows, values[mask][None], row, 0)
-                for rows, values in zip(found[1:], measured, strict=True)
-            )
-            found = Candidates(found.count + keep[mask], *written)
-        return found
+        return _append(masks, keep, measured)
 
-    found = jax.lax.fori_loop(
-        0, -(-total // together), lambda i, found: look_at(i * together, found), found
+    masks = jax.lax.fori_loop(
+        0,
+        -(-total // per_round),
+        lambda i, masks: add_round(i * per_round, masks),
+        masks,
     )
-    return Candidates(found.count, *(rows[:capacity] for rows in found[1:]))
+    return ChunkMasks(masks.count, *(rows[:capacity] for rows in masks[1:]))
+
+
+def _append(
+    masks: ChunkMasks, keep: Bool[Array, " m"], measured: tuple[Array, ...]
+) -> ChunkMasks:
+    """Appends the masks to keep; the last row of `masks` takes all others."""
+    capacity = len(masks.source) - 1
+    for mask in range(len(keep)):
+        row = jnp.where(keep[mask], jnp.minimum(masks.count, capacity), capacity)
+        # Slices are written in place; XLA:CPU scatters element by element.
+        written = (
+            jax.lax.dynamic_update_slice_in_dim(rows, values[mask][None], row, 0)
+            for rows, values in zip(masks[1:], measured, strict=True)
+        )
+        masks = ChunkMasks(masks.count + keep[mask], *written)
+    return masks
 
 
 def _three_masks(
     params: Mapping[str, Any],
     shared: SharedImage,
     points: Array,
-    number: Array,
+    num_valid: Array,
     filters: Filters,
     grid: tuple[int, int],
     model: Sam,
-    pace: Pace,
+    group_sizes: GroupSizes,
 ) -> tuple[Float[Array, "m lh lw"], Float[Array, " m"], Bool[Array, " m"]]:
-    """Low-res logits, scores, and which scores pass, of all points in one list.
+    """Returns the three masks of all points, in one list.
 
-    Where no mask of a point passes, its logits are zeros.
+    Returns:
+        Low-res logits, zeros where no mask of a group of points passes; predicted IoUs;
+        and whether they pass.
     """
     variables = {"params": params}
     side = 4 * grid[0], 4 * grid[1]
@@ -198,7 +219,8 @@ def _three_masks(
     def skip(answered):
         return jnp.zeros((len(answered.mask_tokens), 3, *side))
 
-    def answer(points, valid):
+    def decode(points, valid):
+        # A point alone is followed by a "not a point" token, as in the reference.
         tokens = jnp.stack([points, jnp.zeros_like(points)], axis=1)
         labels = jnp.broadcast_to(
             jnp.array([FOREGROUND, NOT_A_POINT]), (len(points), 2)
@@ -212,59 +234,61 @@ def _three_masks(
         logits = jax.lax.cond(jnp.any(passes), draw, skip, answered)
         return logits, scores, passes
 
-    # Groups that are worked on side by side; those without a valid point never are.
-    together = pace.points * pace.abreast
-    rounds = -(-len(points) // together)
-    shape = rounds, pace.abreast, pace.points
-    missing = rounds * together - len(points)
+    # Independent groups in one round of the loop; rounds of padding alone are skipped.
+    per_round = group_sizes.points * group_sizes.num_parallel
+    rounds = -(-len(points) // per_round)
+    shape = rounds, group_sizes.num_parallel, group_sizes.points
+    missing = rounds * per_round - len(points)
     points = jnp.pad(points, ((0, missing), (0, 0))).reshape(*shape, 2)
-    valid = (jnp.arange(rounds * together) < number).reshape(shape)
+    valid = (jnp.arange(rounds * per_round) < num_valid).reshape(shape)
 
-    def answer_round(i, answers):
-        found = [answer(points[i, j], valid[i, j]) for j in range(pace.abreast)]
-        found = jax.tree.map(lambda *parts: jnp.stack(parts), *found)
-        return jax.tree.map(lambda all_, one: all_.at[i].set(one), answers, found)
+    def decode_round(i, outputs):
+        groups = [
+            decode(points[i, j], valid[i, j]) for j in range(group_sizes.num_parallel)
+        ]
+        stacked = jax.tree.map(lambda *parts: jnp.stack(parts), *groups)
+        return jax.tree.map(lambda all_, new: all_.at[i].set(new), outputs, stacked)
 
-    nothing = (
+    outputs = (
         jnp.zeros((*shape, 3, *side)),
         jnp.zeros((*shape, 3)),
         jnp.zeros((*shape, 3), bool),
     )
-    needed = -(-number // together)
-    logits, scores, passes = jax.lax.fori_loop(0, needed, answer_round, nothing)
+    needed = -(-num_valid // per_round)
+    logits, scores, passes = jax.lax.fori_loop(0, needed, decode_round, outputs)
     return logits.reshape(-1, *side), scores.ravel(), passes.ravel()
 
 
 def _measure(
     logits: Float[Array, "m lh lw"], down: Blocks, across: Blocks, filters: Filters
 ) -> tuple[Float[Array, " m"], Int[Array, "m 4"], UInt8[Array, "m h8 w"]]:
-    """Stability scores, boxes and bits of masks at the crop's padded size.
+    """Returns stability scores, boxes and bits of masks at the crop's padded size.
 
-    Only stripes in which a logit may exceed the lowest threshold are looked at.
+    Stripes in which no logit can exceed the lowest threshold are skipped.
     """
     stripes, rows, _ = down.weights.shape
     width = across.weights.shape[0] * across.weights.shape[1]
-    number = len(logits)
+    m = len(logits)
     offset = filters.stability_offset
     lowest = jnp.minimum(-jnp.abs(offset), 0.0)
     is_needed = may_exceed(logits, down, lowest)
     in_width = jnp.arange(width) < filters.size[1]
 
-    def look_at_stripe(index, seen):
-        higher, lower, columns, in_rows, bits = seen
+    def measure_stripe(index, totals):
+        higher, lower, columns, in_rows, bits = totals
         top = index * rows
         in_height = top + jnp.arange(rows) < filters.size[0]
         stripe = upscale_stripe(logits, down, across, index)
         inside = _pack_rows(in_height[None, :, None] & in_width[None, None])
 
         def above(threshold):
-            # Packed first: what is left to count or join is a bit a pixel.
+            # Packed before it is counted: sums then read one bit a pixel.
             return _pack_rows(stripe > threshold) & inside
 
         mask = above(0.0)
         return (
-            higher + _number_of_bits(above(offset)),
-            lower + _number_of_bits(above(-offset)),
+            higher + _count_bits(above(offset)),
+            lower + _count_bits(above(-offset)),
             columns | jax.lax.reduce_or(mask, axes=(1,)),
             jax.lax.dynamic_update_slice(
                 in_rows, jax.lax.reduce_or(mask, axes=(2,)), (0, top // 8)
@@ -272,20 +296,20 @@ def _measure(
             jax.lax.dynamic_update_slice(bits, mask, (0, top // 8, 0)),
         )
 
-    def look_if_needed(index, seen):
+    def measure_if_needed(index, totals):
         return jax.lax.cond(
-            is_needed[index], lambda s: look_at_stripe(index, s), lambda s: s, seen
+            is_needed[index], lambda t: measure_stripe(index, t), lambda t: t, totals
         )
 
-    nothing = (
-        jnp.zeros(number, jnp.int32),
-        jnp.zeros(number, jnp.int32),
-        jnp.zeros((number, width), jnp.uint8),
-        jnp.zeros((number, stripes * rows // 8), jnp.uint8),
-        jnp.zeros((number, stripes * rows // 8, width), jnp.uint8),
+    totals = (
+        jnp.zeros(m, jnp.int32),
+        jnp.zeros(m, jnp.int32),
+        jnp.zeros((m, width), jnp.uint8),
+        jnp.zeros((m, stripes * rows // 8), jnp.uint8),
+        jnp.zeros((m, stripes * rows // 8, width), jnp.uint8),
     )
     higher, lower, columns, in_rows, bits = jax.lax.fori_loop(
-        0, stripes, look_if_needed, nothing
+        0, stripes, measure_if_needed, totals
     )
     in_rows = jnp.unpackbits(in_rows, axis=1).view(bool)
     # 0 / 0 is NaN, as in the release, and passes no threshold.
@@ -294,15 +318,15 @@ def _measure(
 
 
 def _pack_rows(mask: Bool[Array, "m h w"]) -> UInt8[Array, "m h8 w"]:
-    """What `jnp.packbits` does along rows, in one pass over the pixels."""
-    number, height, width = mask.shape
-    rows = mask.astype(jnp.uint8).reshape(number, height // 8, 8, width)
+    """Packs eight rows to a byte, as `jnp.packbits(mask, axis=1)`, in one pass."""
+    m, height, width = mask.shape
+    rows = mask.astype(jnp.uint8).reshape(m, height // 8, 8, width)
     return functools.reduce(
-        operator.or_, [rows[:, :, place] << (7 - place) for place in range(8)]
+        operator.or_, [rows[:, :, bit] << (7 - bit) for bit in range(8)]
     )
 
 
-def _number_of_bits(packed: UInt8[Array, "m h8 w"]) -> Int[Array, " m"]:
+def _count_bits(packed: UInt8[Array, "m h8 w"]) -> Int[Array, " m"]:
     counts = jax.lax.population_count(packed)
     return jnp.sum(counts, axis=(1, 2), dtype=jnp.int32)
 

@@ -1,87 +1,72 @@
-"""Everything in an image, step by step, for who has other work in between."""
+"""Incremental automatic mask generation.
+
+Yields after every chunk of points, so that a server can interleave other work, show
+progress, or stop.
+"""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
-
-import numpy as np
-from jaxtyping import UInt8
 
 from samjax.data.schema import Annotation
 from samjax.inference.automatic.config import AutomaticConfig
-from samjax.inference.automatic.generate import (
-    Proposal,
-    finish,
-    propose_in_crop,
-    suppress,
-    to_annotation,
-)
+from samjax.inference.automatic.generate import grid_without_crops, propose_in_crop
+from samjax.inference.automatic.records import Proposal, to_annotations
+from samjax.inference.automatic.suppression import select_masks
 from samjax.inference.embedding import ImageEmbedding
-from samjax.inference.images import ImageSource
 from samjax.inference.predictor import Predictor
 
 
 class Step(NamedTuple):
-    """How far everything mode is: points done, of how many, and at last the records."""
+    """Progress of automatic mask generation.
+
+    Attributes:
+        done: points that were decoded.
+        total: points of the image.
+        records: the masks, with the last step; None before.
+    """
 
     done: int
     total: int
     records: list[Annotation] | None
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class _OfOneImage(Predictor):
-    """Embeds nothing anew: the image is known."""
-
-    embedding: ImageEmbedding
-
-    def embed(self, image: ImageSource) -> ImageEmbedding:
-        return self.embedding
-
-
 def generate_in_steps(
     predictor: Predictor,
-    image: UInt8[np.ndarray, "h w 3"],
     embedding: ImageEmbedding,
     config: AutomaticConfig,
+    *,
+    may_run_ahead: Callable[[], bool] = lambda: True,
 ) -> Iterator[Step]:
-    """Segments everything in an image as `generate_masks` does, chunk by chunk.
-
-    For callers who have other work in between, or want to stop.
+    """Segments everything in an embedded image as `generate_masks` does, in steps.
 
     Args:
         predictor: the model.
-        image: the image.
-        embedding: what the predictor's `embed` returned for it.
+        embedding: of the image.
         config: options, without layers of crops.
+        may_run_ahead: is called once a step. Where it returns True, the device computes
+            the next chunk of points while the caller holds the step, and the chunk's
+            masks stay in memory until the iterator is advanced or dropped.
 
     Yields:
-        How far it is, after every chunk; the last step has the records.
+        The progress after every chunk of points; the last step has the records.
 
     Raises:
-        ValueError: there are layers of crops.
+        ValueError: there are layers of crops, or the embedding is of other weights.
         ImportError: small regions are to be cleaned up, and OpenCV is missing.
     """
-    if config.crop_n_layers:
-        raise ValueError(f"got {config.crop_n_layers=}, expected 0: use generate_masks")
-    size = (image.shape[0], image.shape[1])
-    (grid,) = config.grids()
-    chunk = config.batch_size(len(grid))
-    known = _OfOneImage(predictor.model, predictor.params, embedding)
-    box = (0, 0, size[1], size[0])
-    found: list[Proposal] = []
-    for first in range(0, len(grid), chunk):
-        part = grid[first : first + chunk]
-        found += propose_in_crop(known, image, box, part, config, chunk)
-        if first + chunk < len(grid):
-            yield Step(first + chunk, len(grid), None)
-    scores = [proposal.predicted_iou for proposal in found]
-    proposals = suppress(found, scores, config.box_nms_thresh)
-    proposals = finish(proposals, size, config)
-    records = [
-        to_annotation(number, proposal, size, config.output_mode)
-        for number, proposal in enumerate(proposals)
-    ]
-    yield Step(len(grid), len(grid), records)
+    grid = grid_without_crops(config)
+    size, total = embedding.frame.original_size, len(grid)
+    proposals: list[Proposal] = []
+    done = 0
+    chunks = propose_in_crop(
+        predictor, embedding, grid, config, may_run_ahead=may_run_ahead
+    )
+    for in_chunk in chunks:
+        proposals += in_chunk
+        done = min(done + config.batch_size(total), total)
+        if done < total:
+            yield Step(done, total, None)
+    proposals = select_masks([proposals], size, config)
+    yield Step(total, total, to_annotations(proposals, size, config.output_mode))
