@@ -108,10 +108,10 @@ def _few_at_a_time(prompts: Sequence[PromptIn]) -> Iterator[list[PromptIn]]:
 
 def _described(masks: Masks) -> Answer:
     answer = []
-    for index in np.argsort(-masks.scores, kind="stable").tolist():
-        one = slice(index, index + 1)
+    ranked = masks.best_first()
+    for index in range(len(ranked)):
         # One by one: a mask of a large image is large, its run lengths are not.
-        pixels = Masks(masks.logits[one], masks.scores[one], masks.frame).masks[0]
+        pixels = ranked.select(slice(index, index + 1)).masks[0]
         counts = mask_to_counts(pixels)
         answer.append(
             {
@@ -119,7 +119,7 @@ def _described(masks: Masks) -> Answer:
                     "size": list(pixels.shape),
                     "counts": counts_to_text(counts),
                 },
-                "score": float(masks.scores[index]),
+                "score": float(ranked.scores[index]),
                 "bbox": box_of_counts(counts, pixels.shape[0]),
                 "area": int(counts[1::2].sum()),
             }
