@@ -1,8 +1,8 @@
-"""What a model remembers of an image, and the file that keeps it.
+"""Image embeddings and their on-disk format.
 
-An embedding is worth keeping: the encoder is nearly all of the work, and every prompt
-starts from its output. It is worthless with other weights, silently so, which is why
-the file names the weights it came from and a `Predictor` refuses any others.
+An embedding is worth storing: the encoder is nearly all of the work, and every prompt
+starts from its output. With other weights it gives wrong masks without an error, so the
+file has a fingerprint of the encoder, and a `Predictor` refuses any other.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ MOST_PIXELS = 2**32 - 1  # COCO's tools hold run lengths in 32 bits.
 
 @dataclass(frozen=True, eq=False)
 class ImageEmbedding:
-    """An image as the model sees it; made by `Predictor.embed`.
+    """Output of the image encoder for one image; made by `Predictor.embed`.
 
     Attributes:
-        features: float32 output of the image encoder, one vector per patch of the
-            padded model frame. It stays on the device that computed it.
-        frame: the frame of the image, which prompts and masks are mapped by.
-        fingerprint: which image encoder made it; see `fingerprint`.
+        features: float32, one vector per patch of the padded model frame. It stays on
+            the device that computed it.
+        frame: the frame of the image, which maps prompts and masks.
+        fingerprint: the image encoder's; see `fingerprint`.
     """
 
     features: Float[Array, "gh gw c"]
@@ -50,8 +50,8 @@ class ImageEmbedding:
     def save(self, path: str | os.PathLike) -> None:
         """Writes the embedding to one file (safetensors; 4 MiB for released models).
 
-        The file appears whole or not at all: it is written under another name in the
-        same folder and renamed.
+        The file is written under another name in the same folder and renamed, so that
+        it is complete or absent.
         """
         header: dict[str, Any] = {
             "format": FORMAT,
@@ -73,11 +73,11 @@ class ImageEmbedding:
     def load(cls, path: str | os.PathLike) -> ImageEmbedding:
         """Reads an embedding that `save` wrote.
 
-        Whether it belongs to the weights at hand is checked when it is used:
-        `Predictor.predict` refuses an embedding with another fingerprint.
+        The fingerprint is checked on use: `Predictor.predict` refuses an embedding of
+        other weights.
 
         Raises:
-            FileNotFoundError: there is no such file.
+            FileNotFoundError: the file does not exist.
             ValueError: the file is truncated, damaged, of another kind, or of another
                 version.
         """
@@ -106,23 +106,23 @@ class ImageEmbedding:
 
 
 def fingerprint(config: SamConfig, params: Mapping[str, Any]) -> str:
-    """Names the image encoder that a set of parameters makes.
+    """Returns a fingerprint of the image encoder.
 
     A SHA-256 over the encoder's sizes, and over the name, shape and content of each of
-    its parameters; prompt encoder and mask decoder do not count, since embeddings do
-    not depend on them. Of a parameter's content a strided sample of at most 4096
-    numbers enters as it is, and all of it as a 64-bit sum: any single change moves the
-    sum, and an exchange that leaves the sum moves the sample. (Hashing every byte of
-    the largest model would take seconds.) It guards against mistakes, not forgery.
+    its parameters. Prompt encoder and mask decoder are left out, since embeddings do
+    not depend on them. A parameter's content enters as a strided sample of at most 4096
+    numbers and as the 64-bit sum of all: any single change moves the sum, and an
+    exchange that leaves the sum moves the sample. (Hashing every byte of the largest
+    model would take seconds.) It detects mistakes, not forgery.
     """
     return _fingerprint(config, params["image_encoder"], left_out=_NOT_ENCODER)
 
 
 def weights_fingerprint(config: SamConfig, params: Mapping[str, Any]) -> str:
-    """Names a whole model: a SHA-256 over all of its sizes and parameters.
+    """Returns a fingerprint of a whole model: all of its sizes and parameters.
 
-    As `fingerprint`, but with the prompt encoder and the mask decoder: two models with
-    one image encoder have embeddings in common, and results of their own.
+    As `fingerprint`, with the prompt encoder and the mask decoder: two models of one
+    image encoder have equal embeddings and different masks.
     """
     return _fingerprint(config, params)
 
@@ -141,7 +141,7 @@ def _fingerprint(config: SamConfig, params: Any, left_out: tuple[str, ...] = ())
 
 
 def update_by_params(digest: Any, params: Any) -> None:
-    """Lets names, shapes and contents of parameters into a hash; see `fingerprint`."""
+    """Updates a hash with names, shapes and contents of parameters; see `fingerprint`."""
     leaves = jax.tree_util.tree_leaves_with_path(params)
     for path, leaf in sorted(leaves, key=lambda item: jax.tree_util.keystr(item[0])):
         values = np.ascontiguousarray(_on_host(leaf), np.float32).reshape(-1)
@@ -157,7 +157,7 @@ _NOT_ENCODER = ("decoder_", "mask_in_chans", "num_multimask_outputs")
 
 
 def _on_host(leaf: Any) -> np.ndarray:
-    # Local ones: among many processes the first device of all is of another process.
+    # Local devices: with several processes the first device of all may be another's.
     cpus = jax.local_devices(backend="cpu")
     if isinstance(leaf, jax.Array) and not leaf.devices() <= set(cpus):
         # Through a CPU array: numpy's own way leaves a second copy on the host for as
@@ -167,15 +167,15 @@ def _on_host(leaf: Any) -> np.ndarray:
 
 
 def _checksum(header: Mapping[str, Any], features: np.ndarray) -> int:
-    """CRC-32 of the features and of what is said about them."""
-    said = {name: value for name, value in header.items() if name != "crc32"}
+    """Returns the CRC-32 of the features and of the header without its checksum."""
+    fields = {name: value for name, value in header.items() if name != "crc32"}
     return zlib.crc32(
-        features.data, zlib.crc32(json_text(said, sort_keys=True).encode())
+        features.data, zlib.crc32(json_text(fields, sort_keys=True).encode())
     )
 
 
 def _check_length(path: Path) -> None:
-    """Refuses a header that the library would read whole although none is so long."""
+    """Refuses a header longer than any of samjax's, which the library would read whole."""
     with open(path, "rb") as file:
         length = int.from_bytes(file.read(8), "little")
     if MAX_HEADER < length < path.stat().st_size:
@@ -183,13 +183,13 @@ def _check_length(path: Path) -> None:
 
 
 def _sound_frame(header: Mapping[str, Any], features: np.ndarray) -> Frame | None:
-    """The frame that a header describes; None if it or the features cannot be."""
+    """Returns the frame of a header; None if it or the features are unsound."""
     original, resized = header.get("original_size"), header.get("resized_size")
     square, crc = [header.get("model_size")] * 2, header.get("crc32")
     if not (_is_size(original) and _is_size(resized) and _is_size(square)):
         return None
     model_size = square[0]
-    # The resized size is the user's own where the image was resized elsewhere.
+    # Not compared with `Frame.fit`: callers of `embed_resized` choose the resized size.
     is_sound = (
         max(resized) <= model_size
         and isinstance(header.get("fingerprint"), str)
@@ -205,7 +205,7 @@ def _sound_frame(header: Mapping[str, Any], features: np.ndarray) -> Frame | Non
 
 
 def _is_size(value: Any) -> TypeGuard[Sequence[int]]:
-    """Whether a value is the (h, w) of an image that masks can be made for."""
+    """Whether a value is the (h, w) of an image whose masks fit COCO's run lengths."""
     is_pair = isinstance(value, list) and len(value) == 2
     return (
         is_pair
@@ -222,7 +222,7 @@ def _checked_header(metadata: Mapping[str, str], path: Path) -> dict[str, Any]:
         kind, version, header = None, None, {}
     if kind != FORMAT:
         raise ValueError(
-            f"got {path}, which holds no image embedding of samjax (a model's weights, "
+            f"got {path}, which is no image embedding of samjax (a model's weights, "
             "perhaps): expected a file that ImageEmbedding.save wrote"
         )
     if version != VERSION:
