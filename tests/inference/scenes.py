@@ -16,7 +16,7 @@ class Scene:
         self.windows, self.configs = [], []
 
     def read(self, top: int, left: int, bottom: int, right: int) -> np.ndarray:
-        """Remembers the window."""
+        """Records the window."""
         self.windows.append((left, top, right, bottom))
         return np.zeros((bottom - top, right - left, 3), np.uint8)
 
@@ -46,13 +46,13 @@ def mask_of(record) -> np.ndarray:
 
 
 def scene_of(objects) -> Scene:
-    """A scene of objects that every tile sees as they are."""
+    """A scene of objects that every tile shows unchanged."""
     objects = np.array(objects)
     return Scene(objects.shape[1:], lambda window: proposals(objects, window))
 
 
 def proposals(masks, window, scores=None) -> list[Proposal]:
-    """What a window shows of masks of the image."""
+    """The masks of an image within a window."""
     left, top, right, bottom = window
     cropped = [mask[top:bottom, left:right] for mask in masks]
     return [

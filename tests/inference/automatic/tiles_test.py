@@ -1,4 +1,4 @@
-"""Tiles of large images: what is known is put together again, in bounded memory."""
+"""Tiles of large images: known masks are joined exactly, in bounded memory."""
 
 import dataclasses
 import gc
@@ -31,7 +31,7 @@ from samjax.inference.predictor import Predictor
 
 @pytest.fixture(scope="module")
 def predictor(tiny_model) -> Predictor:
-    """Of a model that only the last tests ask."""
+    """A predictor, which only the last tests run."""
     return Predictor(*tiny_model)
 
 
