@@ -25,7 +25,7 @@ import simplejpeg
 import tyro
 from jaxtyping import Bool, UInt8
 
-from samjax.data.formats.annotations import bare_annotation
+from samjax.data.formats.annotations import make_annotation
 from samjax.data.schema import ImageInfo, Record, record_to_json
 from samjax.files import replacing
 from samjax.geometry.masks import mask_to_counts
@@ -127,7 +127,7 @@ def _record(image_id: int, masks: Bool[np.ndarray, "k h w"]) -> Record:
     annotations = []
     for index, mask in enumerate(masks):
         counts = mask_to_counts(mask)
-        annotation = bare_annotation(counts, size, 1000 * image_id + index)
+        annotation = make_annotation(counts, size, 1000 * image_id + index)
         if len(counts) > 1:
             # A click in the middle of the longest run.
             longest = 2 * int(np.argmax(counts[1::2])) + 1

@@ -16,7 +16,7 @@ import samjax
 from samjax.cli.everything_outputs import draw_everything
 from samjax.files import replacing
 from samjax.inference import read_image
-from samjax.inference.automatic_config import PRESETS
+from samjax.inference.automatic.config import PRESETS
 from samjax.visualize import contact_sheet
 
 ROOT = Path(__file__).parents[1]

@@ -13,7 +13,7 @@ from samjax.cli.arguments import DEFAULT_MODEL, bound_pixels, parse, parse_share
 from samjax.cli.everything_progress import Tally, show_progress
 from samjax.cli.loading import load_predictor
 from samjax.cli.outputs import make_folder
-from samjax.inference.automatic_config import PRESETS, AutomaticConfig
+from samjax.inference.automatic.config import PRESETS, AutomaticConfig
 
 if TYPE_CHECKING:
     from samjax.engine.run import Share

@@ -10,7 +10,7 @@ from jaxtyping import UInt8
 from samjax.cli.outputs import write_image, write_json
 from samjax.cli.requests import Request
 from samjax.files import check_replaceable
-from samjax.geometry.boxes import boxes_from_masks
+from samjax.geometry.boxes import boxes_from_masks, to_xywh
 from samjax.geometry.masks import encode_rle
 from samjax.inference import Masks
 from samjax.visualize import draw_boxes, draw_masks, draw_points
@@ -101,12 +101,6 @@ def check_results(
         check_replaceable(folder / name, "segment", overwrite=overwrite, inputs=inputs)
 
 
-def best_first(masks: Masks) -> Masks:
-    """The same masks in descending order of score."""
-    order = np.argsort(-masks.scores, kind="stable")
-    return Masks(masks.logits[order], masks.scores[order], masks.frame)
-
-
 def _overlay(image: np.ndarray, request: Request, masks: Masks) -> np.ndarray:
     drawn = draw_masks(image, masks.masks[:1])
     if request.box is not None:
@@ -126,7 +120,7 @@ def _annotations(
             "id": first_id + rank,
             "prompt": number,
             "segmentation": encode_rle(mask),
-            "bbox": [int(left), int(top), int(right - left), int(bottom - top)],
+            "bbox": to_xywh(box),
             "area": int(mask.sum()),
             "predicted_iou": float(score),
             "point_coords": [list(point) for point in request.points],
@@ -134,7 +128,7 @@ def _annotations(
             "box": None if request.box is None else list(request.box),
             "mask": None if request.mask is None else request.mask.name,
         }
-        for rank, (mask, score, (left, top, right, bottom)) in enumerate(
-            zip(masks.masks, masks.scores, boxes, strict=True)
+        for rank, (mask, score, box) in enumerate(
+            zip(masks.masks, masks.scores, boxes.tolist(), strict=True)
         )
     ]

@@ -138,7 +138,7 @@ def _segment(
 ) -> None:
     import jax
 
-    from samjax.cli.results import best_first, write_results
+    from samjax.cli.results import write_results
 
     height, width, _ = image.shape
     prompts = [_make_prompt(request) for request in requests]
@@ -148,7 +148,7 @@ def _segment(
     embedded = time.perf_counter()
     multimask = {"auto": None, "yes": True, "no": False}[wanted.multimask]
     (answers,) = predictor.predict_batch([embedding], [prompts], multimask=multimask)
-    answers = [best_first(answer) for answer in answers]
+    answers = [masks.best_first() for masks in answers]
     done = time.perf_counter()
     print(
         f"{photo}: {width} x {height}, embedded in {embedded - start:.2f} s, "

@@ -18,21 +18,16 @@ from jaxtyping import Float, Int, UInt8
 from samjax.data.schema import Annotation
 from samjax.engine.views import View
 from samjax.geometry.overlaps import intersections, pairwise_iou
-from samjax.inference.automatic import (
-    Proposal,
-    finish,
-    propose,
-    suppress,
-    suppress_between_crops,
-    to_annotation,
-)
-from samjax.inference.automatic_config import AutomaticConfig
+from samjax.inference.automatic.config import AutomaticConfig
+from samjax.inference.automatic.generate import propose
+from samjax.inference.automatic.records import Proposal, to_annotation
+from samjax.inference.automatic.suppression import select_masks
 from samjax.inference.predictor import Predictor
 
 Propose = Callable[
     [Predictor, UInt8[np.ndarray, "h w 3"], AutomaticConfig], list[Proposal]
 ]
-"""Proposes masks of an image, as `samjax.inference.automatic.propose`."""
+"""Finds masks in an image, as `samjax.inference.automatic.generate.propose`."""
 
 EVERYTHING = AutomaticConfig(
     points_per_side=16,
@@ -196,7 +191,7 @@ def choose_labels(in_views: InViews, config: PseudoLabelConfig) -> list[Annotati
         kept, values = _agreed(kept, others, size, config)
     records = []
     for number, (proposal, value) in enumerate(zip(kept, values, strict=True)):
-        record = to_annotation(number, proposal, size, "coco_rle")
+        record = to_annotation(proposal, number, size, "coco_rle")
         record["agreement"] = value
         records.append(record)
     return records
@@ -243,16 +238,7 @@ def without_doubles(
     by_crop: dict[tuple[int, int, int, int], list[Proposal]] = {}
     for proposal in proposals:
         by_crop.setdefault(proposal.crop_box, []).append(proposal)
-    kept = [
-        proposal
-        for of_crop in by_crop.values()
-        for proposal in suppress(
-            of_crop, [mask.predicted_iou for mask in of_crop], config.box_nms_thresh
-        )
-    ]
-    if config.crop_n_layers:
-        kept = suppress_between_crops(kept, config.crop_nms_thresh)
-    return finish(kept, size, config)
+    return select_masks(list(by_crop.values()), size, config)
 
 
 def _large_enough(

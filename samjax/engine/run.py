@@ -43,9 +43,9 @@ from samjax.engine.run_folder import (
 )
 from samjax.engine.schedule import Outcome, generate_for_many
 from samjax.files import locked
-from samjax.inference.automatic_config import AutomaticConfig
+from samjax.inference.automatic.config import AutomaticConfig
+from samjax.inference.automatic.hierarchy import with_hierarchy
 from samjax.inference.embedding import weights_fingerprint
-from samjax.inference.hierarchy import with_hierarchy
 from samjax.inference.images import read_image
 from samjax.inference.predictor import Predictor
 

@@ -21,11 +21,11 @@ from samjax.data.images import Item
 from samjax.data.large_images import ArrayImage, open_large_image
 from samjax.data.schema import Annotation
 from samjax.devices import explain
-from samjax.inference.automatic import generate_masks
-from samjax.inference.automatic_config import AutomaticConfig
+from samjax.inference.automatic.config import AutomaticConfig
+from samjax.inference.automatic.generate import generate_masks
+from samjax.inference.automatic.tiles import generate_masks_in_tiles
 from samjax.inference.images import read_image
 from samjax.inference.predictor import Predictor
-from samjax.inference.tiles import generate_masks_in_tiles
 
 Generate = Callable[[Predictor, UInt8[np.ndarray, "h w 3"]], Sequence[Annotation]]
 """Returns the masks of an image."""

@@ -13,7 +13,7 @@ from jaxtyping import Float, UInt8
 
 from samjax.geometry.frame import Frame
 from samjax.geometry.masks import counts_to_mask, mask_to_counts
-from samjax.inference.automatic import Proposal
+from samjax.inference.automatic.records import Proposal
 from samjax.inference.embedding import ImageEmbedding
 from samjax.inference.images import ImageSource, read_image
 from samjax.inference.predictor import Predictor

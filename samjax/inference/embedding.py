@@ -61,8 +61,8 @@ class ImageEmbedding:
     def save(self, path: str | os.PathLike) -> None:
         """Writes the embedding to one file (safetensors; 4 MiB for released models).
 
-        The file appears whole or not at all: it is written under another name in the
-        same folder and renamed.
+        The file is written under another name in the same folder and renamed, so that
+        it is complete or absent.
         """
         content = self.to_bytes()
         with replacing(path) as hidden:
@@ -103,11 +103,11 @@ class ImageEmbedding:
     def load(cls, path: str | os.PathLike) -> ImageEmbedding:
         """Reads an embedding that `save` wrote, or that `samjax serve` sent.
 
-        Whether it belongs to the weights at hand is checked when it is used:
-        `Predictor.predict` refuses an embedding with another fingerprint.
+        The fingerprint is checked on use: `Predictor.predict` refuses an embedding of
+        other weights.
 
         Raises:
-            FileNotFoundError: there is no such file.
+            FileNotFoundError: the file does not exist.
             ValueError: the file is truncated, damaged, of another kind, or of another
                 version.
         """
@@ -140,11 +140,11 @@ def fingerprint(config: Architecture, params: Mapping[str, Any]) -> str:
     """Returns a hash of the image encoder that a set of parameters makes.
 
     A SHA-256 over the encoder's sizes, and over the name, shape and content of each of
-    its parameters; prompt encoder and mask decoder do not count, since embeddings do
-    not depend on them. Of a parameter's content a strided sample of at most 4096
-    numbers enters as it is, and all of it as a 64-bit sum: any single change moves the
-    sum, and an exchange that leaves the sum moves the sample. (Hashing every byte of
-    the largest model would take seconds.) It guards against mistakes, not forgery.
+    its parameters. Prompt encoder and mask decoder are left out, since embeddings do
+    not depend on them. A parameter's content enters as a strided sample of at most 4096
+    numbers and as the 64-bit sum of all: any single change moves the sum, and an
+    exchange that leaves the sum moves the sample. (Hashing every byte of the largest
+    model would take seconds.) It detects mistakes, not forgery.
     """
     parts = select_parts(params, config.encoder_parts)
     # A single part is hashed without its name, as it was before there were others.
@@ -155,8 +155,8 @@ def fingerprint(config: Architecture, params: Mapping[str, Any]) -> str:
 def weights_fingerprint(config: Architecture, params: Mapping[str, Any]) -> str:
     """Returns a hash of a whole model: a SHA-256 over all of its sizes and parameters.
 
-    As `fingerprint`, but with the prompt encoder and the mask decoder: two models with
-    one image encoder have embeddings in common, and results of their own.
+    As `fingerprint`, with the prompt encoder and the mask decoder: two models of one
+    image encoder have equal embeddings and different masks.
     """
     return _fingerprint(config.architecture.as_fields(), params)
 
@@ -182,7 +182,7 @@ def _update_by_params(digest: Any, params: Any) -> None:
 
 
 def _on_host(leaf: Any) -> np.ndarray:
-    # Local ones: among many processes the first device of all is of another process.
+    # Local devices: with several processes the first device of all may be another's.
     cpus = jax.local_devices(backend="cpu")
     if isinstance(leaf, jax.Array) and not leaf.devices() <= set(cpus):
         # Through a CPU array: numpy's own way leaves a second copy on the host for as
@@ -200,7 +200,7 @@ def _checksum(header: Mapping[str, Any], features: np.ndarray) -> int:
 
 
 def _check_length(path: Path) -> None:
-    """Refuses a header that the library would read whole although none is so long."""
+    """Refuses a header longer than any of samjax's, which the library would read whole."""
     with open(path, "rb") as file:
         length = int.from_bytes(file.read(8), "little")
     if MAX_HEADER < length < path.stat().st_size:
@@ -229,7 +229,7 @@ def _checked_frame(header: Mapping[str, Any], features: np.ndarray) -> Frame | N
     if not (_is_size(original) and _is_size(resized) and _is_size(square)):
         return None
     model_size = square[0]
-    # The resized size is the user's own where the image was resized elsewhere.
+    # Not compared with `Frame.fit`: callers of `embed_resized` choose the resized size.
     is_sound = (
         max(resized) <= model_size
         and isinstance(header.get("fingerprint"), str)
@@ -243,7 +243,7 @@ def _checked_frame(header: Mapping[str, Any], features: np.ndarray) -> Frame | N
 
 
 def _is_size(value: Any) -> TypeGuard[Sequence[int]]:
-    """Whether a value is the (h, w) of an image that masks can be made for."""
+    """Whether a value is the (h, w) of an image whose masks fit COCO's run lengths."""
     is_pair = isinstance(value, list) and len(value) == 2
     return (
         is_pair
@@ -262,7 +262,7 @@ def _checked_header(metadata: Mapping[str, str], path: Path) -> dict[str, Any]:
         kind, header = FORMAT, header | {"layout": "nchw"}
     if kind != FORMAT:
         raise ValueError(
-            f"got {path}, which holds no image embedding of samjax (a model's weights, "
+            f"got {path}, which is no image embedding of samjax (a model's weights, "
             "perhaps): expected a file that ImageEmbedding.save wrote"
         )
     if version != VERSION:

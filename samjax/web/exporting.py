@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from samjax.data.formats import record_to_label_map
-from samjax.data.formats.annotations import bare_annotation
+from samjax.data.formats.annotations import make_annotation
 from samjax.data.schema import Annotation, ImageInfo, Record, record_to_json
 from samjax.engine.annotations.store import Stored
 from samjax.files import json_text
@@ -22,7 +22,7 @@ Member = tuple[str, Iterable[bytes]]
 
 NO_LABEL = "object"
 _MOST_LABELS = 65535
-_KEPT = ("uuid", "label", "source", "level", "author", "seconds", "edited")
+_PAGE_FIELDS = ("uuid", "label", "source", "level", "author", "seconds", "edited")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +105,7 @@ def to_record(image: AnnotatedImage, warn: Callable[[str], object]) -> Record:
         file_name=name,
         frame="upright",
     )
-    return Record(image=info, annotations=[_to_annotation(one, size) for one in fit])
+    return Record(image=info, annotations=[to_annotation(one, size) for one in fit])
 
 
 def coco_chunks(
@@ -160,20 +160,31 @@ def label_map_png(record: Record) -> bytes:
     return content.getvalue()
 
 
-def _to_annotation(one: Stored, size: tuple[int, int]) -> Annotation:
-    counts = text_to_counts(one["segmentation"]["counts"])
-    annotation: dict[str, Any] = dict(bare_annotation(counts, size, one["id"]))
-    prompts = one["prompts"]
-    annotation["segmentation"] = one["segmentation"]
-    annotation["point_coords"] = [
-        point
-        for point, label in zip(prompts["points"], prompts["labels"], strict=False)
-        if label == 1
-    ]
-    for name, own in (("predicted_iou", "score"), ("stability_score",) * 2):
-        if one[own] is not None:
-            annotation[name] = one[own]
-    annotation |= {name: one[name] for name in _KEPT}
+def to_annotation(stored: Stored, size: tuple[int, int]) -> Annotation:
+    """Returns the record of a stored mask: the fields of SA-1B, then the page's own.
+
+    `page/records.js` makes the same one for the demo, and is tested against this.
+    """
+    prompts, score = stored["prompts"], stored["score"]
+    stability = stored["stability_score"]
+    annotation: dict[str, Any] = dict(
+        make_annotation(
+            text_to_counts(stored["segmentation"]["counts"]),
+            size,
+            stored["id"],
+            segmentation=stored["segmentation"],
+            predicted_iou=1.0 if score is None else score,
+            points=[
+                point
+                for point, label in zip(
+                    prompts["points"], prompts["labels"], strict=False
+                )
+                if label == 1
+            ],
+            stability_score=1.0 if stability is None else stability,
+        )
+    )
+    annotation |= {name: stored[name] for name in _PAGE_FIELDS}
     return annotation  # pyright: ignore[reportReturnType]
 
 
@@ -184,7 +195,7 @@ def _coco_entry(
     image_id: int,
     category: int,
 ) -> dict[str, Any]:
-    entry: dict[str, Any] = dict(_to_annotation(one, size))
+    entry: dict[str, Any] = dict(to_annotation(one, size))
     x, y, width, height = entry["bbox"]
     more = 1.0 if entry["area"] else 0.0
     return {

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from samjax.inference.automatic_steps import Step
+from samjax.inference.automatic.incremental import Step
 from samjax.web.folder import FolderImage
 from samjax.web.refusals import busy, not_found
 
@@ -76,6 +76,11 @@ class Jobs:
         self._clock = clock
         self._jobs: OrderedDict[str, EverythingJob] = OrderedDict()
 
+    @property
+    def running(self) -> int:
+        """Number of jobs that have not ended."""
+        return sum(job.state == "running" for job in self._jobs.values())
+
     def start(
         self, image: FolderImage, steps: Iterator[Step], total: int
     ) -> EverythingJob:
@@ -84,8 +89,7 @@ class Jobs:
         Raises:
             Refusal: Too many run already.
         """
-        running = [job for job in self._jobs.values() if job.state == "running"]
-        if len(running) >= MOST_RUNNING:
+        if self.running >= MOST_RUNNING:
             raise busy(f"{MOST_RUNNING} jobs are running: wait for one, or cancel it")
         job = EverythingJob(
             id=secrets.token_urlsafe(12),

@@ -112,11 +112,11 @@ def _batches(prompts: Sequence[PromptIn]) -> Iterator[list[PromptIn]]:
 
 def _mask_bodies(masks: Masks) -> MaskBodies:
     bodies = []
-    for index in np.argsort(-masks.scores, kind="stable").tolist():
-        row = slice(index, index + 1)
+    ranked = masks.best_first()
+    for index in range(len(ranked)):
         # One mask at a time at the image's size, which takes far more memory than its
         # run lengths.
-        pixels = Masks(masks.logits[row], masks.scores[row], masks.frame).masks[0]
+        pixels = ranked.select(slice(index, index + 1)).masks[0]
         counts = mask_to_counts(pixels)
         bodies.append(
             {
@@ -124,7 +124,7 @@ def _mask_bodies(masks: Masks) -> MaskBodies:
                     "size": list(pixels.shape),
                     "counts": counts_to_text(counts),
                 },
-                "score": float(masks.scores[index]),
+                "score": float(ranked.scores[index]),
                 "bbox": box_of_counts(counts, pixels.shape[0]),
                 "area": int(counts[1::2].sum()),
             }

@@ -18,7 +18,7 @@ from PIL import Image
 from samjax.data.examples import RawExample
 from samjax.data.finetune import CocoSource, FolderSource, NpzSource
 from samjax.data.formats import read_coco, read_yolo, write_coco
-from samjax.data.formats.annotations import bare_annotation
+from samjax.data.formats.annotations import make_annotation
 from samjax.data.images import find_images
 from samjax.data.orientation import stored_view, upright_size
 from samjax.data.prepare import PrepareConfig, Status, prepare
@@ -75,7 +75,7 @@ def everything(photo, monkeypatch):
         for item in items:
             image = read_image(item.read())
             assert image.shape[:2] == photo.mask.shape
-            one = bare_annotation(mask_to_counts(photo.mask), photo.mask.shape, 1)
+            one = make_annotation(mask_to_counts(photo.mask), photo.mask.shape, 1)
             yield Outcome(
                 item=item, size=image.shape[:2], image=image, annotations=(one,)
             )

@@ -19,10 +19,10 @@ from samjax.engine import schedule
 from samjax.engine.run import Share, assign_image_ids, generate_to_folder
 from samjax.engine.schedule import generate_for_many
 from samjax.geometry.masks import encode_rle
-from samjax.inference.automatic import generate_masks
-from samjax.inference.automatic_config import AutomaticConfig
+from samjax.inference.automatic.config import AutomaticConfig
+from samjax.inference.automatic.generate import generate_masks
+from samjax.inference.automatic.tiles import generate_masks_in_tiles
 from samjax.inference.images import read_image
-from samjax.inference.tiles import generate_masks_in_tiles
 
 ROOT = Path(__file__).parents[2]
 OPEN = AutomaticConfig(

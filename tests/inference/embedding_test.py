@@ -145,7 +145,7 @@ def test_headers_of_any_json_give_the_one_error(tmp_path, text):
     path = tmp_path / "odd.embedding"
     content = {"features": np.zeros((8, 8, 4), np.float32)}
     path.write_bytes(safetensors.numpy.save(content, {"samjax": text[1]}))
-    with pytest.raises(ValueError, match=r"odd\.embedding, which holds no image emb"):
+    with pytest.raises(ValueError, match=r"odd\.embedding, which is no image emb"):
         ImageEmbedding.load(path)
 
 

@@ -15,7 +15,7 @@ import samjax
 from samjax import cli
 from samjax.data.schema import record_from_json
 from samjax.geometry.masks import decode_rle
-from samjax.inference.automatic_config import SMALL_MODEL_THRESHOLDS
+from samjax.inference.automatic.config import SMALL_MODEL_THRESHOLDS
 from samjax.inference.images import read_image
 from samjax.web import demo
 from samjax.web.page import missing_files, page_folder

@@ -12,7 +12,7 @@ import samjax
 from samjax.data.schema import record_from_json
 from samjax.geometry.masks import decode_rle, encode_rle
 from samjax.inference import AutomaticConfig
-from samjax.inference.automatic_config import SMALL_MODEL_THRESHOLDS
+from samjax.inference.automatic.config import SMALL_MODEL_THRESHOLDS
 from samjax.web import prediction
 from samjax.web.worker import ModelWorker
 

@@ -1,5 +1,6 @@
 """Runs the page's own tests in node, and ties their expected values to samjax."""
 
+import importlib.util
 import json
 import shutil
 import subprocess
@@ -17,6 +18,16 @@ PAGE_TESTS = ROOT / "tests" / "web" / "page"
 NODE = shutil.which("node", path=str(Path(sys.executable).parent)) or shutil.which(
     "node"
 )
+
+
+def test_the_record_that_the_page_is_compared_with_is_the_server_s():
+    folder = ROOT / "tests/web/page"
+    spec = importlib.util.spec_from_file_location("goldens", folder / "make_goldens.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    goldens = json.loads((folder / "goldens.json").read_text())
+    assert goldens["record"] == module.record((20, 31))
 
 
 @pytest.mark.skipif(NODE is None, reason="there is no node")

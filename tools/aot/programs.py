@@ -16,8 +16,8 @@ from jax.sharding import Mesh, NamedSharding
 from samjax import sharding
 from samjax.data.batch import Batch, RunBatch
 from samjax.geometry.frame import Frame, normalize
-from samjax.inference.automatic import divide_work
-from samjax.inference.candidates import Filters, find_candidates, share_image
+from samjax.inference.automatic.device import Filters, find_candidates, prepare_image
+from samjax.inference.automatic.schedule import make_schedule
 from samjax.models.sam import Sam
 from samjax.training.beginning import Beginning
 from samjax.training.config import Stage, TrainConfig
@@ -109,7 +109,7 @@ def everything(config: TrainConfig, stage: Stage, model: Sam, mesh: Mesh) -> Pro
     params = jax.eval_shape(lambda key: init_params(key, model), jax.random.key(0))
     grid = config.model.grid_size
     frame = Frame.fit(PHOTO, config.model.image_size)
-    down, across, pace = divide_work(frame, 4 * grid, POINTS, on_cpu=False)
+    down, across, group_sizes = make_schedule(frame, 4 * grid, POINTS, on_cpu=False)
     number = np.float32(0)
     filters = Filters(
         predicted_iou=number,
@@ -120,10 +120,10 @@ def everything(config: TrainConfig, stage: Stage, model: Sam, mesh: Mesh) -> Pro
         image_box=np.zeros(4, np.float32),
     )
     features = _shape(grid, grid, config.model.prompt_embed_dim, dtype=model.dtype)
-    shared = functools.partial(share_image, model=model)
+    prepare = functools.partial(prepare_image, model=model)
     arguments = (
         params,
-        jax.eval_shape(shared, params, features),
+        jax.eval_shape(prepare, params, features),
         _shape(POINTS, 2, dtype=jnp.float32),
         _shape(dtype=jnp.int32),
         down,
@@ -134,7 +134,7 @@ def everything(config: TrainConfig, stage: Stage, model: Sam, mesh: Mesh) -> Pro
         "grid": (grid, grid),
         "model": model,
         "capacity": POINTS,
-        "pace": pace,
+        "group_sizes": group_sizes,
     }
     # On a single device: the others of the mesh do not take part.
     replicated = sharding.replicated(mesh)

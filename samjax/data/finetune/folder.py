@@ -20,7 +20,7 @@ from samjax.data.finetune.reading import (
     unusable_dataset,
 )
 from samjax.data.folders import Listing, has_image_name, list_images
-from samjax.data.formats.annotations import bare_annotation
+from samjax.data.formats.annotations import make_annotation
 from samjax.data.schema import ImageInfo, Record
 from samjax.geometry.masks import mask_to_counts
 
@@ -159,7 +159,7 @@ class FolderSource:
                 "expected one"
             )
         annotations = [
-            bare_annotation(mask_to_counts(mask), size, mask_id)
+            make_annotation(mask_to_counts(mask), size, mask_id)
             for mask_id, mask in enumerate(objects, start=1)
             if mask.any()
         ]

@@ -22,7 +22,7 @@ is
 - A mask's box and area are computed from its pixels if a format's own may follow
 another
   convention; fields that a format lacks get the values of
-  `annotations.bare_annotation`.
+  `annotations.make_annotation`.
 """
 
 from samjax.data.formats.coco import read_coco, write_coco

@@ -2,36 +2,63 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 from jaxtyping import Bool, Int
 
 from samjax.data.schema import Annotation, ImageInfo
+from samjax.geometry.boxes import to_xywh
 from samjax.geometry.masks import Rle, counts_to_text, text_to_counts
+from samjax.geometry.run_lengths import box_of_runs
 
 
-def bare_annotation(
-    counts: Int[np.ndarray, " r"], size: tuple[int, int], annotation_id: int
+def make_annotation(
+    counts: Int[np.ndarray, " r"],
+    size: tuple[int, int],
+    mask_id: int,
+    *,
+    box: Sequence[int] | None = None,
+    segmentation: Any = None,
+    predicted_iou: float = 1.0,
+    points: Sequence[Sequence[float | int]] = (),
+    crop_box: Sequence[int] | None = None,
+    stability_score: float = 1.0,
 ) -> Annotation:
-    """Makes an annotation from a mask alone.
+    """Makes an annotation in the fields of SA-1B, in their order.
 
-    Unknown fields get values that every filter keeps: `predicted_iou` and
-    `stability_score` are 1, `point_coords` is empty, `crop_box` the whole image.
+    The defaults are those of a mask of which nothing else is known: scores that keep
+    it, no points, and the whole image as its crop.
 
     Args:
         counts: RLE counts that add up to the size.
         size: (h, w) of the image.
-        annotation_id: Id of the annotation.
+        mask_id: the annotation's id.
+        box: XYXY of the mask, right and bottom being its last pixels'; None computes it.
+        segmentation: the mask in the form that is written; None stands for COCO's
+            compressed run lengths.
+        predicted_iou: the model's estimate of the mask's IoU.
+        points: (x, y) of the point prompts.
+        crop_box: XYXY of the crop in which the mask was predicted.
+        stability_score: its stability score.
     """
     height, width = size
+    if box is None:
+        box = box_of_runs(counts, height)
+    if crop_box is None:
+        crop_box = (0, 0, width, height)
+    if segmentation is None:
+        segmentation = Rle(size=[height, width], counts=counts_to_text(counts))
     return Annotation(
-        bbox=box_of_counts(counts, height),
+        bbox=[float(side) for side in to_xywh(box)],
         area=int(counts[1::2].sum()),
-        segmentation=Rle(size=[height, width], counts=counts_to_text(counts)),
-        predicted_iou=1.0,
-        point_coords=[],
-        crop_box=[0.0, 0.0, float(width), float(height)],
-        id=annotation_id,
-        stability_score=1.0,
+        segmentation=segmentation,
+        predicted_iou=predicted_iou,
+        point_coords=[list(point) for point in points],
+        crop_box=[float(side) for side in to_xywh(crop_box)],
+        id=mask_id,
+        stability_score=stability_score,
     )
 
 
@@ -86,15 +113,7 @@ def box_of_counts(counts: Int[np.ndarray, " r"], height: int) -> list[float]:
     The box extends from the first pixel to the last: one pixel has width 0. An empty
     mask has the box 0, 0, 0, 0.
     """
-    first, last = _foreground_runs(counts)
-    if not first.size:
-        return [0.0, 0.0, 0.0, 0.0]
-    left, right = first[0] // height, last[-1] // height
-    top, bottom = (first % height).min(), (last % height).max()
-    # A run over a column's end covers the last row and the first.
-    if np.any(first // height != last // height):
-        top, bottom = 0, height - 1
-    return [float(left), float(top), float(right - left), float(bottom - top)]
+    return [float(side) for side in to_xywh(box_of_runs(counts, height))]
 
 
 def columns_of_counts(

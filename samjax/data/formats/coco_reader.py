@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from samjax.data.formats.annotations import bare_annotation
+from samjax.data.formats.annotations import make_annotation
 from samjax.data.formats.coco_content import read_content
 from samjax.data.formats.coco_masks import (
     are_numbers,
@@ -47,7 +47,7 @@ def read_coco(
     mmdetection and detectron2 read (`coco_masks.read_mask`); polygons are filled as in
     pycocotools. Ids may be text or repeat (`coco_content`). Box and area are computed
     from the mask in SA-1B's convention, whatever the file has; fields of SA-1B that the
-    file lacks get the values of `annotations.bare_annotation`. Categories are dropped:
+    file lacks get the values of `annotations.make_annotation`. Categories are dropped:
     records have none. The file is a single JSON value, so its text and content are held
     in memory, but no decoded masks.
 
@@ -282,7 +282,7 @@ def _annotation(
     context = f"{path}: annotation {annotation_id} of image {image['image_id']}"
     size = image["height"], image["width"]
     counts, text = read_mask(entry.get("segmentation"), size, context)
-    annotation = bare_annotation(counts, size, annotation_id)
+    annotation = make_annotation(counts, size, annotation_id)
     # The file's own text, byte for byte, where it has one.
     if text is not None:
         annotation["segmentation"]["counts"] = text

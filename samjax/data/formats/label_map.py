@@ -18,8 +18,8 @@ from PIL.PngImagePlugin import PngInfo
 
 from samjax.data.bounds import PIXELS, max_pixels
 from samjax.data.formats.annotations import (
-    bare_annotation,
     counts_of,
+    make_annotation,
 )
 from samjax.data.schema import ImageInfo, Record
 from samjax.files import mark_of, write_bytes
@@ -51,7 +51,7 @@ def label_map_to_record(
     Returns:
         A record with an annotation for each label that occurs, in ascending order, with
         the label as its id; the other fields are those of
-        `annotations.bare_annotation`.
+        `annotations.make_annotation`.
 
     Raises:
         ValueError: The map is not of the image's size.
@@ -78,7 +78,7 @@ def label_map_to_record(
         counts = np.diff(bounds, prepend=0)
         if bounds[-1] < len(pixels):
             counts = np.append(counts, len(pixels) - bounds[-1])
-        annotations.append(bare_annotation(counts, (height, width), int(label)))
+        annotations.append(make_annotation(counts, (height, width), int(label)))
     return Record(image=image, annotations=annotations)
 
 

@@ -22,9 +22,9 @@ from jaxtyping import Int
 
 from samjax.data.folders import list_images
 from samjax.data.formats.annotations import (
-    bare_annotation,
     columns_of_counts,
     counts_of,
+    make_annotation,
 )
 from samjax.data.formats.guards import (
     Problems,
@@ -117,7 +117,7 @@ def read_yolo(
 
     Image ids count from 1 in this order, mask ids through all images. Classes are
     dropped: records have none. Fields that the format lacks get the values of
-    `annotations.bare_annotation`.
+    `annotations.make_annotation`.
 
     Args:
         folder: Folder of the dataset.
@@ -173,7 +173,7 @@ def read_yolo(
                 problems(error)
                 continue
             mask_id += 1
-            annotations.append(bare_annotation(counts, (height, width), mask_id))
+            annotations.append(make_annotation(counts, (height, width), mask_id))
         yield Record(image=image, annotations=annotations)
 
 

@@ -7,10 +7,10 @@ from hypothesis import example, given
 from hypothesis.extra import numpy as hnp
 
 from samjax.data.formats.annotations import (
-    bare_annotation,
     box_of_counts,
     columns_of_counts,
     counts_of,
+    make_annotation,
 )
 from samjax.geometry.masks import mask_to_counts
 
@@ -22,7 +22,7 @@ masks = hnp.arrays(bool, hnp.array_shapes(min_dims=2, max_dims=2, max_side=9))
 @example(np.ones((3, 4), bool))
 @example(np.eye(4, dtype=bool))
 def test_a_bare_annotation_has_the_box_and_area_of_its_mask(mask):
-    bare = bare_annotation(mask_to_counts(mask), mask.shape, 7)
+    bare = make_annotation(mask_to_counts(mask), mask.shape, 7)
     full = annotation(mask, 7)
     for field in ("bbox", "area", "segmentation", "id", "crop_box"):
         assert bare[field] == full[field]

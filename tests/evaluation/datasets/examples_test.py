@@ -8,7 +8,7 @@ from PIL import Image
 from small_photo_set import ColorSegmenter
 
 from samjax.data.examples import RawExample
-from samjax.data.formats.annotations import bare_annotation
+from samjax.data.formats.annotations import make_annotation
 from samjax.evaluation.datasets.examples import ExampleSamples, read_example
 from samjax.evaluation.datasets.selection import Selection
 from samjax.evaluation.suite import evaluate
@@ -29,7 +29,7 @@ def example(masks, *, size=SIZE):
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "PNG")
     annotations = [
-        bare_annotation(mask_to_counts(mask), mask.shape, number)
+        make_annotation(mask_to_counts(mask), mask.shape, number)
         for number, mask in enumerate(masks)
     ]
     image = {"image_id": 0, "width": SIZE[1], "height": SIZE[0], "file_name": "a.png"}

@@ -16,6 +16,7 @@ from samjax.geometry.frame import Frame
 from samjax.geometry.masks import encode_rle
 from samjax.geometry.resampling import mask_to_prompt, upscale_logits
 from samjax.inference import Prompt
+from samjax.web.exporting import Annotated, to_record
 
 RESIZED = [  # (h, w) of the image and of the target.
     ((7, 5), (3, 4)),
@@ -50,6 +51,7 @@ def main() -> None:
         "upsample": [upsample(*sizes) for sizes in FRAMES],
         "masks": [mask(size) for size in [(1, 1), (3, 4), (20, 31), (64, 9)]],
         "ambiguous": [*ambiguous()],
+        "record": record((20, 31)),
     }
     path = Path(__file__).with_name("goldens.json")
     path.write_text(json.dumps(goldens, separators=(",", ":")) + "\n")
@@ -111,6 +113,41 @@ def ambiguous() -> Iterator[dict]:
                 "fields": fields,
                 "is_ambiguous": prompt.is_ambiguous,
             }
+
+
+def record(size: tuple[int, int]) -> dict:
+    """Masks in the page's form, and the record that the server exports of them."""
+    # Noise, a mask of one pixel, an empty one.
+    noise = bytes_like(size[0] * size[1]).reshape(size) > 128
+    one_pixel = np.zeros(size, bool)
+    one_pixel[7, 30] = True
+    both = {"points": [[3.5, 4.25], [9.0, 2.0]], "labels": [1, 0]}
+    none = {"points": [], "labels": []}
+    stored = [
+        {
+            "id": index + 1,
+            "uuid": f"mask-{index}",
+            "segmentation": encode_rle(bits),
+            "label": "" if index else "cup",
+            "prompts": {**prompts, "box": None, "mask": False, "text": None},
+            "score": score,
+            "stability_score": stability,
+            "source": source,
+            "edited": bool(index),
+            "level": None if index else "part",
+            "seconds": 1.5 * index,
+            "author": "ada",
+        }
+        for index, (bits, prompts, score, stability, source) in enumerate(
+            [
+                (noise, both, 0.75, 0.5, "click"),
+                (one_pixel, none, None, None, "brush"),
+                (np.zeros(size, bool), none, 0.0, 0.0, "everything"),
+            ]
+        )
+    ]
+    image = Annotated(number=1, name="photo.jpg", size=size, annotations=stored)
+    return {"annotations": stored, "record": to_record(image, print)}
 
 
 if __name__ == "__main__":

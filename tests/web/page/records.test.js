@@ -8,7 +8,7 @@ import { generateMasks } from "../../../samjax/web/page/model/everything.js";
 import { fitFrame } from "../../../samjax/web/page/core/frame.js";
 import { toCoco, toLabelPixels, toSa1b } from "../../../samjax/web/page/core/records.js";
 import { decode } from "../../../samjax/web/page/core/run_lengths.js";
-import { encode } from "./goldens.js";
+import { encode, goldens } from "./goldens.js";
 
 /** @typedef {import("../../../samjax/web/page/core/prompts.js").Prompt} Prompt */
 
@@ -22,6 +22,12 @@ test("SA-1B's boxes end at the last pixel, COCO's after it", () => {
   const coco = toCoco(IMAGE, masks);
   assert.deepEqual(coco.annotations.map(({ bbox, category_id }) => [bbox, category_id]), [[[1, 2, 2, 3], 1], [[0, 0, 1, 1], 2]]);
   assert.deepEqual(coco.categories.map(({ name }) => name), ["cat", "object"]);
+});
+
+test("SA-1B's record is the one that the server exports", () => {
+  const { annotations, record } = goldens.record;
+  const { width, height, file_name: name } = record.image;
+  assert.deepEqual(toSa1b({ ...IMAGE, name, width, height }, annotations), record);
 });
 
 test("a label map has a grey value per mask, the later one on top", () => {

@@ -19,18 +19,20 @@ export function toSa1b({ name, width, height }, annotations) {
   return {
     image: { image_id: 1, width, height, file_name: name, frame: "upright" },
     annotations: annotations.map((annotation, i) => {
-      const counts = textToCounts(annotation.segmentation.counts);
+      const { segmentation, prompts, uuid, label, source, level, author, seconds, edited } = annotation;
+      const counts = textToCounts(segmentation.counts);
       const [left, top, right, bottom] = extentOf(counts, height) ?? [0, 0, 0, 0];
       return {
         bbox: [left, top, right - left, bottom - top],
         area: areaOf(counts),
-        segmentation: annotation.segmentation,
-        predicted_iou: annotation.score ?? 0,
-        point_coords: annotation.prompts.points,
+        segmentation,
+        // A mask without scores, drawn by hand, passes every threshold on them.
+        predicted_iou: annotation.score ?? 1,
+        point_coords: prompts.points.filter((_, point) => prompts.labels[point] === 1),
         crop_box: [0, 0, width, height],
         id: i + 1,
-        stability_score: annotation.stability_score ?? 0,
-        label: annotation.label,
+        stability_score: annotation.stability_score ?? 1,
+        uuid, label, source, level, author, seconds, edited,
       };
     }),
   };

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from samjax.inference.automatic_config import (
+from samjax.inference.automatic.config import (
     PRESETS,
     SMALL_MODEL_THRESHOLDS,
     AutomaticConfig,

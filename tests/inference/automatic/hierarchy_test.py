@@ -3,14 +3,14 @@
 import numpy as np
 
 from samjax.geometry.masks import encode_rle
-from samjax.inference.hierarchy import with_hierarchy
+from samjax.inference.automatic.hierarchy import with_hierarchy
 
 
 def annotation(mask: np.ndarray, number: int) -> dict:
     return {"segmentation": encode_rle(mask), "id": number, "area": int(mask.sum())}
 
 
-def test_parts_and_subparts_name_what_they_lie_in():
+def test_parts_and_subparts_have_their_parents():
     masks = np.zeros((4, 20, 20), bool)
     masks[0, 2:18, 2:18] = True
     masks[1, 4:12, 4:12] = True
@@ -29,7 +29,7 @@ def test_parts_and_subparts_name_what_they_lie_in():
     assert "parent" not in given[0]
 
 
-def test_how_much_must_lie_inside_is_the_threshold():
+def test_the_threshold_is_the_share_inside_the_parent():
     whole, part = np.zeros((2, 10, 10), bool)
     whole[:, :5] = True
     part[:2, 1:7] = True  # Two thirds of it lie inside.

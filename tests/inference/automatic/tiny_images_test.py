@@ -1,4 +1,4 @@
-"""Everything mode on images and crops of few pixels, alone and among others."""
+"""Automatic mask generation on images and crops of few pixels."""
 
 import dataclasses
 
@@ -12,9 +12,10 @@ from samjax.devices import DeviceError
 from samjax.engine import schedule
 from samjax.engine.schedule import generate_for_many
 from samjax.inference import Predictor
-from samjax.inference.automatic import Work, divide_work, generate_masks, size_class
-from samjax.inference.automatic_config import AutomaticConfig
-from samjax.inference.automatic_steps import generate_in_steps
+from samjax.inference.automatic.config import AutomaticConfig
+from samjax.inference.automatic.generate import generate_masks
+from samjax.inference.automatic.incremental import generate_in_steps
+from samjax.inference.automatic.schedule import Schedule, make_schedule, size_class
 from samjax.models import Sam
 
 OPEN = AutomaticConfig(
@@ -87,7 +88,7 @@ def test_every_size_has_records_however_many_crops(predictor, size, layers):
 
 
 @pytest.mark.parametrize("side", [1, 2, 7, 8, 9, 63, 64, 65, 512, 513, 5000])
-def test_a_side_is_rounded_up_to_a_size_it_fits_in(side):
+def test_a_side_is_rounded_up_to_a_size_class(side):
     assert side <= size_class(side) <= max(64, side * 9 / 8 + 64)
 
 
@@ -95,7 +96,7 @@ def test_a_side_is_rounded_up_to_a_size_it_fits_in(side):
     ("given", "points", "together"),
     [(64, 1024, 64), (64, 4, 4), (10**6, 4, 4), (10**9, 1, 1), (1, 9, 1), (7, 9, 7)],
 )
-def test_no_more_points_go_together_than_there_are(
+def test_a_batch_has_no_more_points_than_the_grid(
     predictor, monkeypatch, given, points, together
 ):
     config = dataclasses.replace(
@@ -109,14 +110,14 @@ def test_no_more_points_go_together_than_there_are(
         return
     seen = []
 
-    def watched(frame, low_res_size, chunk, *, on_cpu) -> Work:
+    def watched(frame, low_res_size, chunk, *, on_cpu) -> Schedule:
         seen.append(chunk)
-        return divide_work(frame, low_res_size, chunk, on_cpu=on_cpu)
+        return make_schedule(frame, low_res_size, chunk, on_cpu=on_cpu)
 
-    monkeypatch.setattr("samjax.inference.automatic.divide_work", watched)
+    monkeypatch.setattr("samjax.inference.automatic.generate.make_schedule", watched)
     image = np.zeros((20, 30, 3), np.uint8)
     records = generate_masks(predictor, image, config)
-    steps = list(generate_in_steps(predictor, image, predictor.embed(image), config))
+    steps = list(generate_in_steps(predictor, predictor.embed(image), config))
     assert set(seen) == {together}
     assert len(steps[-1].records or ()) == len(records) > 0
 
@@ -155,7 +156,7 @@ def test_small_and_large_images_of_a_folder_are_all_segmented(predictor, folder)
     ],
     ids=lambda value: type(value).__name__,
 )  # fmt: skip
-def test_the_trouble_of_one_image_stays_its_own(
+def test_an_image_that_fails_does_not_stop_the_others(
     predictor, folder, monkeypatch, error, told
 ):
     def fail_for_the_widest(predictor, image, config):
@@ -171,7 +172,7 @@ def test_the_trouble_of_one_image_stays_its_own(
     assert b.problem.startswith(told)
 
 
-def test_a_missing_package_is_no_image_s_trouble(predictor, folder, monkeypatch):
+def test_a_missing_package_stops_the_run(predictor, folder, monkeypatch):
     def fail(*_):
         raise ImportError("no OpenCV")
 

@@ -1,4 +1,4 @@
-"""Tiles of large images: what is known is put together again, in bounded memory."""
+"""Tiles of large images: known masks are joined exactly, in bounded memory."""
 
 import dataclasses
 import gc
@@ -22,15 +22,16 @@ from inference.scenes import (
 from samjax.data.large_images import ArrayImage
 from samjax.data.schema import record_from_json, record_to_json
 from samjax.geometry.run_lengths import counts_in_larger
-from samjax.inference.automatic import Proposal, generate_masks
-from samjax.inference.automatic_config import AutomaticConfig
+from samjax.inference.automatic.config import AutomaticConfig
+from samjax.inference.automatic.generate import generate_masks
+from samjax.inference.automatic.records import Proposal
+from samjax.inference.automatic.tiles import MOST_PIXELS, generate_masks_in_tiles
 from samjax.inference.predictor import Predictor
-from samjax.inference.tiles import MOST_PIXELS, generate_masks_in_tiles
 
 
 @pytest.fixture(scope="module")
 def predictor(tiny_model) -> Predictor:
-    """Of a model that only the last tests ask."""
+    """A predictor, which only the last tests run."""
     return Predictor(*tiny_model)
 
 
@@ -128,7 +129,7 @@ def bar(top, left, bottom, right) -> np.ndarray:
 
 # What the tiles see, all with one score, and what comes of it.
 VIEWS = {
-    "masks of one tile are no doubles": (
+    "masks of one tile are no duplicates": (
         [disc(PAIR, 20, 8, 5), disc(PAIR, 20, 8, 4.9)],
         [],
         [disc(PAIR, 20, 8, 5), disc(PAIR, 20, 8, 4.9)],
@@ -161,14 +162,14 @@ VIEWS = {
 
 
 @pytest.mark.parametrize("name", VIEWS)
-def test_what_two_tiles_see_is_brought_together(predictor, name):
+def test_masks_of_two_tiles_are_joined(predictor, name):
     first, second, expected = VIEWS[name]
     scene = two_views(*([(mask, 0.9) for mask in view] for view in (first, second)))
     assert_same(scene.masks(predictor, **HALVES), expected)
 
 
 @pytest.mark.parametrize("scores", [(0.8, 0.9), (0.9, 0.8), (0.9, 0.9)])
-def test_of_doubles_the_better_stays_as_it_is(predictor, scores):
+def test_of_duplicates_the_better_is_kept_unchanged(predictor, scores):
     one, other = disc(PAIR, 20, 32, 3), disc(PAIR, 20, 32, 2.9)
     scene = two_views([(one, scores[0])], [(other, scores[1])])
     best = one if scores[0] >= scores[1] else other
@@ -178,14 +179,14 @@ def test_of_doubles_the_better_stays_as_it_is(predictor, scores):
 
 
 @pytest.mark.parametrize("score", [0.1, 0.9])
-def test_a_whole_is_not_changed_by_a_piece_of_it(predictor, score):
+def test_a_complete_mask_is_not_changed_by_a_truncated_one(predictor, score):
     """The piece is a pixel higher, whether it is better or not."""
     piece, whole = disc(PAIR, 19, 42, 12), disc(PAIR, 20, 42, 12)
     scene = two_views([(piece, score)], [(whole, 0.5)])
     assert_same(scene.masks(predictor, **HALVES), [whole])
 
 
-def test_each_tile_decides_in_its_middle(predictor):
+def test_each_tile_decides_the_pixels_of_its_core(predictor):
     """Each has an error in its own half, which stays, and one in the other's."""
     ours = box(PAIR, 10, 5, 30, 60)
     theirs = ours & ~box(PAIR, 20, 24, 24, 28) & ~box(PAIR, 20, 36, 24, 38)
@@ -201,7 +202,7 @@ def test_each_tile_decides_in_its_middle(predictor):
     assert record["stability_score"] == pytest.approx(mean / 2)
 
 
-def test_pieces_that_disagree_are_not_joined(predictor):
+def test_truncated_masks_that_do_not_match_are_not_joined(predictor):
     """They share less than half of what the overlap has of them."""
     ours, theirs = box(PAIR, 10, 5, 20, 64), box(PAIR, 14, 5, 24, 64)
     scene = two_views([(ours, 0.9)], [(theirs, 0.9)])
@@ -265,7 +266,7 @@ def test_records_come_row_by_row_in_a_fixed_order(predictor):
     assert stripe > max(above) and above == list(range(len(above)))
 
 
-def test_options_that_cannot_be_are_refused_at_once(predictor):
+def test_invalid_options_are_refused_at_once(predictor):
     scene = scene_of([np.ones(SIZE, bool)])
     for tile_size, halo in [(16, 8), (16, 0), (2, None)]:
         with pytest.raises(ValueError, match="more than two halos"):
@@ -337,14 +338,14 @@ OPTIONS = {
 
 
 @pytest.mark.parametrize("name", OPTIONS)
-def test_one_tile_is_everything_mode_as_it_is(predictor, rng, name):
+def test_one_tile_gives_the_records_of_generate_masks(predictor, rng, name):
     image = rng.integers(0, 256, (40, 50, 3), np.uint8)
     config = dataclasses.replace(OPEN, **OPTIONS[name])
     records = list(generate_masks_in_tiles(predictor, ArrayImage(image), config))
     assert records == generate_masks(predictor, image, config) != []
 
 
-def test_a_model_goes_over_tiles_smaller_than_the_image(predictor, rng):
+def test_a_model_segments_tiles_smaller_than_the_image(predictor, rng):
     image = ArrayImage(rng.integers(0, 256, (60, 90, 3), np.uint8))
     config = dataclasses.replace(OPEN, min_mask_region_area=5, box_nms_thresh=1)
     records = list(

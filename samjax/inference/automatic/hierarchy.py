@@ -1,4 +1,4 @@
-"""How the masks of an image lie in each other: whole, part, subpart."""
+"""Containment hierarchy of the masks of an image: whole, part, subpart."""
 
 from __future__ import annotations
 
@@ -15,16 +15,15 @@ from samjax.geometry.masks import run_lengths
 def with_hierarchy(
     annotations: Sequence[Annotation], threshold: float = 0.9
 ) -> list[Annotation]:
-    """Adds to every mask the one that it is a part of.
+    """Adds to every mask its parent, the smallest mask that contains it.
 
     Args:
         annotations: the masks of one image, as run lengths.
-        threshold: share of a mask that must lie in its parent.
+        threshold: share of a mask's pixels that its parent must contain.
 
     Returns:
-        Copies with two more fields: `parent`, the id of the smallest mask that contains
-        it, or None; and `depth`, 0 for a whole, 1 for a part, 2 for a subpart, and so
-        on.
+        Copies with two more fields: `parent`, the id of the parent, or None; and
+        `depth`, 0 for a whole, 1 for a part, 2 for a subpart, and so on.
     """
     if not annotations:
         return []

@@ -1,4 +1,4 @@
-"""Everything mode against the released generator, and what must hold by itself."""
+"""Automatic mask generation against the released generator, and its properties."""
 
 import dataclasses
 from pathlib import Path
@@ -14,11 +14,11 @@ from samjax.data.schema import record_from_json, record_to_json
 from samjax.geometry.boxes import boxes_from_masks
 from samjax.geometry.masks import decode_rle
 from samjax.inference import Predictor
-from samjax.inference.automatic import generate_masks
-from samjax.inference.automatic_config import PRESETS, AutomaticConfig
+from samjax.inference.automatic.config import PRESETS, AutomaticConfig
+from samjax.inference.automatic.generate import generate_masks
 from samjax.models.weight_map import entries
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 # Everything passes: with random weights no mask is good.
 OPEN = AutomaticConfig(
     points_per_side=5, pred_iou_thresh=0, stability_score_thresh=0, box_nms_thresh=1
@@ -40,7 +40,7 @@ def test_records_have_the_fields_of_sa_1b(tiny_model, rng):
         assert box.tolist() == [left, top, left + width, top + height]
 
 
-def test_how_many_points_go_together_changes_nothing(tiny_model, rng):
+def test_records_do_not_depend_on_points_per_batch(tiny_model, rng):
     """Every mask of every point passes, three times what a chunk has room for."""
     image = rng.integers(0, 256, (40, 50, 3), np.uint8)
     predictor = Predictor(*tiny_model)
@@ -53,13 +53,13 @@ def test_how_many_points_go_together_changes_nothing(tiny_model, rng):
         assert ours["segmentation"] == theirs["segmentation"]
 
 
-def test_an_image_in_which_nothing_passes_has_no_records(tiny_model, rng):
+def test_an_image_without_masks_that_pass_has_no_records(tiny_model, rng):
     image = rng.integers(0, 256, (40, 50, 3), np.uint8)
     config = dataclasses.replace(OPEN, pred_iou_thresh=1e6, crop_n_layers=1)
     assert generate_masks(Predictor(*tiny_model), image, config) == []
 
 
-def test_masks_of_nearly_all_of_the_image_are_dropped_if_asked(tiny_model, rng):
+def test_masks_above_the_largest_area_are_dropped(tiny_model, rng):
     image = rng.integers(0, 256, (40, 50, 3), np.uint8)
     predictor = Predictor(*tiny_model)
     areas = [record["area"] for record in generate_masks(predictor, image, OPEN)]
@@ -79,7 +79,7 @@ def test_small_masks_are_dropped_or_reduced_to_their_largest_island(tiny_model, 
     assert not generate_masks(predictor, image, config)
 
 
-def test_options_that_cannot_be_are_refused_with_all_their_faults():
+def test_invalid_options_are_refused_with_all_their_problems():
     with pytest.raises(ValueError, match="exactly one.*points_per_batch=0") as caught:
         AutomaticConfig(points_per_side=None, points_per_batch=0, output_mode="x")
     assert "output_mode" in str(caught.value)
@@ -88,7 +88,7 @@ def test_options_that_cannot_be_are_refused_with_all_their_faults():
         AutomaticConfig(points_per_side=None, point_grids=(grid,), crop_n_layers=1)
 
 
-def test_presets_ask_for_what_they_are_named_after():
+def test_presets_have_the_number_of_points_of_their_names():
     assert PRESETS["reference"] == AutomaticConfig()
     numbers = {name: sum(map(len, p.grids())) for name, p in PRESETS.items()}
     assert numbers == {"reference": 1024, "paper": 1344, "fast": 256, "dense": 5120}
@@ -113,7 +113,7 @@ OPTIONS = {
         "stability_score_thresh": 0.0,
     },
 }
-# `tiny` thinks little of its masks.
+# The predicted IoUs of `tiny` are low.
 LOW = {
     "pred_iou_thresh": 0.1,
     "stability_score_thresh": 0.3,
@@ -126,8 +126,8 @@ LOW = {
 def both():
     """The bundled model, and the released code with its weights.
 
-    What is compared here comes after the encoder, which is compared elsewhere: theirs
-    hands its own pixels to ours, in a fraction of its time.
+    The encoder is compared in other tests: here the reference's calls ours, which takes
+    a fraction of its time.
     """
     import reference
     import torch

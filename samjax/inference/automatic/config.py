@@ -1,4 +1,4 @@
-"""How to ask for everything in an image: options and named presets."""
+"""Options of automatic mask generation, and named presets."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ Number = float | int
 
 # The defaults of `AutomaticConfig` suit encoders of these sizes, as they were released.
 _RELEASED_ENCODERS = {(size.embed_dim, size.depth) for size in (VIT_B, VIT_L, VIT_H)}
-# Smaller models, such as the bundled ones. Their predicted IoUs are estimates of IoUs
-# that are in fact lower. Their logits are smaller too, so that moving the mask
-# threshold by one, as the stability score does, changes more of a mask.
+# Of smaller models, such as the bundled ones. Their masks have lower IoUs, and so have
+# their estimates. Their logits are smaller too, so that moving the mask threshold by
+# one, as the stability score does, changes more of a mask.
 SMALL_MODEL_THRESHOLDS = {"pred_iou_thresh": 0.4, "stability_score_thresh": 0.5}
 
 
@@ -29,37 +29,39 @@ class AutomaticConfig:
     """Options of automatic mask generation.
 
     Names, meanings and defaults are those of the released `SamAutomaticMaskGenerator`;
-    the last group is what the paper did beside that. A threshold of 0 turns its filter
-    off. The defaults suit the released models; `for_model` has the thresholds of others.
+    the last three options are the paper's and not the release's. A threshold of 0 turns
+    its filter off. The defaults suit the released models; `for_model` returns the
+    thresholds of others.
 
     Attributes:
-        points_per_side: points along a side of the grid; None if `point_grids` has them.
-        points_per_batch: points that go through the decoder together, at most all of
-            a grid. Memory grows with it, results do not depend on it.
-        pred_iou_thresh: a mask's predicted IoU must be above this.
-        stability_score_thresh: a mask's stability score must be at least this.
-        stability_score_offset: how far the threshold of the logits is moved, up and
-            down, for the stability score.
-        box_nms_thresh: of two boxes in a crop that overlap more than this, in IoU, the
-            one with the higher predicted IoU stays.
+        points_per_side: points along a side of the grid; None if `point_grids` is given.
+        points_per_batch: points that the decoder processes together, at most all of a
+            grid. Memory grows with it, results do not depend on it.
+        pred_iou_thresh: lower bound of a mask's predicted IoU, exclusive.
+        stability_score_thresh: lower bound of a mask's stability score, inclusive.
+        stability_score_offset: shift of the mask threshold, up and down, for the
+            stability score.
+        box_nms_thresh: IoU threshold of box NMS within a crop, which keeps the higher
+            predicted IoU.
         crop_n_layers: layers of crops; layer i has 4^i.
-        crop_nms_thresh: as `box_nms_thresh`, between crops, where smaller crops win.
+        crop_nms_thresh: IoU threshold of box NMS between crops, which keeps the mask of
+            the smaller crop.
         crop_overlap_ratio: overlap of crops over the image's short side, in layer 1.
         crop_n_points_downscale_factor: points per side of layer i are divided by this
             to the power of i.
-        point_grids: own points for the image and each layer of crops, (x, y) in the
-            unit square.
+        point_grids: points for the image and each layer of crops, (x, y) in the unit
+            square, in place of regular grids.
         min_mask_region_area: holes and islands smaller than this many pixels are
             filled and removed. Needs OpenCV: the extra `eval` or `train`.
-        output_mode: what `segmentation` holds: `"coco_rle"`, run lengths as text, as in
+        output_mode: form of `segmentation`: `"coco_rle"`, run lengths as text, as in
             SA-1B; `"uncompressed_rle"`, as numbers; `"binary_mask"`, bool (h, w).
-        max_mask_area_fraction: a mask must cover less of the image than this; the
-            paper's 0.95 drops masks of all there is.
-        mask_nms_thresh: of two masks that overlap more than this, in IoU of the masks
-            themselves, the one with the higher predicted IoU stays; None keeps both.
+        max_mask_area_fraction: upper bound of a mask's share of the image, exclusive;
+            the paper's 0.95 drops masks of the whole image.
+        mask_nms_thresh: IoU threshold of NMS by the masks themselves, which keeps the
+            higher predicted IoU; None turns it off.
         drop_small_masks: whether a mask whose largest island is smaller than
-            `min_mask_region_area` is dropped, as in the paper, or is that island, as in
-            the release.
+            `min_mask_region_area` is dropped, as in the paper, or reduced to that
+            island, as in the release.
     """
 
     points_per_side: int | None = 32
@@ -105,8 +107,8 @@ class AutomaticConfig:
         """Returns these options with the two thresholds that suit a model.
 
         Args:
-            sizes: of the model. Encoders of the released sizes keep the thresholds that
-                these options have; all others get `SMALL_MODEL_THRESHOLDS`.
+            sizes: the model's config. Encoders of the released sizes keep these
+                thresholds; all others get `SMALL_MODEL_THRESHOLDS`.
         """
         is_sam = isinstance(sizes, SamArchitecture)
         if is_sam and (sizes.embed_dim, sizes.depth) in _RELEASED_ENCODERS:
@@ -114,11 +116,11 @@ class AutomaticConfig:
         return dataclasses.replace(self, **SMALL_MODEL_THRESHOLDS)
 
     def batch_size(self, points: int) -> int:
-        """Returns how many points of a grid go through the decoder together."""
+        """Returns the number of points of a grid that are decoded together."""
         return max(1, min(self.points_per_batch, points))
 
     def grids(self) -> tuple[Float[np.ndarray, "_ 2"], ...]:
-        """The points of the image and of each layer of crops, in the unit square."""
+        """Returns the points of the image and of each crop layer, in the unit square."""
         if self.points_per_side is None:
             return self.point_grids or ()
         return point_grids(
@@ -142,5 +144,5 @@ PRESETS = {
         points_per_side=64, crop_n_layers=1, crop_n_points_downscale_factor=2
     ),
 }
-"""`reference`, the release's defaults; `paper`, what made SA-1B; `fast`, a quarter of
-the points; `dense`, for many small things."""
+"""`reference`, the release's defaults; `paper`, the options that made SA-1B; `fast`, a
+quarter of the points; `dense`, for many small objects."""
