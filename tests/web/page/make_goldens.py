@@ -16,7 +16,7 @@ from samjax.geometry.frame import Frame
 from samjax.geometry.masks import encode_rle
 from samjax.geometry.resampling import mask_to_prompt, upscale_logits
 from samjax.inference import Prompt
-from samjax.web.exporting import Annotated, to_record
+from samjax.web.exporting import AnnotatedImage, to_record
 
 RESIZED = [  # (h, w) of the image and of the target.
     ((7, 5), (3, 4)),
@@ -146,7 +146,7 @@ def record(size: tuple[int, int]) -> dict:
             ]
         )
     ]
-    image = Annotated(number=1, name="photo.jpg", size=size, annotations=stored)
+    image = AnnotatedImage(image_id=1, name="photo.jpg", size=size, annotations=stored)
     return {"annotations": stored, "record": to_record(image, print)}
 
 
