@@ -1,7 +1,8 @@
 """Errors of the annotation store.
 
-A read or write that raises one of them has changed nothing. Messages say what was got,
-what was expected and what to do; how a server reports them is the server's part.
+A write that raises one of them has stored nothing; after `DatabaseReplaced` it must be
+taken as lost, whatever the file has. Messages have the value received, the expectation
+and the remedy; a server maps the classes to its own error responses.
 """
 
 from typing import Any

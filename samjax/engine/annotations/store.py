@@ -195,8 +195,8 @@ class AnnotationStore:
             The newest revision of the database; the annotations, from the lowest `order`
             to the highest; and the ids of those that were deleted.
         """
-        # Both statements in one transaction: a write between them would be missed by
-        # whoever reads on from the returned revision.
+        # Both statements in one transaction: a client that continues from the returned
+        # revision would miss a write between them.
         with self._database.reading() as read:
             revision = read.execute("SELECT revision FROM counter").fetchone()[0]
             rows = read.execute(
