@@ -261,9 +261,7 @@ def cells(number: int, step: int, side: int, rng, order) -> np.ndarray:
 @pytest.mark.parametrize(
     ("number", "step"), [(240, 1), (1000, 1), (1000, 60), (100, 2)]
 )
-def test_label_maps_of_many_touching_objects_are_accepted(
-    tmp_path, number, step, side, order, rng
-):
+def test_crowded_label_maps_are_accepted(tmp_path, number, step, side, order, rng):
     labels = cells(
         number, step, side, rng, rng.permutation if order == "mixed" else list
     )
