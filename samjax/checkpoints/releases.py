@@ -93,20 +93,22 @@ SAM_RELEASES = (
 )
 
 
+def _release(weights: PublishedWeights) -> Release:
+    fields = dataclasses.fields(weights)
+    return Release(**{field.name: getattr(weights, field.name) for field in fields})
+
+
+RELEASES: Mapping[str, Release] = {
+    weights.name: _release(weights) for weights in SAM_RELEASES
+}
+"""The published weights of SAM, by name."""
+
+
 def releases() -> dict[str, Release]:
     """Returns all published weights by name, those of every family."""
-    published = [*SAM_RELEASES]
-    for family in sibling_families():
-        published += family.releases
-    return {
-        weights.name: Release(
-            **{
-                field.name: getattr(weights, field.name)
-                for field in dataclasses.fields(weights)
-            }
-        )
-        for weights in published
+    others = {
+        weights.name: _release(weights)
+        for family in sibling_families()
+        for weights in family.releases
     }
-
-
-RELEASES: Mapping[str, Release] = releases()
+    return {**others, **RELEASES}
