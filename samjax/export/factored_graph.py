@@ -108,7 +108,7 @@ class GraphTransformer(FactoredTransformer[str]):
         return self.graph.multiply(x, scale)
 
     def inverse_deviation(self, variance: str) -> str:
-        # Rounding may leave a variance of nothing below zero.
+        # Rounding may leave a variance of zero slightly negative.
         variance = self.graph.op("Max", variance, self.graph.constant(0.0))
         return self.graph.reciprocal_root(variance, DECODER_EPSILON)
 

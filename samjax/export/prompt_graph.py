@@ -67,10 +67,10 @@ class PromptWriter:
         height, width = (
             side * self.decoder.model.config.patch_size for side in self.decoder.grid
         )
-        places = graph.add(points, graph.constant(0.5))
+        centres = graph.add(points, graph.constant(0.5))
         signed = graph.op(
             "Sub",
-            graph.multiply(places, graph.constant([2.0 / width, 2.0 / height])),
+            graph.multiply(centres, graph.constant([2.0 / width, 2.0 / height])),
             graph.constant(1.0),
         )
         frequencies = encoder["pe_layer"]["positional_encoding_gaussian_matrix"]
@@ -82,12 +82,12 @@ class PromptWriter:
         labels = graph.reshape(labels, -1, 1)
         kinds = [encoder["not_a_point_embed"]["embedding"]]
         kinds += [encoder[f"point_embeddings_{i}"]["embedding"] for i in range(4)]
-        numbers = graph.constant([[-1.0, 0.0, 1.0, 2.0, 3.0]])
-        is_kind = graph.op("Cast", graph.op("Equal", labels, numbers), to=1)
-        of_kind = graph.matmul(is_kind, graph.constant(np.concatenate(kinds)))
-        nowhere = graph.op("Equal", labels, graph.constant(-1.0))
-        somewhere = graph.op("Cast", graph.op("Not", nowhere), to=1)
-        sparse = graph.add(graph.multiply(waves, somewhere), of_kind)
+        codes = graph.constant([[-1.0, 0.0, 1.0, 2.0, 3.0]])
+        is_kind = graph.op("Cast", graph.op("Equal", labels, codes), to=1)
+        kind_embedding = graph.matmul(is_kind, graph.constant(np.concatenate(kinds)))
+        is_padding = graph.op("Equal", labels, graph.constant(-1.0))
+        is_point = graph.op("Cast", graph.op("Not", is_padding), to=1)
+        sparse = graph.add(graph.multiply(waves, is_point), kind_embedding)
         outputs = [
             self.params[name]["embedding"] for name in ("iou_token", "mask_tokens")
         ]

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from samjax import __version__
-from samjax.export.files import Place
+from samjax.export.files import Destination
 from samjax.export.onnx_graph import Storage
 from samjax.inference import Predictor
 from samjax.inference.embedding import update_by_params
@@ -113,7 +113,7 @@ def export_pair(
         storage=storage,
         about=about,
         # The folder is samjax's own, and what is damaged in it is made again.
-        place=Place(overwrite=True),
+        destination=Destination(overwrite=True),
     )
 
 

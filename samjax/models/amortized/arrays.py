@@ -93,7 +93,7 @@ class ArrayTransformer(FactoredTransformer[Array]):
         return (x * scale[:, None, None]).astype(x.dtype)
 
     def inverse_deviation(self, variance):
-        # Rounding may leave a variance of nothing below zero.
+        # Rounding may leave a variance of zero slightly negative.
         return jax.lax.rsqrt(jnp.maximum(variance, 0.0) + DECODER_EPSILON)
 
     def multiply_positions(

@@ -15,11 +15,10 @@ for the variance in its norm, which is quadratic. Products with the embedding ar
 therefore taken once per image, here; per prompt the products have 56 columns a layer in
 place of 256 (`samjax.models.amortized.algebra`).
 
-Fields of type `Any` are arrays of any one kind: JAX or NumPy arrays, or names of values
-of an ONNX graph. Fields of type `Any` are arrays of any one kind: JAX or NumPy arrays, or names of values
-of an ONNX graph. Letters in shapes: `s` image position; `n d` head and its channels; `t` token; `e` the
+Letters in shapes: `s` image position; `n d` head and its channels; `t` token; `e` the
 channels of a token's value, one more than `d`; `k u f` head, token and value channels of
-another layer.
+another layer. Fields of type `Any` are arrays of any one kind: JAX or NumPy arrays, or
+names of values of an ONNX graph.
 """
 
 from __future__ import annotations
