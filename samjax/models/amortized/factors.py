@@ -119,7 +119,7 @@ class PreparedImage:
     """The part of the mask decoder that all prompts of an image share.
 
     Attributes:
-        layers: Of the two-way transformer.
+        layers: The layers of the two-way transformer.
         final_keys: Keys of the final attention of tokens to the image.
         final_values: Values of the same.
         upscaled: For drawing masks.
@@ -214,10 +214,10 @@ def add_and_normalize(
 
     Args:
         image: Before.
-        kernel: Of the attention's output projection, by head.
-        bias: Of the same.
-        norm_scale: Of the norm.
-        norm_bias: Of the norm.
+        kernel: Kernel of the attention's output projection, by head.
+        bias: Bias of the same.
+        norm_scale: Scale of the norm after it.
+        norm_bias: Bias of the same.
 
     Returns:
         The terms of the norm's variance, and the factors after it.
