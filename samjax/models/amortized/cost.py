@@ -30,9 +30,10 @@ def prompt_multiply_adds(
     model = Sam(config)
     grid = image_size // config.patch_size
     embedding = jax.ShapeDtypeStruct((grid, grid, config.prompt_embed_dim), jnp.float32)
-    prompts = PromptInputs(
-        jax.ShapeDtypeStruct((1, sets, points, 2), jnp.float32),
-        jax.ShapeDtypeStruct((1, sets, points), jnp.int32),
+    prompts = jax.eval_shape(
+        lambda: PromptInputs(
+            jnp.zeros((1, sets, points, 2)), jnp.ones((1, sets, points), jnp.int32)
+        )
     )
 
     def init(embedding, prompts):
