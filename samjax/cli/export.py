@@ -12,7 +12,7 @@ from samjax.cli.arguments import DEFAULT_MODEL, parse
 from samjax.cli.loading import files_of_model, load_predictor
 
 if TYPE_CHECKING:
-    from samjax.export.files import Place
+    from samjax.export.files import Destination
     from samjax.inference import Predictor
 
 
@@ -109,7 +109,7 @@ def run(arguments: list[str]) -> None:
         return
     wanted: Any = parse(Decoder | Encoder, "samjax export", arguments)
     _check(wanted)
-    place = _place(wanted)
+    destination = _destination(wanted)
     if wanted.out.suffix == ".onnx":
         # Asked for before the model is loaded.
         import onnx  # noqa: F401
@@ -122,10 +122,10 @@ def run(arguments: list[str]) -> None:
     embedding = predictor.embed(pixels)
     features = np.asarray(embedding.features)
     if isinstance(wanted, Decoder):
-        _export_decoder(wanted, predictor, features, place)
+        _export_decoder(wanted, predictor, features, destination)
     else:
         resized = embedding.frame.resize_image(pixels)
-        _export_encoder(wanted, predictor, resized, features, place)
+        _export_encoder(wanted, predictor, resized, features, destination)
 
 
 def _export_demo(wanted: Demo) -> None:
@@ -182,18 +182,23 @@ def _check(wanted: Decoder | Encoder) -> None:
         )
 
 
-def _place(wanted: Decoder | Encoder) -> "Place":
+def _destination(wanted: Decoder | Encoder) -> "Destination":
     """What may be replaced; refuses now, and not after the work."""
-    from samjax.export.files import Place, files_of_export
+    from samjax.export.files import Destination, files_of_export
 
-    place = Place(overwrite=wanted.overwrite, inputs=files_of_model(wanted.model))
+    destination = Destination(
+        overwrite=wanted.overwrite, inputs=files_of_model(wanted.model)
+    )
     is_pair = isinstance(wanted, Decoder) and wanted.form == "pair"
-    place.check(files_of_export(wanted.out, pair=is_pair))
-    return place
+    destination.check(files_of_export(wanted.out, pair=is_pair))
+    return destination
 
 
 def _export_decoder(
-    wanted: Decoder, predictor: "Predictor", features: np.ndarray, place: "Place"
+    wanted: Decoder,
+    predictor: "Predictor",
+    features: np.ndarray,
+    destination: "Destination",
 ) -> None:
     about = {"model": wanted.model}
     if wanted.out.suffix == ".onnx":
@@ -208,7 +213,7 @@ def _export_decoder(
             storage=wanted.storage,
             best_mask=wanted.best_mask,
             about=about,
-            place=place,
+            destination=destination,
         )
     else:
         from samjax.export import stablehlo
@@ -220,7 +225,7 @@ def _export_decoder(
             wanted.out,
             storage=wanted.storage,
             about=about,
-            place=place,
+            destination=destination,
         )
     _say_files(done.files)
     found = done.agreement
@@ -236,13 +241,13 @@ def _export_encoder(
     predictor: "Predictor",
     image: np.ndarray,
     features: np.ndarray,
-    place: "Place",
+    destination: "Destination",
 ) -> None:
     given = (predictor.model, predictor.params, image, features, wanted.out)
     options: Any = {
         "storage": wanted.storage,
         "about": {"model": wanted.model},
-        "place": place,
+        "destination": destination,
     }
     if wanted.out.suffix == ".onnx":
         from samjax.export.encoder_files import export_encoder

@@ -1,8 +1,8 @@
 """The mask decoder as ONNX: one graph that a click runs, or two of which it runs one.
 
-The two, `prepare` once an image and `prompt` once a click, are for pages that care for
-time. The one graph has the inputs and outputs of `segment_anything`'s exported decoder,
-so that what was made for that file works with it.
+The two, `prepare` once an image and `prompt` once a click, are for interactive pages.
+The one graph has the inputs and outputs of `segment_anything`'s exported decoder, so that
+it is a replacement for that file.
 """
 
 from typing import Any, NamedTuple
@@ -39,16 +39,16 @@ def write_pair(decoder: DecoderParts, storage: Storage = "float32") -> Pair:
     prepare = Graph("prepare", storage)
     shared = write_image(prepare, decoder, _image(prepare, decoder))
     prompt = Graph("prompt", storage)
-    given = []
+    inputs = []
     for name, value, shape in _named(decoder, shared):
         prepare.output(value, name, shape)
-        given.append(prompt.input(name, shape))
-    theirs = jax.tree.unflatten(jax.tree.structure(shared), given)
-    masks, scores = PromptWriter(prompt, decoder, theirs).write(*_points(prompt))
+        inputs.append(prompt.input(name, shape))
+    image = jax.tree.unflatten(jax.tree.structure(shared), inputs)
+    masks, scores = PromptWriter(prompt, decoder, image).write(*_points(prompt))
     prompt.output(masks, "low_res_masks", _low_res(decoder, decoder.masks))
     prompt.output(scores, "iou_predictions", (1, decoder.masks))
     return Pair(
-        prepare.model("What all prompts of an image share."),
+        prepare.model("The part of the mask decoder that prompts of an image share."),
         prompt.model("The masks of a prompt."),
     )
 
@@ -66,8 +66,8 @@ def write_single(
     Args:
         decoder: The decoder.
         storage: How weights are stored.
-        best_mask: Whether to return one mask instead of all: of a lone point the best
-            of the three, else the single one.
+        best_mask: Whether to return one mask instead of all: for a single point the
+            best of the three, else the single mask.
     """
     graph = Graph("decoder", storage)
     image = _image(graph, decoder)
@@ -75,14 +75,14 @@ def write_single(
     original = graph.input("orig_im_size", (2,))
     shared = write_image(graph, decoder, image)
     masks, scores = PromptWriter(graph, decoder, shared).write(coords, labels)
-    number = decoder.masks
+    count = decoder.masks
     if best_mask:
-        number = 1
+        count = 1
         masks, scores = write_best(graph, decoder, masks, scores, labels)
-    full = write_full_size(graph, decoder, masks, original, number)
-    graph.output(full, "masks", (1, number, "height", "width"))
-    graph.output(scores, "iou_predictions", (1, number))
-    graph.output(masks, "low_res_masks", _low_res(decoder, number))
+    full = write_full_size(graph, decoder, masks, original, count)
+    graph.output(full, "masks", (1, count, "height", "width"))
+    graph.output(scores, "iou_predictions", (1, count))
+    graph.output(masks, "low_res_masks", _low_res(decoder, count))
     return graph.model("The masks of a prompt.")
 
 
@@ -102,9 +102,9 @@ def _points(graph: Graph) -> tuple[str, str]:
     return coords, graph.input("point_labels", (1, "points"))
 
 
-def _low_res(decoder: DecoderParts, number: int) -> tuple[int, int, int, int]:
+def _low_res(decoder: DecoderParts, count: int) -> tuple[int, int, int, int]:
     height, width = decoder.grid
-    return 1, number, 4 * height, 4 * width
+    return 1, count, 4 * height, 4 * width
 
 
 def _named(

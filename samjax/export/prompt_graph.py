@@ -4,6 +4,8 @@ The same function as `AmortizedDecoder.decode_prompts`, by the same algebra. A l
 tokens are as many as the prompt has points, and one more per output token.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from samjax.export.factored_graph import GraphTransformer
@@ -67,10 +69,10 @@ class PromptWriter:
         height, width = (
             side * self.decoder.model.config.patch_size for side in self.decoder.grid
         )
-        places = graph.add(points, graph.constant(0.5))
+        centres = graph.add(points, graph.constant(0.5))
         signed = graph.op(
             "Sub",
-            graph.multiply(places, graph.constant([2.0 / width, 2.0 / height])),
+            graph.multiply(centres, graph.constant([2.0 / width, 2.0 / height])),
             graph.constant(1.0),
         )
         frequencies = encoder["pe_layer"]["positional_encoding_gaussian_matrix"]
@@ -82,12 +84,12 @@ class PromptWriter:
         labels = graph.reshape(labels, -1, 1)
         kinds = [encoder["not_a_point_embed"]["embedding"]]
         kinds += [encoder[f"point_embeddings_{i}"]["embedding"] for i in range(4)]
-        numbers = graph.constant([[-1.0, 0.0, 1.0, 2.0, 3.0]])
-        is_kind = graph.op("Cast", graph.op("Equal", labels, numbers), to=1)
-        of_kind = graph.matmul(is_kind, graph.constant(np.concatenate(kinds)))
-        nowhere = graph.op("Equal", labels, graph.constant(-1.0))
-        somewhere = graph.op("Cast", graph.op("Not", nowhere), to=1)
-        sparse = graph.add(graph.multiply(waves, somewhere), of_kind)
+        codes = graph.constant([[-1.0, 0.0, 1.0, 2.0, 3.0]])
+        is_kind = graph.op("Cast", graph.op("Equal", labels, codes), to=1)
+        kind_embedding = graph.matmul(is_kind, graph.constant(np.concatenate(kinds)))
+        is_padding = graph.op("Equal", labels, graph.constant(-1.0))
+        is_point = graph.op("Cast", graph.op("Not", is_padding), to=1)
+        sparse = graph.add(graph.multiply(waves, is_point), kind_embedding)
         outputs = [
             self.params[name]["embedding"] for name in ("iou_token", "mask_tokens")
         ]
@@ -122,70 +124,32 @@ class PromptWriter:
 def _name_image(
     graph: Graph, decoder: DecoderParts, shared: ImageValues
 ) -> PreparedImage:
-    """Puts values of the image, and weights for its factors, where the algebra reads."""
+    """Returns the prepared image as the algebra reads it, of names of the graph.
+
+    Its projections of the embedding are values of the image's graph; those of the
+    positional encoding and all that tokens are multiplied with are written here.
+    """
     linear, depth = decoder.linear, len(decoder.linear.layers)
     positions = write_positions(graph, decoder)
-
-    def projected(name, part, embedding, at_positions=None, bias=None):
-        return ProjectedImage(
-            embedding,
-            at_positions,
-            tuple(
-                # "k e n d": one matrix per head k.
-                graph.weight(f"{name}/vectors_{i}", v.reshape(*v.shape[:2], -1))
-                for i, v in enumerate(part.vectors)
-            ),
-            None if bias is None else graph.constant(bias),
+    layers = tuple(
+        _name_layer(
+            graph,
+            i,
+            layer,
+            shared,
+            # The first layer's embedding includes the positional encoding.
+            (None, None) if i == 0 else positions[2 * i - 2 : 2 * i],
         )
-
-    def projected_values(name, part, embedding):
-        # "n 1 d", as values have positions before channels.
-        return projected(name, part, embedding, bias=part.bias.swapaxes(1, 2))
-
-    layers = []
-    for i, layer in enumerate(linear.layers):
-        name = f"transformer/layers_{i}"
-        # The first layer's embedding includes the positional encoding.
-        keys, values, queries = (
-            shared.first if i == 0 else shared.readings[3 * i - 3 : 3 * i]
-        )
-        of_keys, of_queries = (None, None) if i == 0 else positions[2 * i - 2 : 2 * i]
-        to_image = f"{name}/cross_attn_token_to_image"
-        to_tokens = f"{name}/cross_attn_image_to_token"
-        first = i * (i + 1) // 2
-        variance = VarianceFactors(
-            squares=shared.squares[i],
-            mixed=shared.mixed[first : first + i + 1],
-            pairs=tuple(
-                tuple(
-                    graph.weight(
-                        f"layers_{i}/between_{j}_{k}", m.reshape(*m.shape[:2], -1)
-                    )
-                    for k, m in enumerate(matrices)
-                )
-                for j, matrices in enumerate(layer.variance.pairs)
-            ),
-        )
-        layers.append(
-            PreparedLayer(
-                projected(f"{to_image}/keys", layer.keys, keys, of_keys),
-                projected_values(f"{to_image}/values", layer.values, values),
-                projected(
-                    f"{to_tokens}/queries",
-                    layer.queries,
-                    queries,
-                    of_queries,
-                    layer.queries.bias,
-                ),
-                variance,
-            )
-        )
+        for i, layer in enumerate(linear.layers)
+    )
     name, upscaled = "transformer/final_attn_token_to_image", linear.upscaled
     keys, values = shared.readings[3 * depth - 3 :]
     return PreparedImage(
-        layers=tuple(layers),
-        final_keys=projected(f"{name}/keys", linear.final_keys, keys, positions[-1]),
-        final_values=projected_values(f"{name}/values", linear.final_values, values),
+        layers=layers,
+        final_keys=_name_projection(
+            graph, f"{name}/keys", linear.final_keys, keys, positions[-1]
+        ),
+        final_values=_name_values(graph, f"{name}/values", linear.final_values, values),
         upscaled=UpscaledImage(
             shared.rows,
             tuple(
@@ -196,3 +160,71 @@ def _name_image(
         ),
         grid=decoder.grid,
     )
+
+
+def _name_layer(
+    graph: Graph,
+    index: int,
+    layer: PreparedLayer,
+    shared: ImageValues,
+    positions: Sequence[str | None],
+) -> PreparedLayer:
+    keys, values, queries = (
+        shared.first if index == 0 else shared.readings[3 * index - 3 : 3 * index]
+    )
+    positions_of_keys, positions_of_queries = positions
+    to_image = f"transformer/layers_{index}/cross_attn_token_to_image"
+    to_tokens = f"transformer/layers_{index}/cross_attn_image_to_token"
+    first = index * (index + 1) // 2
+    return PreparedLayer(
+        keys=_name_projection(
+            graph, f"{to_image}/keys", layer.keys, keys, positions_of_keys
+        ),
+        values=_name_values(graph, f"{to_image}/values", layer.values, values),
+        queries=_name_projection(
+            graph, f"{to_tokens}/queries", layer.queries, queries, positions_of_queries
+        ),
+        variance=VarianceFactors(
+            squares=shared.squares[index],
+            mixed=shared.mixed[first : first + index + 1],
+            pairs=tuple(
+                tuple(
+                    graph.weight(f"layers_{index}/between_{i}_{j}", _by_head(matrix))
+                    for j, matrix in enumerate(matrices)
+                )
+                for i, matrices in enumerate(layer.variance.pairs)
+            ),
+        ),
+    )
+
+
+def _name_values(
+    graph: Graph, name: str, part: ProjectedImage, embedding: str
+) -> ProjectedImage:
+    """Values have positions before channels, and so has their bias: "n 1 d"."""
+    assert part.bias is not None
+    part = part._replace(bias=part.bias.swapaxes(1, 2))
+    return _name_projection(graph, name, part, embedding)
+
+
+def _name_projection(
+    graph: Graph,
+    name: str,
+    part: ProjectedImage,
+    embedding: str,
+    positions: str | None = None,
+) -> ProjectedImage:
+    return ProjectedImage(
+        embedding,
+        positions,
+        tuple(
+            graph.weight(f"{name}/vectors_{i}", _by_head(vectors))
+            for i, vectors in enumerate(part.vectors)
+        ),
+        None if part.bias is None else graph.constant(part.bias),
+    )
+
+
+def _by_head(array: np.ndarray) -> np.ndarray:
+    """ "k e ..." as one matrix per head k."""
+    return array.reshape(*array.shape[:2], -1)

@@ -168,8 +168,8 @@ class SubpixelUpscale(nn.Module):
     """A transposed convolution of kernel 2 and stride 2, without the final shuffle.
 
     With the stride equal to the kernel it is a matrix product from a position to its
-    2 x 2 pixels.
-    The kernel is (in, 2, 2, out): row and column of the pixel within its position.
+    2 x 2 pixels. The kernel is (in, 2, 2, out): row and column of the pixel within its
+    position.
     """
 
     features_in: int

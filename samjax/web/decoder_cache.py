@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from samjax import __version__
-from samjax.export.files import Place
+from samjax.export.files import Destination
 from samjax.export.onnx_graph import Storage
 from samjax.inference import Predictor
 from samjax.inference.embedding import weights_fingerprint
@@ -116,7 +116,7 @@ def export_pair(
         storage=storage,
         about=about,
         # The folder belongs to the cache: a damaged file in it is replaced.
-        place=Place(overwrite=True),
+        destination=Destination(overwrite=True),
     )
 
 

@@ -128,7 +128,7 @@ class FactoredTransformer(abc.ABC, Generic[Value]):
 
         Args:
             side: None in the first layer, where the image side is the embedding.
-            variance: Of the layer.
+            variance: The terms of the norm's variance.
             weights: "n t s", which sum to one over the tokens.
             values: "n t d", of the tokens.
         """

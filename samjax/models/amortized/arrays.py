@@ -43,26 +43,31 @@ class ArrayTransformer(FactoredTransformer[Array]):
         self.dtype = transformer.dtype
 
     def attend_among_tokens(self, index, tokens, original):
+        """The plain layer's self-attention."""
         layer = self.transformer.layers[index]
         return layer.attend_among_tokens(tokens, original, self.token_mask)
 
     def token_queries(self, index, tokens):
+        """Scaled queries "p n t d"."""
         attention = self._token_to_image(index)
         return _heads_first(
             attention.scale(attention.split_heads(attention.q_proj(tokens)))
         )
 
     def update_tokens(self, index, tokens, attended):
+        """Output projection, then the plain layer's norms and MLP."""
         attended = self._project_out(index, attended)
         return self.transformer.layers[index].update_tokens(tokens, attended)
 
     def token_keys_and_values(self, index, tokens, original):
+        """Scaled keys and values "p n t d"."""
         attention = self.transformer.layers[index].cross_attn_image_to_token
         keys = attention.split_heads(attention.k_proj(tokens + original))
         values = attention.split_heads(attention.v_proj(tokens))
         return _heads_first(attention.scale(keys)), _heads_first(values)
 
     def finish_tokens(self, tokens, attended):
+        """Output projection of the final attention, residual and norm."""
         attended = self._project_out(len(self.transformer.layers), attended)
         return self.transformer.norm_final_attn(tokens + attended)
 
@@ -77,23 +82,29 @@ class ArrayTransformer(FactoredTransformer[Array]):
         return attention.out_proj(attention.join_heads(attended.swapaxes(1, 2)))[None]
 
     def softmax_over_positions(self, scores):
+        """Softmax along the last axis, in float32."""
         return jax.nn.softmax(scores)
 
     def softmax_over_tokens(self, scores):
+        """Softmax along the tokens, absent ones masked, in the compute dtype."""
         scores = jnp.where(self.token_mask[0, :, None, :, None], scores, -jnp.inf)
         return jax.nn.softmax(scores, axis=2).astype(self.dtype)
 
     def add(self, *terms):
+        """A sum, element by element."""
         return functools.reduce(operator.add, terms)
 
     def multiply(self, *factors):
+        """A product, element by element."""
         return functools.reduce(operator.mul, factors)
 
     def rescale(self, x: Float[Array, "p n t s"], scale: Float[Array, "p s"]):
+        """Multiplies every position with its scale, in the dtype of `x`."""
         return (x * scale[:, None, None]).astype(x.dtype)
 
     def inverse_deviation(self, variance):
-        # Rounding may leave a variance of nothing below zero.
+        """Reciprocal square root of the variance plus epsilon."""
+        # Rounding may leave a variance of zero slightly negative.
         return jax.lax.rsqrt(jnp.maximum(variance, 0.0) + DECODER_EPSILON)
 
     def multiply_positions(
@@ -102,6 +113,7 @@ class ArrayTransformer(FactoredTransformer[Array]):
         image: Float[Array, "n d s"],
         exact: bool = False,
     ) -> Float[Array, "p n t s"]:
+        """One product per head, in float32."""
         # Positions come out as the last axis: transposing that much costs more than the
         # product.
         prompts, heads, tokens, channels = vectors.shape
@@ -121,6 +133,7 @@ class ArrayTransformer(FactoredTransformer[Array]):
         weights: Sequence[Float[Array, "p k u s"]],
         exact: bool = False,
     ) -> Float[Array, "p n t s"]:
+        """One product per layer, in float32."""
         return self.add(
             *(_combine(f, w, exact) for f, w in zip(factors, weights, strict=True))
         )
@@ -128,6 +141,7 @@ class ArrayTransformer(FactoredTransformer[Array]):
     def sum_positions(
         self, weights: Float[Array, "p n t s"], image: ProjectedImage
     ) -> Float[Array, "p n t d"]:
+        """One product per head over the positions, plus the bias."""
         assert image.bias is not None
         prompts, heads, tokens, positions = weights.shape
         rows = weights.astype(image.embedding.dtype).swapaxes(0, 1)
@@ -142,6 +156,7 @@ class ArrayTransformer(FactoredTransformer[Array]):
         others: Sequence[Float[Array, "p k u s"]],
         own: Sequence[Float[Array, "p k u n d"]],
     ) -> Float[Array, "p n t d"]:
+        """Overlaps of attention maps, then sums of projected values."""
         weights = weights.astype(self.dtype)
         return self.add(
             *(
@@ -151,6 +166,7 @@ class ArrayTransformer(FactoredTransformer[Array]):
         )
 
     def sum_tokens(self, weights: Float[Array, "p n t s"], *products):
+        """Sums over heads and tokens: "p s"."""
         return jnp.sum(weights * self.add(*products), axis=(1, 2))
 
     def sum_pixels(
@@ -159,25 +175,31 @@ class ArrayTransformer(FactoredTransformer[Array]):
         own: Sequence[Float[Array, "p n t d"]],
         image: UpscaledImage,
     ) -> Float[Array, "p s d"]:
+        """Writes pixels position by position: "p s d"."""
         total = side.scale[..., None] * image.embedding[None] + image.bias[None, None]
         for weights, values in zip(side.weights, own, strict=True):
             total += jnp.einsum("pnts,pntd->psd", weights, values)
         return total
 
     def append_ones(self, values: Float[Array, "p n t d"]) -> Float[Array, "p n t e"]:
+        """Appends a channel that is one in the first head and zero in the others."""
         ones = jnp.zeros((*values.shape[:3], 1), values.dtype).at[:, 0].set(1.0)
         return jnp.concatenate([values, ones], axis=-1)
 
     def project_values(self, values, vectors):
+        """Projected values "p k u n d"."""
         return jnp.einsum("pkue,kend->pkund", values, vectors)
 
     def project_to_pixels(self, values, vectors):
+        """Projected values "p n t d"."""
         return jnp.einsum("pnte,ned->pntd", values, vectors)
 
     def multiply_values(self, vectors, own):
+        """Products "p n t k u"."""
         return jnp.einsum("pkund,pntd->pntku", own, vectors)
 
     def multiply_pair(self, values, matrix, others):
+        """Products "p n t k u", in float32 on any device."""
         return jnp.einsum(
             "pnte,nekf,pkuf->pntku",
             values.astype(jnp.float32),

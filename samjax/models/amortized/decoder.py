@@ -75,7 +75,7 @@ class AmortizedDecoder:
         """Predicts masks, as `Sam.decode` does for a batch of one image.
 
         Args:
-            params: Of the model.
+            params: Parameters of the model.
             image: From `prepare_image`.
             prompts: In a batch of one image; no masks.
             masks: Which masks of a prompt to return; all by default.

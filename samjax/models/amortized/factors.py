@@ -15,11 +15,10 @@ for the variance in its norm, which is quadratic. Products with the embedding ar
 therefore taken once per image, here; per prompt the products have 56 columns a layer in
 place of 256 (`samjax.models.amortized.algebra`).
 
-Fields of type `Any` are arrays of any one kind: JAX or NumPy arrays, or names of values
-of an ONNX graph. Fields of type `Any` are arrays of any one kind: JAX or NumPy arrays, or names of values
-of an ONNX graph. Letters in shapes: `s` image position; `n d` head and its channels; `t` token; `e` the
+Letters in shapes: `s` image position; `n d` head and its channels; `t` token; `e` the
 channels of a token's value, one more than `d`; `k u f` head, token and value channels of
-another layer.
+another layer. Fields of type `Any` are arrays of any one kind: JAX or NumPy arrays, or
+names of values of an ONNX graph.
 """
 
 from __future__ import annotations
@@ -120,7 +119,7 @@ class PreparedImage:
     """The part of the mask decoder that all prompts of an image share.
 
     Attributes:
-        layers: Of the two-way transformer.
+        layers: The layers of the two-way transformer.
         final_keys: Keys of the final attention of tokens to the image.
         final_values: Values of the same.
         upscaled: For drawing masks.
@@ -215,10 +214,10 @@ def add_and_normalize(
 
     Args:
         image: Before.
-        kernel: Of the attention's output projection, by head.
-        bias: Of the same.
-        norm_scale: Of the norm.
-        norm_bias: Of the norm.
+        kernel: Kernel of the attention's output projection, by head.
+        bias: Bias of the same.
+        norm_scale: Scale of the norm after it.
+        norm_bias: Bias of the same.
 
     Returns:
         The terms of the norm's variance, and the factors after it.

@@ -103,19 +103,23 @@ def test_masks_are_drawn_only_where_scores_are_wanted(tiny_model, least, drawn):
     model, params = tiny_model
     points, labels = some_prompts()
     prompts = PromptInputs(points[None], labels[None])
-    decoder = AmortizedDecoder(model)
-    prepared = decoder.prepare_image(params, embedding())
-    every = decoder.decode_prompts(params, prepared, prompts)
-    wanted = jax.jit(
-        lambda least: decoder.decode_prompts(
+
+    @jax.jit
+    def decode(params, least):
+        decoder = AmortizedDecoder(model)
+        prepared = decoder.prepare_image(params, embedding())
+        return decoder.decode_prompts(
+            params, prepared, prompts
+        ), decoder.decode_prompts(
             params,
             prepared,
             prompts,
             masks=slice(1, None),
             draw_if=lambda scores: jnp.any(scores > least),
         )
-    )(least)
-    logits = every.low_res_logits[:, :, 1:] if drawn else jnp.zeros(1)
+
+    every, wanted = decode(params, least)
+    logits = every.low_res_logits[:, :, 1:] * drawn
     assert wanted.low_res_logits.shape == (1, 5, 3, 4 * GRID[0], 4 * GRID[1])
     scores = every.iou_predictions[:, :, 1:]
     assert jnp.abs(wanted.iou_predictions - scores).max() < 1e-5
