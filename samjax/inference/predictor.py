@@ -12,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, cast, overload
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -193,17 +193,9 @@ class Predictor:
             all_masks.append(masks[0] if isinstance(entry, Prompt) else masks)
         return all_masks
 
-    @overload
-    def predict_all(self, embedding: ImageEmbedding, prompts: Prompt) -> Masks: ...
-
-    @overload
-    def predict_all(
-        self, embedding: ImageEmbedding, prompts: Sequence[Prompt]
-    ) -> list[Masks]: ...
-
     def predict_all(
         self, embedding: ImageEmbedding, prompts: Prompt | Sequence[Prompt]
-    ) -> Masks | list[Masks]:
+    ) -> Any:
         """Predicts all masks of each prompt on one image, in one pass.
 
         For evaluation and other callers that compare the single mask with the multimask

@@ -77,6 +77,15 @@ def test_clicks_go_on_until_the_iou_or_the_bound_is_reached(needed, most):
     assert len(segmenter.prompts) == min(needed, most)
 
 
+@pytest.mark.parametrize(("until", "calls"), [(0.8, 1), (0.9, 4)])
+def test_clicks_end_at_the_iou_though_the_mask_has_errors_left(until, calls):
+    target, mask = square(5, 5, 20), square(5, 5, 18)
+    segmenter = Fixed(mask, [mask] * 3)
+    clicks = InteractiveClicks(counts=(1,), until=until, max_clicks=4)
+    rounds_of(clicks, segmenter, sample_of([target]))
+    assert len(segmenter.prompts) == calls
+
+
 def test_clicks_beyond_the_bound_are_scored_and_not_counted():
     clicks = InteractiveClicks(counts=(4,), until=0.9, max_clicks=2)
     record, _ = records_of(
