@@ -7,10 +7,10 @@ of them, the others do not wait for ever:
 |---|---|
 | is killed, or its host dies | `heartbeat`, by JAX, which names it |
 | fails, and leaves by `ending_together` | `heartbeat`; at once if it is process 0 |
-| is alive, but stuck | `step` or `pause`, by `samjax.training.watchdog` |
+| is alive, but stuck | `step` or `pause`, by `samjax.training.runtime.watchdog` |
 | is missing at the start | twice `start` |
 
-JAX catches SIGTERM in all of them (`samjax.training.interruption`).
+JAX catches SIGTERM in all of them (`samjax.training.runtime.signals`).
 """
 
 import os

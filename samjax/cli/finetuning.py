@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from samjax.models import SamConfig
     from samjax.training.config import TrainConfig
     from samjax.training.loop import Evaluator
-    from samjax.training.sources import SourceFactory
+    from samjax.training.runtime.sources import SourceFactory
 
 
 def initial_of(arguments: list[str]) -> str | None:
@@ -88,7 +88,7 @@ def _held_out_evaluator(
 
 def print_start(evaluators: Mapping[str, Evaluator], params: Any) -> None:
     """Says what weights score before they are trained any further."""
-    from samjax.training.meter import format_scalars
+    from samjax.training.runtime.meter import format_scalars
 
     for name, evaluate in evaluators.items():
         scores = {f"{name}/{key}": value for key, value in evaluate(params).items()}
@@ -105,8 +105,11 @@ def sources_of(config: TrainConfig, params: Any) -> SourceFactory:
     import jax.numpy as jnp
 
     from samjax.models import Sam
-    from samjax.training.embedded import EmbeddedSource, can_be_embedded
-    from samjax.training.sources import make_source
+    from samjax.training.finetune.cached_embeddings import (
+        EmbeddedSource,
+        can_be_embedded,
+    )
+    from samjax.training.runtime.sources import make_source
 
     if params is None or not can_be_embedded(config):
         return make_source
@@ -139,7 +142,7 @@ def save_what_changed(
     """
     if config.trainable == "all" or initial is None:
         return None
-    from samjax.training.trained_file import save_trained
+    from samjax.training.finetune.delta_file import save_trained
 
     path = out / "trained.safetensors"
     save_trained(

@@ -41,7 +41,7 @@ class RunBatch(NamedTuple):
         bad_masks: Int32 "b", masks of each example that were damaged.
         index: Int64 "b", place of each example in its dataset.
         embeddings: Float "b gh gw c", the images as a frozen encoder embeds them
-            (`samjax.training.embedded`); None where they are still to be embedded.
+            (`samjax.training.finetune.cached_embeddings`); None where they are still to be embedded.
         weights: Float32 "b", what the losses of each example's masks are multiplied by;
             None for 1.
         part: Int32 "b", which part of a mixture each example is of, and `index` its

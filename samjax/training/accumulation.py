@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
 from samjax.sharding import constrain_batch, constrain_params
-from samjax.training.parts import cut_images
+from samjax.training.microbatches import cut_images
 
 T = TypeVar("T")
 

@@ -9,14 +9,14 @@ from samjax.data.mixture import MixtureConfig
 from samjax.data.synthetic.config import SceneConfig
 from samjax.models.sam import SamConfig
 from samjax.sharding import MeshConfig
-from samjax.training.flops import EncoderTraining
-from samjax.training.lora import LoraConfig
+from samjax.training.finetune.lora import LoraConfig
+from samjax.training.finetune.trainable import Trainable
 from samjax.training.losses import LossConfig
 from samjax.training.optimizer import OptimizerConfig
 from samjax.training.prompt_simulation import PromptSimulationConfig
+from samjax.training.runtime.flops import EncoderTraining
 from samjax.training.step import StepConfig
 from samjax.training.targets import Resolution
-from samjax.training.trainable import Trainable
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,25 +24,25 @@ from samjax.files import check_replaceable, locked
 from samjax.models.sam import Sam
 from samjax.sharding import make_mesh
 from samjax.terminal import bar_console, printable
-from samjax.training.bad_data import BadData, TooManyBadExamples
-from samjax.training.beginning import Beginning
 from samjax.training.config import Stage, TrainConfig
-from samjax.training.interruption import Stop, stop_on_signals
-from samjax.training.lora import merge_lora
-from samjax.training.meter import Meter, TrainingDiverged, format_scalars
-from samjax.training.metrics_writer import MetricsWriter
+from samjax.training.finetune.lora import merge_lora
+from samjax.training.finetune.trainable import split_params
+from samjax.training.initial.relative_tables import fill_relative_tables
+from samjax.training.initial.state import Beginning
 from samjax.training.optimizer import make_schedule
-from samjax.training.pictures import ROWS, draw_predictions
-from samjax.training.placement import Placement
-from samjax.training.prefetch import Fetched, prefetched
-from samjax.training.profiling import Profiler
-from samjax.training.program import compile_step, peak_of, stage_flops
-from samjax.training.progress import training_bar
-from samjax.training.relative_tables import fill_relative_tables
-from samjax.training.sources import SourceFactory, make_source
+from samjax.training.runtime.bad_data import BadData, TooManyBadExamples
+from samjax.training.runtime.meter import Meter, TrainingDiverged, format_scalars
+from samjax.training.runtime.metrics_writer import MetricsWriter
+from samjax.training.runtime.pictures import ROWS, draw_predictions
+from samjax.training.runtime.placement import Placement
+from samjax.training.runtime.prefetch import Fetched, prefetched
+from samjax.training.runtime.profiling import Profiler
+from samjax.training.runtime.program import compile_step, peak_of, stage_flops
+from samjax.training.runtime.progress import training_bar
+from samjax.training.runtime.signals import Stop, stop_on_signals
+from samjax.training.runtime.sources import SourceFactory, make_source
+from samjax.training.runtime.watchdog import Watchdog
 from samjax.training.step import Params, TrainState, averaged_params
-from samjax.training.trainable import split_params
-from samjax.training.watchdog import Watchdog
 
 __all__ = ["TooManyBadExamples", "TrainResult", "TrainingDiverged", "train"]
 

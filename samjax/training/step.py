@@ -16,8 +16,9 @@ from samjax.models.prompt_encoder import PromptInputs
 from samjax.models.sam import Sam
 from samjax.sharding import gather_params
 from samjax.training.accumulation import accumulated
-from samjax.training.crops import decoder_of, draw_origin, embed
-from samjax.training.lora import LoraConfig, merge_lora
+from samjax.training.finetune.lora import LoraConfig, merge_lora
+from samjax.training.finetune.trainable import Trainable, merge_params, split_params
+from samjax.training.initial.crops import decoder_of, draw_origin, embed
 from samjax.training.losses import (
     LossConfig,
     PromptLoss,
@@ -25,7 +26,7 @@ from samjax.training.losses import (
     mean_over_valid,
     prompt_loss,
 )
-from samjax.training.parts import map_masks
+from samjax.training.microbatches import map_masks
 from samjax.training.prompt_draws import keys_of_targets
 from samjax.training.prompt_simulation import (
     Decode,
@@ -38,7 +39,6 @@ from samjax.training.targets import (
     make_targets,
     repeat_targets,
 )
-from samjax.training.trainable import Trainable, merge_params, split_params
 
 Params = Mapping[str, Any]
 Metrics = dict[str, Array]

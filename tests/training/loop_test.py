@@ -22,10 +22,10 @@ from samjax.models import Sam
 from samjax.sharding import make_mesh
 from samjax.training import loop
 from samjax.training.config import Stage
+from samjax.training.finetune.trainable import split_params
 from samjax.training.loop import TooManyBadExamples, TrainingDiverged, train
-from samjax.training.placement import Placement
+from samjax.training.runtime.placement import Placement
 from samjax.training.step import init_params
-from samjax.training.trainable import split_params
 
 PROGRAM = Path(__file__).with_name("small_run.py")
 

@@ -86,9 +86,9 @@ def run(config, devices):
 
     from samjax.models import Sam
     from samjax.sharding import make_mesh
-    from samjax.training.beginning import Beginning
-    from samjax.training.placement import Placement
-    from samjax.training.program import compile_step
+    from samjax.training.initial.state import Beginning
+    from samjax.training.runtime.placement import Placement
+    from samjax.training.runtime.program import compile_step
 
     (stage,) = config.stages
     placement = Placement(make_mesh(config.mesh, devices))

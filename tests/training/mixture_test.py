@@ -17,11 +17,11 @@ from samjax.data.datasets import DatasetConfig
 from samjax.data.mixture import MixtureConfig, MixturePart, MixtureSource
 from samjax.data.synthetic.config import SceneConfig
 from samjax.models import Sam
-from samjax.training.embedded import can_be_embedded
+from samjax.training.finetune.cached_embeddings import can_be_embedded
 from samjax.training.loop import train
 from samjax.training.losses import LossConfig
 from samjax.training.prompt_simulation import PromptSimulationConfig
-from samjax.training.sources import make_source
+from samjax.training.runtime.sources import make_source
 from samjax.training.step import StepConfig, batch_loss
 
 SCENES = SceneConfig(num_objects=3, min_objects=1, camera=False)

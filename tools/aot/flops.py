@@ -1,6 +1,6 @@
 """Floating-point operations of the programs, counted by hand.
 
-The counts of a model are `samjax.training.flops`; here is what a device does beyond
+The counts of a model are `samjax.training.runtime.flops`; here is what a device does beyond
 them (what is computed twice, the wider vectors of the attention kernel), or less.
 """
 
@@ -10,13 +10,13 @@ from aot.programs import POINTS
 
 from samjax.models.splash import padded_width
 from samjax.training.config import Stage, TrainConfig
-from samjax.training.flops import (
+from samjax.training.runtime.flops import (
     encoder_multiply_adds,
     prompt_multiply_adds,
     rounds_multiply_adds,
     shared_prompt_multiply_adds,
 )
-from samjax.training.program import stage_flops
+from samjax.training.runtime.program import stage_flops
 
 
 def model_flops(program: str, config: TrainConfig, stage: Stage) -> float:

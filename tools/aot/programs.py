@@ -19,10 +19,10 @@ from samjax.geometry.frame import Frame, normalize
 from samjax.inference.automatic import divide_work
 from samjax.inference.candidates import Filters, find_candidates, share_image
 from samjax.models.sam import Sam
-from samjax.training.beginning import Beginning
 from samjax.training.config import Stage, TrainConfig
-from samjax.training.placement import Placement
-from samjax.training.program import step_program
+from samjax.training.initial.state import Beginning
+from samjax.training.runtime.placement import Placement
+from samjax.training.runtime.program import step_program
 from samjax.training.step import init_params
 
 # Everything mode: the photo, and the points of one call (32 x 32 points take 16).

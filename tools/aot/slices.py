@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from samjax.training.flops import peak_flops
+from samjax.training.runtime.flops import peak_flops
 
 # Before libtpu is loaded, which happens with the first topology. Two processes may
 # compile at once; nothing is asked for or written beside.

@@ -9,17 +9,17 @@ from samjax.data.batch import dense_batch
 from samjax.geometry.frame import normalize
 from samjax.models.sam import Sam
 from samjax.training.config import TrainConfig
-from samjax.training.initialization import (
+from samjax.training.finetune.lora import add_lora
+from samjax.training.finetune.trainable import split_params
+from samjax.training.initial.informed import (
     align_cross_attention,
     spread_frequencies,
     whiten_patches,
 )
-from samjax.training.lora import add_lora
 from samjax.training.optimizer import make_optimizer
-from samjax.training.placement import Placement
-from samjax.training.sources import SourceFactory
+from samjax.training.runtime.placement import Placement
+from samjax.training.runtime.sources import SourceFactory
 from samjax.training.step import Params, TrainState, init_params, init_state
-from samjax.training.trainable import split_params
 
 
 class Beginning:

@@ -8,8 +8,8 @@ from typing import Any
 
 import jax
 
-from samjax.training.bad_data import BadData
-from samjax.training.metrics_writer import MetricsWriter
+from samjax.training.runtime.bad_data import BadData
+from samjax.training.runtime.metrics_writer import MetricsWriter
 
 
 class TrainingDiverged(RuntimeError):

@@ -2,10 +2,10 @@ import math
 
 import pytest
 
-from samjax.training import meter as module
-from samjax.training.bad_data import BadData, TooManyBadExamples
-from samjax.training.meter import Meter, TrainingDiverged
-from samjax.training.metrics_writer import MetricsWriter
+from samjax.training.runtime import meter as module
+from samjax.training.runtime.bad_data import BadData, TooManyBadExamples
+from samjax.training.runtime.meter import Meter, TrainingDiverged
+from samjax.training.runtime.metrics_writer import MetricsWriter
 
 
 class Writer(MetricsWriter):

@@ -1,6 +1,6 @@
 import pytest
 
-from samjax.training.bad_data import AT_LEAST, BadData, TooManyBadExamples
+from samjax.training.runtime.bad_data import AT_LEAST, BadData, TooManyBadExamples
 
 
 def metrics(examples, masks=0):

@@ -11,10 +11,10 @@ from conftest import random_params
 from samjax.data.batch import RunBatch
 from samjax.data.datasets import DatasetConfig
 from samjax.models import Sam
-from samjax.training import embedded
 from samjax.training.config import Stage, TrainConfig
-from samjax.training.embedded import EmbeddedSource, can_be_embedded
-from samjax.training.lora import LoraConfig
+from samjax.training.finetune import cached_embeddings as embedded
+from samjax.training.finetune.cached_embeddings import EmbeddedSource, can_be_embedded
+from samjax.training.finetune.lora import LoraConfig
 from samjax.training.losses import LossConfig
 from samjax.training.prompt_simulation import PromptSimulationConfig
 from samjax.training.step import StepConfig, batch_loss

@@ -1,7 +1,7 @@
 import threading
 import time
 
-from samjax.training.watchdog import Watchdog
+from samjax.training.runtime.watchdog import Watchdog
 
 
 def test_a_step_that_does_not_come_ends_the_process_and_says_which(capfd):

@@ -6,7 +6,7 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from samjax.models import SamConfig
-from samjax.training.relative_tables import fill_relative_tables
+from samjax.training.initial.relative_tables import fill_relative_tables
 
 CONFIG = SamConfig(
     image_size=128,

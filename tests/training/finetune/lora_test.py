@@ -9,14 +9,14 @@ from conftest import random_params
 import samjax
 from samjax import checkpoints
 from samjax.models import Sam
-from samjax.training.lora import (
+from samjax.training.finetune.lora import (
     LoraConfig,
     add_lora,
     apply_lora,
     init_adapters,
     merge_lora,
 )
-from samjax.training.trainable import ADAPTERS
+from samjax.training.finetune.trainable import ADAPTERS
 
 EVERY = ("q", "k", "v", "out", "mlp")
 EVERYWHERE = LoraConfig(rank=3, alpha=6.0, encoder=EVERY, decoder=EVERY)

@@ -8,7 +8,7 @@ import pytest
 from training.discs import disc_batch
 
 from samjax.models import Sam
-from samjax.training.parts import map_masks, parts_of
+from samjax.training.microbatches import map_masks, parts_of
 from samjax.training.prompt_simulation import PromptSimulationConfig
 from samjax.training.step import StepConfig, batch_loss, init_params
 

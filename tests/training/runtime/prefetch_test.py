@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from samjax.training.prefetch import prefetched
+from samjax.training.runtime.prefetch import prefetched
 
 
 class Counting:

@@ -12,11 +12,11 @@ from conftest import random_params
 from training.discs import disc_batch
 
 from samjax.models import Sam
-from samjax.training.lora import LoraConfig, add_lora, merge_lora
+from samjax.training.finetune.lora import LoraConfig, add_lora, merge_lora
+from samjax.training.finetune.trainable import ADAPTERS, merge_params, split_params
 from samjax.training.optimizer import FROZEN, OptimizerConfig, make_optimizer
 from samjax.training.prompt_simulation import PromptSimulationConfig
 from samjax.training.step import StepConfig, batch_loss
-from samjax.training.trainable import ADAPTERS, merge_params, split_params
 
 CONFIG = StepConfig(
     prompts=PromptSimulationConfig(

@@ -28,8 +28,8 @@ from samjax.checkpoints.safetensors_file import (
     write_safetensors,
 )
 from samjax.files import check_replaceable, json_object, json_text, replacing
-from samjax.training.lora import LoraConfig, Target
-from samjax.training.trainable import (
+from samjax.training.finetune.lora import LoraConfig, Target
+from samjax.training.finetune.trainable import (
     ADAPTERS,
     Params,
     Trainable,

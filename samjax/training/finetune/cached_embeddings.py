@@ -19,7 +19,7 @@ from samjax.data.datasets import DatasetConfig
 from samjax.geometry.frame import normalize
 from samjax.models.sam import Sam
 from samjax.training.config import TrainConfig
-from samjax.training.trainable import Params
+from samjax.training.finetune.trainable import Params
 
 MOST_BYTES = 4 << 30
 

@@ -10,7 +10,7 @@ from samjax.data.batch import Batch, RunBatch, dense_batch
 from samjax.geometry.frame import normalize
 from samjax.models.prompt_encoder import PromptInputs
 from samjax.models.sam import Sam
-from samjax.training.crops import decoder_of, draw_origin, embed
+from samjax.training.initial.crops import decoder_of, draw_origin, embed
 from samjax.training.prompt_draws import draw_point_prompt, keys_of_targets
 from samjax.training.prompt_simulation import best_mask, three_masks
 from samjax.training.step import Params

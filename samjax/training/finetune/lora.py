@@ -25,7 +25,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from samjax.training.trainable import ADAPTERS, Params
+from samjax.training.finetune.trainable import ADAPTERS, Params
 
 Target = Literal["q", "k", "v", "out", "mlp"]
 

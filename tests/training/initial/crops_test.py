@@ -10,7 +10,7 @@ from training.discs import disc_batch
 from samjax.models import MaskPrediction, Sam
 from samjax.models.image_encoder import relative_positions
 from samjax.models.prompt_encoder import PromptInputs
-from samjax.training.crops import crop_tables, draw_origin, embed
+from samjax.training.initial.crops import crop_tables, draw_origin, embed
 from samjax.training.prompt_simulation import PromptSimulationConfig
 from samjax.training.step import StepConfig, batch_loss, init_params
 

@@ -11,7 +11,7 @@ from jax.sharding import Mesh
 from samjax.models.sam import Sam
 from samjax.sharding import replicated
 from samjax.training.config import Stage, TrainConfig
-from samjax.training.flops import peak_flops, step_flops
+from samjax.training.runtime.flops import peak_flops, step_flops
 from samjax.training.step import TrainState, train_step
 
 

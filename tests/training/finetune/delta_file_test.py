@@ -9,9 +9,9 @@ from conftest import random_params
 
 from samjax.checkpoints import CheckpointError
 from samjax.models import Sam
-from samjax.training.lora import LoraConfig, add_lora, merge_lora
-from samjax.training.trainable import ADAPTERS, split_params
-from samjax.training.trained_file import load_trained, save_trained
+from samjax.training.finetune.delta_file import load_trained, save_trained
+from samjax.training.finetune.lora import LoraConfig, add_lora, merge_lora
+from samjax.training.finetune.trainable import ADAPTERS, split_params
 
 LORA = LoraConfig(rank=2, alpha=4.0)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from samjax.models import Sam
-from samjax.training.initialization import (
+from samjax.training.initial.informed import (
     align_cross_attention,
     spread_frequencies,
     whiten_patches,

@@ -9,7 +9,9 @@ import pytest
 from training.discs import disc_batch
 
 from samjax.models import SIZES, PromptInputs, Sam, SamConfig
-from samjax.training.flops import (
+from samjax.training.finetune.trainable import merge_params, split_params
+from samjax.training.prompt_simulation import PromptSimulationConfig
+from samjax.training.runtime.flops import (
     encoder_multiply_adds,
     peak_flops,
     prompt_multiply_adds,
@@ -17,9 +19,7 @@ from samjax.training.flops import (
     shared_prompt_multiply_adds,
     step_flops,
 )
-from samjax.training.prompt_simulation import PromptSimulationConfig
 from samjax.training.step import StepConfig, batch_loss, init_params
-from samjax.training.trainable import merge_params, split_params
 
 # A grid of 16 with padded windows, wide enough for products to be nearly all of it.
 CONFIG = SamConfig(
@@ -205,7 +205,7 @@ def test_less_of_an_encoder_is_trained_for_less():
 
 @pytest.mark.parametrize(("size", "chips"), [("b", 128), ("l", 128), ("h", 256)])
 def test_the_times_that_the_recipes_promise_are_what_is_counted(size, chips):
-    path = Path(__file__).parents[2] / f"configs/train/sa1b_vit_{size}.py"
+    path = Path(__file__).parents[3] / f"configs/train/sa1b_vit_{size}.py"
     recipe = runpy.run_path(str(path))
     config = recipe["get_config"]()
     (stage,) = config.stages
