@@ -14,8 +14,9 @@ import tyro
 from samjax.cli import UsageError
 from samjax.cli.arguments import parse, parse_share
 from samjax.cli.data_label import Label, label
-from samjax.cli.data_progress import BuildTally, show_build, show_steps
+from samjax.cli.data_progress import BuildTally, show_shard
 from samjax.cli.outputs import make_folder, write_json
+from samjax.cli.progress import show_progress, show_steps
 from samjax.files import check_replaceable
 
 Tars = Annotated[
@@ -185,10 +186,10 @@ def _build(wanted: Build) -> None:
     plan = make_plan(tars, wanted.out, config, overwrite=wanted.overwrite)
     numbers = share_of_shards(plan, index, count)
     tally = BuildTally()
-    with show_build(len(numbers)) as show:
+    with show_progress("build", len(numbers)) as display:
         for progress in build_shards(plan, numbers, workers=wanted.workers):
             tally.add(progress)
-            show(progress, tally)
+            show_shard(display, progress, tally)
     print(f"{tally.in_words()}: {wanted.out}")
     totals = finish(plan)
     if totals.shards < plan.num_shards:

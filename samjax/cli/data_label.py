@@ -1,27 +1,21 @@
 """`samjax data label`: pseudo-labels of photos, for a model to be trained on."""
 
-import contextlib
 import dataclasses
 import sys
-import time
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import tyro
 
 from samjax.cli import UsageError
 from samjax.cli.arguments import DEFAULT_MODEL
-from samjax.cli.bars import bar
 from samjax.cli.everything import Options
-from samjax.cli.everything_progress import Tally, say_remarks
+from samjax.cli.everything_progress import Tally, show_done
 from samjax.cli.loading import load_predictor
 from samjax.cli.outputs import make_folder
+from samjax.cli.progress import show_progress
 from samjax.engine.pseudo_labels import EVERYTHING, PseudoLabelConfig
-
-if TYPE_CHECKING:
-    from samjax.inference.run import Done
 
 _USUAL = PseudoLabelConfig()
 
@@ -114,12 +108,14 @@ def label(wanted: Label) -> None:
     make_folder(wanted.out.parent)
     predictor = load_predictor(wanted.model, wanted.dtype)
     tally = Tally()
-    with _progress(len(photos.photos)) as show:
+    with show_progress(
+        "label", len(photos.photos), seconds_between_lines=_SECONDS_BETWEEN_LINES
+    ) as display:
         for done in label_photos(
             predictor, photos, wanted.out, config, in_flight=wanted.in_flight
         ):
             tally.add(done)
-            show(done, tally)
+            show_done(display, done, tally)
     print(f"{tally.in_words()}: {wanted.out}")
     if tally.made and not tally.masks:
         print(
@@ -127,34 +123,6 @@ def label(wanted: Label) -> None:
             "--stability-score-thresh",
             file=sys.stderr,
         )
-
-
-@contextlib.contextmanager
-def _progress(number: int) -> Iterator[Callable[["Done", Tally], None]]:
-    """Shows a bar on a terminal, and a line now and then elsewhere."""
-    start = said = time.monotonic()
-    with bar("label", number) as (progress, task, console):
-
-        def show(done: "Done", tally: Tally) -> None:
-            nonlocal said
-            say_remarks(console, done)
-            progress.update(task, advance=1, rate=tally.in_words())
-            now = time.monotonic()
-            if console.is_terminal or now - said < _SECONDS_BETWEEN_LINES:
-                return
-            said = now
-            looked_at = tally.made + len(tally.problems)
-            left = number - tally.found - looked_at
-            minutes = left * (now - start) / looked_at / 60 if looked_at else 0.0
-            console.print(
-                f"{number - left} of {number}: {tally.in_words()}; some "
-                f"{minutes:.0f} min left",
-                markup=False,
-                highlight=False,
-                soft_wrap=True,
-            )
-
-        yield show
 
 
 _SHOWN = 10

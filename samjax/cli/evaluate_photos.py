@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from samjax.cli import UsageError
-from samjax.cli.bars import bar
 from samjax.cli.outputs import make_folder
 from samjax.files import check_replaceable
-from samjax.terminal import printable
+from samjax.terminal import bar, printable
 
 if TYPE_CHECKING:
     from samjax.cli.evaluate import Evaluate

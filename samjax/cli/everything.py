@@ -10,9 +10,10 @@ import tyro
 
 from samjax.cli import UsageError
 from samjax.cli.arguments import DEFAULT_MODEL, bound_pixels, parse, parse_share
-from samjax.cli.everything_progress import Tally, show_progress
+from samjax.cli.everything_progress import Tally, show_done
 from samjax.cli.loading import load_predictor
 from samjax.cli.outputs import make_folder
+from samjax.cli.progress import show_progress
 from samjax.inference.automatic_config import PRESETS, AutomaticConfig
 
 if TYPE_CHECKING:
@@ -157,10 +158,10 @@ def run(arguments: list[str]) -> None:
         overwrite=overwrite,
     )
     tally = Tally()
-    with show_progress(-(-len(items) // share.count)) as show:
-        for one in done:
-            tally.add(one)
-            show(one, tally)
+    with show_progress("everything", -(-len(items) // share.count)) as display:
+        for image in done:
+            tally.add(image)
+            show_done(display, image, tally)
     print(f"{tally.in_words()}: {wanted.out}")
     _check_any(tally)
     _note_nothing(tally)

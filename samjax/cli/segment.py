@@ -2,7 +2,6 @@
 
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -10,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from samjax.cli.arguments import DEFAULT_MODEL, bound_pixels, parse
-from samjax.cli.bars import bar
 from samjax.cli.loading import load_predictor
 from samjax.cli.outputs import make_folder
 from samjax.cli.photos import find_photos, read_mask
+from samjax.cli.progress import show_steps
 from samjax.cli.requests import Grouping, Request, read_requests
 
 if TYPE_CHECKING:
@@ -99,7 +98,7 @@ def run(arguments: list[str]) -> None:
     make_folder(wanted.out)
     predictor = load_predictor(wanted.model, wanted.dtype)
     skipped = 0
-    for photo in _progress(photos):
+    for photo in show_steps("segmenting", photos, "photos"):
         try:
             image = _read(photo)
         except (ValueError, OSError) as error:
@@ -112,14 +111,6 @@ def run(arguments: list[str]) -> None:
         _segment(predictor, photo, image, requests, wanted, inputs)
     if skipped == len(photos):
         raise ValueError("nothing is segmented: no photo could be read")
-
-
-def _progress(photos: list[Path]) -> Iterator[Path]:
-    """The photos, with a bar on a terminal."""
-    with bar("segmenting", len(photos)) as (progress, task, _):
-        for photo in photos:
-            yield photo
-            progress.advance(task)
 
 
 def _read(photo: Path) -> "np.ndarray":
@@ -152,7 +143,7 @@ def _segment(
     done = time.perf_counter()
     print(
         f"{photo}: {width} x {height}, embedded in {embedded - start:.2f} s, "
-        f"{len(prompts)} prompts answered in {done - embedded:.2f} s"
+        f"masks of {len(prompts)} prompts in {done - embedded:.2f} s"
     )
     written = write_results(
         wanted.out,
@@ -164,10 +155,12 @@ def _segment(
         inputs=inputs,
         overwrite=wanted.overwrite,
     )
-    for request, masks, overlay in zip(requests, answers, written, strict=False):
+    for request, masks, overlay in zip(
+        requests, answers, written.overlays, strict=True
+    ):
         scores = " ".join(f"{score:.2f}" for score in masks.scores)
         print(f"  {_in_words(request)}: score {scores}: {overlay}")
-    print(f"  records: {written[-1]}")
+    print(f"  records: {written.records}")
     _note_points_outside(photo, width, height, requests)
 
 

@@ -48,8 +48,14 @@ class Item(NamedTuple):
         return Path(self.name).stem
 
 
+def warn(remark: str) -> None:
+    """Warns of files that were passed over."""
+    warnings.warn(remark, stacklevel=3)
+
+
 def find_images(
     places: Sequence[str | os.PathLike | RandomAccess],
+    on_passed_over: Callable[[str], None] = warn,
 ) -> list[Item]:
     """Finds the images that places name, in a lasting order.
 
@@ -60,6 +66,8 @@ def find_images(
             `tfds:FOLDER:SPLIT`, a dataset of TFDS with a feature `image`; or a sequence of arrays, of the bytes of files, or of
             mappings with these at `image`, such as a source of grain. Elements of
             datasets and sequences are named by their place.
+        on_passed_over: called with a line about files of a folder that may be images
+            and were passed over.
 
     Raises:
         ValueError: there are no images, or two would have results of the same name.
@@ -76,7 +84,7 @@ def find_images(
             + said
         )
     for remark in remarks:
-        warnings.warn(remark, stacklevel=2)
+        on_passed_over(remark)
     owners: dict[str, str] = {}
     for item in items:
         if item.stem in owners:
