@@ -40,8 +40,8 @@ class RunBatch(NamedTuple):
             damaged and has no valid mask, below 0 it is sound but has none either.
         bad_masks: Int32 "b", masks of each example that were damaged.
         index: Int64 "b", place of each example in its dataset.
-        embeddings: Float "b gh gw c", the images as a frozen encoder embeds them
-            (`samjax.training.finetune.cached_embeddings`); None where they are still to be embedded.
+        embeddings: Float "b gh gw c", image embeddings that were computed before; None
+            where the images are still to be encoded.
         weights: Float32 "b", what the losses of each example's masks are multiplied by;
             None for 1.
         part: Int32 "b", which part of a mixture each example is of, and `index` its
@@ -62,14 +62,47 @@ class RunBatch(NamedTuple):
 
 @runtime_checkable
 class Source(Protocol):
-    """Where batches come from.
+    """A source of batches.
 
-    The batch of a step depends on the step and on nothing that happened before, so a
-    resumed run reads what it would have read.
+    The batch of a step depends on the step alone, so that a resumed run reads the
+    batches that it would have read.
     """
 
     def batch(self, step: int) -> Batch | RunBatch:
         """Returns the batch of one step."""
+        ...
+
+
+@runtime_checkable
+class ReaderSource(Source, Protocol):
+    """A source that reads ahead, in threads or processes that have to be ended."""
+
+    @property
+    def position(self) -> dict[str, int]:
+        """Position after the last batch, as a checkpoint keeps it."""
+        ...
+
+    def close(self) -> None:
+        """Ends threads and processes."""
+        ...
+
+
+@runtime_checkable
+class DatasetReader(ReaderSource, Protocol):
+    """A source that reads files, of which some may be damaged."""
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """Problems found when the dataset was opened, one line each."""
+        ...
+
+    @property
+    def num_examples(self) -> int | None:
+        """Examples of the dataset; None for a mixture, which has no single number."""
+        ...
+
+    def damage(self) -> list[str]:
+        """Returns one line for each of the first damaged examples of all batches."""
         ...
 
 

@@ -230,6 +230,11 @@ class MixtureSource:
         self._damage.add(batch)
         return batch
 
+    @property
+    def num_examples(self) -> None:
+        """None: an epoch of one part is no epoch of the others."""
+        return None
+
     def damage(self) -> list[str]:
         """Says what is wrong with the first damaged examples of all batches so far."""
         return self._damage.words()

@@ -283,7 +283,7 @@ def test_a_signal_at_the_end_of_a_stage_ends_the_run_there(
     last = two_stages().stages[0].steps
 
     class AtTheEnd:
-        def asked(self, step):
+        def requested(self, step):
             return step == last
 
     monkeypatch.setattr(

@@ -20,7 +20,7 @@ from samjax.inference.automatic import divide_work
 from samjax.inference.candidates import Filters, find_candidates, share_image
 from samjax.models.sam import Sam
 from samjax.training.config import Stage, TrainConfig
-from samjax.training.initial.state import Beginning
+from samjax.training.initial.state import InitialState
 from samjax.training.runtime.placement import Placement
 from samjax.training.runtime.program import step_program
 from samjax.training.step import init_params
@@ -57,8 +57,8 @@ class Program(NamedTuple):
 def train_step(config: TrainConfig, stage: Stage, model: Sam, mesh: Mesh) -> Program:
     """The step of a stage of a run, with batches as its source makes them."""
     placement = Placement(mesh)
-    beginning = Beginning(config, model, placement)
-    state = beginning.shapes()
+    initial = InitialState(config, model, placement)
+    state = initial.shapes()
     images, side, masks = stage.batch_size, stage.image_size, stage.masks_per_image
     given: dict[str, Any] = {
         "images": _shape(images, side, side, 3, dtype=jnp.uint8),
@@ -81,7 +81,7 @@ def train_step(config: TrainConfig, stage: Stage, model: Sam, mesh: Mesh) -> Pro
         placed(batch, sharding.batch_sharding(mesh)),
         placed(jax.eval_shape(lambda: jax.random.key(0)), sharding.replicated(mesh)),
     )
-    program = step_program(model, beginning.optimizer, config, stage, state)
+    program = step_program(model, initial.optimizer, config, stage, state)
     return Program(program, arguments, {}, images, mesh.size)
 
 

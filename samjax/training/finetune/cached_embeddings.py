@@ -1,8 +1,8 @@
-"""Image embeddings that are computed once, for runs that do not train the image encoder.
+"""Cache of image embeddings, for runs that do not train the image encoder.
 
-With a frozen encoder and images that are not augmented, the encoder gives the same
-embedding of an image in every epoch. It is most of the work of a step: to keep it makes
-few-shot training of the mask decoder a matter of minutes, even on a CPU.
+With a frozen encoder and images that are not augmented, the embedding of an image is the
+same in every epoch. Encoding is most of the work of a step: with a cache, few-shot
+training of the mask decoder takes minutes, even on a CPU.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, Protocol, cast, runtime_checkable
 import jax
 import numpy as np
 
-from samjax.data.batch import RunBatch
+from samjax.data.batch import DatasetReader, RunBatch
 from samjax.data.datasets import DatasetConfig
 from samjax.geometry.frame import normalize
 from samjax.models.sam import Sam
@@ -25,8 +25,8 @@ MOST_BYTES = 4 << 30
 
 
 @runtime_checkable
-class RunSource(Protocol):
-    """A source of a dataset's batches (`samjax.data.datasets.DatasetSource`)."""
+class RunSource(DatasetReader, Protocol):
+    """A reader of a dataset's batches (`samjax.data.datasets.DatasetSource`)."""
 
     def batch(self, step: int) -> RunBatch:
         """Returns the batch of one step."""
@@ -34,14 +34,14 @@ class RunSource(Protocol):
 
 
 class EmbeddedSource:
-    """Gives the batches of another source with the embeddings of their images.
+    """A source whose batches carry image embeddings, each computed once.
 
     Args:
-        source: Gives each image by the same index, and the same, whenever it does.
+        source: Source of the images; an index always stands for the same pixels.
         model: The model.
         params: Its parameters, of which the image encoder's are read.
-        most_bytes: Embeddings that are kept, 4 MB an image for the released models; of
-            more, those that were used last.
+        most_bytes: Size of the cache, 4 MB an image for the released models; the least
+            recently used embeddings are evicted.
     """
 
     def __init__(
@@ -53,17 +53,27 @@ class EmbeddedSource:
         most_bytes: int = MOST_BYTES,
     ):
         self._source, self._most_bytes = source, most_bytes
+        self.problems, self.num_examples = source.problems, source.num_examples
         self._encode = functools.partial(
             _encode, model, jax.device_put(params["image_encoder"])
         )
-        self._kept: OrderedDict[int, np.ndarray] = OrderedDict()
+        self._cache: OrderedDict[int, np.ndarray] = OrderedDict()
 
-    def __getattr__(self, name: str) -> Any:
-        # Position and closing are the source's own.
-        return getattr(self._source, name)
+    @property
+    def position(self) -> dict[str, int]:
+        """Position of the source of the images."""
+        return self._source.position
+
+    def damage(self) -> list[str]:
+        """Returns one line for each of the first damaged examples of the source."""
+        return self._source.damage()
+
+    def close(self) -> None:
+        """Closes the source of the images."""
+        self._source.close()
 
     def batch(self, step: int) -> RunBatch:
-        """Returns the batch of one step, its images as embeddings too."""
+        """Returns the batch of one step, with the embeddings of its images."""
         batch = self._source.batch(step)
         rows = [
             self._embedding(int(index), image, size)
@@ -74,18 +84,18 @@ class EmbeddedSource:
         return batch._replace(embeddings=np.stack(rows))
 
     def _embedding(self, index: int, image: np.ndarray, size: np.ndarray) -> np.ndarray:
-        if index in self._kept:
-            self._kept.move_to_end(index)
-            return self._kept[index]
+        if index in self._cache:
+            self._cache.move_to_end(index)
+            return self._cache[index]
         embedding = np.asarray(self._encode(image[None], size[None])[0])
-        self._kept[index] = embedding
-        while len(self._kept) > max(1, self._most_bytes // embedding.nbytes):
-            self._kept.popitem(last=False)
+        self._cache[index] = embedding
+        while len(self._cache) > max(1, self._most_bytes // embedding.nbytes):
+            self._cache.popitem(last=False)
         return embedding
 
 
-def can_be_embedded(config: TrainConfig) -> bool:
-    """Whether every step of a run sees the same embedding of an image."""
+def can_cache_embeddings(config: TrainConfig) -> bool:
+    """Returns whether an image has the same embedding in every step of a run."""
     data = config.data
     return (
         isinstance(data, DatasetConfig)

@@ -1,90 +1,49 @@
-"""Training on parts of the model's input, as if the rest were there.
+"""Training on crops of the model's input, with the position embeddings of the crop.
 
-A model reads position tables of its own size. An input of another size resizes them: a
-small image is then a coarse view of a whole one. A crop instead reads the part of the
-tables that it would have read as a part of an input of full size, so that what a model
-learns from crops, many times cheaper than whole inputs, holds for these as it is.
+An input of another size than the model's resizes the position tables: a small image is
+then a coarse view of a whole one. A crop instead reads the rows of the tables that it
+would read as part of an input of full size. Weights trained on crops, many times
+cheaper than whole inputs, therefore apply to whole inputs unchanged.
 """
 
 import dataclasses
-from typing import Any, cast
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax.traverse_util import flatten_dict, unflatten_dict
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Int, PRNGKeyArray
 
-from samjax.models.prompt_encoder import PromptInputs
-from samjax.models.sam import MaskPrediction, Sam, SamConfig
-from samjax.sharding import constrain_batch
-from samjax.training.prompt_simulation import Decode
+from samjax.models.sam import Sam, SamConfig
 
 
 def draw_origin(
     key: PRNGKeyArray, config: SamConfig, image_size: int
 ) -> Int[Array, "2"]:
-    """Draws where in the model's input a crop lies: (x, y) of its first patch."""
+    """Draws a crop's position: (x, y) of its first patch in the model's input grid."""
     free = (config.image_size - image_size) // config.patch_size
     return jax.random.randint(key, (2,), 0, free + 1)
 
 
-def embed(
-    model: Sam,
-    params: Any,
-    pixels: Float[Array, "b h w 3"],
-    origin: Int[Array, "2"] | None = None,
-    **options: Any,
-) -> Float[Array, "b gh gw c"]:
-    """Embeds normalized images, whole ones or crops.
+def at_crop(
+    model: Sam, params: Any, side: int, origin: Int[Array, "2"]
+) -> tuple[Sam, Any]:
+    """Returns a model whose own input size is a crop's, and its parameters.
 
     Args:
         model: The model.
         params: Its parameters.
-        pixels: The images.
-        origin: Where in the model's input they lie, (x, y) of their first patch; None
-            for whole images.
-        **options: For the image encoder.
+        side: Side of the square crop in pixels.
+        origin: (x, y) of its first patch in the model's input grid.
     """
-    encoder, tables = model, params
-    if origin is not None:
-        side = pixels.shape[1]
-        encoder = model.clone(config=dataclasses.replace(model.config, image_size=side))
-        tables = crop_tables(params, model.config, side, origin)
-    embeddings = cast(
-        Array,
-        encoder.apply({"params": tables}, pixels, method="encode_image", **options),
-    )
-    return constrain_batch(embeddings)
-
-
-def decoder_of(
-    embeddings: Float[Array, "b gh gw c"],
-    params: Any,
-    model: Sam,
-    origin: Int[Array, "2"] | None = None,
-) -> Decode:
-    """Makes what answers prompts about embedded images.
-
-    Args:
-        embeddings: Of whole images, or of crops.
-        params: The model's parameters.
-        model: The model.
-        origin: Where crops lie, as for `embed`.
-    """
-
-    def decode(prompts: PromptInputs) -> MaskPrediction:
-        prediction = model.apply(
-            {"params": params}, embeddings, prompts, origin, method="decode"
-        )
-        return cast(MaskPrediction, prediction)
-
-    return decode
+    cropped = model.clone(config=dataclasses.replace(model.config, image_size=side))
+    return cropped, crop_tables(params, model.config, side, origin)
 
 
 def crop_tables(
     params: Any, config: SamConfig, image_size: int, origin: Int[Array, "2"]
 ) -> Any:
-    """Cuts the image encoder's position tables to those of a crop.
+    """Slices the image encoder's position tables to a crop's.
 
     Args:
         params: The model's parameters.

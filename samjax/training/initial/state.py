@@ -1,4 +1,4 @@
-"""The state that a run begins with."""
+"""Initial state of a run: random, informed or given parameters on its mesh."""
 
 from typing import Any
 
@@ -22,16 +22,16 @@ from samjax.training.runtime.sources import SourceFactory
 from samjax.training.step import Params, TrainState, init_params, init_state
 
 
-class Beginning:
-    """Makes the first state of a run on its mesh, or says what it looks like.
+class InitialState:
+    """Initial state of a run on its mesh, as arrays or as abstract shapes.
 
     Args:
         config: The run.
         model: Its model.
-        placement: Where its arrays live.
+        placement: Its mesh.
 
     Attributes:
-        optimizer: The run's, for its trainable parameters.
+        optimizer: Optimizer of the run's trainable parameters.
     """
 
     def __init__(self, config: TrainConfig, model: Sam, placement: Placement):
@@ -47,29 +47,30 @@ class Beginning:
         )
 
     def shapes(self) -> TrainState:
-        """Returns the shapes of a state, and where its arrays lie."""
+        """Returns the shapes, dtypes and shardings of a state."""
         return self._placement.shapes(self._fresh_state, self._key)
 
-    def state(
+    def make(
         self, initial_params: Params | None, make_source: SourceFactory
     ) -> TrainState:
-        """Makes the state.
+        """Returns the state.
 
         Args:
-            initial_params: Parameters to start from; fresh ones without them.
-            make_source: Gives the images that an informed start looks at.
+            initial_params: Initial parameters; None draws them, as the config says.
+            make_source: Makes the source whose first batch informed parameters are
+                fitted to.
         """
         if initial_params is None and self._config.initialization == "random":
             return self._placement.make(self._fresh_state, self._key)
         if initial_params is None:
             initial_params = self._informed_params(make_source)
         params = self._adapted(self._key, initial_params)
-        return self._placement.make(self._state_of, self._placement.place(params))
+        return self._placement.make(self._state_of, self._placement.shard(params))
 
     def _informed_params(self, make_source: SourceFactory) -> Params:
-        """Fresh parameters that know some of the task; they are small enough to be whole."""
+        """Draws informed parameters, whole on one device: such models are small."""
         params = init_params(self._key, self._model)
-        # All of the batch in every process, so that all begin with the same numbers.
+        # The whole batch in every process, so that all start from equal parameters.
         first = make_source(self._config, self._config.stages[0], 0, 1).batch(0)
         first = jax.jit(dense_batch)(first)
         params = whiten_patches(params, normalize(first.images, first.sizes))

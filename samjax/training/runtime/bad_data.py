@@ -1,14 +1,14 @@
-"""Counts what is damaged in a dataset, and ends a run for which that is too much."""
+"""Damaged examples of a run: counted, reported, and aborting it above a threshold."""
 
 from collections.abc import Callable, Mapping
 
 from samjax.data.problems import summary
 
-# Of a larger dataset a fraction is taken over this many examples at least.
+# Least number of examples over which the fraction of a larger dataset is taken.
 AT_LEAST = 1000
 
-# Where nobody says how large the dataset is, over as many as have this many that may be
-# damaged.
+# For a dataset of unknown size the fraction is taken over as many examples as may
+# include this many damaged ones.
 _ALLOWED_AT_LEAST = 10
 
 
@@ -17,17 +17,17 @@ class TooManyBadExamples(RuntimeError):
 
 
 class BadData:
-    """The damaged examples and masks of a run so far.
+    """Counts of the damaged examples and masks of a run so far.
 
     Args:
-        max_fraction: Largest fraction of all examples that may be damaged. It is that of
-            whole epochs of a dataset of up to `AT_LEAST` examples, so that chance ends
-            no run; of more it is counted over `AT_LEAST` examples while there were
-            fewer.
+        max_fraction: Largest fraction of examples that may be damaged. For a dataset of
+            up to `AT_LEAST` examples it is taken over whole epochs, so that the order of
+            examples cannot end a run; for a larger one over at least `AT_LEAST`
+            examples.
 
     Attributes:
         dataset_size: Examples of the dataset, or None where that is not known.
-        describe: Says what is wrong with the first of them, a line each.
+        describe: Returns one line for each of the first damaged examples.
     """
 
     dataset_size: int | None = None
@@ -38,15 +38,15 @@ class BadData:
         self.describe: Callable[[], list[str]] = list
 
     def add(self, step: int, examples: int, metrics: Mapping[str, float]) -> None:
-        """Counts those of a step.
+        """Adds the damaged examples of a step.
 
         Args:
-            step: Its number.
+            step: Steps done, this one included.
             examples: Images of its batch.
-            metrics: Of the step; those of a batch without a dataset count nothing.
+            metrics: Metrics of the step; without `bad_examples` nothing is counted.
 
         Raises:
-            TooManyBadExamples: There are too many now.
+            TooManyBadExamples: The fraction is above the threshold.
         """
         if "bad_examples" not in metrics:
             return
@@ -61,7 +61,7 @@ class BadData:
             )
 
     def _counted(self) -> int:
-        """The examples of which the fraction is taken."""
+        """Returns the number of examples that the fraction is taken over."""
         size = self.dataset_size
         if size is not None and 0 < size <= AT_LEAST:
             return -(-self._examples // size) * size
@@ -71,7 +71,7 @@ class BadData:
         return max(self._examples, least)
 
     def report(self) -> str:
-        """Says on one line what there was, and what is wrong with the first of it."""
+        """Returns one line: the counts, and the problems of the first damaged examples."""
         words = summary(self.describe()) if self._bad_examples + self._bad_masks else ""
         return (
             f"{self._bad_examples} of {self._examples} examples were damaged and"
@@ -80,7 +80,7 @@ class BadData:
         )
 
     def to_json(self) -> dict[str, int]:
-        """Returns the counts, to be saved with a checkpoint."""
+        """Returns the counts, for a checkpoint."""
         return {
             "examples": self._examples,
             "bad_examples": self._bad_examples,
@@ -88,11 +88,11 @@ class BadData:
         }
 
     def restore(self, counts: Mapping[str, int]) -> None:
-        """Goes on from counts that were saved."""
+        """Restores the counts of a checkpoint."""
         self._examples = counts["examples"]
         self._bad_examples = counts["bad_examples"]
         self._bad_masks = counts["bad_masks"]
 
     def __bool__(self) -> bool:
-        """Whether any example of a dataset was seen at all."""
+        """Returns whether any example of a dataset was read."""
         return self._examples > 0

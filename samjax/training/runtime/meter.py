@@ -1,4 +1,4 @@
-"""Reads what steps measured, one step late, and reports it."""
+"""Metrics of the steps: read one step late, checked, averaged and reported."""
 
 import math
 import time
@@ -18,12 +18,12 @@ class TrainingDiverged(RuntimeError):
     def with_advice(
         self, saved: int | None, rate: float, diverged: Path | None = None
     ) -> "TrainingDiverged":
-        """Returns the error with what can be done.
+        """Returns the error with a remedy in its message.
 
         Args:
             saved: Step of the newest checkpoint; None where there is none.
-            rate: The peak learning rate that the run had.
-            diverged: That checkpoint's folder, where the run diverged from it.
+            rate: Peak learning rate of the run.
+            diverged: Folder of that checkpoint, where the run diverged from it again.
         """
         again = f"resume from step {saved}"
         if saved is None:
@@ -39,18 +39,19 @@ class TrainingDiverged(RuntimeError):
 class Meter:
     """Collects the metrics of a run's steps.
 
-    A device works ahead of the host: `put` hands in the metrics of the step that was
-    just dispatched and reads those of the step before, which are ready.
+    Steps are dispatched asynchronously: `put` takes the metrics of the step just
+    dispatched, and reads those of the step before, so that the device never waits for
+    the host.
 
     Args:
-        writer: Gets every step, and the means of every `log_every` steps; None in a
+        writer: Writes every step, and the means over every `log_every` steps; None in a
             process that does not report.
-        bad: Counts what was damaged in the data.
+        bad: Counts of damaged examples.
         log_every: Steps between reports.
-        total_steps: Steps of the run, for the time that is left.
-        learning_rate: The learning rate of a step, to be reported.
+        total_steps: Steps of the run, for the time left.
+        learning_rate: Schedule of the learning rate, to be reported.
         report: Called with one line of text per report.
-        peak: FLOPs per second that all devices together can do, or None.
+        peak: Peak FLOPs per second of all devices together, or None.
     """
 
     def __init__(
@@ -73,31 +74,31 @@ class Meter:
         self.start_stage(0.0)
 
     def start_stage(self, flops: float) -> None:
-        """Says what a step computes from here on, in FLOPs."""
+        """Sets the FLOPs of the following steps."""
         self._flops = flops
         self._start_window()
 
     def put(
         self, step: int, metrics: Mapping[str, Any], images: int, waited: float
     ) -> None:
-        """Takes the metrics of a step; reads those of the step before.
+        """Takes the metrics of a step, and reads those of the step before.
 
         Args:
-            step: Its number.
+            step: Steps done, this one included.
             metrics: Its scalars, on the device.
-            images: How many it saw.
-            waited: Seconds that the host waited for them.
+            images: Images of its batch.
+            waited: Seconds that the host waited for the batch.
         """
         self.flush()
         self._waited += waited
         self._pending = step, (metrics, images)
 
     def flush(self) -> None:
-        """Reads the step that is still on the device.
+        """Reads the metrics that are still on the device.
 
         Raises:
-            TrainingDiverged: Its loss is not finite.
-            TooManyBadExamples: More of the data is damaged than is allowed.
+            TrainingDiverged: The loss is not finite.
+            TooManyBadExamples: More of the data is damaged than the config allows.
         """
         if self._pending is None:
             return
@@ -120,32 +121,33 @@ class Meter:
         self._last_loss = loss
 
     def _report_window(self, step: int) -> None:
-        number = len(self._window)
+        steps = len(self._window)
         seconds = max(time.monotonic() - self._since, 1e-9)
         means = {
-            name: sum(scalars[name] for _, scalars in self._window) / number
+            name: sum(scalars[name] for _, scalars in self._window) / steps
             for name in self._window[0][1]
         }
         means["learning_rate"] = float(self._learning_rate(step - 1))
         means["images_per_second"] = sum(n for n, _ in self._window) / seconds
-        # The share of the time; an upper bound, since the devices may have been busy.
+        # Fraction of the time that the host waited for data: an upper bound on the
+        # devices' idle time, since they may have been computing meanwhile.
         means["data_wait"] = self._waited / seconds
         if self._peak is not None:
-            done = self._flops * number / seconds
+            done = self._flops * steps / seconds
             means["utilisation"] = done / self._peak
         if self._writer is not None:
             self._writer.plot(step, means, "train")
-        left = (self._total_steps - step) * seconds / number
+        left = (self._total_steps - step) * seconds / steps
         self._report(f"step {step}  {format_scalars(means)}  {left / 3600:.1f} h left")
         self._start_window()
 
     def _start_window(self) -> None:
-        """Forgets the time and the steps since the last report."""
+        """Starts a new window of steps to report."""
         self._window: list[tuple[int, dict[str, float]]] = []
         self._waited = 0.0
         self._since = time.monotonic()
 
 
 def format_scalars(scalars: Mapping[str, float]) -> str:
-    """Puts scalars on one line."""
+    """Returns scalars as one line of text."""
     return "  ".join(f"{name} {value:.4g}" for name, value in scalars.items())

@@ -1,4 +1,4 @@
-"""Scalars and pictures of a run: `metrics.jsonl`, and TensorBoard files beside it."""
+"""Metrics files of a run: `metrics.jsonl` and TensorBoard files."""
 
 import json
 import math
@@ -12,16 +12,16 @@ from samjax.files import json_text, naming, replacing
 
 
 class MetricsWriter:
-    """Writes what a run measures.
+    """Writes scalars and pictures of a run.
 
     Args:
-        directory: Where `metrics.jsonl` and the TensorBoard files go.
-        done: Steps done before; later records, of a run that was killed after its
-            last checkpoint, are dropped, so that each step has one record.
+        directory: Folder of `metrics.jsonl` and the TensorBoard files.
+        done: Steps done before. Later records, of a run that was killed after its last
+            checkpoint, are dropped, so that each step has one record.
         tensorboard: Whether to write TensorBoard files.
 
     Raises:
-        ImportError: TensorBoard files are wanted and tensorboardX is missing.
+        ImportError: `tensorboard` is set and tensorboardX is not installed.
     """
 
     def __init__(self, directory: Path, *, done: int, tensorboard: bool):
@@ -33,13 +33,13 @@ class MetricsWriter:
         self._file = path.open("a", encoding="utf-8")
 
     def write(self, step: int, scalars: Mapping[str, float]) -> None:
-        """Appends one record to `metrics.jsonl`; null for what is not finite."""
-        known = {
+        """Appends one record to `metrics.jsonl`; non-finite values become null."""
+        record = {
             name: value if math.isfinite(value) else None
             for name, value in scalars.items()
         }
         with naming(self._file.name):
-            self._file.write(json_text({"step": step, **known}) + "\n")
+            self._file.write(json_text({"step": step, **record}) + "\n")
             self._file.flush()
 
     def plot(self, step: int, scalars: Mapping[str, float], group: str) -> None:
@@ -54,7 +54,7 @@ class MetricsWriter:
             self._board.add_image(name, image, step, dataformats="HWC")
 
     def close(self) -> None:
-        """Writes what is buffered."""
+        """Flushes and closes the files."""
         self._file.close()
         if self._board is not None:
             self._board.close()

@@ -1,4 +1,4 @@
-"""Pictures of what a model in training predicts."""
+"""Pictures of a model's predictions during training, for TensorBoard."""
 
 from functools import partial
 
@@ -10,10 +10,10 @@ from samjax.data.batch import Batch, RunBatch, dense_batch
 from samjax.geometry.frame import normalize
 from samjax.models.prompt_encoder import PromptInputs
 from samjax.models.sam import Sam
-from samjax.training.initial.crops import decoder_of, draw_origin, embed
+from samjax.training.initial.crops import at_crop, draw_origin
 from samjax.training.prompt_draws import draw_point_prompt, keys_of_targets
 from samjax.training.prompt_simulation import best_mask, three_masks
-from samjax.training.step import Params
+from samjax.training.step import Params, decoder_of, embed
 from samjax.training.targets import make_targets, resize_logits
 
 TARGET_COLOUR = (40, 200, 80)
@@ -21,7 +21,7 @@ PREDICTION_COLOUR = (255, 90, 30)
 POINT_COLOUR = (255, 255, 255)
 GAP = 4
 
-# Images of a picture.
+# Images of a batch that a picture shows.
 ROWS = 4
 
 
@@ -34,11 +34,19 @@ def draw_predictions(
     rows: int = ROWS,
     columns: int = 3,
 ) -> UInt8[np.ndarray, "h w 3"]:
-    """Draws the masks that single clicks give, beside the masks that were meant.
+    """Draws target masks beside the masks predicted from a single point prompt.
 
-    One row per image of the batch; in it, for each of some target masks, the image
-    with the target and the image with the model's highest ranked mask, both with the
-    click. `crops` says that the images are parts of an input of the model's own size.
+    One row per image of the batch; in it, for each of the first target masks, the image
+    with the target and the image with the mask of highest predicted IoU, both with the
+    point.
+
+    Args:
+        model: The model.
+        params: Its parameters.
+        batch: Images and target masks.
+        crops: Whether the images are crops of an input of the model's own size.
+        rows: Images to draw.
+        columns: Target masks to draw of each.
     """
     dense = jax.jit(dense_batch)(jax.tree.map(lambda x: x[:rows], batch))
     dense = dense._replace(
@@ -67,8 +75,11 @@ def _predict(model: Sam, crops: bool, params: Params, batch: Batch):
     targets = make_targets(batch.masks, batch.valid, batch.sizes, "image", size)
     keys = keys_of_targets(jax.random.key(0), targets)
     points, labels = draw_point_prompt(keys, targets)
-    origin = draw_origin(jax.random.key(0), model.config, size[0]) if crops else None
-    embeddings = embed(model, params, normalize(batch.images, batch.sizes), origin)
+    encoder, tables, origin = model, params, None
+    if crops:
+        origin = draw_origin(jax.random.key(0), model.config, size[0])
+        encoder, tables = at_crop(model, params, size[0], origin)
+    embeddings = embed(encoder, tables, normalize(batch.images, batch.sizes))
     decode = decoder_of(embeddings, params, model, origin)
     best = best_mask(*three_masks(decode(PromptInputs(points, labels))))
     masks = resize_logits(best[:, :, None], size)[:, :, 0] > 0

@@ -1,4 +1,4 @@
-"""Puts the state and the batches of a run on its mesh, and takes whole copies back."""
+"""Sharding of a run's state and batches over its mesh, and gathering of whole copies."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +12,7 @@ from samjax.sharding import batch_sharding, replicated, rows_of_process, shardin
 
 
 class Placement:
-    """Where the arrays of a run live.
+    """The mesh of a run, and the transfers of its arrays to and from it.
 
     On a mesh of one device nothing is moved and nothing is copied.
 
@@ -23,58 +23,58 @@ class Placement:
     def __init__(self, mesh: Mesh):
         self.mesh = mesh
         self._batch = batch_sharding(mesh)
-        self._whole = replicated(mesh)
+        self._replicated = replicated(mesh)
         self.part, self.parts = rows_of_process(mesh)
 
     def check(self, batch_size: int, accumulate: int) -> None:
-        """Checks that batches can be dealt out.
+        """Checks that the mesh and the microbatches divide a batch.
 
         Raises:
-            ValueError: They cannot.
+            ValueError: They do not.
         """
-        places = self.mesh.shape["data"] * self.mesh.shape["fsdp"] * accumulate
-        if batch_size % places:
+        divisor = self.mesh.shape["data"] * self.mesh.shape["fsdp"] * accumulate
+        if batch_size % divisor:
             raise ValueError(
-                f"batch_size={batch_size} cannot be dealt out to data x fsdp x"
+                f"batch_size={batch_size} cannot be divided among data x fsdp x"
                 f" accumulate = {self.mesh.shape['data']} x {self.mesh.shape['fsdp']} x"
-                f" {accumulate}: expected a multiple of {places}"
+                f" {accumulate}: expected a multiple of {divisor}"
             )
 
     def shapes(self, make: Callable[..., Any], *args: Any) -> Any:
-        """Says what `make` returns, as shapes that know where they lie."""
-        found = jax.eval_shape(make, *args)
+        """Returns the abstract shapes of the result of `make`, with shardings."""
+        shapes = jax.eval_shape(make, *args)
         return jax.tree.map(
-            lambda leaf, place: jax.ShapeDtypeStruct(
-                leaf.shape, leaf.dtype, sharding=place
+            lambda leaf, sharding: jax.ShapeDtypeStruct(
+                leaf.shape, leaf.dtype, sharding=sharding
             ),
-            found,
-            shardings(self.mesh, found),
+            shapes,
+            shardings(self.mesh, shapes),
         )
 
     def make(self, make: Callable[..., Any], *args: Any) -> Any:
-        """Calls `make` so that each device only ever holds its part of what it returns.
+        """Calls `make` under jit with sharded outputs: no device ever holds all of them.
 
         Args:
-            make: What returns parameters, or a state.
-            *args: What it is given.
+            make: Function that returns parameters, or a state.
+            *args: Its arguments.
         """
-        places = jax.tree.map(lambda leaf: leaf.sharding, self.shapes(make, *args))
-        return jax.jit(make, out_shardings=places)(*args)
+        out = jax.tree.map(lambda leaf: leaf.sharding, self.shapes(make, *args))
+        return jax.jit(make, out_shardings=out)(*args)
 
-    def place(self, tree: Any) -> Any:
-        """Deals out arrays of this process, which are the same in all processes."""
+    def shard(self, tree: Any) -> Any:
+        """Shards arrays of this process, which are equal in all processes."""
 
-        def deal_out(leaf: Any, place: NamedSharding) -> jax.Array:
+        def shard(leaf: Any, sharding: NamedSharding) -> jax.Array:
             whole = np.asarray(leaf)
-            # Copies: the steps reuse the memory of what they are given.
+            # Copies: the steps donate the memory of their arguments.
             return jax.make_array_from_callback(
-                whole.shape, place, lambda index: np.array(whole[index])
+                whole.shape, sharding, lambda index: np.array(whole[index])
             )
 
-        return jax.tree.map(deal_out, tree, shardings(self.mesh, tree))
+        return jax.tree.map(shard, tree, shardings(self.mesh, tree))
 
     def batch(self, rows: Any) -> Any:
-        """Makes a batch of what each process has of it.
+        """Assembles a global batch from the rows of each process.
 
         Args:
             rows: Part `part` of `parts` of the batch, on the host or on a device.
@@ -90,29 +90,29 @@ class Placement:
         )
 
     def key(self, seed: int) -> PRNGKeyArray:
-        """Makes a random key that all devices have."""
-        return jax.jit(jax.random.key, out_shardings=self._whole)(seed)
+        """Returns a random key, replicated on all devices."""
+        return jax.jit(jax.random.key, out_shardings=self._replicated)(seed)
 
     def whole(self, tree: Any) -> Any:
-        """Gathers all of a tree on a single device of each process.
+        """Gathers a whole tree on a single device of each process.
 
-        All processes have to call this at the same time.
+        A collective: all processes have to call it at the same time.
         """
         if self.mesh.size == 1:
             return tree
-        copies = jax.jit(lambda tree: tree, out_shardings=self._whole)(tree)
+        copies = jax.jit(lambda tree: tree, out_shardings=self._replicated)(tree)
         return jax.tree.map(lambda leaf: leaf.addressable_data(0), copies)
 
-    def some_rows(self, batch: Any, number: int) -> Any:
-        """Takes some of this process's images of a batch, onto a single device."""
+    def first_rows(self, batch: Any, count: int) -> Any:
+        """Copies this process's first images of a batch to a single device."""
         if self.mesh.size == 1:
-            return jax.tree.map(lambda leaf: leaf[:number], batch)
+            return jax.tree.map(lambda leaf: leaf[:count], batch)
 
         def rows(leaf):
             shards = {
                 shard.index[0].start or 0: shard for shard in leaf.addressable_shards
             }
             first = [np.asarray(shard.data) for _, shard in sorted(shards.items())]
-            return np.concatenate(first)[:number]
+            return np.concatenate(first)[:count]
 
         return jax.tree.map(rows, batch)

@@ -1,19 +1,19 @@
-"""Asks for batches before the steps that need them."""
+"""Prefetching: a thread reads batches before the steps that use them."""
 
 from collections import deque
 from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
 
-from samjax.data.batch import Source
+from samjax.data.batch import ReaderSource, Source
 
 
 class Fetched(NamedTuple):
-    """A batch that is ready.
+    """A batch on the devices.
 
     Attributes:
-        batch: Where `place` put it.
-        position: The source's, after this batch; None where it has none.
+        batch: The batch, as `put` returned it.
+        position: Position of the source after this batch; None where it has none.
     """
 
     batch: Any
@@ -21,35 +21,35 @@ class Fetched(NamedTuple):
 
 
 def prefetched(
-    source: Source, place: Callable[[Any], Any], steps: range, *, ahead: int = 2
+    source: Source, put: Callable[[Any], Any], steps: range, *, ahead: int = 2
 ) -> Generator[Fetched, None, None]:
     """Yields the batches of some steps, read by a thread while the devices work.
 
-    At most `ahead` batches wait beside the one that was yielded. Close the iterator
-    when it is left early: that ends the thread, and what the source keeps open.
+    At most `ahead` batches wait beside the yielded one. Close the iterator when it is
+    left early: that ends the thread, and closes the source.
 
     Args:
-        source: Where batches come from; what it raises is raised here.
-        place: Puts a batch on the devices.
-        steps: Which ones.
-        ahead: Batches that may wait.
+        source: Source of the batches; its exceptions are raised here.
+        put: Puts a batch on the devices.
+        steps: Steps to read the batches of.
+        ahead: Most batches that wait.
     """
+    reader = source if isinstance(source, ReaderSource) else None
 
     def read(step: int) -> Fetched:
-        batch = place(source.batch(step))
-        return Fetched(batch, getattr(source, "position", None))
+        batch = put(source.batch(step))
+        return Fetched(batch, None if reader is None else reader.position)
 
     waiting: deque[Future[Fetched]] = deque()
-    reader = ThreadPoolExecutor(1, thread_name_prefix="samjax-prefetch")
+    thread = ThreadPoolExecutor(1, thread_name_prefix="samjax-prefetch")
     try:
         for step in steps:
-            waiting.append(reader.submit(read, step))
+            waiting.append(thread.submit(read, step))
             if len(waiting) > ahead:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
     finally:
-        reader.shutdown(cancel_futures=True)
-        close = getattr(source, "close", None)
-        if close is not None:
-            close()
+        thread.shutdown(cancel_futures=True)
+        if reader is not None:
+            reader.close()

@@ -1,4 +1,4 @@
-"""The compiled step of a stage, and what it costs."""
+"""Compiled training step of a stage, its FLOPs and the devices' peak."""
 
 import functools
 from collections.abc import Callable
@@ -22,18 +22,18 @@ def compile_step(
     stage: Stage,
     state: TrainState,
 ) -> Callable[[TrainState, Any, Any], tuple[TrainState, Any]]:
-    """Compiles the step of a stage, when it is first called, for the mesh of its state.
+    """Returns the step of a stage on the mesh of its state, compiled on first call.
 
     Args:
         model: The model.
-        optimizer: For its trainable parameters.
+        optimizer: Optimizer of its trainable parameters.
         config: The run.
         stage: The stage.
-        state: A state as the step will get it.
+        state: A state with the shapes and shardings of the step's argument.
 
     Returns:
-        A function of (state, batch, key of the run) that returns (state, metrics). It
-        reuses the memory of the state that it is given.
+        A function of (state, batch, key of the run) that returns (state, metrics). The
+        state is donated: its memory is reused for the new one.
     """
     program = step_program(model, optimizer, config, stage, state)
     mesh = jax.tree.leaves(state)[0].sharding.mesh
@@ -52,23 +52,22 @@ def step_program(
     stage: Stage,
     state: TrainState,
 ) -> Any:
-    """Returns the jitted step: call or lower it where the state's mesh is set.
+    """Returns the jitted step, to be called or lowered where the state's mesh is set.
 
-    The state's memory is reused for the new state, which lies where it lay. The key of
-    a step comes from the state's own count, so it is the same whenever and wherever the
-    step is taken.
+    The state is donated, and the new state has its shardings. The key of a step is
+    folded from the state's own step count, so that a resumed run draws the same prompts.
 
     Args:
         model: The model.
-        optimizer: For its trainable parameters.
+        optimizer: Optimizer of its trainable parameters.
         config: The run.
         stage: The stage.
-        state: A state, or shapes that say where its arrays lie.
+        state: A state, or abstract shapes with shardings.
     """
     step = functools.partial(
         train_step, model=model, optimizer=optimizer, config=config.stage_step(stage)
     )
-    places = jax.tree.map(lambda leaf: leaf.sharding, state)
+    shardings = jax.tree.map(lambda leaf: leaf.sharding, state)
 
     def keyed_step(state: TrainState, batch: Any, key: Any):
         return step(state, batch, jax.random.fold_in(key, state.step))
@@ -76,12 +75,12 @@ def step_program(
     return jax.jit(
         keyed_step,
         donate_argnums=0,
-        out_shardings=(places, replicated(places.step.mesh)),
+        out_shardings=(shardings, replicated(shardings.step.mesh)),
     )
 
 
 def stage_flops(config: TrainConfig, stage: Stage) -> float:
-    """Counts what a step of a stage computes, in FLOPs, over all devices."""
+    """Returns the FLOPs of a step of a stage, over all devices."""
     return step_flops(
         config.model,
         stage.image_size,
@@ -93,9 +92,9 @@ def stage_flops(config: TrainConfig, stage: Stage) -> float:
 
 
 def peak_of(mesh: Mesh, config: TrainConfig) -> float | None:
-    """Returns what the devices of a mesh can do together, in FLOPs per second.
+    """Returns the peak of all devices of a mesh together, in FLOPs per second.
 
-    None where the kind of device is not known, as for every CPU.
+    None for an unknown kind of device, such as a CPU.
     """
     peak = peak_flops(mesh.devices.flat[0].device_kind, config.dtype)
     return None if peak is None else peak * mesh.size

@@ -1,4 +1,4 @@
-"""Signals that ask a run to end."""
+"""SIGTERM and SIGINT as an orderly end of a run."""
 
 import os
 import signal
@@ -13,23 +13,23 @@ from jax.experimental import multihost_utils
 
 @runtime_checkable
 class Stop(Protocol):
-    """Whether a run is asked to end."""
+    """Whether the end of a run was requested."""
 
-    def asked(self, step: int) -> bool:
-        """Tells it after a step; all processes get the same answer at the same step.
+    def requested(self, step: int) -> bool:
+        """Returns it after a step, the same value in all processes.
 
         Args:
-            step: Steps done. Every process asks once per step.
+            step: Steps done. Every process calls this once per step.
         """
         ...
 
 
 @contextmanager
 def stop_on_signals() -> Iterator[Stop]:
-    """Listens to SIGTERM (of a scheduler) and SIGINT (Ctrl-C).
+    """Handles SIGTERM (from a scheduler) and SIGINT (Ctrl-C).
 
-    In a single process the first signal asks, and a second one ends it as usual. Of
-    many processes it is enough that one gets a signal.
+    In a single process the first signal requests the end, and a second one kills the
+    process as usual. With many processes a signal to any one of them is enough.
     """
     if jax.process_count() > 1:
         with _ctrl_c_as_sigterm():
@@ -37,20 +37,20 @@ def stop_on_signals() -> Iterator[Stop]:
         return
     stop = _ThisProcess()
     if threading.current_thread() is not threading.main_thread():
-        yield stop  # Only the main thread may listen to signals.
+        yield stop  # Only the main thread may set signal handlers.
         return
-    before = {s: signal.getsignal(s) for s in (signal.SIGTERM, signal.SIGINT)}
+    handlers = {s: signal.getsignal(s) for s in (signal.SIGTERM, signal.SIGINT)}
 
     def restore():
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for signum, handler in handlers.items():
+            signal.signal(signum, handler)
 
-    def ask(*_):
+    def request(*_):
         stop.set()
         restore()
 
-    for number in before:
-        signal.signal(number, ask)
+    for signum in handlers:
+        signal.signal(signum, request)
     try:
         yield stop
     finally:
@@ -58,15 +58,15 @@ def stop_on_signals() -> Iterator[Stop]:
 
 
 class _ThisProcess(threading.Event):
-    def asked(self, step: int) -> bool:
+    def requested(self, step: int) -> bool:
         del step
         return self.is_set()
 
 
 class _AllProcesses:
-    """JAX catches SIGTERM in every process and agrees with the others on a step."""
+    """JAX catches SIGTERM in every process, and all agree on the step to end after."""
 
-    def asked(self, step: int) -> bool:
+    def requested(self, step: int) -> bool:
         return multihost_utils.reached_preemption_sync_point(step)
 
 

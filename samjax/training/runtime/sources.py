@@ -1,4 +1,4 @@
-"""Where the batches of a run come from, as its config says."""
+"""Sources of a run's batches: its dataset or mixture, or drawn scenes."""
 
 from collections.abc import Callable
 
@@ -9,19 +9,19 @@ from samjax.data.synthetic.source import SyntheticSource
 from samjax.training.config import Stage, TrainConfig
 
 SourceFactory = Callable[[TrainConfig, Stage, int, int], Source]
-"""Makes the source of a stage, of which each batch is part i of n equal ones."""
+"""Function (config, stage, i, n) to a source of the i-th of n equal parts of batches."""
 
 
 def make_source(
     config: TrainConfig, stage: Stage, part: int = 0, parts: int = 1
 ) -> Source:
-    """Makes the source of a stage: the run's dataset or mixture, or drawn scenes.
+    """Opens the source of a stage: the run's dataset or mixture, or drawn scenes.
 
     Args:
         config: The run.
         stage: The stage, for the shapes of its batches.
-        part: Which part of each batch is wanted; processes take one each.
-        parts: In how many equal parts a batch is.
+        part: Index of this process's part of each batch.
+        parts: Number of equal parts of a batch.
     """
     if config.data is not None:
         reading: dict[str, int] = {

@@ -1,7 +1,8 @@
-"""Ends a process whose step does not come to its end.
+"""Watchdog: ends a process whose step takes too long.
 
-Heartbeats tell that a process is alive, not that it still works: where one of many is
-stuck, in a read from a broken file system say, all others wait in their step for ever.
+Heartbeats show that a process is alive, not that it makes progress: where one of many
+hangs, for example in a read from a broken file system, all others wait for ever in the
+collectives of their step.
 """
 
 import sys
@@ -11,10 +12,10 @@ from collections.abc import Callable
 
 
 class Watchdog:
-    """Waits in a thread for signs of progress, until it is closed.
+    """A thread with a deadline that every step moves, until it is closed.
 
     Args:
-        end: Called, once, if one did not come in time; None for no watch at all.
+        end: Called once, when a deadline has passed; None starts no thread.
     """
 
     def __init__(self, end: Callable[[], None] | None):
@@ -26,11 +27,16 @@ class Watchdog:
             ).start()
 
     def close(self) -> None:
-        """Watches no longer."""
+        """Ends the thread."""
         self._closed.set()
 
     def allow(self, seconds: float, after: int) -> None:
-        """Says that `after` steps are done, and how long there may be no other sign."""
+        """Sets the deadline of the next call: so many seconds from now.
+
+        Args:
+            seconds: Time until the deadline.
+            after: Steps done, for the message.
+        """
         self._allowed = after, seconds, time.monotonic() + seconds
 
     def _watch(self, end: Callable[[], None]) -> None:

@@ -1,6 +1,7 @@
 """Embeddings that are kept are those that the step would have computed."""
 
 import dataclasses
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -8,12 +9,15 @@ import numpy as np
 import pytest
 from conftest import random_params
 
-from samjax.data.batch import RunBatch
+from samjax.data.batch import DatasetReader, RunBatch
 from samjax.data.datasets import DatasetConfig
 from samjax.models import Sam
 from samjax.training.config import Stage, TrainConfig
 from samjax.training.finetune import cached_embeddings as embedded
-from samjax.training.finetune.cached_embeddings import EmbeddedSource, can_be_embedded
+from samjax.training.finetune.cached_embeddings import (
+    EmbeddedSource,
+    can_cache_embeddings,
+)
 from samjax.training.finetune.lora import LoraConfig
 from samjax.training.losses import LossConfig
 from samjax.training.prompt_simulation import PromptSimulationConfig
@@ -25,8 +29,15 @@ SIDE = 32
 class Images:
     """Batches of two of four images, each always the same."""
 
-    def __init__(self):
-        self.position = {"global_next_index": 7}
+    problems, num_examples = ("a.png: no mask",), 4
+    position: ClassVar = {"global_next_index": 7}
+    is_closed = False
+
+    def damage(self):
+        return ["b.png: cut off"]
+
+    def close(self):
+        self.is_closed = True
 
     def batch(self, step):
         index = np.array([step % 4, (step + 1) % 4])
@@ -103,15 +114,26 @@ def test_an_image_is_encoded_once_as_long_as_there_is_room(model, params, monkey
     assert small.position == {"global_next_index": 7}
 
 
+def test_a_cached_source_reads_the_dataset_of_the_source_within(model, params):
+    images = Images()
+    cached = EmbeddedSource(images, model, params)
+    assert isinstance(cached, DatasetReader)
+    for name in ("problems", "num_examples", "position"):
+        assert getattr(cached, name) == getattr(images, name)
+    assert cached.damage() == images.damage()
+    cached.close()
+    assert images.is_closed
+
+
 def test_only_a_run_that_sees_every_image_alike_can_keep_embeddings(mini_config):
     data = DatasetConfig(path="x", format="folder")
     stage = Stage(steps=1, image_size=32, batch_size=1, masks_per_image=1)
     config = TrainConfig(
         model=mini_config, stages=(stage,), data=data, trainable="decoder"
     )
-    assert can_be_embedded(config)
+    assert can_cache_embeddings(config)
     in_decoder = LoraConfig(rank=1, encoder=(), decoder=("q",))
-    assert can_be_embedded(
+    assert can_cache_embeddings(
         dataclasses.replace(config, trainable="adapters", lora=in_decoder)
     )
     for changes in (
@@ -126,4 +148,4 @@ def test_only_a_run_that_sees_every_image_alike_can_keep_embeddings(mini_config)
         {"model": dataclasses.replace(mini_config, drop_path_rate=0.1)},
         {"stages": (dataclasses.replace(stage, crops=True),)},
     ):
-        assert not can_be_embedded(dataclasses.replace(config, **changes))
+        assert not can_cache_embeddings(dataclasses.replace(config, **changes))

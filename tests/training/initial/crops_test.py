@@ -10,9 +10,9 @@ from training.discs import disc_batch
 from samjax.models import MaskPrediction, Sam
 from samjax.models.image_encoder import relative_positions
 from samjax.models.prompt_encoder import PromptInputs
-from samjax.training.initial.crops import crop_tables, draw_origin, embed
+from samjax.training.initial.crops import at_crop, crop_tables, draw_origin
 from samjax.training.prompt_simulation import PromptSimulationConfig
-from samjax.training.step import StepConfig, batch_loss, init_params
+from samjax.training.step import StepConfig, batch_loss, embed, init_params
 
 ORIGIN = jnp.array([4, 2])
 
@@ -58,14 +58,15 @@ def test_a_crop_is_embedded_as_it_is_within_the_whole(model, params):
         jax.random.key(1), (2, model.config.image_size, model.config.image_size, 3)
     )
     whole = embed(model, params, pixels)
-    part = embed(model, params, crop_of(model, pixels, side), ORIGIN)
+    part = embed(*at_crop(model, params, side, ORIGIN), crop_of(model, pixels, side))
     x, y = ORIGIN
     expected = whole[:, y : y + 4, x : x + 4]
     # The neck's convolution sees zeros around the crop.
     np.testing.assert_allclose(
         part[:, 1:-1, 1:-1], expected[:, 1:-1, 1:-1], rtol=1e-4, atol=1e-4
     )
-    elsewhere = embed(model, params, crop_of(model, pixels, side), ORIGIN - 1)
+    elsewhere = at_crop(model, params, side, ORIGIN - 1)
+    elsewhere = embed(*elsewhere, crop_of(model, pixels, side))
     assert not np.allclose(elsewhere[:, 1:-1, 1:-1], expected[:, 1:-1, 1:-1], atol=1e-2)
 
 

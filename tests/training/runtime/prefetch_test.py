@@ -20,10 +20,17 @@ class Counting:
 
     @property
     def position(self):
-        return {"global_next_index": 10 * (self.asked[-1] + 1)}
+        return {"global_next_index": 10 * (max(self.asked, default=-1) + 1)}
 
     def close(self):
         self.is_closed = True
+
+
+class BatchesOnly:
+    """The least that a source is."""
+
+    def batch(self, step):
+        return step
 
 
 def settle(source):
@@ -38,6 +45,11 @@ def test_batches_come_in_order_with_the_position_after_each():
     fetched = list(prefetched(Counting(), lambda batch: -batch, range(3, 8)))
     assert [-f.batch for f in fetched] == [3, 4, 5, 6, 7]
     assert [f.position["global_next_index"] for f in fetched] == [40, 50, 60, 70, 80]
+
+
+def test_a_source_needs_nothing_but_batches():
+    fetched = list(prefetched(BatchesOnly(), lambda batch: batch, range(3)))
+    assert fetched == [(0, None), (1, None), (2, None)]
 
 
 def test_the_next_batches_are_read_before_they_are_asked_for_and_no_more():
