@@ -1,9 +1,8 @@
-"""What a fine-tuning changed, as one small file beside the weights it started from.
+"""Trained part of a fine-tuned model as one small file beside its initial weights.
 
-A safetensors file with the trained part of the parameters and nothing else: adapters
-alone are some hundred kilobytes for ViT-B, the mask decoder 16 MB, where the model is
-375 MB. Its metadata name the weights that it belongs to, by the name they were loaded
-by and by a hash of every parameter that was not trained; with others it is refused.
+A safetensors file with the trained parameters alone: adapters are some hundred kilobytes
+for ViT-B, the mask decoder 16 MB, where the model is 375 MB. Its metadata hold the name
+of the initial weights and a hash of all frozen parameters; other weights are refused.
 
     model, params = samjax.load("vit_b")
     adapted, lora = load_trained("trained.safetensors", params)
@@ -51,15 +50,15 @@ def save_trained(
     base: str,
     overwrite: bool = False,
 ) -> None:
-    """Saves the trained part of a model; the file is whole or not there.
+    """Saves the trained part of a model; the file is written completely or not at all.
 
     Args:
-        path: Of a `.safetensors` file.
+        path: The `.safetensors` file.
         params: The parameters after training, with their adapters if there are any.
-        trainable: What was trained.
-        lora: The adapters' config.
-        base: What the weights were loaded by before; kept for people to read.
-        overwrite: Whether a file is replaced that is no trained part.
+        trainable: The trained part.
+        lora: Config of the adapters.
+        base: Name that the initial weights were loaded by, for error messages.
+        overwrite: Whether to replace a file that is no trained part.
 
     Raises:
         WouldReplace: Such a file is there.
@@ -88,15 +87,15 @@ def save_trained(
 def load_trained(
     path: str | os.PathLike, params: Params
 ) -> tuple[dict[str, Any], LoraConfig]:
-    """Puts what `save_trained` saved into the weights that it belongs to.
+    """Loads a trained part into the initial weights that it belongs to.
 
     Args:
         path: The file.
-        params: The parameters that training started from, as `samjax.load` gives them.
+        params: The initial weights of the training, as `samjax.load` returns them.
 
     Returns:
-        The parameters as they were at the end of training, adapters beside them under
-        `ADAPTERS`, and the config for `merge_lora`.
+        The parameters at the end of training, with adapters under `ADAPTERS`, and the
+        config for `merge_lora`.
 
     Raises:
         CheckpointError: It is no such file, is damaged, or belongs to other weights.
@@ -136,7 +135,7 @@ def load_trained(
 
 
 def hash_params(params: Params) -> str:
-    """Returns a SHA-256 over the path, the shape and the numbers of every parameter."""
+    """Returns a SHA-256 over the path, shape and values of every parameter."""
     digest = hashlib.sha256()
     for place, leaf in sorted(flatten_dict(dict(params)).items()):
         values = np.ascontiguousarray(leaf, np.float32)

@@ -1,13 +1,13 @@
-"""Low-rank adapters: a few numbers that are trained in place of whole matrices.
+"""LoRA: low-rank adapters, trained in place of whole matrices.
 
-An adapted kernel W is read as W + scale * A B, where A is (in, rank), B (rank, out) and
-scale is alpha / rank (Hu et al., "LoRA: low-rank adaptation of large language models",
-2021). B starts at zero, so that training starts from the model as it was. The sum is
-made inside the step, before the model sees its parameters: the model's code knows
-nothing of it, and `merge_lora` of the trained tree is a plain model, that every other
-part of samjax and every exporter takes.
+An adapted kernel W is replaced by W + scale * A B, where A is (in, rank), B (rank, out)
+and scale is alpha / rank (Hu et al., "LoRA: low-rank adaptation of large language
+models", 2021). B starts at zero, so that training starts from the unchanged model. The
+sum is computed inside the step, before `Sam.apply`: the model's code is independent of
+it, and `merge_lora` of the trained tree is a plain model, which every other part of
+samjax and every exporter takes.
 
-Adapters lie in the tree of parameters under `ADAPTERS`, beside the model's own parts:
+Adapters are stored in the parameter tree under `ADAPTERS`, beside the model's own parts:
 
     lora/image_encoder/blocks_0/attn/qkv/kernel_q/{a, b}
     lora/mask_decoder/transformer/layers_0/mlp/lin1/kernel/{a, b}
@@ -32,14 +32,14 @@ Target = Literal["q", "k", "v", "out", "mlp"]
 
 @dataclass(frozen=True, kw_only=True)
 class LoraConfig:
-    """Which matrices have adapters, and how large these are.
+    """Adapted matrices, and rank and scale of their adapters.
 
     Attributes:
         rank: Rank of every adapter; 0 for no adapters at all.
-        alpha: The adapters' part of a matrix is `alpha / rank` times A B; None for the
-            rank itself, a factor of 1.
-        encoder: What is adapted in every block of the image encoder: the projections to
-            queries, keys and values, the one of the output, both layers of the MLP.
+        alpha: Numerator of the scale `alpha / rank` of A B; None for the rank itself, a
+            scale of 1.
+        encoder: Adapted matrices of every block of the image encoder: the projections to
+            queries, keys and values, the output projection, both layers of the MLP.
             Queries and values are the usual choice.
         decoder: The same in every attention and MLP of the mask decoder's transformer.
     """
@@ -69,17 +69,17 @@ class LoraConfig:
 def init_adapters(
     key: PRNGKeyArray, params: Params, config: LoraConfig
 ) -> dict[str, Any]:
-    """Draws fresh adapters, which change nothing yet.
+    """Draws initial adapters, with which the model computes the same as without.
 
     A is normal with a variance of one over its inputs, B is zero.
 
     Args:
-        key: Randomness of A.
+        key: Random key of A.
         params: The model's parameters, or their shapes.
-        config: What is adapted.
+        config: The adapters.
 
     Returns:
-        The tree that goes under `ADAPTERS`.
+        The tree to store under `ADAPTERS`.
 
     Raises:
         ValueError: The model has none of the matrices, or one is smaller than the rank.
@@ -108,22 +108,22 @@ def init_adapters(
 
 
 def add_lora(key: PRNGKeyArray, params: Params, config: LoraConfig) -> Params:
-    """Puts fresh adapters beside a model's parameters; those as they are for rank 0."""
+    """Adds initial adapters to a parameter tree; returns it unchanged for rank 0."""
     if not config.rank:
         return params
     return {**params, ADAPTERS: init_adapters(key, params, config)}
 
 
 def apply_lora(params: Params, adapters: Params, config: LoraConfig) -> dict[str, Any]:
-    """Adds adapters to the matrices that they are for.
+    """Adds A B to every adapted matrix.
 
     Args:
         params: The model's parameters, without adapters.
         adapters: As from `init_adapters`, trained or not.
-        config: The config that they were made with; of it, only the scale is read.
+        config: Config of the adapters, of which only the scale is read.
 
     Returns:
-        Parameters of the model, those without an adapter the same arrays as before.
+        Parameters of the model; matrices without an adapter are the same arrays.
     """
     adapted = dict(params)
     for name, value in adapters.items():
@@ -135,10 +135,10 @@ def apply_lora(params: Params, adapters: Params, config: LoraConfig) -> dict[str
 
 
 def merge_lora(params: Params, config: LoraConfig) -> Params:
-    """Gives the plain parameters that a tree with adapters stands for.
+    """Returns the model's parameters with the adapters of a tree merged in.
 
-    What a step hands to the model, and what a finished run leaves. A tree without
-    adapters is returned as it is.
+    A step applies the model to these, and a finished run saves them. A tree without
+    adapters is returned unchanged.
     """
     if ADAPTERS not in params:
         return params
@@ -209,7 +209,7 @@ def _kernels(params: Params) -> Iterator[tuple[tuple[str, ...], Any]]:
 def _add(
     kernel: Float[Array, "i o"], name: str, adapter: Params, scale: float
 ) -> Float[Array, "i o"]:
-    # In full precision, so that merged weights are those that were trained.
+    # At the highest precision: merged weights are then those of training, on any device.
     change = scale * jnp.matmul(adapter["a"], adapter["b"], precision="highest")
     if name == "kernel":
         return kernel + change

@@ -1,9 +1,9 @@
-"""Which parameters a run trains; the others are constants of its step.
+"""Trainable and frozen parameters of a run.
 
-The step differentiates with respect to the trainable part of the tree alone, so nothing
-of the rest has a gradient, an update or a place in the optimizer's state. A part that
-only feeds the trained one, as the image encoder does where the mask decoder is trained,
-is run forward and never backward: its backward pass is not in the program at all.
+The step differentiates with respect to the trainable part of the tree alone: frozen
+parameters have no gradient, no update and no optimizer state. A frozen part that only
+feeds the trained one, such as the image encoder below a trained mask decoder, is
+computed forward alone: its backward pass is not in the program at all.
 
 `samjax.training.step` uses it; `make_optimizer` and the moving average take the trainable
 part too.
@@ -39,21 +39,21 @@ _PARTS: Mapping[str, tuple[str, ...]] = {
 def split_params(
     params: Params, preset: Trainable
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Splits parameters into what is trained and what is not.
+    """Splits parameters into a trainable and a frozen part.
 
     Only paths are read, so that leaves may be arrays, shapes or shardings. The Fourier
     matrix of the prompt encoder is a constant and never trained.
 
     Args:
         params: The parameters of a model, with adapters under `ADAPTERS` or without.
-        preset: What is trained.
+        preset: The trained part of the model.
 
     Returns:
         The trainable part and the frozen part, trees without the other's leaves.
 
     Raises:
-        ValueError: There is no such preset, it trains nothing, or adapters lie on
-            weights that are trained themselves.
+        ValueError: There is no such preset, it trains nothing, or weights with adapters
+            are trained themselves.
     """
     if preset not in _PARTS:
         raise ValueError(f"trainable={preset!r}: use one of {', '.join(_PARTS)}")

@@ -1,7 +1,7 @@
-"""Parameters that know some of the task before the first step.
+"""Informed initialization for short runs from random parameters.
 
-SAM starts from a masked autoencoder. A run that starts from nothing, and is short, can
-be given some things that it would otherwise spend its first hours on.
+A patch embedding that whitens patches, aligned projections of the cross-attentions and
+finer Fourier frequencies. SAM itself starts from a masked autoencoder.
 """
 
 from collections.abc import Mapping
@@ -11,27 +11,26 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-# Added to each component's variance, that of normalized pixels being about 1: below it
-# lies noise, which is not to be blown up.
+# Regularization added to the variance of each principal component (normalized pixels have
+# a variance of about 1), so that whitening does not amplify noise.
 _NOISE = 0.03
 
 
 def whiten_patches(params: Any, pixels: Float[Array, "b h w 3"]) -> Any:
-    """Makes the patch embedding show everything that is in a patch.
+    """Sets the patch embedding to whitened principal components of patches.
 
-    Nearly all of the variance of a patch of a picture is its mean colour; the edges
-    that a mask follows are a few percent of it. A random projection buries them. A
-    projection on the principal components of patches, each at the same scale, does not.
+    Nearly all of the variance of an image patch is its mean colour; the edges that a
+    mask follows are a few percent of it, and vanish in a random projection. Whitening
+    scales all principal components equally.
 
     Args:
-        params: Fresh parameters of a model.
+        params: Random parameters of a model.
         pixels: Normalized images, some hundreds of patches in all.
 
     Returns:
         The parameters with a kernel that maps such patches to uncorrelated channels of
-        variance one (less for those that are mostly noise), in the order of the
-        variance that they explain. Channels beyond the values of a patch stay as they
-        were.
+        variance one (less for noise components), in descending order of the explained
+        variance. Channels beyond the number of values of a patch are unchanged.
     """
     encoder = params["image_encoder"]
     projection = encoder["patch_embed"]["proj"]
@@ -52,16 +51,15 @@ def whiten_patches(params: Any, pixels: Float[Array, "b h w 3"]) -> Any:
 
 
 def spread_frequencies(params: Any, factor: float = 4.0) -> Any:
-    """Makes half of the Fourier features of positions finer.
+    """Multiplies half of the frequencies of the Fourier position encoding.
 
-    Standard normal frequencies tell places apart that are some 8 % of the image's side
-    away from each other, five patches of a grid of 64. What is finer has to be
-    learned from small differences, which a short run has no time for; with the other
-    half as it was, what is far apart stays as easy to relate.
+    Standard normal frequencies resolve positions some 8 % of the image's side apart,
+    five patches of a grid of 64; a short run does not learn finer differences. The other
+    half is unchanged and keeps relating distant positions.
 
     Args:
-        params: Fresh parameters of a model.
-        factor: By how much.
+        params: Random parameters of a model.
+        factor: Factor on the frequencies.
     """
     prompt_encoder = params["prompt_encoder"]
     name = "positional_encoding_gaussian_matrix"
@@ -72,17 +70,16 @@ def spread_frequencies(params: Any, factor: float = 4.0) -> Any:
 
 
 def align_cross_attention(params: Any) -> Any:
-    """Makes the mask decoder's cross-attention look for likeness.
+    """Aligns the projections of the mask decoder's cross-attentions.
 
-    Queries and keys of a fresh attention are random projections of their own, so that
-    what it attends to means nothing. With the same projection for both, a click attends
-    to what lies where it points, since positions of a click and of the image are
-    encoded alike, and a place in the image attends to the click whose surroundings
-    look like it. With the transposed projection of the values as the one of the output,
-    what is gathered arrives in the channels that it came from.
+    Random projections of queries and keys are unrelated, and so are attention weights.
+    With the same projection for both, weights follow similarity: a point token attends
+    to its own position, since points and image share their position encoding, and an
+    image position attends to the points with similar surroundings. With the output
+    projection transposed from that of the values, values return to their own channels.
 
     Args:
-        params: Fresh parameters of a model.
+        params: Random parameters of a model.
 
     Returns:
         The parameters with `k_proj` as `q_proj`, and `out_proj` as the transposed

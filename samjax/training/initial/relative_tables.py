@@ -1,9 +1,8 @@
 """Relative position tables of a model that is trained below its own input size.
 
-On a smaller grid a global block reads its tables through linear interpolation, which
-touches only the rows near the sampled distances: the others keep whatever they were.
-Used at full size, such a table would be a comb. Before it is, the rows between are
-interpolated from those that were trained.
+On a smaller grid a global block interpolates its tables linearly, so that only the rows
+near the sampled distances are trained: the others keep their initial values. Before the
+model is used at its full size, these are interpolated from the trained rows.
 """
 
 from typing import Any
@@ -18,13 +17,13 @@ from samjax.models.sam import SamConfig
 def fill_relative_tables(params: Any, config: SamConfig, image_size: int) -> Any:
     """Interpolates the rows that training at `image_size` did not touch.
 
-    What the model computes at `image_size` hardly changes, and nothing at all where
-    that is the model's own input size.
+    The model's output at `image_size` hardly changes, and not at all where that is its
+    own input size.
 
     Args:
         params: The model's parameters.
         config: Its sizes.
-        image_size: Side of the square input that it was trained on.
+        image_size: Side of the square training images in pixels.
     """
     length = 2 * (image_size // config.patch_size) - 1
     if length >= 2 * config.grid_size - 1:
@@ -38,7 +37,7 @@ def fill_relative_tables(params: Any, config: SamConfig, image_size: int) -> Any
 
 
 def _through(table: Float[Array, "l d"], length: int) -> Float[Array, "l d"]:
-    """Samples the table as `relative_positions` does, and draws lines between."""
+    """Samples the table as `relative_positions` does, and interpolates back linearly."""
     sampled = jax.image.resize(
         table, (length, table.shape[1]), "linear", antialias=False
     )
