@@ -1,4 +1,4 @@
-"""`samjax data label`: pseudo-labels of photos, for a model to be trained on."""
+"""`samjax data label`: pseudo-labels of photos for training."""
 
 import dataclasses
 import sys
@@ -27,12 +27,12 @@ def _usual_options() -> Options:  # pyright: ignore[reportInvalidTypeForm]
 
 @dataclass(frozen=True, kw_only=True)
 class Label:
-    """Makes masks for photos that have none, by a model, to train on.
+    """Generates masks of unlabelled photos with a model, as labels for training.
 
     Everything mode runs on each photo, on its mirror image and on the photo at other
-    scales. A mask becomes a label if every view has one like it. The labels are written
-    to one COCO file. A run that was stopped goes on where it was when the same command
-    is given again; photos that were added since are labelled, the others not again.
+    scales. A mask becomes a label if every view has a similar one. The labels are written
+    to one COCO file. A run that was stopped resumes when the same command is given again;
+    photos that were added since are labelled too, the others not again.
     """
 
     photos: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="PHOTOS")]
@@ -46,23 +46,23 @@ class Label:
     """small, tiny, vit_b, vit_l, vit_h, or a file or folder of weights."""
 
     dtype: Literal["float32", "bfloat16"] = "float32"
-    """What to compute in."""
+    """Compute dtype."""
 
     mirror: bool = _USUAL.mirror
     """Whether the mirror image is a view."""
 
     scales: tuple[float, ...] = _USUAL.scales
-    """Further views: the photo at so much of the size that it usually has for the
-    model; none are allowed."""
+    """Further views: factors on the size that the photo usually has for the model; may be
+    empty."""
 
     agreement: float = _USUAL.agreement
-    """IoU that a mask must have with a mask of another view."""
+    """Least IoU of a mask with a mask of another view."""
 
     least_views: int | None = _USUAL.least_views
-    """Other views that must have such a mask; the default is all."""
+    """Least number of other views with such a mask; all by default."""
 
     smallest: float = _USUAL.smallest
-    """Share of the photo below which a mask is no label."""
+    """Least area of a label, as a fraction of the photo."""
 
     options: Annotated[
         Options,  # pyright: ignore[reportInvalidTypeForm]
@@ -74,14 +74,14 @@ class Label:
     """Licences of a COCO file, by number or name, whose photos are left out."""
 
     labelled_too: bool = False
-    """Labels photos of a COCO file that have masks, too."""
+    """Labels also those photos of a COCO file that have masks."""
 
     in_flight: int = 2
-    """Photos under way at a time on each device."""
+    """Photos in progress at a time on each device."""
 
 
 def label(wanted: Label) -> None:
-    """Labels the photos and says what it wrote."""
+    """Labels the photos and prints the file that was written."""
     from samjax.engine import label_photos, open_photos
 
     config = PseudoLabelConfig(

@@ -74,8 +74,8 @@ def show_shard(display: Display, progress: ShardProgress, tally: BuildTally) -> 
 
     Args:
         display: The progress of the build, whose steps are shards.
-        progress: The news.
-        tally: What is done, with the news.
+        progress: Progress of a shard.
+        tally: Counts of the build, with this progress.
     """
     display.update(tally.shards, tally.in_words())
     report = progress.report

@@ -56,7 +56,7 @@ def test_everything_can_be_one_prompt():
 @pytest.mark.parametrize(
     ("points", "boxes", "group", "said"),
     [
-        ([], [], "kind", "nothing is asked for"),
+        ([], [], "kind", "there is no prompt"),
         (["1"], [], "kind", "--point 1: expected X,Y"),
         (["1;2"], [], "kind", "--point 1;2: expected X,Y"),
         (["1,2,3,4"], [], "kind", "expected X,Y"),

@@ -195,7 +195,7 @@ def bad(tmp_path, photo, weights) -> dict:
 
 BAD_INPUT = {
     "--point 1,1": "no photo is named",
-    "{photo}": "nothing is asked for",
+    "{photo}": "there is no prompt",
     "{here}/none.jpg --point 1,1": "none.jpg: no such file",
     "{here}/text.jpg --point 1,1": "text.jpg is not an image",
     "{here}/cut.png --point 1,1": "cut.png",
