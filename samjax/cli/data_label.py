@@ -126,4 +126,4 @@ def label(wanted: Label) -> None:
 
 
 _SHOWN = 10
-_SECONDS_BETWEEN_LINES = 60
+_SECONDS_BETWEEN_LINES = 60.0

@@ -77,7 +77,7 @@ def show_shard(display: Display, progress: ShardProgress, tally: BuildTally) -> 
         progress: Progress of a shard.
         tally: Counts of the build, with this progress.
     """
-    display.update(tally.shards, tally.in_words())
+    display.update(float(tally.shards), tally.in_words())
     report = progress.report
     if report is None:
         return

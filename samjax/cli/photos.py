@@ -26,6 +26,8 @@ def find_photos(paths: Sequence[str | os.PathLike]) -> list[Path]:
             the same names.
         OSError: A path does not exist or cannot be read.
     """
+    if not paths:
+        raise ValueError("no photo is named: give files or folders")
     named = {Path(path) for path in paths}
     sound: list[Path] = []
     skipped: list[Exception] = []

@@ -25,9 +25,11 @@ from samjax.sharding import make_mesh
 from samjax.terminal import bar, bar_console, printable
 from samjax.training.config import Stage, TrainConfig
 from samjax.training.finetune.lora import merge_lora
-from samjax.training.finetune.trainable import split_params
-from samjax.training.initial.relative_tables import fill_relative_tables
-from samjax.training.initial.state import InitialState
+from samjax.training.initial.state import (
+    InitialState,
+    next_stage_state,
+    with_filled_tables,
+)
 from samjax.training.optimizer import make_schedule
 from samjax.training.runtime.bad_data import BadData, TooManyBadExamples
 from samjax.training.runtime.meter import Meter, TrainingDiverged, format_scalars
@@ -215,6 +217,7 @@ class _Run:
             report=functools.partial(self.console.print, soft_wrap=True),
             peak=peak_of(self.placement.mesh, config),
         )
+        self.console.print(f"{done} of {config.total_steps} steps done")
 
     def go(
         self,
@@ -236,7 +239,6 @@ class _Run:
             self.resumed_from = int(state.step)
         done = int(state.step)
         self._start_measuring(done)
-        self.console.print(f"{done} of {config.total_steps} steps done")
 
         with (
             stop_on_signals() as stop,
@@ -251,7 +253,7 @@ class _Run:
             before = None
             for stage, first, last in config.spans():
                 if before is not None and done == first:
-                    state = self._fill_tables(state, before)
+                    state = self._next_stage(state, before)
                 before = stage
                 if done >= last:
                     continue
@@ -278,6 +280,13 @@ class _Run:
             steps=done,
             finished=done == config.total_steps,
         )
+
+    def _next_stage(self, state: TrainState, before: Stage) -> TrainState:
+        """Prepares the state at the end of a stage for inputs of another size."""
+        if before.crops:
+            return state
+        fill = functools.partial(next_stage_state, config=self.config, stage=before)
+        return self.placement.make(fill, state)
 
     def _report_problems(self, source: Source) -> None:
         """Prints problems of a stage's dataset, and counts damage by its size."""
@@ -354,34 +363,11 @@ class _Run:
                 step, rate, diverged if step == self.resumed_from else None
             ) from None
 
-    def _fill_tables(self, state: TrainState, before: Stage) -> TrainState:
-        """Prepares the state at the end of a stage for inputs of another size."""
-        if before.crops:
-            return state
-
-        def fill(state: TrainState) -> TrainState:
-            params = self._filled(state.params, before)
-            if state.ema_params is None:
-                return state._replace(params=params)
-            averaged = self._filled(
-                averaged_params(state, self.config.trainable), before
-            )
-            averaged, _ = split_params(averaged, self.config.trainable)
-            return state._replace(params=params, ema_params=averaged)
-
-        return self.placement.make(fill, state)
-
     def _params_to_use(self, state: TrainState, stage: Stage) -> Params:
         """Gathers all parameters on a single device, in all processes at once."""
         state = self.placement.whole(state._replace(opt_state=None))
         params = averaged_params(state, self.config.trainable)
-        return params if stage.crops else self._filled(params, stage)
-
-    def _filled(self, params: Params, stage: Stage) -> Params:
-        if self.config.trainable != "all":
-            # Interpolating would change tables that are not trained.
-            return params
-        return fill_relative_tables(params, self.config.model, stage.image_size)
+        return with_filled_tables(params, self.config, stage)
 
     def _draw(self, step: int, params: Params, batch: Any, stage: Stage) -> None:
         if self.writer is not None:

@@ -188,21 +188,11 @@ def batch_loss(
     """
     drop_key, prompt_key, origin_key = jax.random.split(key, 3)
     dense = dense_batch(batch)
-    origin = None
     if isinstance(batch, RunBatch) and batch.embeddings is not None:
-        embeddings = batch.embeddings
+        embeddings, origin = batch.embeddings, None
     else:
-        encoder, tables = model, params
-        if config.crops:
-            side = dense.images.shape[1]
-            origin = draw_origin(origin_key, model.config, side)
-            encoder, tables = at_crop(model, params, side, origin)
-        embeddings = embed(
-            encoder,
-            tables,
-            normalize(dense.images, dense.sizes),
-            deterministic=model.config.drop_path_rate == 0.0,
-            rngs={"drop_path": drop_key},
+        embeddings, origin = _embed_batch(
+            params, dense, drop_key, origin_key, model, config
         )
     grid = embeddings.shape[1:3]
     targets = make_targets(
@@ -241,6 +231,30 @@ def batch_loss(
         grouping = mean_over_valid(_weighted(grouping, batch), targets.valid)
         metrics["loss"] += config.losses.grouping_weight * grouping
     return metrics["loss"], metrics | _damage(batch)
+
+
+def _embed_batch(
+    params: Params,
+    batch: Batch,
+    drop_key: PRNGKeyArray,
+    origin_key: PRNGKeyArray,
+    model: Sam,
+    config: StepConfig,
+) -> tuple[Float[Array, "b gh gw c"], Int[Array, "2"] | None]:
+    """Encodes the images of a batch; returns the position of crops, too."""
+    encoder, tables, origin = model, params, None
+    if config.crops:
+        side = batch.images.shape[1]
+        origin = draw_origin(origin_key, model.config, side)
+        encoder, tables = at_crop(model, params, side, origin)
+    embeddings = embed(
+        encoder,
+        tables,
+        normalize(batch.images, batch.sizes),
+        deterministic=model.config.drop_path_rate == 0.0,
+        rngs={"drop_path": drop_key},
+    )
+    return embeddings, origin
 
 
 def embed(

@@ -39,7 +39,7 @@ def test_a_mask_is_every_pixel_that_is_not_black(tmp_path):
 
 
 def test_what_is_wrong_with_a_photo_is_said(tmp_path, pixels):
-    with pytest.raises(ValueError, match="no image is there"):
+    with pytest.raises(ValueError, match="no photo is named"):
         find_photos([])
     with pytest.raises(FileNotFoundError):
         find_photos([tmp_path / "missing.jpg"])

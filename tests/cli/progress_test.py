@@ -16,7 +16,7 @@ def clock(monkeypatch):
 
 
 def test_lines_come_now_and_then_with_the_time_left(clock, capsys):
-    with show_progress("label", 10, seconds_between_lines=60) as display:
+    with show_progress("label", 10, seconds_between_lines=60.0) as display:
         assert not display.is_terminal and display.total == 10
         display.advance("seen", was_done_before=True)
         for _ in range(3):
@@ -32,7 +32,7 @@ def test_without_an_interval_there_are_only_lines_that_are_printed(clock, capsys
     with show_progress("everything", 2) as display:
         clock.now += 1000
         display.advance("1 image")
-        display.update(2, "2 images")
+        display.update(2.0, "2 images")
         display.print("samjax: skipped a\x1b[2Jb.png")
     assert capsys.readouterr().err == "samjax: skipped a\\x1b[2Jb.png\n"
 

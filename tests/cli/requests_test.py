@@ -67,7 +67,7 @@ def test_everything_can_be_one_prompt():
         ([], ["5,0,1,9"], "kind", "left of and above"),
         ([], ["0,5,9,5"], "kind", "left of and above"),
         ([], ["0,0,1,1", "0,0,2,2"], "one", "one box"),
-        (["1,2,0"], [], "each", "beside the object"),
+        (["1,2,0"], [], "each", "is a background point"),
     ],
 )
 def test_what_is_malformed_is_named(points, boxes, group, said):

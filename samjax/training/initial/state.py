@@ -1,4 +1,8 @@
-"""Initial state of a run: random, informed or given parameters on its mesh."""
+"""Initial state of a run, and of its later stages.
+
+A run starts from random, informed or given parameters. A stage starts from the state of
+the stage before, with position tables filled in for inputs of another size.
+"""
 
 from typing import Any
 
@@ -8,7 +12,7 @@ from jaxtyping import PRNGKeyArray
 from samjax.data.batch import dense_batch
 from samjax.geometry.frame import normalize
 from samjax.models.sam import Sam
-from samjax.training.config import TrainConfig
+from samjax.training.config import Stage, TrainConfig
 from samjax.training.finetune.lora import add_lora
 from samjax.training.finetune.trainable import split_params
 from samjax.training.initial.informed import (
@@ -16,10 +20,17 @@ from samjax.training.initial.informed import (
     spread_frequencies,
     whiten_patches,
 )
+from samjax.training.initial.relative_tables import fill_relative_tables
 from samjax.training.optimizer import make_optimizer
 from samjax.training.runtime.placement import Placement
 from samjax.training.runtime.sources import SourceFactory
-from samjax.training.step import Params, TrainState, init_params, init_state
+from samjax.training.step import (
+    Params,
+    TrainState,
+    averaged_params,
+    init_params,
+    init_state,
+)
 
 
 class InitialState:
@@ -88,3 +99,33 @@ class InitialState:
     def _state_of(self, params: Any) -> TrainState:
         step = self._config.stage_step(self._config.stages[0])
         return init_state(params, self.optimizer, step)
+
+
+def next_stage_state(
+    state: TrainState, config: TrainConfig, stage: Stage
+) -> TrainState:
+    """Returns the state that the stage after a stage starts from.
+
+    Args:
+        state: State at the end of the stage.
+        config: The run.
+        stage: The stage that has ended.
+    """
+    params = with_filled_tables(state.params, config, stage)
+    if state.ema_params is None:
+        return state._replace(params=params)
+    averaged = averaged_params(state, config.trainable)
+    averaged = with_filled_tables(averaged, config, stage)
+    averaged, _ = split_params(averaged, config.trainable)
+    return state._replace(params=params, ema_params=averaged)
+
+
+def with_filled_tables(params: Params, config: TrainConfig, stage: Stage) -> Params:
+    """Fills the relative position tables of parameters trained in a stage.
+
+    Crops read the rows of the model's own size, and tables that are not trained must not
+    change: both are returned as they are.
+    """
+    if stage.crops or config.trainable != "all":
+        return params
+    return fill_relative_tables(params, config.model, stage.image_size)
