@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from samjax.data.bounds import BadImage, TooManyPixels
-from samjax.data.images import find_images
+from samjax.data.images import check_names, list_items
 from samjax.data.orientation import left_to_turn, upright_view
 from samjax.data.whole_images import open_image, read_header
 
@@ -31,7 +31,10 @@ def find_photos(paths: Sequence[str | os.PathLike]) -> list[Path]:
     named = {Path(path) for path in paths}
     sound: list[Path] = []
     skipped: list[Exception] = []
-    for item in find_images(paths, _print_note):
+    items, remarks = list_items(paths)
+    for remark in remarks:
+        print(f"samjax: note: {remark}", file=sys.stderr)
+    for item in items:
         if item.path is None:
             raise ValueError(
                 f"{item.name} is in a tar or a dataset, which samjax everything reads: "
@@ -48,6 +51,7 @@ def find_photos(paths: Sequence[str | os.PathLike]) -> list[Path]:
         raise skipped[0]
     for error in skipped:
         print(f"samjax: skipped {error}", file=sys.stderr)
+    check_names([photo.name for photo in sound])
     return sound
 
 
@@ -89,7 +93,3 @@ def read_mask(path: Path) -> Bool[np.ndarray, "h w"]:
         raise ValueError(f"{path} is damaged, or no mask: {error}") from error
     mask = np.asarray(pixels != 0 if is_label_map else pixels.any(axis=-1))
     return np.array(upright_view(mask, orientation))
-
-
-def _print_note(note: str) -> None:
-    print(f"samjax: note: {note}", file=sys.stderr)

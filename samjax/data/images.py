@@ -48,14 +48,8 @@ class Item(NamedTuple):
         return Path(self.name).stem
 
 
-def warn(remark: str) -> None:
-    """Warns of files that were passed over."""
-    warnings.warn(remark, stacklevel=3)
-
-
 def find_images(
     places: Sequence[str | os.PathLike | RandomAccess],
-    on_passed_over: Callable[[str], None] = warn,
 ) -> list[Item]:
     """Finds the images that places name, in a lasting order.
 
@@ -66,13 +60,26 @@ def find_images(
             `tfds:FOLDER:SPLIT`, a dataset of TFDS with a feature `image`; or a sequence of arrays, of the bytes of files, or of
             mappings with these at `image`, such as a source of grain. Elements of
             datasets and sequences are named by their place.
-        on_passed_over: called with a line about files of a folder that may be images
-            and were passed over.
 
     Raises:
         ValueError: there are no images, or two would have results of the same name.
         OSError: a place is not there or cannot be read.
         ImportError: a dataset of TFDS is named, and TFDS is missing.
+    """
+    items, remarks = list_items(places)
+    for remark in remarks:
+        warnings.warn(remark, stacklevel=2)
+    check_names([item.name for item in items])
+    return items
+
+
+def list_items(
+    places: Sequence[str | os.PathLike | RandomAccess],
+) -> tuple[list[Item], list[str]]:
+    """Lists the images that places name, as `find_images` does, of any names.
+
+    Returns:
+        The images, and remarks on files of folders that were passed over.
     """
     remarks: list[str] = []
     items = [item for place in places for item in _expand(place, remarks)]
@@ -83,17 +90,24 @@ def find_images(
             + ", ".join(sorted(SUFFIXES))
             + said
         )
-    for remark in remarks:
-        on_passed_over(remark)
+    return items, remarks
+
+
+def check_names(names: Sequence[str]) -> None:
+    """Checks that results of images, named by their stems, have different names.
+
+    Raises:
+        ValueError: two would have the same name.
+    """
     owners: dict[str, str] = {}
-    for item in items:
-        if item.stem in owners:
+    for name in names:
+        stem = Path(name).stem
+        if stem in owners:
             raise ValueError(
-                f"the results of {item.name} and {owners[item.stem]} would have the "
-                "same name: give them in two runs, with folders of their own"
+                f"the results of {name} and {owners[stem]} would have the same name: "
+                "give them in two runs, with folders of their own"
             )
-        owners[item.stem] = item.name
-    return items
+        owners[stem] = name
 
 
 def _expand(place: Any, remarks: list[str]) -> list[Item]:

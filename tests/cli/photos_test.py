@@ -75,6 +75,8 @@ def test_a_bad_photo_is_skipped_in_a_folder_and_refused_by_name(
 ):
     Image.fromarray(pixels).save(tmp_path / "a.png")
     (tmp_path / "b.png").write_bytes(b"no photo")
+    # Of the same stem as a sound photo, it is skipped too.
+    (tmp_path / "a.jpg").write_bytes(b"no photo")
     assert find_photos([tmp_path]) == [tmp_path / "a.png"]
     assert "skipped" in capsys.readouterr().err
     with pytest.raises(ValueError, match=r"b\.png is not an image"):
