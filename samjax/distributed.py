@@ -7,10 +7,10 @@ others end within a bounded time:
 |---|---|
 | is killed, or its host fails | `heartbeat`, by JAX, which names it |
 | raises, inside `ending_together` | `heartbeat`; at once if it is process 0 |
-| hangs | `step` or `pause`, by `samjax.training.watchdog` |
+| hangs | `step` or `pause`, by `samjax.training.runtime.watchdog` |
 | is missing at the start | twice `start` |
 
-JAX catches SIGTERM in all of them (`samjax.training.interruption`).
+JAX catches SIGTERM in all of them (`samjax.training.runtime.signals`).
 """
 
 import os

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TextIO, cast
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.progress import Progress, TaskID
 
 # C0 without tab and line feed, delete, C1, marks of text direction, line and paragraph
 # separators, and lone surrogates (undecodable bytes of file names).
@@ -89,3 +90,44 @@ def bar_console(*, stderr: bool = True, quiet: bool = False) -> Console:
 
     stream = sys.stderr if stderr else sys.stdout
     return Console(file=unguarded(stream), stderr=stderr, quiet=quiet)
+
+
+@contextlib.contextmanager
+def bar(
+    name: str, total: int, *, console: Console | None = None
+) -> Iterator[tuple[Progress, TaskID, Console]]:
+    """Shows a progress bar on a terminal, and nothing elsewhere.
+
+    Args:
+        name: Text before the bar.
+        total: Number of steps.
+        console: Console to draw on; by default standard error.
+
+    Yields:
+        The bar; its one task, whose field `rate` is shown; and the console, for lines
+        above the bar.
+    """
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    console = console or bar_console()
+    progress = Progress(
+        TextColumn(name),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        disable=not console.is_terminal,
+        transient=True,
+    )
+    # The bar replaces both streams: prints meanwhile go above it, and are guarded too.
+    with progress, guarded():
+        yield progress, progress.add_task("", total=total, rate=""), console

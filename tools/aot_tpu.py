@@ -31,10 +31,10 @@ from aot.programs import PROGRAMS
 from aot.report import cached_report, describe
 from aot.slices import MissingCompiler, find_slice
 
-from samjax.cli.train import load_config
 from samjax.files import replacing
 from samjax.sharding import MeshConfig
 from samjax.training.config import Stage, TrainConfig
+from samjax.training.launch import load_config
 
 FITS, BAD, TOO_LARGE = 0, 2, 3
 

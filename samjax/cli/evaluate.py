@@ -10,7 +10,6 @@ import tyro
 
 from samjax.cli import UsageError
 from samjax.cli.arguments import DEFAULT_MODEL, parse, value_of
-from samjax.cli.bars import bar
 from samjax.cli.outputs import make_folder
 from samjax.evaluation.suites import (
     DEFAULT_SUITE,
@@ -20,7 +19,7 @@ from samjax.evaluation.suites import (
     suite_options,
 )
 from samjax.files import check_replaceable
-from samjax.terminal import printable
+from samjax.terminal import bar, printable
 
 if TYPE_CHECKING:
     from samjax.evaluation.report import Report
@@ -116,7 +115,7 @@ def _image_size(wanted: Evaluate) -> int | None:
     """Returns the model's input size, of which only the weights' shapes are read."""
     if wanted.segmenter != "samjax":
         return None
-    from samjax.cli.finetuning import sizes_of
+    from samjax.training.launch import sizes_of
 
     return sizes_of(_model(wanted)).image_size
 

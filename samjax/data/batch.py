@@ -72,6 +72,39 @@ class Source(Protocol):
         ...
 
 
+@runtime_checkable
+class ReaderSource(Source, Protocol):
+    """A source that reads ahead, in threads or processes that have to be ended."""
+
+    @property
+    def position(self) -> dict[str, int]:
+        """Position after the last batch, as a checkpoint keeps it."""
+        ...
+
+    def close(self) -> None:
+        """Ends threads and processes."""
+        ...
+
+
+@runtime_checkable
+class DatasetReader(ReaderSource, Protocol):
+    """A source that reads files, of which some may be damaged."""
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """Problems found when the dataset was opened, one line each."""
+        ...
+
+    @property
+    def num_examples(self) -> int | None:
+        """Examples of the dataset; None for a mixture, which has no single number."""
+        ...
+
+    def damage(self) -> list[str]:
+        """Returns one line for each of the first damaged examples of all batches."""
+        ...
+
+
 def dense_batch(batch: Batch | RunBatch) -> Batch:
     """Returns a batch with dense masks; call it inside the jitted step.
 

@@ -312,8 +312,13 @@ class DatasetSource:
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """Problems met when the dataset was opened, one line each."""
+        """Problems found when the dataset was opened, one line each."""
         return tuple(getattr(self.examples, "problems", ()))
+
+    @property
+    def num_examples(self) -> int:
+        """Examples of the dataset, damaged ones included."""
+        return len(self.examples)
 
     @property
     def position(self) -> dict[str, int]:

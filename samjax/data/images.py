@@ -66,6 +66,21 @@ def find_images(
         OSError: A source does not exist or cannot be read.
         ImportError: A TFDS dataset is given, and TFDS is missing.
     """
+    items, remarks = list_items(sources)
+    for remark in remarks:
+        warnings.warn(remark, stacklevel=2)
+    check_names([item.name for item in items])
+    return items
+
+
+def list_items(
+    sources: Sequence[str | os.PathLike | RandomAccess],
+) -> tuple[list[Item], list[str]]:
+    """Lists images as `find_images` does, without checking their names.
+
+    Returns:
+        The images, and remarks on files of folders that were passed over.
+    """
     remarks: list[str] = []
     items = [item for source in sources for item in _expand(source, remarks)]
     if not items:
@@ -75,17 +90,24 @@ def find_images(
             + ", ".join(sorted(SUFFIXES))
             + skipped
         )
-    for remark in remarks:
-        warnings.warn(remark, stacklevel=2)
+    return items, remarks
+
+
+def check_names(names: Sequence[str]) -> None:
+    """Checks that results of images, named by their stems, have different names.
+
+    Raises:
+        ValueError: Two would have the same name.
+    """
     owners: dict[str, str] = {}
-    for item in items:
-        if item.stem in owners:
+    for name in names:
+        stem = Path(name).stem
+        if stem in owners:
             raise ValueError(
-                f"the results of {item.name} and {owners[item.stem]} would have the "
-                "same name: give them in two runs, with folders of their own"
+                f"the results of {name} and {owners[stem]} would have the same name: "
+                "give them in two runs, with folders of their own"
             )
-        owners[item.stem] = item.name
-    return items
+        owners[stem] = name
 
 
 def _expand(source: Any, remarks: list[str]) -> list[Item]:

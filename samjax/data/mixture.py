@@ -233,6 +233,11 @@ class MixtureSource:
         self._damage.add(batch)
         return batch
 
+    @property
+    def num_examples(self) -> None:
+        """None: an epoch of one part is no epoch of the others."""
+        return None
+
     def damage(self) -> list[str]:
         """Describes the first damaged examples of all batches read so far."""
         return self._damage.describe()

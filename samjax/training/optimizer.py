@@ -18,27 +18,28 @@ class OptimizerConfig:
     Attributes:
         peak_learning_rate: Learning rate after the warm-up.
         warmup_steps: Steps of linear warm-up from 0.
-        schedule: `"step"` divides by ten at every milestone, `"cosine"` and
-            `"linear"` go to `final_fraction` of the peak at the last step.
+        schedule: `"step"` divides by ten at every milestone; `"cosine"` and
+            `"linear"` decay to `final_fraction` of the peak at the last step.
         milestones: Steps at which `"step"` divides, as fractions of all steps. The
             paper's are 60k and 86,666 of 90k.
-        final_fraction: Where the cosine and linear schedules end, over the peak.
-        beta1: Decay of the gradient's mean.
-        beta2: Decay of the gradient's square.
+        final_fraction: Final learning rate of the cosine and linear schedules, over the
+            peak.
+        beta1: Decay of the first moment.
+        beta2: Decay of the second moment.
         weight_decay: Decoupled weight decay, times the learning rate of the layer.
-        decay_exempt: Kinds of parameters that do not decay. The paper does not say;
-            the default is what ViTDet does for ViT-B.
+        decay_exempt: Kinds of parameters without weight decay. The paper leaves it
+            open; the default is that of ViTDet for ViT-B.
         layer_decay: Learning rate of a layer of the image encoder over that of the
             layer after it.
         encoder_rate: Learning rate of the image encoder's blocks, patch embedding and
             positions over that of everything else, before `layer_decay`: below 1 where
             the encoder is pre-trained and neck and mask decoder are not.
-        clip_norm: Largest norm of the whole gradient, or None. The paper does not say.
-        matrices: What the kernels of dense layers follow: `"adam"` as all else, or
-            `"muon"`, whose updates are momentum made orthogonal (Jordan et al., 2024):
-            made for runs of few steps.
-        muon_rms: Root mean square of a Muon update before the learning rate. At 0.2
-            it is as large as one of Adam, so that both share rate and decay.
+        clip_norm: Largest norm of the whole gradient, or None. The paper leaves it open.
+        matrices: Optimizer of the kernels of dense layers: `"adam"` as for all other
+            parameters, or `"muon"`, orthogonalized momentum (Jordan et al., 2024), for
+            runs of few steps.
+        muon_rms: Root mean square of a Muon update before the learning rate. At 0.2 it
+            is that of Adam's updates, so that both share learning rate and decay.
     """
 
     peak_learning_rate: float = 8e-4
@@ -67,7 +68,7 @@ def make_optimizer(
     """Builds the optimizer of a model.
 
     Args:
-        config: What to build.
+        config: The optimizer.
         params: The parameters, or their shapes; only their paths are read.
         depth: Blocks of the image encoder.
         total_steps: Steps of the whole run.
@@ -84,14 +85,14 @@ def make_optimizer(
     learning_rate = make_schedule(config, total_steps)
     clip = config.clip_norm
     return optax.chain(
-        # First, so that the frozen entry has no part in the gradient's norm.
+        # First, so that the gradient's norm excludes the frozen Fourier matrix.
         optax.masked(optax.set_to_zero(), frozen),
         optax.identity() if clip is None else optax.clip_by_global_norm(clip),
         _direction(config),
         optax.add_decayed_weights(config.weight_decay, mask=decays),
         scale_by_tree(scales),
         optax.scale_by_learning_rate(learning_rate),
-        # Last as well, since weight decay comes after the first.
+        # Last as well, since weight decay is added after the first.
         optax.masked(optax.set_to_zero(), frozen),
     )
 
@@ -112,7 +113,7 @@ def make_schedule(config: OptimizerConfig, total_steps: int) -> Schedule:
             after = optax.linear_schedule(peak, peak * config.final_fraction, rest)
         case other:
             raise ValueError(f"schedule={other!r}: use 'step', 'cosine' or 'linear'")
-    # Counted from one: the first step already moves.
+    # The ramp counts from one, so that the first step has a positive learning rate.
     ramp = optax.linear_schedule(peak / max(warmup, 1), peak, max(warmup - 1, 1))
     return optax.join_schedules([ramp, after], [warmup])
 
@@ -126,7 +127,7 @@ def layer_scale(
 
 
 def _direction(config: OptimizerConfig) -> GradientTransformation:
-    """Builds what turns gradients into updates, before decay and learning rate."""
+    """Builds the transformation of gradients, before decay and learning rate."""
     adam = optax.scale_by_adam(b1=config.beta1, b2=config.beta2)
     if config.matrices == "adam":
         return adam
@@ -134,7 +135,7 @@ def _direction(config: OptimizerConfig) -> GradientTransformation:
         optax.contrib.scale_by_muon(weight_dimension_numbers=_as_matrices),
         optax.stateless(
             lambda updates, _: jax.tree.map(
-                # An orthogonal matrix has this root mean square.
+                # The root mean square of an orthogonal matrix is max(shape) ** -0.5.
                 lambda u: u * (config.muon_rms * max(u.shape) ** 0.5),
                 updates,
             )

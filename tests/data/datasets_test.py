@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import simplejpeg
 
-from samjax.data.batch import RunBatch, Source
+from samjax.data.batch import DatasetReader, RunBatch, Source
 from samjax.data.datasets import DatasetConfig, DatasetSource, open_source
 from samjax.data.examples import RawExample
 from samjax.data.prepare import PrepareConfig, Status, prepare
@@ -64,7 +64,9 @@ def assert_same(one: RunBatch, other: RunBatch):
 
 def test_a_batch_has_the_fields_of_its_examples(source):
     batch = source().batch(0)
-    assert isinstance(source(), Source) and isinstance(batch, RunBatch)
+    reader = source()
+    assert isinstance(reader, Source) and isinstance(batch, RunBatch)
+    assert isinstance(reader, DatasetReader) and reader.num_examples == 10
     assert batch.images.shape == (BATCH, 16, 16, 3)
     assert batch.runs.shape == (BATCH, 2, 32) and batch.valid.all()
     assert (batch.sizes == [12, 16]).all()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import simplejpeg
 
-from samjax.data.batch import RunBatch, Source
+from samjax.data.batch import DatasetReader, RunBatch, Source
 from samjax.data.datasets import DatasetConfig
 from samjax.data.mixture import (
     BLOCK,
@@ -67,6 +67,11 @@ def source():
     yield make
     for one in made:
         one.close()
+
+
+def test_a_mixture_is_read_as_a_dataset_without_a_number_of_examples(source, folders):
+    reader = source(config_of(folders))
+    assert isinstance(reader, DatasetReader) and reader.num_examples is None
 
 
 def assert_same(one: RunBatch, other: RunBatch):

@@ -6,6 +6,9 @@ from training.small_run import run_config
 from samjax.data.datasets import DatasetConfig
 from samjax.data.synthetic import SceneConfig
 from samjax.sharding import MeshConfig
+from samjax.training.config import Stage, TrainConfig
+from samjax.training.finetune.lora import LoraConfig
+from samjax.training.step import StepConfig
 
 
 def test_a_stage_draws_the_scenes_of_the_run_or_its_own_at_its_own_size():
@@ -17,6 +20,24 @@ def test_a_stage_draws_the_scenes_of_the_run_or_its_own_at_its_own_size():
     plain = SceneConfig(camouflage=0.0, camera=False)
     own = dataclasses.replace(stage, scenes=plain)
     assert config.stage_scenes(own) == dataclasses.replace(plain, **size)
+
+
+def test_a_step_has_the_fields_of_its_stage_and_run_by_name():
+    names = {field.name for field in dataclasses.fields(StepConfig)}
+    of_stage, of_run = (
+        names & {field.name for field in dataclasses.fields(owner)}
+        for owner in (Stage, TrainConfig)
+    )
+    # Of one of them each, or a value would be ambiguous.
+    assert of_stage | of_run == names and not of_stage & of_run
+    config = run_config()
+    (stage,) = config.stages
+    stage = dataclasses.replace(stage, crops=True, accumulate=2, repeat_masks=True)
+    config = dataclasses.replace(config, trainable="decoder", lora=LoraConfig(rank=3))
+    step = config.stage_step(stage)
+    for owner, fields in ((stage, of_stage), (config, of_run)):
+        for name in fields:
+            assert getattr(step, name) == getattr(owner, name)
 
 
 def test_a_stage_that_cannot_run_is_refused_with_all_its_faults():

@@ -12,12 +12,12 @@ from aot.programs import POINTS
 from samjax.models.amortized import cost
 from samjax.models.attention.splash import padded_width
 from samjax.training.config import Stage, TrainConfig
-from samjax.training.flops import (
+from samjax.training.runtime.flops import (
     encoder_multiply_adds,
     prompt_multiply_adds,
     rounds_multiply_adds,
 )
-from samjax.training.program import stage_flops
+from samjax.training.runtime.program import stage_flops
 
 
 def model_flops(program: str, config: TrainConfig, stage: Stage) -> float:

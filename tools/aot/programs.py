@@ -19,10 +19,10 @@ from samjax.geometry.frame import Frame, normalize
 from samjax.inference.automatic.device import Filters, find_candidates, prepare_image
 from samjax.inference.automatic.schedule import make_schedule
 from samjax.models.sam import Sam
-from samjax.training.beginning import Beginning
 from samjax.training.config import Stage, TrainConfig
-from samjax.training.placement import Placement
-from samjax.training.program import step_program
+from samjax.training.initial.state import InitialState
+from samjax.training.runtime.placement import Placement
+from samjax.training.runtime.program import step_program
 from samjax.training.step import init_params
 
 # Everything mode: size of the photo, and points per call (16 calls for 32 x 32 points).
@@ -57,8 +57,8 @@ class Program(NamedTuple):
 def train_step(config: TrainConfig, stage: Stage, model: Sam, mesh: Mesh) -> Program:
     """Returns the step of a stage of a run, with batches in its source's form."""
     placement = Placement(mesh)
-    beginning = Beginning(config, model, placement)
-    state = beginning.shapes()
+    initial = InitialState(config, model, placement)
+    state = initial.shapes()
     images, side, masks = stage.batch_size, stage.image_size, stage.masks_per_image
     given: dict[str, Any] = {
         "images": _shape(images, side, side, 3, dtype=jnp.uint8),
@@ -81,7 +81,7 @@ def train_step(config: TrainConfig, stage: Stage, model: Sam, mesh: Mesh) -> Pro
         placed(batch, sharding.batch_sharding(mesh)),
         placed(jax.eval_shape(lambda: jax.random.key(0)), sharding.replicated(mesh)),
     )
-    program = step_program(model, beginning.optimizer, config, stage, state)
+    program = step_program(model, initial.optimizer, config, stage, state)
     return Program(program, arguments, {}, images, mesh.size)
 
 

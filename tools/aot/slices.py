@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from samjax.training.flops import peak_flops
+from samjax.training.runtime.flops import peak_flops
 
 # Set before libtpu is loaded, which happens with the first topology: two processes may
 # compile at once; no metadata server is queried and no log is written.

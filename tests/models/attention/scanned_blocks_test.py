@@ -10,7 +10,7 @@ from conftest import random_params
 
 from samjax.models import VIT_B, VIT_H, VIT_L, Sam, SamConfig
 from samjax.models.attention.scanned_blocks import blocks_per_stage
-from samjax.models.sam import TINY
+from samjax.models import TINY
 
 CONFIG = SamConfig(
     image_size=64,
