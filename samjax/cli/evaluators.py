@@ -50,24 +50,20 @@ class SuiteEvaluator:
 
 
 def evaluators_of(
-    config: TrainConfig, *, scenes: int, images: int
+    config: TrainConfig, model: Sam, *, scenes: int, images: int
 ) -> dict[str, Evaluator]:
     """Returns the evaluators of a run.
 
     Args:
         config: The run.
+        model: Its model.
         scenes: Drawn scenes to evaluate on, for runs without a dataset; 0 for none.
         images: Most images of those that each dataset holds out; 0 for none.
 
     Returns:
         `held_out`; for a mixture `held_out_0` for its first part, and so on.
     """
-    import jax.numpy as jnp
-
-    from samjax.models import Sam
-
     suites = _suites(config, scenes, images)
-    model = Sam(config.model, jnp.dtype(config.dtype).type)
     return {name: SuiteEvaluator(suite, model) for name, suite in suites.items()}
 
 

@@ -181,9 +181,11 @@ def load_config(path: Path, initial: str | None = None) -> TrainConfig:
 def _train(wanted: Train) -> bool:
     """Trains, and leaves the weights if the run is finished."""
     import jax
+    import jax.numpy as jnp
 
     from samjax import checkpoints
     from samjax.devices import find_devices
+    from samjax.models import Sam
     from samjax.training.loop import TooManyBadExamples, TrainingDiverged, train
 
     find_devices()
@@ -191,7 +193,10 @@ def _train(wanted: Train) -> bool:
     _check_results(wanted)
     params = _initial_params(wanted)
     evaluators = evaluators_of(
-        config, scenes=wanted.held_out_scenes, images=wanted.held_out_images
+        config,
+        Sam(config.model, jnp.dtype(config.dtype).type),
+        scenes=wanted.held_out_scenes,
+        images=wanted.held_out_images,
     )
     is_first = jax.process_index() == 0
     if params is not None and not wanted.resume and is_first:
