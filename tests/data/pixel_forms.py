@@ -265,7 +265,7 @@ REFUSED: dict[str, tuple[bytes, str]] = {
             photometric="separated",
             planarconfig="separate",
         ),
-        "a kind that is not read",
+        "a kind that is not supported",
     ),
     "FITS of 16 bits": (
         b"".join(
