@@ -33,8 +33,8 @@ class Bounds:
         start: Until all processes have started.
         heartbeat: Between heartbeats of a process.
         leave: Until all processes have ended, at the end of the run.
-        step: Of a training step; also the largest delay of one process behind the others.
-        pause: Of longer phases: the first step of a stage, which compiles a program, an
+        step: Duration of a training step; also the largest delay of one process behind the others.
+        pause: Duration of longer phases: the first step of a stage, which compiles a program, an
             evaluation, a picture, a checkpoint.
     """
 

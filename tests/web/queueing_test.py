@@ -55,7 +55,7 @@ def test_waiting_is_bounded():
     assert len(order(queue)) == MOST_REQUESTED + MOST_PREFETCHED
 
 
-@given(st.lists(st.tuples(st.sampled_from(["ask", "foresee"]), st.integers(0, 5))))
+@given(st.lists(st.tuples(st.sampled_from(["request", "prefetch"]), st.integers(0, 5))))
 def test_positions_are_the_order_in_which_images_are_taken(calls):
     queue = WorkQueue()
     for kind, number in calls:
