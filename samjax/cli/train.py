@@ -126,7 +126,6 @@ def initial_of(arguments: list[str]) -> str | None:
 def _train(options: Train) -> bool:
     """Trains, and prints the files that were written; returns whether it finished."""
     import jax
-    import jax.numpy as jnp
 
     from samjax.devices import find_devices
     from samjax.training.launch import InitialWeightsError, launch

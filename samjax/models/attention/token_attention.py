@@ -11,7 +11,7 @@ either order, and each attention here takes the cheaper one, by counting multipl
   the sum, is added after it.
 
 Both orders are the same function up to rounding. `token_to_image_costs` and
-`image_to_token_costs` are the rule; `samjax.training.flops` counts by it too.
+`image_to_token_costs` are the rule; `samjax.training.runtime.flops` counts by it too.
 """
 
 from __future__ import annotations

@@ -8,9 +8,8 @@ import jax.numpy as jnp
 import pytest
 from conftest import random_params
 
-from samjax.models import VIT_B, VIT_H, VIT_L, Sam, SamConfig
+from samjax.models import TINY, VIT_B, VIT_H, VIT_L, Sam, SamConfig
 from samjax.models.attention.scanned_blocks import blocks_per_stage
-from samjax.models import TINY
 
 CONFIG = SamConfig(
     image_size=64,
