@@ -62,6 +62,10 @@ def make_annotation(
     )
 
 
+# Former name, for scripts that use it.
+bare_annotation = make_annotation
+
+
 def counts_of(annotation: Annotation, image: ImageInfo) -> Int[np.ndarray, " r"]:
     """Returns the RLE counts of an annotation's mask.
 
