@@ -1,4 +1,4 @@
-"""What is wrong with a device is said in one line, with what to do."""
+"""Device errors are one line with a remedy."""
 
 import jax
 import pytest

@@ -7,7 +7,7 @@ from samjax.distributed import Bounds, ending_together, start
 
 @pytest.fixture
 def joined(monkeypatch):
-    """What JAX was asked for, without any other process."""
+    """Records the calls to JAX, without any other process."""
     asked = {}
     monkeypatch.setattr(jax.distributed, "initialize", asked.update)
     monkeypatch.setattr(distributed, "_prepare_cpu", lambda seconds: None)

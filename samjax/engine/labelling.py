@@ -29,7 +29,7 @@ from samjax.engine.pseudo_labels import PseudoLabelConfig, label_photo
 from samjax.engine.run import Done, plain_options
 from samjax.engine.run_folder import check_same_settings
 from samjax.engine.schedule import Generate, Outcome, generate_for_many
-from samjax.files import json_text, replacing
+from samjax.files import json_text, locked, replacing
 from samjax.inference.embedding import weights_fingerprint
 from samjax.inference.predictor import Predictor
 
@@ -66,11 +66,27 @@ def label_photos(
     Raises:
         ValueError: The file exists and has other weights, options or photos, or is no
             file of such a run.
+        InUse: Another process writes the file.
         OSError: A file cannot be read or written.
     """
     config = config or PseudoLabelConfig()
+    # Two runs into one file would drop each other's lines.
+    out = Path(out)
+    lock = out.with_name(f".{out.name}.lock")
+    with locked(lock, str(out), "wait for it, or name another file"):
+        yield from _label_photos(predictor, photos, out, config, in_flight, generate)
+
+
+def _label_photos(
+    predictor: Predictor,
+    photos: Photos,
+    out: Path,
+    config: PseudoLabelConfig,
+    in_flight: int,
+    generate: Generate | None,
+) -> Iterator[Done]:
     info = _info(predictor, config)
-    labels = _Labels(Path(out), info)
+    labels = _Labels(out, info)
     names = {photo.item.name for photo in photos.photos}
     if foreign := sorted(labels.records.keys() - names):
         raise ValueError(

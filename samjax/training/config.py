@@ -1,6 +1,7 @@
 """Config of a training run: its model, data, losses, optimizer and stages."""
 
 import dataclasses
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -91,6 +92,8 @@ _LATER = (
     "colour_jitter",
     "greyscale",
 )
+# Those that came after mixtures did, in their parts.
+_LATER_OF_PART = ("crowds", "images")
 _LATER_OF_STAGE = {"repeat_masks": False}
 _LATER_OF_OPTIMIZER = {"encoder_rate": 1.0}
 
@@ -210,6 +213,7 @@ class TrainConfig:
         if fields["data"] is not None:
             off = tuple(name for name in _LATER if not fields["data"].get(name))
             fields["data"] = _without(fields["data"], _READING + off)
+            _leave_out_later_options(fields["data"].get("parts", ()))
         fields["optimizer"] = _without_values(fields["optimizer"], _LATER_OF_OPTIMIZER)
         fields["stages"] = tuple(
             _without_values(stage, _LATER_OF_STAGE) for stage in fields["stages"]
@@ -243,6 +247,15 @@ def _without_values(fields: dict[str, Any], values: dict[str, Any]) -> dict[str,
         for name, value in fields.items()
         if name not in values or values[name] != value
     }
+
+
+def _leave_out_later_options(parts: Iterable[dict[str, Any]]) -> None:
+    """Removes options of a mixture's datasets that are off and came after mixtures."""
+    for part in parts:
+        data = part["data"]
+        if data is not None:
+            off = tuple(name for name in _LATER_OF_PART if not data.get(name))
+            part["data"] = _without(data, off)
 
 
 def _without(fields: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:

@@ -92,7 +92,7 @@ class Server(http.server.ThreadingHTTPServer):
     """A loopback server that misbehaves as it is told.
 
     Attributes:
-        content: What it serves, whatever the path.
+        content: Body of every response.
         cut: Bytes of each answer after which it hangs up; None never.
         cuts: The same for the next answers, one a request.
         ranges: Whether it answers requests for a part.

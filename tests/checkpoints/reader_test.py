@@ -1,4 +1,4 @@
-"""Whatever the wrapping, the weights that come out are complete, or all is said."""
+"""Weights are found in any wrapping, complete or with an error that lists all faults."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""What prompts the words of a command line make."""
+"""Prompts from the options of a command line."""
 
 from pathlib import Path
 

@@ -24,7 +24,7 @@ def weights(tiny_model, tmp_path_factory) -> Path:
 
 @pytest.fixture
 def started(monkeypatch):
-    """What would be served, instead of serving it."""
+    """Returns the arguments of the server instead of serving."""
     found = []
 
     def note(app, own, when_ready):

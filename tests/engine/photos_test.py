@@ -126,7 +126,7 @@ def test_a_photo_that_is_missing_damaged_or_of_another_size_says_so(tmp_path):
 @pytest.mark.parametrize("size", [SIZE, (24, 24)])
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_pixels_are_those_that_training_reads(tmp_path, orientation, size):
-    """Whatever the EXIF orientation says; labels lie on these pixels."""
+    """Photos are read upright by their EXIF orientation, the frame of the labels."""
     exif = Image.Exif()
     exif[0x0112] = orientation
     pixels = noise(3)[: size[0], : size[1]]

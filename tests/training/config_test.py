@@ -4,6 +4,7 @@ import pytest
 from training.small_run import run_config
 
 from samjax.data.datasets import DatasetConfig
+from samjax.data.mixture import MixtureConfig, MixturePart
 from samjax.data.synthetic import SceneConfig
 from samjax.sharding import MeshConfig
 from samjax.training.config import Stage, TrainConfig
@@ -91,6 +92,11 @@ def test_options_that_came_later_are_not_named_while_they_are_off():
     data = DatasetConfig(path="photos", format="coco")
     on_data = dataclasses.replace(config, data=data).identity()
     assert not {"unlabelled", "crowds", "images", "copy_paste"} & on_data["data"].keys()
+    mixture = MixtureConfig(parts=(MixturePart(data=data),))
+    mixed = dataclasses.replace(config, data=mixture).identity()["data"]["parts"][0]
+    assert not {"crowds", "images"} & mixed["data"].keys()
+    # These are as old as mixtures, whose checkpoints name them.
+    assert {"unlabelled", "copy_paste"} <= mixed["data"].keys()
     elsewhere = dataclasses.replace(data, images="elsewhere")
     assert dataclasses.replace(config, data=elsewhere).identity() != on_data
     slow = dataclasses.replace(config.optimizer, encoder_rate=0.1)

@@ -40,7 +40,7 @@ def step_flops(
         batch_size: Images of the step, on all devices together.
         masks_per_image: Target masks per image, empty slots included.
         prompts: The rounds of prompts.
-        encoder: What the image encoder's backward pass has to find: gradients of
+        encoder: Extent of the image encoder's backward pass: gradients of
             everything (`"trained"`), of activations only, as for adapters beside
             frozen weights (`"adapted"`, whose own small cost is left out), of the
             neck's parameters only (`"neck"`), or nothing (`"frozen"`).
@@ -157,14 +157,14 @@ def _neck_multiply_adds(model: SamConfig, image_size: int) -> int:
 
 
 def _tokens_alone(model: SamConfig, tokens: int) -> int:
-    """What a layer does to the tokens of a prompt set, without the image."""
+    """Counts a layer's multiply-adds on the tokens of a prompt set, without the image."""
     channels = model.prompt_embed_dim
     self_attention = 4 * tokens * channels**2 + 2 * tokens**2 * channels
     return self_attention + 2 * tokens * channels * model.decoder_mlp_dim
 
 
 def _masks_and_scores(model: SamConfig, positions: int) -> int:
-    """What drawing a prompt set takes after the first upscaling, and its scores."""
+    """Counts a prompt set's upscaling after its first layer, and its predicted IoUs."""
     channels, masks = model.prompt_embed_dim, model.num_multimask_outputs + 1
     # The second upscaling by two, then 16 pixels a position for every mask.
     upscaling = positions * (channels**2 // 2)

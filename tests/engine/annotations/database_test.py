@@ -1,4 +1,4 @@
-"""What happens to the files of a database under a running server, and to its masks."""
+"""Changes to the database files under a running server."""
 
 import os
 import shutil

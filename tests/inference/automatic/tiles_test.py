@@ -108,7 +108,7 @@ IN_FIRST, IN_SECOND = box(PAIR, 0, 0, 40, 40), box(PAIR, 0, 24, 40, 64)
 
 
 def two_views(first, second) -> Scene:
-    """What two tiles see differently: masks of the image with their scores."""
+    """Returns masks of the image, with scores, that differ between two tiles."""
 
     def find(window):
         views = second if window[0] else first
@@ -118,7 +118,7 @@ def two_views(first, second) -> Scene:
 
 
 def joined(ours, theirs) -> np.ndarray:
-    """What becomes of two pieces: each tile decides in its middle."""
+    """Returns the joined masks: each tile decides in its middle."""
     return np.where(np.arange(64) < 32, ours, theirs)
 
 

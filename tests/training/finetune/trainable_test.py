@@ -1,4 +1,4 @@
-"""What is trained moves, and nothing else does, costs or is kept."""
+"""Only trainable parameters change, have gradients and have optimizer state."""
 
 import dataclasses
 import functools
