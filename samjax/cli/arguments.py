@@ -64,7 +64,8 @@ def value_of(option: str, arguments: list[str]) -> str | None:
         arguments: The words of the command line.
     """
     value = None
-    for word, following in zip(arguments, [*arguments[1:], ""], strict=True):
+    # Not strict: without arguments there is one follower, and no word.
+    for word, following in zip(arguments, [*arguments[1:], ""], strict=False):
         if word == option:
             value = following or None
         elif word.startswith(f"{option}="):
