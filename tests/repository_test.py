@@ -42,7 +42,7 @@ MAY_IMPORT = {
         "terminal",
     },
     "engine": {"inference", "data", "geometry", "files", "devices"},
-    # A suite sees a Predictor, never params.
+    # A suite sees a Segmenter, never params.
     "evaluation": {"engine", "inference", "data", "geometry", "files"},
     "export": {"models", "geometry", "files"},
     "web": {
@@ -63,7 +63,7 @@ FUNCTION_LINES = 60
 LONGER_FILES: dict[str, str] = {}
 LONGER_FUNCTIONS: dict[str, str] = {}
 
-# Of what else calls Python's writer of JSON, why.
+# Callers of Python's JSON writer, with the reason.
 WRITE_JSON = {
     "samjax/files/json_text.py": "the one place",
     "samjax/checkpoints/store.py": "brings a config to the types of JSON, to compare it",
