@@ -155,7 +155,7 @@ def test_what_is_not_installed_is_named_in_one_line(serve, monkeypatch, missing)
     [
         (["--port", "99999"], "0 to 65535"),
         (["--upload-limit", "0"], "at least 1"),
-        (["--token", ""], "some characters"),
+        (["--token", ""], "is empty"),
         (["--open", "--api-only"], "no page"),
         (["--storge", "int8"], "--storage"),
         (["more"], "more"),

@@ -78,8 +78,8 @@ def run_pair(pair, image, points, labels):
     prepare, prompt = pair
     names = [output.name for output in prepare.get_outputs()]
     shared = dict(zip(names, prepare.run(None, image), strict=True))
-    prompt = {"point_coords": points, "point_labels": labels}
-    return prompt.run(["low_res_masks", "iou_predictions"], {**shared, **prompt})
+    inputs = {**shared, "point_coords": points, "point_labels": labels}
+    return prompt.run(["low_res_masks", "iou_predictions"], inputs)
 
 
 def off(actual, expected):

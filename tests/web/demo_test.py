@@ -31,7 +31,7 @@ def test_a_folder_with_something_else_in_it_is_left_alone(tmp_path, capsys):
     out.mkdir()
     (out / "thesis.txt").write_text("mine")
     assert cli.main(["export", "--demo", str(out)]) == 1
-    assert "something else" in capsys.readouterr().err
+    assert "other content" in capsys.readouterr().err
     assert [path.name for path in out.iterdir()] == ["thesis.txt"]
 
 

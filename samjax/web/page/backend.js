@@ -1,0 +1,3 @@
+// Former path of `io/backend.js`, for scripts that import it.
+
+export * from "./io/backend.js";
