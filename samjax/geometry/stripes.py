@@ -21,6 +21,9 @@ from jaxtyping import Array, Bool, Float, Int
 from samjax.geometry.resampling import upscaling_bands
 
 
+_SMALL = 64
+
+
 class Blocks(NamedTuple):
     """Map from low-res to original pixels along one axis, in blocks of one shape.
 
@@ -59,7 +62,9 @@ def upscaling_blocks(
         )
     bands = upscaling_bands(sizes, block_size)
     widest = max(band.weights.shape[1] for band in bands)
-    width = min(-(-widest // 4) * 4, low_size)
+    # Small images are upscaled by very different factors. Blocks that read all low-res
+    # pixels let them share compiled code, at the cost of a small product.
+    width = low_size if padded_size <= _SMALL else min(-(-widest // 4) * 4, low_size)
     blocks = padded_size // block_size
     starts = np.zeros(blocks, np.int32)
     weights = np.zeros((blocks, block_size, width), np.float32)
