@@ -152,7 +152,7 @@ def test_small_and_large_images_of_a_folder_are_all_segmented(predictor, folder)
         (MemoryError(), "out of memory: on the host"),
         (DeviceError("no such device"), "no such device"),
         (jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating "
-         "787016180680 bytes."), "out of memory for 733.0 GiB on the device. What takes"),
+         "787016180680 bytes."), "out of memory for 733.0 GiB on the device. Use less memory"),
     ],
     ids=lambda value: type(value).__name__,
 )  # fmt: skip
