@@ -6,7 +6,7 @@ import pytest
 
 from samjax.models import SIZES
 from samjax.models.amortized.cost import prompt_multiply_adds
-from samjax.training import flops
+from samjax.training.runtime import flops
 
 
 @pytest.mark.parametrize(("depth", "points"), [(1, 2), (2, 2), (3, 5)])
