@@ -20,7 +20,6 @@ from jaxtyping import Array, Bool, Float, Int
 
 from samjax.geometry.resampling import upscaling_bands
 
-
 _SMALL = 64
 
 
