@@ -157,6 +157,7 @@ def cat() -> np.ndarray:
 
 @pytest.mark.parity
 @pytest.mark.slow
+@pytest.mark.usefixtures("shipped_groups")
 @pytest.mark.parametrize(
     ("photo", "option_sets"),
     [
