@@ -20,8 +20,6 @@ from jaxtyping import Array, Bool, Float, Int
 
 from samjax.geometry.resampling import upscaling_bands
 
-_SMALL = 64
-
 
 class Blocks(NamedTuple):
     """Map from low-res to original pixels along one axis, in blocks of one shape.
@@ -39,7 +37,11 @@ class Blocks(NamedTuple):
 
 
 def upscaling_blocks(
-    sizes: tuple[int, int, int, int], padded_size: int, block_size: int
+    sizes: tuple[int, int, int, int],
+    padded_size: int,
+    block_size: int,
+    *,
+    read_all: bool = False,
 ) -> Blocks:
     """Returns the two bilinear steps along one axis in blocks of one shape.
 
@@ -49,6 +51,8 @@ def upscaling_blocks(
             the block size.
         block_size: original pixels of a block: rows of a stripe, or columns that are
             computed together.
+        read_all: whether a block reads all low-res pixels and not only those that it
+            needs, so that shapes do not depend on the factor between the two frames.
 
     Raises:
         ValueError: `padded_size` is too small or no multiple.
@@ -61,9 +65,7 @@ def upscaling_blocks(
         )
     bands = upscaling_bands(sizes, block_size)
     widest = max(band.weights.shape[1] for band in bands)
-    # Small images are upscaled by very different factors. Blocks that read all low-res
-    # pixels let them share compiled code, at the cost of a small product.
-    width = low_size if padded_size <= _SMALL else min(-(-widest // 4) * 4, low_size)
+    width = low_size if read_all else min(-(-widest // 4) * 4, low_size)
     blocks = padded_size // block_size
     starts = np.zeros(blocks, np.int32)
     weights = np.zeros((blocks, block_size, width), np.float32)

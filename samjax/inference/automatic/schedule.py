@@ -12,6 +12,8 @@ from samjax.inference.automatic.device import GroupSizes
 # iteration keep two cores busy, which sharing every operation between them does not.
 CPU_GROUPS = GroupSizes(points=1, masks=1, num_parallel=4)
 STRIPE = 64
+# The smallest class of sides of images, in pixels.
+SMALLEST_CLASS = 64
 
 
 class Schedule(NamedTuple):
@@ -44,7 +46,9 @@ def make_schedule(
         original = frame.original_size[axis]
         sizes = (low_res_size, frame.model_size, frame.resized_size[axis], original)
         padded = -(-size_class(original) // size) * size
-        return upscaling_blocks(sizes, padded, size)
+        # Sizes of the smallest class are upscaled by very different factors: with blocks
+        # that read all low-res pixels they share compiled code, for a small product.
+        return upscaling_blocks(sizes, padded, size, read_all=padded <= SMALLEST_CLASS)
 
     return Schedule(
         down=blocks(0, STRIPE if on_cpu else 8 * STRIPE),
@@ -58,5 +62,5 @@ def size_class(side: int) -> int:
 
     Images of about one size share compiled code, for little padding.
     """
-    step = max(64, 1 << max(0, (side - 1).bit_length() - 4))
+    step = max(SMALLEST_CLASS, 1 << max(0, (side - 1).bit_length() - 4))
     return -(-side // step) * step

@@ -11,6 +11,7 @@ from samjax.data.images import find_images
 from samjax.devices import DeviceError
 from samjax.engine import schedule
 from samjax.engine.schedule import generate_for_many
+from samjax.geometry.frame import Frame
 from samjax.inference import Predictor
 from samjax.inference.automatic.config import AutomaticConfig
 from samjax.inference.automatic.generate import generate_masks
@@ -90,6 +91,17 @@ def test_every_size_has_records_however_many_crops(predictor, size, layers):
 @pytest.mark.parametrize("side", [1, 2, 7, 8, 9, 63, 64, 65, 512, 513, 5000])
 def test_a_side_is_rounded_up_to_a_size_class(side):
     assert side <= size_class(side) <= max(64, side * 9 / 8 + 64)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (8, 8), (4, 60), (3, 5), (64, 64), (20, 30)])
+def test_sizes_of_the_smallest_class_share_compiled_code(size):
+    def shapes(original):
+        frame = Frame.fit(original, 64)
+        return jax.tree.map(np.shape, make_schedule(frame, 32, 4, on_cpu=True)[:2])
+
+    assert shapes(size) == shapes((17, 40))
+    # Larger images read no more low-res pixels than they need.
+    assert shapes((600, 400))[0].weights[-1] < 32
 
 
 @pytest.mark.parametrize(
