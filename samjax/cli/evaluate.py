@@ -11,6 +11,7 @@ import tyro
 from samjax.cli import UsageError
 from samjax.cli.arguments import DEFAULT_MODEL, parse, value_of
 from samjax.cli.outputs import make_folder
+from samjax.cli.progress import show_progress
 from samjax.evaluation.suites import (
     DEFAULT_SUITE,
     SUITES,
@@ -19,7 +20,6 @@ from samjax.evaluation.suites import (
     suite_options,
 )
 from samjax.files import check_replaceable
-from samjax.terminal import bar, printable
 
 if TYPE_CHECKING:
     from samjax.evaluation.report import Report
@@ -141,24 +141,18 @@ def _evaluate(suite: "Suite", segmenter: "Segmenter") -> "Report | Result":
     from samjax.evaluation.report import flat_report
     from samjax.evaluation.suite import evaluate
 
-    with bar("evaluating", len(suite)) as (progress, task, console):
-
-        def write_line(text: str) -> None:
-            console.print(
-                printable(text), markup=False, highlight=False, soft_wrap=True
-            )
-
+    with show_progress("evaluating", len(suite)) as display:
         for dataset in suite.datasets:
             for part in dataset.skipped:
                 if part.detail:
-                    write_line(f"samjax: {dataset.name}: left out: {part.detail}")
+                    display.print(f"samjax: {dataset.name}: left out: {part.detail}")
         result = evaluate(
             suite,
             segmenter,
             versions=_versions(),
-            on_image=lambda: progress.advance(task),
-            on_skipped=lambda part: write_line(f"samjax: left out: {part.detail}"),
-            on_set=lambda of_set: write_line(
+            on_image=lambda: display.advance(""),
+            on_skipped=lambda part: display.print(f"samjax: left out: {part.detail}"),
+            on_set=lambda of_set: display.print(
                 f"{of_set.name}: done in {of_set.seconds:.0f} s"
             ),
         )
