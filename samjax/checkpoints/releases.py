@@ -94,8 +94,7 @@ SAM_RELEASES = (
 
 
 def _release(weights: PublishedWeights) -> Release:
-    fields = dataclasses.fields(weights)
-    return Release(**{field.name: getattr(weights, field.name) for field in fields})
+    return Release(**vars(weights))
 
 
 RELEASES: Mapping[str, Release] = {

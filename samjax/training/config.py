@@ -1,7 +1,6 @@
 """Config of a training run: its model, data, losses, optimizer and stages."""
 
 import dataclasses
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -211,9 +210,11 @@ class TrainConfig:
         fields: dict[str, Any] = dataclasses.asdict(self)
         fields["model"] = self.model.as_fields()
         if fields["data"] is not None:
-            off = tuple(name for name in _LATER if not fields["data"].get(name))
-            fields["data"] = _without(fields["data"], _READING + off)
-            _leave_out_later_options(fields["data"].get("parts", ()))
+            fields["data"] = _without(_without_off(fields["data"], _LATER), _READING)
+            for part in fields["data"].get("parts", ()):
+                part["data"] = part["data"] and _without_off(
+                    part["data"], _LATER_OF_PART
+                )
         fields["optimizer"] = _without_values(fields["optimizer"], _LATER_OF_OPTIMIZER)
         fields["stages"] = tuple(
             _without_values(stage, _LATER_OF_STAGE) for stage in fields["stages"]
@@ -249,13 +250,8 @@ def _without_values(fields: dict[str, Any], values: dict[str, Any]) -> dict[str,
     }
 
 
-def _leave_out_later_options(parts: Iterable[dict[str, Any]]) -> None:
-    """Removes options of a mixture's datasets that are off and came after mixtures."""
-    for part in parts:
-        data = part["data"]
-        if data is not None:
-            off = tuple(name for name in _LATER_OF_PART if not data.get(name))
-            part["data"] = _without(data, off)
+def _without_off(fields: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    return _without(fields, tuple(name for name in names if not fields.get(name)))
 
 
 def _without(fields: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
