@@ -6,12 +6,9 @@ from typing import ClassVar
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
-from conftest import random_params
 
 from samjax.data.batch import DatasetReader, RunBatch
 from samjax.data.datasets import DatasetConfig
-from samjax.models import Sam
 from samjax.training.config import Stage, TrainConfig
 from samjax.training.finetune import cached_embeddings as embedded
 from samjax.training.finetune.cached_embeddings import (
@@ -56,16 +53,6 @@ class Images:
 
     def image(self, index):
         return np.random.default_rng(index).integers(0, 256, (SIDE, SIDE, 3), np.uint8)
-
-
-@pytest.fixture(scope="module")
-def model(mini_config):
-    return Sam(mini_config)
-
-
-@pytest.fixture(scope="module")
-def params(model):
-    return jax.tree.map(jnp.float32, random_params(model, seed=0))
 
 
 def test_a_step_on_kept_embeddings_is_the_step_on_images(model, params):

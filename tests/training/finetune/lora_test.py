@@ -4,11 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import random_params
 
 import samjax
 from samjax import checkpoints
-from samjax.models import Sam
 from samjax.models.params import ADAPTERS
 from samjax.training.finetune.lora import (
     LoraConfig,
@@ -20,16 +18,6 @@ from samjax.training.finetune.lora import (
 
 EVERY = ("q", "k", "v", "out", "mlp")
 EVERYWHERE = LoraConfig(rank=3, alpha=6.0, encoder=EVERY, decoder=EVERY)
-
-
-@pytest.fixture(scope="module")
-def model(mini_config):
-    return Sam(mini_config)
-
-
-@pytest.fixture(scope="module")
-def params(model):
-    return jax.tree.map(jnp.float32, random_params(model, seed=0))
 
 
 def trained(params, config, seed=1):

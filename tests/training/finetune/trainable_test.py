@@ -27,16 +27,6 @@ CONFIG = StepConfig(
 LORA = LoraConfig(rank=2)
 
 
-@pytest.fixture(scope="module")
-def model(mini_config):
-    return Sam(mini_config)
-
-
-@pytest.fixture(scope="module")
-def params(model):
-    return jax.tree.map(jnp.float32, random_params(model, seed=0))
-
-
 def paths(tree):
     leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
     return {"/".join(key.key for key in path) for path, _ in leaves}
