@@ -21,9 +21,13 @@ PHOTOS = Path(os.environ.get("SAMJAX_PHOTOS", BESIDE))
 SETS = sorted(path.parent for path in PHOTOS.glob("*/annotations.json"))
 SHARE_ALIKE = ("5", "CC BY-SA")
 
-pytestmark = pytest.mark.skipif(
-    not SETS, reason="no sets of photos: SAMJAX_PHOTOS names their folder"
-)
+pytestmark = [
+    pytest.mark.skipif(
+        not SETS, reason="no sets of photos: SAMJAX_PHOTOS names their folder"
+    ),
+    # Crowds and boxes without a mask are left out with a warning, which other tests check.
+    pytest.mark.filterwarnings("ignore:.*(iscrowd|boxes without a mask):UserWarning"),
+]
 
 
 def config_of(folder: Path) -> DatasetConfig:
