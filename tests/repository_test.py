@@ -22,6 +22,7 @@ MAY_IMPORT = {
     "terminal": set(),
     "devices": set(),
     "geometry": set(),
+    "prompts": set(),
     "models": set(),
     "sharding": {"models"},
     "distributed": set(),
@@ -29,7 +30,15 @@ MAY_IMPORT = {
     "visualize": {"geometry"},
     "report": {"data"},
     "checkpoints": {"models", "sharding", "files", "terminal", "devices"},
-    "inference": {"models", "geometry", "sharding", "data", "files", "devices"},
+    "inference": {
+        "models",
+        "prompts",
+        "geometry",
+        "sharding",
+        "data",
+        "files",
+        "devices",
+    },
     "compat": {"inference", "checkpoints", "models", "geometry"},
     "training": {
         "models",
@@ -43,11 +52,12 @@ MAY_IMPORT = {
     },
     "engine": {"inference", "data", "geometry", "files", "devices"},
     # A suite sees a Segmenter, never params.
-    "evaluation": {"engine", "inference", "data", "geometry", "files"},
+    "evaluation": {"engine", "inference", "prompts", "data", "geometry", "files"},
     "export": {"models", "geometry", "files"},
     "web": {
         "engine",
         "inference",
+        "prompts",
         "export",
         "visualize",
         "data",

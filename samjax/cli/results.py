@@ -8,11 +8,12 @@ import numpy as np
 from jaxtyping import UInt8
 
 from samjax.cli.outputs import write_image, write_json
-from samjax.cli.requests import Request
+from samjax.cli.prompts import GivenPrompt
 from samjax.files import check_replaceable
 from samjax.geometry.boxes import boxes_from_masks, to_xywh
 from samjax.geometry.masks import encode_rle
 from samjax.inference import Masks
+from samjax.prompts import Prompt
 from samjax.visualize import draw_boxes, draw_masks, draw_points
 
 
@@ -32,7 +33,7 @@ def write_results(
     folder: Path,
     photo: Path,
     image: UInt8[np.ndarray, "h w 3"],
-    requests: Sequence[Request],
+    prompts: Sequence[GivenPrompt],
     predictions: Sequence[Masks],
     model: str,
     *,
@@ -45,7 +46,7 @@ def write_results(
         folder: Folder of the results.
         photo: File of the photo; its name without suffix begins the results' names.
         image: The photo, upright.
-        requests: The prompts.
+        prompts: The prompts.
         predictions: The masks of each prompt, in descending order of predicted IoU.
         model: Name of the model, for the records.
         inputs: Files that were read, which are never replaced.
@@ -61,18 +62,18 @@ def write_results(
     counts = [len(masks.scores) for masks in predictions]
     check_results(folder, photo, counts, inputs, overwrite=overwrite)
     overlays, annotations = [], []
-    for prompt, (request, masks) in enumerate(
-        zip(requests, predictions, strict=True), start=1
+    for number, (given, masks) in enumerate(
+        zip(prompts, predictions, strict=True), start=1
     ):
-        stem = f"{photo.stem}_{prompt}"
+        stem = f"{photo.stem}_{number}"
         for rank, mask in enumerate(masks.masks, start=1):
             path = folder / f"{stem}_mask_{rank}.png"
             write_image(path, mask, "segment", overwrite=overwrite)
         overlay = folder / f"{stem}_overlay.png"
-        drawn = _overlay(image, request, masks)
+        drawn = _overlay(image, given.prompt, masks)
         write_image(overlay, drawn, "segment", overwrite=overwrite)
         overlays.append(overlay)
-        annotations += _annotations(request, prompt, masks, len(annotations) + 1)
+        annotations += _annotations(given, number, masks, len(annotations) + 1)
     height, width, _ = image.shape
     records = folder / f"{photo.stem}.json"
     content = {
@@ -115,32 +116,29 @@ def check_results(
         check_replaceable(folder / name, "segment", overwrite=overwrite, inputs=inputs)
 
 
-def _overlay(image: np.ndarray, request: Request, masks: Masks) -> np.ndarray:
+def _overlay(image: np.ndarray, prompt: Prompt, masks: Masks) -> np.ndarray:
     drawn = draw_masks(image, masks.masks[:1])
-    if request.box is not None:
-        drawn = draw_boxes(drawn, np.array([request.box]))
-    if request.points:
-        drawn = draw_points(drawn, np.array(request.points), np.array(request.labels))
+    if prompt.box is not None:
+        drawn = draw_boxes(drawn, prompt.box[None])
+    if len(prompt.points):
+        drawn = draw_points(drawn, prompt.points, prompt.labels)
     return drawn
 
 
 def _annotations(
-    request: Request, prompt: int, masks: Masks, first_id: int
+    given: GivenPrompt, number: int, masks: Masks, first_id: int
 ) -> list[dict[str, Any]]:
     """Returns records with the fields of SA-1B's annotations, and their prompt."""
     boxes = boxes_from_masks(masks.masks)
     return [
         {
             "id": first_id + rank,
-            "prompt": prompt,
+            "prompt": number,
             "segmentation": encode_rle(mask),
             "bbox": to_xywh(box),
             "area": int(mask.sum()),
             "predicted_iou": float(score),
-            "point_coords": [list(point) for point in request.points],
-            "point_labels": list(request.labels),
-            "box": None if request.box is None else list(request.box),
-            "mask": None if request.mask is None else request.mask.name,
+            **given.record,
         }
         for rank, (mask, score, box) in enumerate(
             zip(masks.masks, masks.scores, boxes.tolist(), strict=True)

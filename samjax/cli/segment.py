@@ -11,18 +11,18 @@ import tyro
 from samjax.cli.arguments import DEFAULT_MODEL, bound_pixels, parse
 from samjax.cli.loading import load_predictor
 from samjax.cli.outputs import make_folder
-from samjax.cli.photos import find_photos, read_mask
+from samjax.cli.photos import find_photos
 from samjax.cli.progress import show_steps
-from samjax.cli.requests import Grouping, Request, read_requests
+from samjax.cli.prompts import GivenPrompt, Grouping, PromptOptions, read_prompts
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from samjax.inference import Predictor, Prompt
+    from samjax.inference import Predictor
 
 
 @dataclass(frozen=True, kw_only=True)
-class Segment:
+class Segment(PromptOptions):
     """Finds the masks of objects in photos, from points, boxes and rough masks.
 
     All coordinates are pixels of the photo, x to the right and y down. Every --box is a
@@ -39,23 +39,6 @@ class Segment:
         tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="PHOTO...")
     ]
     """Photos, or folders of photos."""
-
-    point: Annotated[
-        tyro.conf.UseAppendAction[tuple[str, ...]],
-        tyro.conf.arg(metavar="X,Y[,0|1]"),
-    ] = ()
-    """A point on the object; beside it with a third number of 0."""
-
-    box: Annotated[
-        tyro.conf.UseAppendAction[tuple[str, ...]],
-        tyro.conf.arg(metavar="X0,Y0,X1,Y1"),
-    ] = ()
-    """A box around an object: its left, top, right and bottom."""
-
-    mask: Annotated[
-        tyro.conf.UseAppendAction[tuple[Path, ...]], tyro.conf.arg(metavar="FILE")
-    ] = ()
-    """A rough mask: an image of the photo's size, black where the object is not."""
 
     group: Grouping = "kind"
     """Forms one prompt of all points (kind), of each point (each), or of everything (one)."""
@@ -84,16 +67,14 @@ def run(arguments: list[str]) -> None:
     """Segments photo after photo and prints the files that were written."""
     wanted = parse(Segment, "samjax segment", arguments)
     bound_pixels(wanted.max_pixels)
-    requests = read_requests(wanted.point, wanted.box, wanted.mask, wanted.group)
+    prompts = read_prompts(wanted, wanted.group)
     photos = find_photos(wanted.photos)
-    for file in wanted.mask:
-        read_mask(file)
     from samjax.cli.results import check_results
 
     inputs = [*photos, *wanted.mask]
     for photo in photos:
         # Before the work. The number of masks of a prompt is not known yet.
-        counts = [1] * len(requests)
+        counts = [1] * len(prompts)
         check_results(wanted.out, photo, counts, inputs, overwrite=wanted.overwrite)
     make_folder(wanted.out)
     predictor = load_predictor(wanted.model, wanted.dtype)
@@ -108,7 +89,7 @@ def run(arguments: list[str]) -> None:
             skipped += 1
             print(f"samjax: skipped {photo}: {error}", file=sys.stderr)
             continue
-        _segment(predictor, photo, image, requests, wanted, inputs)
+        _segment(predictor, photo, image, prompts, wanted, inputs)
     if skipped == len(photos):
         raise ValueError("nothing is segmented: no photo could be read")
 
@@ -123,7 +104,7 @@ def _segment(
     predictor: "Predictor",
     photo: Path,
     image: "np.ndarray",
-    requests: list[Request],
+    prompts: list[GivenPrompt],
     wanted: Segment,
     inputs: list[Path],
 ) -> None:
@@ -132,14 +113,15 @@ def _segment(
     from samjax.cli.results import write_results
 
     height, width, _ = image.shape
-    prompts = [_make_prompt(request) for request in requests]
     start = time.perf_counter()
     embedding = predictor.embed(image)
     jax.block_until_ready(embedding.features)
     embedded = time.perf_counter()
     multimask = {"auto": None, "yes": True, "no": False}[wanted.multimask]
-    (answers,) = predictor.predict_batch([embedding], [prompts], multimask=multimask)
-    answers = [masks.best_first() for masks in answers]
+    (predictions,) = predictor.predict_batch(
+        [embedding], [[given.prompt for given in prompts]], multimask=multimask
+    )
+    predictions = [masks.best_first() for masks in predictions]
     done = time.perf_counter()
     print(
         f"{photo}: {width} x {height}, embedded in {embedded - start:.2f} s, "
@@ -149,51 +131,27 @@ def _segment(
         wanted.out,
         photo,
         image,
-        requests,
-        answers,
+        prompts,
+        predictions,
         model=wanted.model,
         inputs=inputs,
         overwrite=wanted.overwrite,
     )
-    for request, masks, overlay in zip(
-        requests, answers, written.overlays, strict=True
+    for given, masks, overlay in zip(
+        prompts, predictions, written.overlays, strict=True
     ):
         scores = " ".join(f"{score:.2f}" for score in masks.scores)
-        print(f"  {_in_words(request)}: score {scores}: {overlay}")
+        print(f"  {given.words}: score {scores}: {overlay}")
     print(f"  records: {written.records}")
-    _note_points_outside(photo, width, height, requests)
-
-
-def _make_prompt(request: Request) -> "Prompt":
-    from samjax.inference import Prompt
-
-    return Prompt(
-        points=[list(point) for point in request.points],
-        labels=list(request.labels),
-        box=None if request.box is None else list(request.box),
-        mask=None if request.mask is None else read_mask(request.mask),
-    )
-
-
-def _in_words(request: Request) -> str:
-    marks = {1: "", 0: " (beside)"}
-    words = [
-        f"point {x:g},{y:g}{marks[label]}"
-        for (x, y), label in zip(request.points, request.labels, strict=True)
-    ]
-    if request.box is not None:
-        words.append("box " + ",".join(f"{side:g}" for side in request.box))
-    if request.mask is not None:
-        words.append(f"mask {request.mask}")
-    return " + ".join(words)
+    _note_points_outside(photo, width, height, prompts)
 
 
 def _note_points_outside(
-    photo: Path, width: int, height: int, requests: list[Request]
+    photo: Path, width: int, height: int, prompts: list[GivenPrompt]
 ) -> None:
     """Prints a note for every point outside of the photo: allowed, but often a mistake."""
-    for request in requests:
-        for x, y in request.points:
+    for given in prompts:
+        for x, y in given.prompt.points:
             if not (0 <= x < width and 0 <= y < height):
                 print(
                     f"samjax: note: the point {x:g},{y:g} is outside {photo}, "

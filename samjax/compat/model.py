@@ -18,9 +18,9 @@ from samjax import checkpoints, models
 from samjax.compat.errors import WrongArgument, checked
 from samjax.geometry.frame import PIXEL_MEAN, PIXEL_STD, Frame
 from samjax.geometry.resampling import upscale_logits, upscale_masks
-from samjax.inference.batching import ModelPrompt, sparse_tokens
 from samjax.inference.embedding import ImageEmbedding
 from samjax.inference.predictor import Predictor
+from samjax.inference.prompt_inputs import sparse_tokens
 from samjax.models.params import join, kernel_inputs, kind_of
 from samjax.models.prompt_encoder import NOT_A_POINT, PromptInputs
 
@@ -178,7 +178,7 @@ def _model_prompts(
     boxes: ArrayLike | None,
     mask_input: ArrayLike | None,
     low_res_size: int,
-) -> list[ModelPrompt]:
+) -> list[PromptInputs]:
     """Returns the prompt sets of the reference's batched prompts.
 
     Raises:
@@ -226,7 +226,7 @@ def _model_prompts(
             None if corners is None else corners[i],
         )
         mask = None if masks is None else masks[i, 0]
-        prompts.append(ModelPrompt(coordinates, codes, mask))
+        prompts.append(PromptInputs(coordinates, codes, mask))
     return prompts
 
 

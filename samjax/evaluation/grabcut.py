@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Real, UInt8
 
 from samjax.evaluation.segmenter import FixedMasks, Prediction, PromptKind
-from samjax.inference.prompts import Prompt
+from samjax.prompts import Prompt
 
 
 @dataclasses.dataclass(frozen=True)

@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float, UInt8
 from samjax.inference.embedding import ImageEmbedding, weights_fingerprint
 from samjax.inference.masks import Masks
 from samjax.inference.predictor import Predictor
-from samjax.inference.prompts import Prompt
+from samjax.prompts import Prompt
 
 PromptKind = Literal["points", "box", "mask"]
 

@@ -1,7 +1,7 @@
 """Inference: images to embeddings, prompts to masks.
 
 `predictor.Predictor` is the entry point: it embeds an image (`embedding.ImageEmbedding`)
-and predicts the masks (`masks.Masks`) of a prompt (`prompts.Prompt`).
+and predicts the masks (`masks.Masks`) of a `samjax.prompts.Prompt`.
 `automatic.generate.generate_masks` segments everything in an image.
 All of these are immutable and safe to share between threads.
 """
@@ -12,7 +12,7 @@ from samjax.inference.embedding import ImageEmbedding
 from samjax.inference.images import read_image
 from samjax.inference.masks import Masks
 from samjax.inference.predictor import Predictor
-from samjax.inference.prompts import Prompt
+from samjax.prompts import Prompt
 
 __all__ = [
     "AutomaticConfig",

@@ -8,7 +8,8 @@ change results:
 - prompt sets of an image, and images, padded with copies whose outputs are dropped.
 
 Prompts with and without a mask input are decoded in separate calls, because without one
-all prompts of an image share the decoder's image side.
+all prompts of an image share the decoder's image side. So are those with and without any
+other input that has no entry per token.
 """
 
 from __future__ import annotations
@@ -19,18 +20,8 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import Float, Int, Real
 
-from samjax.geometry.frame import Frame
-from samjax.geometry.resampling import mask_to_prompt
-from samjax.inference.prompts import Prompt
-from samjax.models.prompt_encoder import (
-    ABSENT,
-    BOX_BOTTOM_RIGHT,
-    BOX_TOP_LEFT,
-    NOT_A_POINT,
-    PromptInputs,
-)
+from samjax.models.prompt_encoder import ABSENT_TOKEN, PromptInputs
 
 MAX_PROMPT_SETS = 16
 """Prompt sets in one decoder call: enough to fill an accelerator, in little memory."""
@@ -41,20 +32,6 @@ MAX_PROMPT_SETS = 16
 TOKEN_BUCKETS = (3, 11, 27, 59, 123, 251)
 
 
-class ModelPrompt(NamedTuple):
-    """A prompt set in the model's frame: the decoder's inputs before padding.
-
-    Attributes:
-        points: Float32 "n 2", without the half pixel.
-        labels: Int32 "n", the codes of `samjax.models.prompt_encoder`.
-        mask: Float32 "l l" logits, or None.
-    """
-
-    points: np.ndarray
-    labels: np.ndarray
-    mask: np.ndarray | None
-
-
 class Call(NamedTuple):
     """One decoder call: the prompts in its "b p" arrangement.
 
@@ -62,139 +39,83 @@ class Call(NamedTuple):
         images: index of the image of every row; shorter than b where rows are padding.
         prompts: for every row, indices of its prompts among those of the image.
         shape: (b, p, n), all of them buckets.
-        has_masks: whether the prompts of this call have masks.
     """
 
     images: tuple[int, ...]
     prompts: tuple[tuple[int, ...], ...]
     shape: tuple[int, int, int]
-    has_masks: bool
 
 
-def to_model(prompt: Prompt, frame: Frame, low_res_size: int) -> ModelPrompt:
-    """Maps a prompt from the frame of an image into the model's frame.
-
-    Raises:
-        ValueError: its mask fits neither the image nor the model.
-    """
-    points = box = None
-    if len(prompt.points):
-        points = frame.points_to_model(prompt.points)
-    if prompt.box is not None:
-        box = frame.boxes_to_model(prompt.box)
-    points, labels = sparse_tokens(points, prompt.labels, box)
-    return ModelPrompt(points, labels, _mask_logits(prompt.mask, frame, low_res_size))
-
-
-def sparse_tokens(
-    points: Real[np.ndarray, "n 2"] | None,
-    labels: Int[np.ndarray, " n"] | None,
-    box: Real[np.ndarray, " 4"] | None,
-) -> tuple[Float[np.ndarray, "t 2"], Int[np.ndarray, " t"]]:
-    """Returns the tokens of points and box in the reference's order.
-
-    Points first; then, if there are points and no box, one "not a point", a token that
-    the decoder attends to; then the two corners of the box. The half pixel is added by
-    the prompt encoder.
-
-    Args:
-        points: in the model's frame, or None.
-        labels: their labels, or None.
-        box: XYXY in the model's frame, or None.
-
-    Returns:
-        Coordinates, and the codes of `samjax.models.prompt_encoder`.
-    """
-    coordinates, codes = [np.zeros((0, 2))], [np.zeros(0)]
-    if points is not None and labels is not None:
-        coordinates.append(points)
-        codes.append(labels)
-        if box is None:
-            coordinates.append(np.zeros((1, 2)))
-            codes.append(np.array([NOT_A_POINT]))
-    if box is not None:
-        coordinates.append(box.reshape(2, 2))
-        codes.append(np.array([BOX_TOP_LEFT, BOX_BOTTOM_RIGHT]))
-    return (
-        np.concatenate(coordinates).astype(np.float32),
-        np.concatenate(codes).astype(np.int32),
-    )
-
-
-def plan_calls(prompts: Sequence[Sequence[ModelPrompt]]) -> list[Call]:
+def plan_calls(prompts: Sequence[Sequence[PromptInputs]]) -> list[Call]:
     """Groups the prompts of several images into decoder calls.
 
     Args:
-        prompts: for every image, its prompts.
+        prompts: for every image, the inputs of each prompt set.
     """
-    # Rows of one call have equal buckets: (has a mask, tokens, prompt sets).
+    # Rows of one call have equal buckets: (fields that are given, tokens, prompt sets).
     rows = defaultdict(list)
     for image, in_image in enumerate(prompts):
         by_bucket = defaultdict(list)
-        for index, prompt in enumerate(in_image):
-            by_bucket[prompt.mask is not None, _token_bucket(prompt)].append(index)
+        for index, inputs in enumerate(in_image):
+            by_bucket[_given_fields(inputs), _token_bucket(inputs)].append(index)
         for kind, indices in by_bucket.items():
             for start in range(0, len(indices), MAX_PROMPT_SETS):
                 row = tuple(indices[start : start + MAX_PROMPT_SETS])
                 rows[*kind, _power_of_two(len(row))].append((image, row))
     calls = []
-    for (has_masks, tokens, sets), in_bucket in rows.items():
+    for (_, tokens, sets), in_bucket in rows.items():
         max_rows = MAX_PROMPT_SETS // sets
         for start in range(0, len(in_bucket), max_rows):
             images, indices = zip(*in_bucket[start : start + max_rows], strict=True)
             shape = (_power_of_two(len(images)), sets, tokens)
-            calls.append(Call(images, indices, shape, has_masks))
+            calls.append(Call(images, indices, shape))
     return calls
 
 
-def pack(
-    call: Call, prompts: Sequence[Sequence[ModelPrompt]], low_res_size: int
-) -> PromptInputs:
-    """Returns the padded inputs of one call.
+def pack(call: Call, prompts: Sequence[Sequence[PromptInputs]]) -> PromptInputs:
+    """Returns the padded inputs of one call, on the default device.
 
     Args:
         call: one of the calls that `plan_calls` returned for `prompts`.
-        prompts: for every image, its prompts.
-        low_res_size: side of the model's low-res masks.
+        prompts: for every image, the inputs of each prompt set.
     """
-    points = np.zeros((*call.shape, 2), np.float32)
-    labels = np.full(call.shape, ABSENT, np.int32)
-    masks = None
-    if call.has_masks:
-        masks = np.zeros((*call.shape[:2], low_res_size, low_res_size), np.float32)
-    for row, (image, indices) in enumerate(zip(call.images, call.prompts, strict=True)):
-        for column, index in enumerate(indices):
-            prompt = prompts[image][index]
-            points[row, column, : len(prompt.points)] = prompt.points
-            labels[row, column, : len(prompt.labels)] = prompt.labels
-            if masks is not None:
-                masks[row, column] = prompt.mask
-    # device_put, because jnp.asarray compiles a copy for every new shape.
-    return PromptInputs(
-        jax.device_put(points),
-        jax.device_put(labels),
-        None if masks is None else jax.device_put(masks),
-    )
+    fields = {}
+    for name in PromptInputs._fields:
+        values = [
+            [getattr(prompts[image][index], name) for index in indices]
+            for image, indices in zip(call.images, call.prompts, strict=True)
+        ]
+        if values[0][0] is not None:
+            # device_put, because jnp.asarray compiles a copy for every new shape.
+            fields[name] = jax.device_put(_pad(name, values, call.shape))
+    return PromptInputs(**fields)
 
 
-def _mask_logits(
-    mask: np.ndarray | None, frame: Frame, low_res_size: int
-) -> np.ndarray | None:
-    if mask is None:
-        return None
-    if mask.dtype == np.bool_:
-        return mask_to_prompt(mask, frame, low_res_size)
-    if mask.shape != (low_res_size, low_res_size):
-        raise ValueError(
-            f"got mask logits of shape {mask.shape}, expected "
-            f"({low_res_size}, {low_res_size}) for this model: pass the `logits` of an "
-            "earlier prediction, or a bool mask of the original image's size"
-        )
-    return mask
+def _pad(
+    name: str, values: Sequence[Sequence[np.ndarray]], shape: tuple[int, int, int]
+) -> np.ndarray:
+    """Returns a field of the prompt sets in each row as one array, "b p ..."."""
+    first = values[0][0]
+    if name in ABSENT_TOKEN:
+        sides = (*shape, *first.shape[1:])
+    else:
+        sides = (*shape[:2], *first.shape)
+    packed = np.full(sides, ABSENT_TOKEN.get(name, 0), first.dtype)
+    for row, in_row in enumerate(values):
+        for column, value in enumerate(in_row):
+            if name in ABSENT_TOKEN:
+                packed[row, column, : len(value)] = value
+            else:
+                packed[row, column] = value
+    return packed
 
 
-def _token_bucket(prompt: ModelPrompt) -> int:
-    tokens = len(prompt.labels)
+def _given_fields(inputs: PromptInputs) -> tuple[str, ...]:
+    return tuple(name for name, value in inputs._asdict().items() if value is not None)
+
+
+def _token_bucket(inputs: PromptInputs) -> int:
+    tokens = len(inputs.labels)
     for bucket in TOKEN_BUCKETS:
         if tokens <= bucket:
             return bucket

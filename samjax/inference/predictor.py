@@ -21,13 +21,14 @@ from jaxtyping import Array, Float, Int, Real
 
 from samjax.devices import find_devices
 from samjax.geometry.frame import Frame, normalize
-from samjax.inference.batching import ModelPrompt, pack, plan_calls, to_model
+from samjax.inference.batching import pack, plan_calls
 from samjax.inference.embedding import ImageEmbedding, fingerprint
 from samjax.inference.images import ImageSource, read_image
 from samjax.inference.masks import Masks
-from samjax.inference.prompts import Prompt
+from samjax.inference.prompt_inputs import to_inputs
 from samjax.models.prompt_encoder import PromptInputs
 from samjax.models.sam import MaskPrediction, Sam
+from samjax.prompts import Prompt
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -177,18 +178,18 @@ class Predictor:
         for embedding in embeddings:
             self.check_embedding(embedding)
         lists = [_prompts_of(entry) for entry in prompts]
-        in_model = [
-            [self._to_model(prompt, embedding.frame) for prompt in in_image]
+        inputs = [
+            [self._to_inputs(prompt, embedding.frame) for prompt in in_image]
             for embedding, in_image in zip(embeddings, lists, strict=True)
         ]
-        decoded = self.decode_prompts(embeddings, in_model)
+        decoded = self.decode_prompts(embeddings, inputs)
         all_masks = []
-        for embedding, entry, of_image, results in zip(
+        for embedding, entry, of_image, predictions in zip(
             embeddings, prompts, lists, decoded, strict=True
         ):
             masks = [
-                _choose(result, embedding.frame, prompt.is_ambiguous, multimask)
-                for prompt, result in zip(of_image, results, strict=True)
+                _choose(prediction, embedding.frame, prompt.is_ambiguous, multimask)
+                for prompt, prediction in zip(of_image, predictions, strict=True)
             ]
             all_masks.append(masks[0] if isinstance(entry, Prompt) else masks)
         return all_masks
@@ -214,27 +215,29 @@ class Predictor:
             ValueError: as for `predict`.
         """
         self.check_embedding(embedding)
-        in_model = [
-            self._to_model(prompt, embedding.frame) for prompt in _prompts_of(prompts)
+        inputs = [
+            self._to_inputs(prompt, embedding.frame) for prompt in _prompts_of(prompts)
         ]
-        (decoded,) = self.decode_prompts([embedding], [in_model])
-        masks = [Masks(logits, scores, embedding.frame) for logits, scores in decoded]
+        (decoded,) = self.decode_prompts([embedding], [inputs])
+        masks = [_masks(prediction, embedding.frame) for prediction in decoded]
         return masks[0] if isinstance(prompts, Prompt) else masks
 
     def decode_prompts(
         self,
         embeddings: Sequence[ImageEmbedding],
-        prompts: Sequence[Sequence[ModelPrompt]],
-    ) -> list[list[tuple[Float[np.ndarray, "m lh lw"], Float[np.ndarray, " m"]]]]:
+        prompts: Sequence[Sequence[PromptInputs]],
+    ) -> list[list[MaskPrediction]]:
         """Decodes prompts that are already in the model's frame.
 
         Args:
             embeddings: one for every image.
-            prompts: for every image, its prompts.
+            prompts: for every image, the inputs of each prompt set, from
+                `samjax.inference.prompt_inputs.to_inputs`.
 
         Returns:
-            For every image and prompt the low-res logits and the scores of *all* masks:
-            the single mask first, then the three for ambiguous prompts.
+            For every image and prompt set the low-res logits "m lh lw" and the predicted
+            IoUs "m" of *all* masks, arrays of the host: the single mask first, then the
+            three for ambiguous prompts.
 
         Raises:
             ValueError: an embedding is of other weights, or the model predicts numbers
@@ -251,7 +254,7 @@ class Predictor:
                 _decode(
                     self.params,
                     tuple(embeddings[image].features for image in images),
-                    pack(call, prompts, self.low_res_size),
+                    pack(call, prompts),
                     model=self.model,
                 )
             )
@@ -262,9 +265,8 @@ class Predictor:
             for row, image in enumerate(call.images):
                 for column, index in enumerate(call.prompts[row]):
                     # Copies: a view would keep the arrays of the whole call alive.
-                    results[image][index] = (
-                        logits[row, column].copy(),
-                        scores[row, column].copy(),
+                    results[image][index] = MaskPrediction(
+                        logits[row, column].copy(), scores[row, column].copy()
                     )
         return results
 
@@ -285,13 +287,13 @@ class Predictor:
             for of_image, (frame, _) in zip(features, images, strict=True)
         ]
 
-    def _to_model(self, prompt: Prompt, frame: Frame) -> ModelPrompt:
+    def _to_inputs(self, prompt: Prompt, frame: Frame) -> PromptInputs:
         if prompt.text is not None:
             raise ValueError(
                 f"got a prompt with text ({prompt.text!r}), but this model has no text "
                 "tower: use points, a box or a mask, or weights trained with text"
             )
-        return to_model(prompt, frame, self.low_res_size)
+        return to_inputs(prompt, frame, self.low_res_size)
 
     def check_embedding(self, embedding: ImageEmbedding) -> None:
         """Refuses an embedding of another image encoder.
@@ -345,16 +347,19 @@ def check_scores(scores: Float[np.ndarray, ...]) -> None:
 
 
 def _choose(
-    result: tuple[np.ndarray, np.ndarray],
+    prediction: MaskPrediction,
     frame: Frame,
     is_ambiguous: bool,
     multimask: bool | None,
 ) -> Masks:
     """Returns the three masks of the multimask output, or the single mask."""
-    logits, scores = result
     three = is_ambiguous if multimask is None else multimask
-    kept = slice(1, None) if three else slice(0, 1)
-    return Masks(logits[kept], scores[kept], frame)
+    return _masks(prediction, frame).select(slice(1, None) if three else slice(0, 1))
+
+
+def _masks(prediction: MaskPrediction, frame: Frame) -> Masks:
+    logits, scores = (np.asarray(array) for array in prediction)
+    return Masks(logits, scores, frame)
 
 
 @functools.partial(jax.jit, static_argnames="model")

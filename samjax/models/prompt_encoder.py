@@ -16,6 +16,7 @@ from typing import NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
@@ -29,8 +30,15 @@ BOX_TOP_LEFT = 2
 BOX_BOTTOM_RIGHT = 3
 
 
+ABSENT_TOKEN = {"points": 0, "labels": ABSENT}
+"""The fields of `PromptInputs` with an entry per token, and their values of an absent one."""
+
+
 class PromptInputs(NamedTuple):
     """Prompts of a batch of images, in the frame of the model's input.
+
+    The same fields without the axes "b p" are the inputs of one prompt set before it is
+    packed into a batch (`samjax.inference.batching`).
 
     Attributes:
         points: Float "b p n 2", (x, y) in pixels of the padded model input, where a
@@ -42,10 +50,10 @@ class PromptInputs(NamedTuple):
             given.
     """
 
-    points: Array
-    labels: Array
-    masks: Array | None = None
-    has_mask: Array | None = None
+    points: Array | np.ndarray
+    labels: Array | np.ndarray
+    masks: Array | np.ndarray | None = None
+    has_mask: Array | np.ndarray | None = None
 
 
 class PromptEmbeddings(NamedTuple):
@@ -105,9 +113,10 @@ class PromptEncoder(nn.Module):
         self, prompts: PromptInputs, input_size: tuple[int, int]
     ) -> PromptEmbeddings:
         """Embeds the prompts of images whose model input is `input_size` (h, w)."""
+        points, labels = jnp.asarray(prompts.points), jnp.asarray(prompts.labels)
         return PromptEmbeddings(
-            sparse=self._embed_points(prompts.points, prompts.labels, input_size),
-            token_mask=prompts.labels != ABSENT,
+            sparse=self._embed_points(points, labels, input_size),
+            token_mask=labels != ABSENT,
             dense=self._embed_masks(prompts.masks, prompts.has_mask),
         )
 
@@ -152,14 +161,16 @@ class PromptEncoder(nn.Module):
         return jnp.where(is_point, positions, 0.0) + kinds[labels - ABSENT]
 
     def _embed_masks(
-        self, masks: Array | None, has_mask: Array | None
+        self,
+        masks: Array | np.ndarray | None,
+        has_mask: Array | np.ndarray | None,
     ) -> Float[Array, "... c"]:
         no_mask = self.no_mask()
         if masks is None:
             if self.is_initializing():
                 self._downscale(jnp.zeros((1, 1, 4, 4)))
             return no_mask
-        dense = self._downscale(masks).astype(jnp.float32)
+        dense = self._downscale(jnp.asarray(masks)).astype(jnp.float32)
         if has_mask is None:
             return dense
         return jnp.where(has_mask[:, :, None, None, None], dense, no_mask)

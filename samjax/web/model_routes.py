@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse
 from samjax.inference import AutomaticConfig
 from samjax.web.decoder_cache import Part
 from samjax.web.image_routes import ImageId
-from samjax.web.prediction import predict
+from samjax.web.prediction import has_mask, predict
 from samjax.web.refusals import Refusal, invalid, not_found
 from samjax.web.schemas import (
     EmbeddingIn,
@@ -111,7 +111,7 @@ def predict_masks(
     embedding = services.worker.embedding(file)
     prompts = [given] if given.prompts is None else given.prompts
     # Clicks have a lock of their own: a long request may also compile a program.
-    is_click = given.prompts is None and given.mask is None
+    is_click = given.prompts is None and not has_mask(given)
     turn = services.clicks if is_click else services.predicting
     predictions = predict(services.predictor, embedding, prompts, given.multimask, turn)
     results = [Predicted.model_validate({"masks": masks}) for masks in predictions]

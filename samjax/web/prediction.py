@@ -1,17 +1,18 @@
 """Mask prediction for the prompts of a request."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from samjax.data.formats.annotations import box_of_counts
 from samjax.geometry.masks import counts_to_mask, counts_to_text, mask_to_counts
-from samjax.inference import ImageEmbedding, Masks, Predictor, Prompt
+from samjax.inference import ImageEmbedding, Masks, Predictor
+from samjax.prompts import Prompt
 from samjax.web.fair_lock import FairLock
 from samjax.web.mask_checks import counts_of
 from samjax.web.refusals import invalid
-from samjax.web.schemas import PromptIn
+from samjax.web.schemas import PROMPT_FIELDS, PromptIn, RunLengths
 
 MaskBodies = list[dict[str, Any]]
 """Masks in the form of the API, best first."""
@@ -69,28 +70,37 @@ def make_prompt(given: PromptIn, size: tuple[int, int]) -> Prompt:
     Raises:
         Refusal: It cannot be used.
     """
-    mask = None
-    if given.mask is not None:
-        mask = counts_to_mask(counts_of(given.mask, size, "mask"), size)
-    return _prompt(given, mask)
+    return _prompt(
+        given, lambda mask, name: counts_to_mask(counts_of(mask, size, name), size)
+    )
+
+
+def has_mask(given: PromptIn) -> bool:
+    """Returns whether a prompt has a mask, whose decoding takes time and memory."""
+    return any(isinstance(getattr(given, name), RunLengths) for name in PROMPT_FIELDS)
 
 
 def _check(given: PromptIn, size: tuple[int, int]) -> None:
     """Checks a prompt as `make_prompt` does, without decoding the pixels of its mask."""
-    if given.mask is not None:
-        counts_of(given.mask, size, "mask")
-    _prompt(given, None)
+
+    def check(mask: RunLengths, name: str) -> None:
+        counts_of(mask, size, name)
+
+    _prompt(given, check)
 
 
-def _prompt(given: PromptIn, mask: np.ndarray | None) -> Prompt:
+def _prompt(
+    given: PromptIn, read_mask: Callable[[RunLengths, str], np.ndarray | None]
+) -> Prompt:
+    """Makes a prompt, its masks by `read_mask`, called with a mask and its field's name."""
+    fields = {name: getattr(given, name) for name in PROMPT_FIELDS}
+    for name, value in fields.items():
+        if isinstance(value, RunLengths):
+            fields[name] = read_mask(value, name)
+        elif isinstance(value, (list, tuple)):
+            fields[name] = np.array(value)
     try:
-        return Prompt(
-            points=[list(point) for point in given.points],
-            labels=given.labels,
-            box=None if given.box is None else list(given.box),
-            mask=mask,
-            text=given.text,
-        )
+        return Prompt(**fields)
     except ValueError as error:
         raise invalid(str(error)) from error
 
@@ -99,11 +109,11 @@ def _batches(prompts: Sequence[PromptIn]) -> Iterator[list[PromptIn]]:
     """Yields prompts in batches, in order; one with a mask alone, for its memory."""
     batch: list[PromptIn] = []
     for given in prompts:
-        if batch and (given.mask is not None or len(batch) == _AT_A_TIME):
+        if batch and (has_mask(given) or len(batch) == _AT_A_TIME):
             yield batch
             batch = []
         batch.append(given)
-        if given.mask is not None:
+        if has_mask(given):
             yield batch
             batch = []
     if batch:

@@ -4,9 +4,12 @@ Requests may not have further fields: a misspelt option would otherwise be ignor
 silently.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, create_model
+
+from samjax.prompts import KINDS
+from samjax.prompts.kind import MaskImage
 
 MOST_PROMPTS = 64
 MOST_POINTS = 256
@@ -17,10 +20,6 @@ Coordinate = Annotated[float, Field(ge=-1e6, le=1e6, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Score = Annotated[float, Field(ge=-1e3, le=1e3, allow_inf_nan=False)]
 Words = Annotated[str, Field(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
-Point = tuple[Coordinate, Coordinate]
-Box = tuple[Coordinate, Coordinate, Coordinate, Coordinate]
-Points = Annotated[list[Point], Field(max_length=MOST_POINTS)]
-Labels = Annotated[list[Literal[0, 1]], Field(max_length=MOST_POINTS)]
 MaskSource = Literal["click", "box", "everything", "text", "brush", "import"]
 Level = Literal["whole", "part", "subpart"]
 
@@ -51,14 +50,45 @@ class RunLengths(_Given):
     counts: Annotated[str, Field(max_length=_LONGEST_COUNTS)]
 
 
-class PromptIn(_Given):
-    """A prompt, in pixels of the image."""
+def _bounded(field: Any, mask: Any) -> Any:
+    """Returns the type of a prompt's field with the bounds of the API.
 
-    points: Points = []
-    labels: Labels | None = None
-    box: Box | None = None
-    mask: RunLengths | None = None
-    text: Words | None = None
+    Args:
+        field: The type in `PromptKind.fields`.
+        mask: The type of masks.
+    """
+    if field is MaskImage:
+        return mask
+    if field is float:
+        return Coordinate
+    if field is str:
+        return Words
+    parts = tuple(_bounded(part, mask) for part in get_args(field))
+    if get_origin(field) is list:
+        return Annotated[list[parts[0]], Field(max_length=MOST_POINTS)]
+    return tuple[parts] if get_origin(field) is tuple else field
+
+
+PROMPT_FIELDS = {name: field for kind in KINDS for name, field in kind.fields.items()}
+"""The fields of a prompt with the types of `PromptKind.fields`."""
+
+
+def _model(name: str, fields: dict[str, Any]) -> type[_Given]:
+    """Returns a schema of fields, each a type with its default."""
+    return create_model(name, __base__=_Given, **fields)
+
+
+_PromptFields = _model(
+    "_PromptFields",
+    {
+        name: (_bounded(field, RunLengths) | None, None)
+        for name, field in PROMPT_FIELDS.items()
+    },
+)
+
+
+class PromptIn(_PromptFields):
+    """A prompt, in pixels of the image."""
 
 
 class PredictIn(PromptIn):
@@ -85,14 +115,22 @@ class EverythingIn(_Given):
     min_mask_region_area: Annotated[int, Field(ge=0, le=1_000_000)] = 0
 
 
-class PromptsUsed(_Given):
-    """The prompts that a mask was made from."""
+def _recorded(field: Any) -> tuple[Any, Any]:
+    """Returns the type and the default of a prompt's field in an annotation."""
+    if field is MaskImage:
+        return bool, False
+    if get_origin(field) is list:
+        return _bounded(field, bool), []
+    return _bounded(field, bool) | None, None
 
-    points: Points = []
-    labels: Labels = []
-    box: Box | None = None
-    mask: bool = False
-    text: Words | None = None
+
+_RecordedFields = _model(
+    "_RecordedFields", {name: _recorded(field) for name, field in PROMPT_FIELDS.items()}
+)
+
+
+class PromptsUsed(_RecordedFields):
+    """The prompts that a mask was made from; of a mask, whether there was one."""
 
 
 class AnnotationIn(_Given):

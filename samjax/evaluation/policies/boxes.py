@@ -13,7 +13,7 @@ from samjax.evaluation.policies.policy import (
 )
 from samjax.evaluation.segmenter import PromptKind
 from samjax.geometry.boxes import boxes_from_masks
-from samjax.inference.prompts import Prompt
+from samjax.prompts import Prompt
 
 
 @dataclass(frozen=True)

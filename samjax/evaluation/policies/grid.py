@@ -15,7 +15,7 @@ from samjax.evaluation.policies.policy import (
 )
 from samjax.evaluation.segmenter import PromptKind
 from samjax.geometry.grids import point_grid
-from samjax.inference.prompts import Prompt
+from samjax.prompts import Prompt
 
 
 @dataclass(frozen=True, kw_only=True)

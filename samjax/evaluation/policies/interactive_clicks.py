@@ -22,7 +22,7 @@ from samjax.evaluation.policies.policy import (
     Session,
 )
 from samjax.evaluation.segmenter import Prediction, PromptKind
-from samjax.inference.prompts import Prompt
+from samjax.prompts import Prompt
 
 
 @dataclass(frozen=True, kw_only=True)

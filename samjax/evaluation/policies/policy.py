@@ -18,7 +18,7 @@ from jaxtyping import Bool
 from samjax.evaluation.datasets.dataset import Sample
 from samjax.evaluation.segmenter import MaskSet, Prediction, PromptKind, Segmenter
 from samjax.geometry.masks import mask_iou
-from samjax.inference.prompts import Prompt
+from samjax.prompts import Prompt
 
 PROMPTS_PER_CALL = 16
 """Objects that are prompted together: one call of samjax's decoder, and a bound on the

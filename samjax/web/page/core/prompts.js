@@ -8,7 +8,8 @@ import { toModel } from "./frame.js";
 /** @typedef {import("./run_lengths.js").Segmentation} Segmentation */
 
 /**
- * Immutable; in pixels of the original image.
+ * Immutable; in pixels of the original image. The fields are those of `samjax.Prompt`, which
+ * a test compares; a further one stands here, in `NO_PROMPT` and in `countPrompts`.
  * @typedef {object} Prompt
  * @property {readonly Point[]} points
  * @property {readonly (0 | 1)[]} labels 1 foreground, 0 background
@@ -23,6 +24,12 @@ import { toModel } from "./frame.js";
  * @property {Float32Array} point_labels
  */
 
+/**
+ * The prompts that a mask was made from, in a stored annotation: of a mask prompt, whether
+ * there was one.
+ * @typedef {{[Field in keyof Prompt]: Field extends "mask" ? boolean : Prompt[Field]}} RecordedPrompt
+ */
+
 /** @type {Prompt} */
 export const NO_PROMPT = Object.freeze({ points: [], labels: [], box: null, mask: null, text: null });
 
@@ -30,10 +37,35 @@ export const LEVELS = /** @type {const} */ (["whole", "part", "subpart"]);
 
 /**
  * @param {Prompt} prompt
+ * @returns {number} the number of its points, boxes, masks and texts
+ */
+function countPrompts({ points, box, mask, text }) {
+  return points.length + [box, mask, text].filter((value) => value !== null).length;
+}
+
+/**
+ * @param {Prompt} prompt
  * @returns {boolean}
  */
-export function isEmpty({ points, box, mask, text }) {
-  return points.length === 0 && !box && !mask && !text;
+export function isEmpty(prompt) {
+  return countPrompts(prompt) === 0;
+}
+
+/**
+ * @param {Prompt} prompt
+ * @returns {RecordedPrompt} the prompt as annotations store it
+ */
+export function toRecorded(prompt) {
+  return { ...prompt, mask: prompt.mask !== null };
+}
+
+/**
+ * @param {RecordedPrompt} recorded
+ * @returns {Prompt} the stored prompt as far as further points may be added to it: its mask
+ *   is not stored, and a text is a prompt of its own
+ */
+export function fromRecorded(recorded) {
+  return { ...NO_PROMPT, ...recorded, mask: null, text: null };
 }
 
 /**
@@ -89,9 +121,8 @@ export function toInputs({ points, labels, box }, frame) {
  * @param {Prompt} prompt
  * @returns {boolean}
  */
-export function isAmbiguous({ points, box, mask, text }) {
-  const others = [box, mask, text].filter((value) => value !== null);
-  return points.length + others.length <= 1;
+export function isAmbiguous(prompt) {
+  return countPrompts(prompt) <= 1;
 }
 
 /**

@@ -40,7 +40,7 @@
  * @property {string} uuid made in the page, so that a request can be repeated
  * @property {Segmentation} segmentation
  * @property {string} label
- * @property {{points: Point[], labels: (0 | 1)[], box: Box | null, mask: boolean, text: string | null}} prompts
+ * @property {import("../core/prompts.js").RecordedPrompt} prompts
  * @property {number | null} score
  * @property {number | null} stability_score
  * @property {Source} source

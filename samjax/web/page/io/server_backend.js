@@ -141,8 +141,8 @@ export function serverBackend(api) {
       }
     },
 
-    async predict(image, { points, labels, box, mask, text }) {
-      const json = { points, labels, box, mask, text, multimask: null };
+    async predict(image, prompt) {
+      const json = { ...prompt, multimask: null };
       return (await (await request("POST", `${path(image.id)}/predict`, { json })).json()).masks;
     },
 

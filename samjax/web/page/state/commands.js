@@ -1,6 +1,6 @@
 /** The commands of toolbar, panels and keys. Those that change masks can be undone. */
 
-import { NO_PROMPT } from "../core/prompts.js";
+import { fromRecorded, NO_PROMPT } from "../core/prompts.js";
 import { makeUuid } from "../core/uuid.js";
 import { toAnnotationIn } from "./mask_list.js";
 import { isBlank } from "./session.js";
@@ -201,8 +201,7 @@ export class Commands {
     if (!mask?.shape || !isReady) return false;
     const { prompts, segmentation, area, shape, label, source, edited, score, stability_score: stability, level } = mask;
     // Its points show, and the mask stays as it is until a prompt is added.
-    const { points, labels, box } = prompts;
-    const values = { editing: uuid, source, edited, score, stability, level, prompt: { ...NO_PROMPT, points, labels, box } };
+    const values = { editing: uuid, source, edited, score, stability, level, prompt: fromRecorded(prompts) };
     this.#editor.start({ segmentation, area, shape }, values, "editing");
     this.#store.set({ label, selected: null });
     if (tool === "hand" || tool === "everything") this.chooseTool("add");

@@ -1,6 +1,6 @@
 /** Makes one mask: from prompts or strokes to an annotation. The state is a `Session`. */
 
-import { NO_PROMPT, withoutPoint, withPoint } from "../core/prompts.js";
+import { NO_PROMPT, toRecorded, withoutPoint, withPoint } from "../core/prompts.js";
 import { makeUuid } from "../core/uuid.js";
 import { choicesOf, EMPTY_SESSION, isBlank, shownMask, withPrompt } from "./session.js";
 import { messageOf } from "./state.js";
@@ -151,13 +151,12 @@ export class Editor {
       const shown = shownMask(session, this.#store.state.prediction);
       const mask = shown && (await this.#fullMask());
       if (!mask?.area || !shown || this.#session !== session) return null;
-      const { points, labels, box, mask: maskInput, text } = session.prompt;
       /** @type {AnnotationIn} */
       const annotation = {
         uuid: session.editing ?? makeUuid(),
         segmentation: mask.segmentation,
         label,
-        prompts: { points: [...points], labels: [...labels], box, mask: maskInput !== null, text },
+        prompts: toRecorded(session.prompt),
         score: mask.score,
         stability_score: mask.stabilityScore,
         source: session.source,

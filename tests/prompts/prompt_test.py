@@ -4,7 +4,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from samjax.inference.prompts import Prompt
+from samjax.prompts import Prompt
 
 
 def test_lists_become_read_only_arrays():

@@ -1,0 +1,91 @@
+"""Prompts in pixels of an image to inputs of the prompt encoder, one prompt set each."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float, Int, Real
+
+from samjax.geometry.frame import Frame
+from samjax.geometry.resampling import mask_to_prompt
+from samjax.models.prompt_encoder import (
+    BOX_BOTTOM_RIGHT,
+    BOX_TOP_LEFT,
+    NOT_A_POINT,
+    PromptInputs,
+)
+from samjax.prompts import Prompt
+
+
+def to_inputs(prompt: Prompt, frame: Frame, low_res_size: int) -> PromptInputs:
+    """Maps a prompt from the frame of an image into the model's frame.
+
+    Args:
+        prompt: In pixels of the original image.
+        frame: Frame of the image.
+        low_res_size: Side of the model's low-res masks.
+
+    Returns:
+        The inputs of this prompt set alone, without the axes "b p": points float32
+        "n 2" without the half pixel, labels int32 "n", the mask float32 "l l" or None.
+
+    Raises:
+        ValueError: its mask fits neither the image nor the model.
+    """
+    points = box = None
+    if len(prompt.points):
+        points = frame.points_to_model(prompt.points)
+    if prompt.box is not None:
+        box = frame.boxes_to_model(prompt.box)
+    points, labels = sparse_tokens(points, prompt.labels, box)
+    return PromptInputs(points, labels, _mask_logits(prompt.mask, frame, low_res_size))
+
+
+def sparse_tokens(
+    points: Real[np.ndarray, "n 2"] | None,
+    labels: Int[np.ndarray, " n"] | None,
+    box: Real[np.ndarray, " 4"] | None,
+) -> tuple[Float[np.ndarray, "t 2"], Int[np.ndarray, " t"]]:
+    """Returns the tokens of points and box in the reference's order.
+
+    Points first; then, if there are points and no box, one "not a point", a token that
+    the decoder attends to; then the two corners of the box. The half pixel is added by
+    the prompt encoder.
+
+    Args:
+        points: in the model's frame, or None.
+        labels: their labels, or None.
+        box: XYXY in the model's frame, or None.
+
+    Returns:
+        Coordinates, and the codes of `samjax.models.prompt_encoder`.
+    """
+    coordinates, codes = [np.zeros((0, 2))], [np.zeros(0)]
+    if points is not None and labels is not None:
+        coordinates.append(points)
+        codes.append(labels)
+        if box is None:
+            coordinates.append(np.zeros((1, 2)))
+            codes.append(np.array([NOT_A_POINT]))
+    if box is not None:
+        coordinates.append(box.reshape(2, 2))
+        codes.append(np.array([BOX_TOP_LEFT, BOX_BOTTOM_RIGHT]))
+    return (
+        np.concatenate(coordinates).astype(np.float32),
+        np.concatenate(codes).astype(np.int32),
+    )
+
+
+def _mask_logits(
+    mask: np.ndarray | None, frame: Frame, low_res_size: int
+) -> np.ndarray | None:
+    if mask is None:
+        return None
+    if mask.dtype == np.bool_:
+        return mask_to_prompt(mask, frame, low_res_size)
+    if mask.shape != (low_res_size, low_res_size):
+        raise ValueError(
+            f"got mask logits of shape {mask.shape}, expected "
+            f"({low_res_size}, {low_res_size}) for this model: pass the `logits` of an "
+            "earlier prediction, or a bool mask of the original image's size"
+        )
+    return mask
