@@ -24,9 +24,7 @@ from samjax.inference.automatic.records import Proposal, to_annotation
 from samjax.inference.automatic.suppression import select_masks
 from samjax.inference.predictor import Predictor
 
-Propose = Callable[
-    [Predictor, UInt8[np.ndarray, "h w 3"], AutomaticConfig], list[Proposal]
-]
+Propose = Callable[..., list[Proposal]]
 """Finds masks in an image, as `samjax.inference.automatic.generate.propose`."""
 
 EVERYTHING = AutomaticConfig(
@@ -161,7 +159,7 @@ def find_in_views(
             options = dataclasses.replace(
                 options, points_per_side=None, point_grids=grids
             )
-        proposals = propose(view.predictor(predictor), view.of_image(image), options)
+        proposals = propose(predictor, view.of_image(image), options, embed=view.embed)
         others.append([view.to_photo(proposal, size) for proposal in proposals])
     return InViews(size, masks, tuple(others))
 

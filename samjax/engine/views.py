@@ -15,7 +15,6 @@ from samjax.geometry.frame import Frame
 from samjax.geometry.masks import counts_to_mask, mask_to_counts
 from samjax.inference.automatic.records import Proposal
 from samjax.inference.embedding import ImageEmbedding
-from samjax.inference.images import ImageSource, read_image
 from samjax.inference.predictor import Predictor
 
 
@@ -68,23 +67,14 @@ class View:
             crop_box=(width - last, upper, width - first, lower),
         )
 
-    def predictor(self, predictor: Predictor) -> Predictor:
-        """Returns a predictor that embeds images at this view's scale."""
+    def embed(
+        self, predictor: Predictor, image: UInt8[np.ndarray, "h w 3"]
+    ) -> ImageEmbedding:
+        """Embeds an image at this view's scale."""
         if self.scale == 1:
-            return predictor
-        return _AtScale(predictor.model, predictor.params, self.scale)
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class _AtScale(Predictor):
-    """A predictor that embeds images at a fraction of the model's frame."""
-
-    view_scale: float
-
-    def embed(self, image: ImageSource) -> ImageEmbedding:
-        pixels = read_image(image)
-        side = self.model.config.image_size
-        longest = max(1, round(self.view_scale * side))
-        frame = Frame.fit((pixels.shape[0], pixels.shape[1]), longest)
+            return predictor.embed(image)
+        side = predictor.model.config.image_size
+        longest = max(1, round(self.scale * side))
+        frame = Frame.fit((image.shape[0], image.shape[1]), longest)
         frame = dataclasses.replace(frame, model_size=side)
-        return self.embed_resized([(frame.resize_image(pixels), frame)])[0]
+        return predictor.embed_resized([(frame.resize_image(image), frame)])[0]

@@ -50,7 +50,7 @@ def test_a_mask_that_the_mirror_image_moves_is_none(predictor):
 def test_nothing_found_asks_no_other_view(predictor):
     asked = []
 
-    def find_nothing(predictor, image, config):
+    def find_nothing(predictor, image, config, embed=None):
         asked.append(image)
         return []
 
@@ -60,8 +60,8 @@ def test_nothing_found_asks_no_other_view(predictor):
 def test_every_view_is_shown_as_it_says_and_keeps_doubles(predictor):
     shown = []
 
-    def find(predictor, image, config):
-        shown.append((image, getattr(predictor, "view_scale", 1.0), config))
+    def find(predictor, image, config, embed=None):
+        shown.append((image, embed.__self__.scale if embed else 1.0, config))
         return proposals(colored(image), ALL)
 
     config = PseudoLabelConfig(scales=(0.75, 0.5))
@@ -85,7 +85,7 @@ def test_every_view_is_shown_as_it_says_and_keeps_doubles(predictor):
 def test_with_crops_views_are_asked_as_the_photo_is(predictor):
     asked = []
 
-    def find(predictor, image, config):
+    def find(predictor, image, config, embed=None):
         asked.append(config)
         return proposals(colored(image), ALL)
 
@@ -128,7 +128,7 @@ def test_a_mask_that_views_refuse_suppresses_none_that_they_agree_on(predictor):
     wrong = TWO[1].copy()
     wrong[:, 64:] = False
 
-    def find(predictor, image, config):
+    def find(predictor, image, config, embed=None):
         right = proposals(colored(image), ALL)
         is_photo = np.array_equal(image, PHOTO)
         return right + (proposals([wrong], ALL, [0.99]) if is_photo else [])
@@ -143,7 +143,7 @@ def test_doubles_are_dropped_as_in_everything_mode(predictor, crops):
     """Within a crop the most confident stays, between crops that of the smaller crop."""
     small = (40, 20, 80, 60)
 
-    def find(predictor, image, config):
+    def find(predictor, image, config, embed=None):
         if not np.array_equal(image, PHOTO):
             return proposals(colored(image), ALL)
         first = proposals(TWO, ALL, [0.9, 0.8])
@@ -170,7 +170,7 @@ def test_agreement_is_that_of_the_mask_after_its_cleaning(predictor):
     speck = np.zeros(SIZE, bool)
     speck[2, 70] = True
 
-    def find(predictor, image, config):
+    def find(predictor, image, config, embed=None):
         assert config.min_mask_region_area == 0
         shown = speck if np.array_equal(image, PHOTO) else speck & False
         return proposals([TWO[1] | shown], ALL) + proposals([TWO[0]], ALL)

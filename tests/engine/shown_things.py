@@ -18,19 +18,19 @@ def window_of(image) -> tuple[int, int, int, int]:
     return 0, 0, image.shape[1], image.shape[0]
 
 
-def find_colors(predictor, image, config):
+def find_colors(predictor, image, config, embed=None):
     """Finds things wherever they are shown."""
     return proposals(colored(image), window_of(image))
 
 
-def find_left_half(predictor, image, config):
+def find_left_half(predictor, image, config, embed=None):
     """Finds what lies on the left, whatever it is: an artefact of the frame."""
     mask = np.zeros(image.shape[:2], bool)
     mask[:, : image.shape[1] // 2] = True
     return proposals([mask], window_of(image))
 
 
-def both(predictor, image, config):
+def both(predictor, image, config, embed=None):
     """Finds things and the artefact."""
     return [*find_colors(predictor, image, config), *find_left_half(None, image, None)]
 

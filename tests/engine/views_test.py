@@ -48,16 +48,22 @@ def test_a_crop_of_a_view_is_the_same_part_of_the_photo(left, width, view):
 def test_a_photo_at_a_scale_fills_so_much_of_the_model_s_frame(tiny_model, rng, scale):
     predictor = Predictor(*tiny_model)
     image = rng.integers(0, 256, (20, 40, 3), np.uint8)
-    frame = View(scale=scale).predictor(predictor).embed(image).frame
+    frame = View(scale=scale).embed(predictor, image).frame
     assert frame.model_size == 64 and frame.original_size == (20, 40)
     assert frame.resized_size[1] == max(1, round(64 * scale))
-    assert View().predictor(predictor) is predictor
+
+
+def test_an_embedding_at_full_scale_is_the_predictor_s(tiny_model, rng):
+    predictor = Predictor(*tiny_model)
+    image = rng.integers(0, 256, (20, 40, 3), np.uint8)
+    embedding = View(mirrored=True).embed(predictor, image)
+    np.testing.assert_array_equal(embedding.features, predictor.embed(image).features)
 
 
 def test_an_embedding_at_a_scale_is_that_of_the_smaller_photo(tiny_model, rng):
     predictor = Predictor(*tiny_model)
     image = rng.integers(0, 256, (20, 40, 3), np.uint8)
-    embedding = View(scale=0.5).predictor(predictor).embed(image)
+    embedding = View(scale=0.5).embed(predictor, image)
     (expected,) = predictor.embed_resized(
         [(embedding.frame.resize_image(image), embedding.frame)]
     )

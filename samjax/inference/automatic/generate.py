@@ -67,15 +67,28 @@ def generate_masks(
 
 
 def propose(
-    predictor: Predictor, image: UInt8[np.ndarray, "h w 3"], config: AutomaticConfig
+    predictor: Predictor,
+    image: UInt8[np.ndarray, "h w 3"],
+    config: AutomaticConfig,
+    *,
+    embed: Callable[[Predictor, UInt8[np.ndarray, "h w 3"]], ImageEmbedding] = (
+        Predictor.embed
+    ),
 ) -> list[Proposal]:
-    """Returns the masks of an image, in the release's order."""
+    """Returns the masks of an image, in the release's order.
+
+    Args:
+        predictor: the model.
+        image: RGB.
+        config: options.
+        embed: embeds the image, or every crop of it, with the predictor.
+    """
     size = (image.shape[0], image.shape[1])
     boxes, layers = crop_boxes(size, config.crop_n_layers, config.crop_overlap_ratio)
     grids = config.grids()
     by_crop = []
     for (left, top, right, bottom), layer in zip(boxes.tolist(), layers, strict=True):
-        embedding = predictor.embed(image[top:bottom, left:right])
+        embedding = embed(predictor, image[top:bottom, left:right])
         chunks = propose_in_crop(
             predictor,
             embedding,

@@ -3,7 +3,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { toChannelsFirst } from "../../../samjax/web/page/core/embedding_layout.js";
 import { demoBackend } from "../../../samjax/web/page/io/demo_backend.js";
 
 test("the demo's cache of embeddings evicts the one that was used longest ago", async () => {
@@ -19,19 +18,6 @@ test("the demo's cache of embeddings evicts the one that was used longest ago", 
   assert.deepEqual(await open(4), ["4"]);
   assert.deepEqual(await open(0, 2, 3, 4), []);
   assert.deepEqual(await open(1), ["1"]);
-});
-
-test("an embedding in either layout is [1, channels, height, width] for the graphs", () => {
-  const hwc = Float32Array.from({ length: 24 }, (_, i) => i);
-  const { data, shape } = toChannelsFirst({ data: hwc, shape: [2, 3, 4] });
-  assert.deepEqual(shape, [1, 4, 2, 3]);
-  for (let y = 0; y < 2; y++) {
-    for (let x = 0; x < 3; x++) {
-      for (let c = 0; c < 4; c++) assert.equal(data[(c * 2 + y) * 3 + x], hwc[(y * 3 + x) * 4 + c]);
-    }
-  }
-  const chw = { data, shape };
-  assert.deepEqual(toChannelsFirst(chw), chw);
 });
 
 /** @param {number} count of photos, whose names are their indices */

@@ -1,6 +1,5 @@
 /** The backend of `samjax serve`, through its API. */
 
-import { toChannelsFirst } from "../core/embedding_layout.js";
 import { readSafetensors } from "../core/safetensors.js";
 import { Refused } from "./backend.js";
 
@@ -95,7 +94,7 @@ export function serverBackend(api) {
       await waitForEmbedding(image, onState, signal);
       const response = await request("GET", `${path(image.id)}/embedding?dtype=float16`, { signal });
       const { features } = readSafetensors(await response.arrayBuffer()).tensors;
-      return toChannelsFirst(features);
+      return features;
     },
 
     async prefetch(image) {
