@@ -25,6 +25,7 @@ from samjax.training.finetune.cached_embeddings import (
 )
 from samjax.training.finetune.delta_file import save_trained
 from samjax.training.loop import Evaluator, TrainResult, train
+from samjax.training.runtime.jit_once import jit_once
 from samjax.training.runtime.meter import format_scalars
 from samjax.training.runtime.sources import SourceFactory, make_source
 from samjax.training.step import Params, init_params
@@ -199,7 +200,8 @@ def initial_params(
             )
         return None
     if is_encoder(initial):
-        params = init_params(jax.random.key(config.seed), model)
+        draw = jit_once(init_params, static_argnums=1)
+        params = draw(jax.random.key(config.seed), model)
         params = load_encoder(initial, params, config.model)
         return (
             params if decoder is None else load_decoder(decoder, params, config.model)

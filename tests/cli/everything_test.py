@@ -286,13 +286,13 @@ def test_processes_that_find_each_other_share_a_run(weights, photos, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_killed_run_of_200_images_ends_with_the_files_of_one_that_was_not(
+def test_a_killed_run_of_60_images_ends_with_the_files_of_one_that_was_not(
     weights, tmp_path
 ):
     folder = tmp_path / "photos"
     folder.mkdir()
     rng = np.random.default_rng(0)
-    for number in range(200):
+    for number in range(60):
         pixels = rng.integers(0, 256, (30, 40, 3), np.uint8)
         Image.fromarray(pixels).save(folder / f"{number:03}.png")
     command = [sys.executable, "-m", "samjax", "everything", folder, *OPEN]
@@ -305,21 +305,21 @@ def test_a_killed_run_of_200_images_ends_with_the_files_of_one_that_was_not(
             # It has the seconds that were needed.
             if path.is_file() and path.name != "report.html"
         }
-        assert len(find_images([folder])) == 200
+        assert len(find_images([folder])) == 60
         return found
 
     subprocess.run([*command, "--out", tmp_path / "whole"], check=True, cwd=ROOT)
     killed = tmp_path / "killed"
-    for wanted in (20, 110):
+    for wanted in (10, 35):
         process = subprocess.Popen([*command, "--out", killed], cwd=ROOT)
         while len(list(killed.glob("*.json"))) < wanted and process.poll() is None:
             time.sleep(0.01)
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
-        assert wanted <= len(list(killed.glob("*.json"))) < 200
+        assert wanted <= len(list(killed.glob("*.json"))) < 60
     subprocess.run([*command, "--out", killed], check=True, cwd=ROOT)
     hidden = [name for name in files(killed) if "/." in name or name.startswith(".")]
     assert len(hidden) <= 2
     expected = files(tmp_path / "whole")
-    assert len(expected) == 401
+    assert len(expected) == 121
     assert {n: c for n, c in files(killed).items() if n not in hidden} == expected

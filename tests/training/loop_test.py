@@ -66,7 +66,7 @@ def program(out):
 @pytest.mark.slow
 def test_a_run_that_is_killed_at_any_instant_gives_the_same_losses(whole_run, tmp_path):
     rng = np.random.default_rng()
-    for _ in range(3):
+    for _ in range(2):
         process = program(tmp_path)
         before = count_lines(tmp_path)
         enough = before + int(rng.integers(1, 6))
@@ -114,22 +114,25 @@ def two_stages():
     return dataclasses.replace(config, stages=(first, second))
 
 
-@pytest.fixture
-def finished_run(fake_step, tmp_path):
-    """A run in this process, with what its evaluator was given."""
+@pytest.fixture(scope="module")
+def finished_run(tmp_path_factory):
+    """A run in this process, with what its evaluator was given; left as it is."""
     seen = []
+    out = tmp_path_factory.mktemp("finished")
 
     def evaluator(params):
         seen.append(jax.tree.map(np.asarray, params))
         return {"score": len(seen)}
 
-    result = train(
-        two_stages(),
-        out=tmp_path,
-        make_source=make_discs,
-        evaluators={"fake": evaluator},
-    )
-    return tmp_path, result, seen
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "compile_step", fake_compile_step)
+        result = train(
+            two_stages(),
+            out=out,
+            make_source=make_discs,
+            evaluators={"fake": evaluator},
+        )
+    return out, result, seen
 
 
 def test_a_run_goes_through_all_its_stages(finished_run):
@@ -192,7 +195,7 @@ def test_evaluators_get_the_averaged_parameters_now_and_then_and_at_the_end(
 
 def test_only_the_newest_checkpoints_are_kept(finished_run):
     out, *_ = finished_run
-    assert checkpoint_steps(out) == [14, 16]
+    assert checkpoint_steps(out) == [12, 16]
 
 
 def checkpoint_steps(out):
@@ -237,17 +240,17 @@ def test_a_loss_that_is_not_finite_ends_the_run_and_is_never_saved(fake_step, tm
         def batch(self, step):
             batch = super().batch(step)
             images = batch.images.astype(jnp.float32)
-            return batch._replace(images=images * (jnp.nan if step == 3 else 1.0))
+            return batch._replace(images=images * (jnp.nan if step == 5 else 1.0))
 
-    with pytest.raises(TrainingDiverged, match="loss of step 4 is nan") as error:
+    with pytest.raises(TrainingDiverged, match="loss of step 6 is nan") as error:
         train(
             two_stages(),
             out=tmp_path,
             make_source=lambda _, stage, *part: Broken(stage),
         )
-    assert checkpoint_steps(tmp_path) == [2]
-    assert len(losses(tmp_path)) == 3
-    assert "resume from step 2" in str(error.value)
+    assert checkpoint_steps(tmp_path) == [4]
+    assert len(losses(tmp_path)) == 5
+    assert "resume from step 4" in str(error.value)
     # What it advises can be done.
     config = two_stages()
     lower = dataclasses.replace(

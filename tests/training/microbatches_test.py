@@ -5,12 +5,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from conftest import random_params
 from training.discs import disc_batch
 
 from samjax.models import Sam
 from samjax.training.microbatches import accumulate_gradients, map_masks, num_parts
 from samjax.training.prompt_simulation import PromptSimulationConfig
-from samjax.training.step import StepConfig, batch_loss, init_params
+from samjax.training.step import StepConfig, batch_loss
 
 
 @pytest.mark.parametrize(
@@ -68,7 +69,7 @@ def test_values_and_gradients_are_those_of_the_whole(at_a_time):
 
 def test_a_step_learns_the_same_from_few_masks_at_a_time(mini_config):
     model = Sam(mini_config)
-    params = init_params(jax.random.key(0), model)
+    params = random_params(model, seed=0)
     batch = disc_batch(0)
     prompts = PromptSimulationConfig(correction_points=1, refine_at_random=False)
 

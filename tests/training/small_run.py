@@ -51,7 +51,7 @@ def run_config() -> TrainConfig:
         ema_decay=0.9,
         initialization="informed",
         log_every=2,
-        checkpoint_every=2,
+        checkpoint_every=4,
         evaluate_every=5,
         picture_every=None,
         tensorboard=False,

@@ -22,6 +22,7 @@ from samjax.training.initial.informed import (
 )
 from samjax.training.initial.relative_tables import fill_relative_tables
 from samjax.training.optimizer import make_optimizer
+from samjax.training.runtime.jit_once import jit_once
 from samjax.training.runtime.placement import Placement
 from samjax.training.runtime.sources import SourceFactory
 from samjax.training.step import (
@@ -80,7 +81,7 @@ class InitialState:
 
     def _informed_params(self, make_source: SourceFactory) -> Params:
         """Draws informed parameters, whole on one device: such models are small."""
-        params = init_params(self._key, self._model)
+        params = jit_once(init_params, static_argnums=1)(self._key, self._model)
         # The whole batch in every process, so that all start from equal parameters.
         first = make_source(self._config, self._config.stages[0], 0, 1).batch(0)
         first = jax.jit(dense_batch)(first)

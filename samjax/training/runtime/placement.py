@@ -9,6 +9,7 @@ from jax.sharding import Mesh, NamedSharding
 from jaxtyping import PRNGKeyArray
 
 from samjax.sharding import batch_sharding, replicated, rows_of_process, shardings
+from samjax.training.runtime.jit_once import jit_once
 
 
 class Placement:
@@ -59,7 +60,7 @@ class Placement:
             *args: Its arguments.
         """
         out = jax.tree.map(lambda leaf: leaf.sharding, self.shapes(make, *args))
-        return jax.jit(make, out_shardings=out)(*args)
+        return jit_once(make, out_shardings=out)(*args)
 
     def shard(self, tree: Any) -> Any:
         """Shards arrays of this process, which are equal in all processes."""

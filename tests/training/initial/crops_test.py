@@ -4,17 +4,22 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from conftest import random_params
 from flax.traverse_util import flatten_dict
 from training.discs import disc_batch
 
 from samjax.models import Sam
 from samjax.models.image_encoder import relative_positions
 from samjax.models.prompt_encoder import PromptInputs
+from samjax.training import step
 from samjax.training.initial.crops import at_crop, crop_tables, draw_origin
 from samjax.training.prompt_simulation import PromptSimulationConfig
-from samjax.training.step import StepConfig, batch_loss, embed, init_params
+from samjax.training.step import StepConfig, batch_loss
 
 ORIGIN = jnp.array([4, 2])
+
+# Compiled as a whole: hundreds of operations one by one take ten times as long.
+embed = jax.jit(step.embed, static_argnums=0)
 
 
 @pytest.fixture(scope="module")
@@ -29,21 +34,9 @@ def model(config):
     return Sam(dataclasses.replace(config, window_size=2, global_attention_blocks=()))
 
 
-def randomized(params):
-    leaves, tree = jax.tree.flatten(params)
-    keys = jax.random.split(jax.random.key(5), len(leaves))
-    return jax.tree.unflatten(
-        tree,
-        [
-            x + 0.1 * jax.random.normal(k, x.shape)
-            for x, k in zip(leaves, keys, strict=True)
-        ],
-    )
-
-
 @pytest.fixture(scope="module")
 def params(model):
-    return randomized(init_params(jax.random.key(0), model))
+    return jax.tree.map(jnp.asarray, random_params(model, seed=0))
 
 
 def crop_of(model, pixels, side):
@@ -71,7 +64,7 @@ def test_a_crop_is_embedded_as_it_is_within_the_whole(model, params):
 
 
 def test_global_tables_keep_the_rows_of_distances_within_the_crop(config):
-    params = randomized(init_params(jax.random.key(0), Sam(config)))
+    params = jax.tree.map(jnp.asarray, random_params(Sam(config), seed=0))
     side = 3 * config.patch_size
     cropped = flatten_dict(crop_tables(params, config, side, ORIGIN))
     path = ("image_encoder", "blocks_1", "attn", "rel_pos_w")
@@ -147,7 +140,7 @@ def test_crops_lie_everywhere_in_the_input_and_never_beyond(config):
 
 def test_a_step_on_crops_teaches_only_the_rows_of_the_tables_that_it_read(config):
     model = Sam(config)
-    params = init_params(jax.random.key(0), model)
+    params = random_params(model, seed=0)
     prompts = PromptSimulationConfig(
         correction_points=0, refine_at_random=False, refine_at_end=False, remat=False
     )
