@@ -42,10 +42,13 @@ INSTALL      = $(VENV)/bin/python -m pip install --quiet --disable-pip-version-c
 # Node comes as a Python package: nothing but Python has to be there.
 NODE         = PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
 
-# The parts that run on the versions of Colab's runtimes, and on the lowest ones.
+# The parts that run on the versions of Colab's runtimes, and on the lowest ones: all but
+# training, evaluation, export and the server.
 CORE_TESTS   := $(addprefix tests/,import_test.py visualize_test.py geometry models \
-                checkpoints inference compat cli)
-CORE_TOOLS   := pytest pytest-xdist hypothesis beartype
+                checkpoints inference compat $(addprefix cli/,$(addsuffix _test.py,command \
+                convert everything help outputs photos progress requests segment)))
+CORE_TOOLS   := pytest pytest-xdist hypothesis beartype scikit-image pycocotools \
+                opencv-python-headless
 # More interpreters for the release: make release-check PYTHONS="python3.11 python3.13"
 PYTHONS      ?= $(PYTHON)
 
