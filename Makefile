@@ -4,6 +4,9 @@
 # make page    what the page of `samjax serve` needs: the runtime of its models
 # make wheel   the package as one file, the page in it
 # make check   formatting, lint, types, of Python and of the page
+# make test-colab    the fast tests of models, inference and the command on Colab's versions
+# make test-lowest   the same on the lowest versions of the core dependencies
+# make release-check   wheel and sdist built, installed elsewhere and used, in a browser too
 #
 # Each target does its own set-up with plain pip; a second call finds it done. Another
 # interpreter gets an environment of its own, beside the first: make test PYTHON=python3.12
@@ -39,7 +42,18 @@ INSTALL      = $(VENV)/bin/python -m pip install --quiet --disable-pip-version-c
 # Node comes as a Python package: nothing but Python has to be there.
 NODE         = PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
 
-.PHONY: demo test test-exhaustive page wheel check constraints clean
+# The parts that run on the versions of Colab's runtimes, and on the lowest ones: all but
+# training, evaluation, export and the server.
+CORE_TESTS   := $(addprefix tests/,import_test.py visualize_test.py geometry models \
+                checkpoints inference compat $(addprefix cli/,$(addsuffix _test.py,command \
+                convert everything help outputs photos progress requests segment)))
+CORE_TOOLS   := pytest pytest-xdist hypothesis beartype scikit-image pycocotools \
+                opencv-python-headless
+# More interpreters for the release: make release-check PYTHONS="python3.11 python3.13"
+PYTHONS      ?= $(PYTHON)
+
+.PHONY: demo test test-exhaustive page wheel check constraints clean \
+  test-colab test-lowest release-check
 
 demo: $(VENV)/.core
 	$(VENV)/bin/samjax segment samjax/assets/coffee.jpg \
@@ -61,6 +75,23 @@ test: $(VENV)/.test-$(PARITY)
 
 test-exhaustive: $(VENV)/.test-$(PARITY)
 	$(PYTEST) -m exhaustive $(ARGS)
+
+# Colab's runtimes have Python 3.12 or 3.13: make test-colab PYTHON=python3.13
+test-colab test-lowest: test-%: .venv-%/.installed
+	JAX_COMPILATION_CACHE_DIR="$(CURDIR)/.venv-$*/jax_cache" \
+	  .venv-$*/bin/python -m pytest -n $(WORKERS) --dist loadfile -m "not slow" $(CORE_TESTS) $(ARGS)
+
+# The environment of one file of constraints.
+.venv-%/.installed: constraints/%.txt pyproject.toml
+	$(PYTHON) -m venv .venv-$*
+	.venv-$*/bin/python -m pip install --quiet --disable-pip-version-check -c $< -e . $(CORE_TOOLS)
+	@touch $@
+
+release-check: page
+	$(PYTHON) -m venv .venv-release
+	.venv-release/bin/python -m pip install --quiet --disable-pip-version-check \
+	  -c constraints/release.txt build twine check-wheel-contents
+	.venv-release/bin/python tools/release/check.py $(foreach python,$(PYTHONS),--python $(python))
 
 page: $(VENV)/.page
 

@@ -180,15 +180,17 @@ def test_padding_of_prompts_is_exact(predictor, embedding):
 def compilations():
     """Counts everything XLA compiles, from empty in-process caches on."""
     events = []
+    # jax 0.7.2 cannot remove a listener: it stays, and no longer counts.
+    counts = True
 
     def listen(event: str, duration_secs: float, **_):
-        if event.endswith("backend_compile_duration"):
+        if counts and event.endswith("backend_compile_duration"):
             events.append(event)
 
     jax.clear_caches()
     jax.monitoring.register_event_duration_secs_listener(listen)
     yield events
-    jax.monitoring.unregister_event_duration_listener(listen)
+    counts = False
 
 
 @pytest.mark.parametrize("batched", [False, True])
