@@ -2,7 +2,8 @@
 
 `writing` replaces a file atomically, `marks` identifies files that samjax wrote and
 refuses to replace others, `locks` has locks between processes, `cache` the folder of
-reproducible files, `json_text` writing and reading of JSON.
+reproducible files, `reading` reads at offsets, `json_text` writing and reading of
+JSON.
 """
 
 from samjax.files.cache import cache_folder
@@ -18,6 +19,7 @@ from samjax.files.marks import (
     is_own,
     mark_of,
 )
+from samjax.files.reading import open_binary, read_at
 from samjax.files.writing import (
     creating,
     naming,
@@ -42,6 +44,8 @@ __all__ = [
     "locked",
     "mark_of",
     "naming",
+    "open_binary",
+    "read_at",
     "read_json",
     "replacing",
     "set_aside",
