@@ -1,9 +1,9 @@
 """Atomic writes, protection of users' files, locks, the cache folder, and JSON.
 
-`writing` replaces a file atomically, `marks` identifies files that samjax wrote and
-refuses to replace others, `locks` has locks between processes, `cache` the folder of
-reproducible files, `reading` reads at offsets, `json_text` writing and reading of
-JSON.
+`writing` replaces a file atomically, `marks` identifies files that samjax wrote,
+`outputs` writes files and refuses to replace others, `locks` has locks between
+processes, `cache` the folder of reproducible files, `reading` reads at offsets,
+`json_text` writes and reads JSON.
 """
 
 from samjax.files.cache import cache_folder
@@ -14,10 +14,15 @@ from samjax.files.marks import (
     KEY,
     LABELS_LIST,
     Kind,
+    is_own,
+    known_labels,
+    mark_of,
+)
+from samjax.files.outputs import (
     WouldReplace,
     check_replaceable,
-    is_own,
-    mark_of,
+    replacing_own,
+    write_output,
 )
 from samjax.files.reading import open_binary, read_at
 from samjax.files.writing import (
@@ -41,6 +46,7 @@ __all__ = [
     "is_own",
     "json_object",
     "json_text",
+    "known_labels",
     "locked",
     "mark_of",
     "naming",
@@ -48,9 +54,11 @@ __all__ = [
     "read_at",
     "read_json",
     "replacing",
+    "replacing_own",
     "set_aside",
     "sha256_of",
     "sharing",
     "sync_folder",
     "write_bytes",
+    "write_output",
 ]

@@ -95,7 +95,7 @@ def test_equal_records_give_equal_bytes(tmp_path):
         }
         for name in ("a", "b")
     ]
-    assert files[0] == files[1] and len(files[0]) == 3
+    assert files[0] == files[1] and len(files[0]) == 4
 
 
 def test_sizes_are_those_of_the_upright_images(tmp_path):
