@@ -2,7 +2,7 @@
 
 `writing` replaces a file atomically, `marks` identifies files that samjax wrote,
 `outputs` writes files and refuses to replace others, `locks` has locks between
-processes, `cache` the folder of reproducible files, `reading` reads at offsets,
+processes, `cache` the folder of reproducible files, `reading` opens regular files,
 `json_text` writes and reads JSON.
 """
 
@@ -24,7 +24,12 @@ from samjax.files.outputs import (
     replacing_own,
     write_output,
 )
-from samjax.files.reading import open_binary, read_at
+from samjax.files.reading import (
+    open_binary,
+    open_regular,
+    read_at,
+    read_regular,
+)
 from samjax.files.writing import (
     creating,
     naming,
@@ -51,8 +56,10 @@ __all__ = [
     "mark_of",
     "naming",
     "open_binary",
+    "open_regular",
     "read_at",
     "read_json",
+    "read_regular",
     "replacing",
     "replacing_own",
     "set_aside",

@@ -22,7 +22,7 @@ from samjax.data.formats.annotations import (
     make_annotation,
 )
 from samjax.data.schema import ImageInfo, Record
-from samjax.files import mark_of, write_output
+from samjax.files import mark_of, open_regular, write_output
 from samjax.geometry import overlaps
 
 _MOST_LABELS = 65535
@@ -136,7 +136,7 @@ def read_label_map(path: str | os.PathLike) -> Int[np.ndarray, "h w"]:
     path = Path(path)
     max_pixels()
     try:
-        with path.open("rb") as file, warnings.catch_warnings():
+        with open_regular(path) as file, warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             header = file.read(26)
             file.seek(0)

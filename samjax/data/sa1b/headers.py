@@ -8,8 +8,7 @@ import os
 from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
-from samjax.data.folders import open_regular
-from samjax.files import read_at
+from samjax.files import open_regular, read_at
 
 BLOCK = 512
 FOLDER = b"5"
