@@ -30,7 +30,6 @@ MAPPINGS = {
     "__builtin__.dict",
     "collections.Counter",
     "collections.defaultdict",
-    "collections.ChainMap",
     "detectron2.config.config.CfgNode",
     "easydict.EasyDict",
     "fvcore.common.config.CfgNode",
