@@ -157,7 +157,9 @@ def read_yolo(
         if name.endswith(".txt") and not name.startswith(".")
     }
     names = _names(images, problems)
-    for name in sorted(label_files - {f"{stem}.txt" for stem in names}):
+    # labelImg and other tools keep the names of classes beside the labels.
+    others = label_files - {f"{stem}.txt" for stem in names} - {"classes.txt"}
+    for name in sorted(others):
         problems(
             ValueError(
                 f"{labels / name}: got labels without an image, expected one of the "

@@ -136,6 +136,17 @@ def test_images_that_share_their_labels_are_refused(tmp_path):
         list(read_yolo(tmp_path, sizes(records)))
 
 
+def test_names_of_classes_beside_the_labels_are_no_labels(tmp_path):
+    one = record([TWO_RINGS])
+    write_yolo(tmp_path, [one])
+    (tmp_path / "labels" / "classes.txt").write_text("object\n")
+    assert len(list(read_yolo(tmp_path, sizes([one])))) == 1
+    # But those of an image of this name are.
+    images = {**sizes([one]), "classes.png": (4, 5)}
+    with pytest.raises(ValueError, match=r"classes\.txt, line 1"):
+        list(read_yolo(tmp_path, images))
+
+
 def test_labels_without_an_image_are_reported(tmp_path):
     write_yolo(tmp_path, [record([], file_name="a.jpg"), record([], file_name="b.jpg")])
     with pytest.raises(ValueError, match=r"b\.txt: got labels without an image"):
