@@ -48,3 +48,20 @@ def test_a_name_that_samjax_lacks_is_an_attribute_error():
     assert set(samjax.__all__) <= set(dir(samjax))
     with pytest.raises(AttributeError, match="no_such_name"):
         samjax.no_such_name  # noqa: B018
+
+
+def test_what_windows_lacks_is_not_imported():
+    modules = (
+        "samjax.files.locks, samjax.files.reading, samjax.checkpoints.download, "
+        "samjax.data.sa1b.tars, samjax.web.beneath, samjax.web.uploads, "
+        "samjax.web.connections"
+    )
+    # A module of None cannot be imported.
+    code = (
+        "import sys, os, uvicorn; "
+        "sys.modules.update(dict.fromkeys(['fcntl', 'resource', 'pwd', 'grp'])); "
+        "[delattr(os, name) for name in ('pread', 'O_NOFOLLOW', 'O_DIRECTORY')]; "
+        f"import {modules}; "
+        "print(samjax.web.beneath._WALKS, samjax.files.locks.fcntl)"
+    )
+    assert fresh_interpreter(code) == "False None"

@@ -17,6 +17,7 @@ import ml_dtypes
 import numpy as np
 
 from samjax.checkpoints.errors import CheckpointError
+from samjax.files import open_regular
 
 
 class MappedFile:
@@ -32,12 +33,18 @@ class MappedFile:
         self.path = Path(path)
         self.buffer: mmap.mmap | bytes = b""
         try:
-            with open(self.path, "rb") as file:
+            with open_regular(self.path) as file:
                 self.size = os.fstat(file.fileno()).st_size
                 if self.size:
                     self.buffer = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             raise CheckpointError(f"{path} cannot be read: {error}.") from error
+        head = self.buffer[:64].lstrip().lower()
+        # The length of a safetensors header, before its brace, can have any bytes.
+        is_header = self.buffer[8:9] == b"{"
+        for beginning, kind in _NO_WEIGHTS.items():
+            if head.startswith(beginning) and not is_header:
+                raise CheckpointError(f"{path} is {kind}.")
 
     def crc(self, start: int, stop: int) -> int:
         """Returns the CRC-32 of a range of bytes."""
@@ -53,6 +60,19 @@ class MappedFile:
         stop = stop // mmap.PAGESIZE * mmap.PAGESIZE
         if stop > start:
             self.buffer.madvise(mmap.MADV_DONTNEED, start, stop - start)
+
+
+# What is often saved under the name of a file of weights.
+_NO_WEIGHTS = {
+    b"version https://git-lfs": "a pointer of Git LFS: run git lfs pull",
+    b"<!doctype html": "a web page: download the file itself",
+    b"<html": "a web page: download the file itself",
+    b"<?xml": "an error of a server, or another document: download the file itself",
+    b"\x1f\x8b": "compressed by gzip: unpack it first",
+    b"bzh": "compressed by bzip2: unpack it first",
+    b"\xfd7zxz": "compressed by xz: unpack it first",
+    b"\x28\xb5\x2f\xfd": "compressed by zstd: unpack it first",
+}
 
 
 @dataclasses.dataclass(frozen=True)

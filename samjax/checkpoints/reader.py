@@ -18,7 +18,7 @@ from samjax.checkpoints import hugging_face
 from samjax.checkpoints.errors import CheckpointError
 from samjax.checkpoints.families import SAM, families, family_in, family_of
 from samjax.checkpoints.mapped import StoredTensor
-from samjax.checkpoints.safetensors_file import read_safetensors
+from samjax.checkpoints.safetensors_file import is_safetensors, read_safetensors
 from samjax.checkpoints.sizes import config_from_json, count_modules, guess_config
 from samjax.checkpoints.state_dict import Groups, all_names, find_state_dict
 from samjax.checkpoints.torch_file import read_torch_file
@@ -109,7 +109,7 @@ def open_checkpoint(path: Path) -> Checkpoint:
             files = hugging_face.weight_files(path)
             foreign = hugging_face.read_config(path)
             groups = read_tensors(files)
-    elif path.suffix == ".safetensors":
+    elif is_safetensors(path):
         own, metadata = read_safetensors(path)
         groups = {(): dict(own)}
     else:
@@ -134,7 +134,7 @@ def read_tensors(files: list[Path]) -> Groups:
     """
     groups: Groups = {}
     for file in files:
-        if file.suffix == ".safetensors":
+        if is_safetensors(file):
             shard: Groups = {(): dict(read_safetensors(file).tensors)}
         else:
             shard = read_torch_file(file)

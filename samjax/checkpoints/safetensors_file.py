@@ -40,6 +40,22 @@ class SafetensorsFile(NamedTuple):
     metadata: dict[str, str]
 
 
+def is_safetensors(path: Path) -> bool:
+    """Whether a file has the format, by its beginning.
+
+    One that begins like neither it nor a zip archive is judged by its suffix.
+
+    Raises:
+        CheckpointError: The file cannot be read.
+    """
+    file = MappedFile(path)
+    length = int.from_bytes(file.buffer[:8], "little")
+    if file.buffer[8:9] == b"{" and length < file.size:
+        return True
+    is_archive = file.buffer[:4] == b"PK\x03\x04"
+    return not is_archive and path.suffix.lower() == ".safetensors"
+
+
 def read_safetensors(path: Path) -> SafetensorsFile:
     """Opens a `.safetensors` file.
 

@@ -106,7 +106,7 @@ def _read_archive(file: MappedFile) -> tuple[Any, Locate]:
     """Reads the zip form."""
     records = _check_members(file)
     if "data.pkl" not in records:
-        raise CheckpointError("the archive has no data.pkl")
+        raise CheckpointError("the archive has no data.pkl where PyTorch puts it")
     start, stop, _ = records["data.pkl"]
     if stop - start > MAX_PICKLE:
         raise CheckpointError(f"its data.pkl of {stop - start} bytes is too large")
@@ -150,6 +150,11 @@ Record = tuple[int, int, int | None]
 def _check_members(file: MappedFile) -> dict[str, Record]:
     """Maps record names, without the archive's folder, to their bytes in the file."""
     members, directory = read_directory(file)
+    if not any(member.name.endswith(b"data.pkl") for member in members):
+        raise CheckpointError(
+            f"the archive has no data.pkl, but {_shown(members[0].name)}: a zip archive "
+            "of other files has to be unpacked first"
+        )
     problems, spans = [], []
     records: dict[str, Record] = {}
     folder = members[0].name.split(b"/")[0] + b"/"

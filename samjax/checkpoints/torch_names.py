@@ -25,13 +25,20 @@ STORAGES = {
 # Dicts by other names: what is in them may hold weights.
 MAPPINGS = {
     "addict.addict.Dict",
+    "box.box.Box",
     "builtins.dict",
     "__builtin__.dict",
     "collections.Counter",
     "collections.defaultdict",
+    "detectron2.config.config.CfgNode",
     "easydict.EasyDict",
+    "fvcore.common.config.CfgNode",
+    "lightning.fabric.utilities.data.AttributeDict",
+    "lightning.pytorch.utilities.parsing.AttributeDict",
     "lightning_fabric.utilities.data.AttributeDict",
+    "mmcv.utils.config.ConfigDict",
     "mmengine.config.config.ConfigDict",
+    "munch.Munch",
     "pytorch_lightning.utilities.parsing.AttributeDict",
     "yacs.config.CfgNode",
 }

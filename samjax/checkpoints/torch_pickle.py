@@ -253,16 +253,15 @@ def _key(key: Any) -> Any:
     """A key of a dict that no file can make slow.
 
     Numbers are hashed modulo 2^61 - 1, so that a file can choose many of one hash; the
-    larger ones, which name nothing of a model, become their text. Nested tuples could
-    make hashing endless.
+    larger ones, which name nothing of a model, become their text. Nested tuples, which
+    could make hashing endless, become `Opaque`, which is hashed by identity.
     """
     if isinstance(key, float) or (type(key) is int and abs(key) >= 2**61 - 1):
         return repr(key)
     if isinstance(key, str | int | Opaque | _Global | None):
         return key
-    raise CheckpointError(
-        f"A dict of the pickle has a key of type {type(key).__name__}."
-    )
+    # Of no use here, but no reason to refuse the weights beside it.
+    return Opaque(f"a {type(key).__name__}")
 
 
 def _expect(value: Any, kind: Any) -> Any:
@@ -305,9 +304,13 @@ def _rebuild_parameter(tensor, *_) -> Any:
 
 
 def _ordered_dict(items=()) -> dict:
-    if items:
-        raise CheckpointError("An ordered dict of the pickle is made from a list.")
-    return {}
+    # Python 2 saved the items as a list of pairs.
+    made = {}
+    for pair in _expect(items, list | tuple):
+        if len(_expect(pair, list | tuple)) != 2:
+            raise CheckpointError("An ordered dict of the pickle is made of no pairs.")
+        made[_key(pair[0])] = pair[1]
+    return made
 
 
 def _size(sizes=()) -> tuple[int, ...]:

@@ -23,16 +23,7 @@ from samjax.engine.run_folder import (
     record_path,
     settings_path,
 )
-from samjax.files import (
-    KEY,
-    LABELS_LIST,
-    Kind,
-    check_replaceable,
-    json_text,
-    mark_of,
-    sha256_of,
-    write_bytes,
-)
+from samjax.files import Kind, check_replaceable, mark_of, write_output
 from samjax.geometry.masks import decode_rle
 from samjax.report import ImageSummary, render_report
 from samjax.visualize import draw_masks, mask_color
@@ -117,11 +108,10 @@ class Pictures:
             return
         drawn = draw_everything(outcome.image, record)
         path, data = self.path(outcome.item), io.BytesIO()
-        check_replaceable(path, "overlay", overwrite=self.overwrite)
         Image.fromarray(drawn).save(
             data, format="JPEG", quality=88, comment=mark_of("overlay")
         )
-        write_bytes(path, data.getvalue())
+        write_output(path, data.getvalue(), "overlay", overwrite=self.overwrite)
 
     def write_report(
         self, items: Sequence[Item], tally: "Tally", facts: Mapping[str, str]
@@ -135,9 +125,9 @@ class Pictures:
             for item, record in read_records(self.folder, there)
         )
         page = render_report("Everything", facts, summaries, tally.problems)
-        check_replaceable(path, "report", overwrite=self.overwrite)
         # Names of files may hold bytes that are no valid text.
-        write_bytes(path, page.encode("utf-8", "backslashreplace"))
+        content = page.encode("utf-8", "backslashreplace")
+        write_output(path, content, "report", overwrite=self.overwrite)
         return path
 
     def path(self, item: Item) -> Path:
@@ -225,30 +215,21 @@ def write_formats(
     for name in dict.fromkeys(wanted):
         if name in _COCO:
             path = folder / "coco" / _COCO[name]
-            check_replaceable(path, "coco", overwrite=overwrite)
-            polygons = name == "coco-polygons"
             formats.write_coco(
-                path, records(), segmentation="polygons" if polygons else "rle"
+                path,
+                records(),
+                segmentation="polygons" if name == "coco-polygons" else "rle",
+                overwrite=overwrite,
             )
         elif name == "yolo":
             path = folder / "yolo"
             formats.write_yolo(path, records(), overwrite=overwrite)
-            _list_labels(folder, items)
         else:
             path = folder / "label_maps"
             path.mkdir(exist_ok=True)
             for item, record in read_records(folder, items):
                 labels = formats.record_to_label_map(record)
                 file = path / f"{item.stem}.png"
-                check_replaceable(file, "label map", overwrite=overwrite)
-                formats.write_label_map(file, labels)
+                formats.write_label_map(file, labels, overwrite=overwrite)
         written.append(path)
     return written
-
-
-def _list_labels(folder: Path, items: Sequence[Item]) -> None:
-    """Saves the hashes of the labels, so that labels a user edits are recognized."""
-    names = (f"{item.stem}.txt" for item in items if _is_there(folder, item))
-    labels = {name: sha256_of(folder / "yolo" / "labels" / name) for name in names}
-    content = {KEY: mark_of("yolo"), "labels": labels}
-    write_bytes(folder / LABELS_LIST, json_text(content, indent=1).encode())

@@ -58,7 +58,8 @@ def remarks(done: Done) -> list[str]:
     lines = [done.note] if done.note else []
     if done.outcome is not None and done.outcome.problem is not None:
         lines.append(f"skipped {done.item.name}: {done.outcome.problem}")
-    return [f"samjax: {line}" for line in lines]
+    # One line each: a name may have line breaks, which could pass for further lines.
+    return [" ".join(f"samjax: {line}".split()) for line in lines]
 
 
 def show_done(display: Display, done: Done, tally: Tally) -> None:

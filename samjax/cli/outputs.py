@@ -10,14 +10,7 @@ import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from samjax.files import (
-    KEY,
-    Kind,
-    check_replaceable,
-    json_text,
-    mark_of,
-    write_bytes,
-)
+from samjax.files import KEY, Kind, json_text, mark_of, write_output
 
 
 def make_folder(folder: Path) -> None:
@@ -44,13 +37,12 @@ def write_image(
         WouldReplace: Such a file exists.
         OSError: The file cannot be written.
     """
-    check_replaceable(path, kind, overwrite=overwrite)
     data = io.BytesIO()
     text = PngInfo()
     text.add_text("Software", mark_of(kind))
     Image.fromarray(pixels).save(data, format="PNG", pnginfo=text)
     # Not `Image.save(path)`: Pillow would hide the reason where the disk is full.
-    write_bytes(path, data.getvalue())
+    write_output(path, data.getvalue(), kind, overwrite=overwrite)
 
 
 def write_json(
@@ -68,8 +60,8 @@ def write_json(
         WouldReplace: Such a file exists.
         OSError: The file cannot be written.
     """
-    check_replaceable(path, kind, overwrite=overwrite)
-    write_bytes(path, _lines({KEY: mark_of(kind), **content}).encode())
+    text = _lines({KEY: mark_of(kind), **content})
+    write_output(path, text.encode(), kind, overwrite=overwrite)
 
 
 def _lines(content: Mapping[str, Any]) -> str:

@@ -76,6 +76,9 @@ def check_photo(path: Path) -> tuple[int, int]:
 def read_mask(path: Path) -> Bool[np.ndarray, "h w"]:
     """Reads a mask, in which every pixel that is not black belongs to the object.
 
+    Transparent pixels do not; of a mask that is all black, the opaque ones do. In JPEG
+    and WebP, whose black is not exact, the limit is half of the brightest level.
+
     Raises:
         ValueError: The file is no image, is damaged, or is too large.
         OSError: The file does not exist or cannot be read.
@@ -88,8 +91,14 @@ def read_mask(path: Path) -> Bool[np.ndarray, "h w"]:
             orientation = left_to_turn(image)
             # Label maps of 16 or 32 bits are not converted: their low ids would become 0.
             is_label_map = image.mode[0] in "IF"
+            is_lossy = image.format in ("JPEG", "MPO", "WEBP")
+            has_alpha = image.mode[-1] in "Aa" or "transparency" in image.info
+            alpha = np.asarray(image.convert("RGBA"))[..., 3] if has_alpha else None
             pixels = np.asarray(image if is_label_map else image.convert("RGB"))
     except BadImage as error:
         raise ValueError(f"{path} is damaged, or no mask: {error}") from error
-    mask = np.asarray(pixels != 0 if is_label_map else pixels.any(axis=-1))
+    levels = pixels if is_label_map else pixels.max(axis=-1)
+    mask = 2 * levels.astype(int) > levels.max() if is_lossy else levels != 0
+    if alpha is not None and alpha.min() < alpha.max():
+        mask = (mask | (not mask.any())) & (alpha >= 128)
     return np.array(upright_view(mask, orientation))

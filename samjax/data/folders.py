@@ -1,4 +1,4 @@
-"""The images of a folder, by one rule for all callers.
+"""The images and other files of a folder, by one rule for all callers.
 
 An image is a regular file, or a link to one, that has an image suffix and is not
 hidden. Folders, sockets, FIFOs, devices and dangling links are skipped whatever their
@@ -9,10 +9,9 @@ and listed for a warning.
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePath
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 SUFFIXES = frozenset(
     {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
@@ -76,6 +75,25 @@ def list_images(folder: str | os.PathLike) -> Listing:
     return Listing(tuple(images), tuple(passed_over))
 
 
+def list_files(folder: str | os.PathLike, suffix: str) -> list[Path]:
+    """Lists the files of a folder with a suffix, in any case, in order of their names.
+
+    Hidden files are skipped, such as the `._NAME` that macOS leaves beside `NAME`.
+    Folders and special files of such a name are listed, so that callers report them.
+
+    Raises:
+        OSError: The folder cannot be read.
+    """
+    with os.scandir(folder) as entries:
+        names = [
+            entry.name
+            for entry in entries
+            if PurePath(entry.name).suffix.lower() == suffix
+            and not entry.name.startswith(".")
+        ]
+    return [Path(folder) / name for name in sorted(names)]
+
+
 def image_entries(
     entries: Iterable[os.DirEntry[str]], passed_over: list[str] | None = None
 ) -> Iterator[os.DirEntry[str]]:
@@ -97,36 +115,6 @@ def image_entries(
             yield entry
         elif passed_over is not None:
             passed_over.append(entry.name)
-
-
-def open_regular(path: str | os.PathLike) -> BinaryIO:
-    """Opens a regular file for reading.
-
-    A FIFO or a device is rejected at once; opening a FIFO would block until it has a
-    writer.
-
-    Raises:
-        ValueError: The path is not a regular file.
-        OSError: The path is a folder, does not exist, or cannot be read.
-    """
-
-    def opener(name: str, flags: int) -> int:
-        # Checked after opening, by the descriptor: a check by name before would race.
-        return os.open(name, flags | getattr(os, "O_NONBLOCK", 0))
-
-    file = open(path, "rb", opener=opener)  # noqa: SIM115
-    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-        file.close()
-        raise ValueError(
-            f"{os.fspath(path)} is a pipe, a socket or a device, expected a regular file"
-        )
-    return file
-
-
-def read_regular(path: str | os.PathLike) -> bytes:
-    """Reads a regular file; see `open_regular`."""
-    with open_regular(path) as file:
-        return file.read()
 
 
 def _is_file(entry: os.DirEntry[str]) -> bool:

@@ -14,8 +14,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
-from samjax.data.folders import SUFFIXES, has_image_name, list_images, read_regular
+from samjax.data.folders import SUFFIXES, has_image_name, list_images
 from samjax.data.sa1b.headers import DamagedTar, open_tar, read_members
+from samjax.files import read_regular
 
 
 @runtime_checkable

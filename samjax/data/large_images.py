@@ -23,9 +23,9 @@ from jaxtyping import UInt8
 
 from samjax.data.bounds import TooManyPixels
 from samjax.data.first_bytes import HEAD, is_tiff
-from samjax.data.folders import open_regular
 from samjax.data.tiff_windows import NotInWindows, check_window, open_tiff, to_rgb
 from samjax.data.whole_images import read_rgb
+from samjax.files import open_regular
 
 CACHE_BYTES = 256 << 20
 

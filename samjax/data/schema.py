@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import Any, NotRequired, TypedDict
 
 from samjax.data.orientation import FrameName
-from samjax.files import json_text
+from samjax.files import KEY, json_text
 from samjax.geometry.masks import Rle
 
 
@@ -78,9 +78,15 @@ class Record(TypedDict):
     annotations: list[Annotation]
 
 
-def record_to_json(record: Record) -> str:
-    """Returns a record as one line of strict JSON."""
-    return json_text(record, separators=(",", ":"))
+def record_to_json(record: Record, *, made_with: str = "") -> str:
+    """Returns a record as one line of strict JSON.
+
+    Args:
+        record: The record.
+        made_with: Mark of the file, if it gets one; readers drop it.
+    """
+    content = {**record, KEY: made_with} if made_with else record
+    return json_text(content, separators=(",", ":"))
 
 
 def record_from_json(text: str | bytes) -> Record:
@@ -101,6 +107,7 @@ def record_from_json(text: str | bytes) -> Record:
         shown = "; ".join(problems[:10])
         more = f"; and {len(problems) - 10} more" if len(problems) > 10 else ""
         raise ValueError(f"not a record in SA-1B's form: {shown}{more}")
+    content.pop(KEY, None)
     return content
 
 

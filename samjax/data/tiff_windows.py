@@ -21,7 +21,6 @@ from jaxtyping import Shaped, UInt8
 from PIL import Image
 
 from samjax.data.bounds import PIXELS, BadImage, check_pixels, max_pixels
-from samjax.data.folders import open_regular
 from samjax.data.orientation import stored_window, upright_size, upright_view
 from samjax.data.pixels import to_eight_bits
 from samjax.data.tiff_form import (
@@ -34,6 +33,7 @@ from samjax.data.tiff_form import (
     refusal,
     windows_read,
 )
+from samjax.files import open_regular
 
 # TIFF's codes of no compression, deflate (two), PackBits and LZMA; the others need
 # imagecodecs.

@@ -10,7 +10,9 @@ from typing import Literal, NamedTuple
 
 from samjax.data.datasets import DatasetConfig, Format, open_whole
 from samjax.data.examples import ExampleSource
+from samjax.data.folders import list_files
 from samjax.data.prepare import PrepareConfig, diagnose
+from samjax.files import open_regular
 
 # The input size of the released models, and more masks than nearly any image has.
 _PREPARE = PrepareConfig(image_size=1024, masks_per_image=512)
@@ -74,7 +76,7 @@ def guess_format(path: str | os.PathLike) -> Format:
     """
     path = Path(path)
     if not path.is_dir():
-        path.open("rb").close()
+        open_regular(path).close()
         by_suffix: dict[str, Format] = {
             ".npz": "npz",
             ".tar": "sa1b",
@@ -86,7 +88,7 @@ def guess_format(path: str | os.PathLike) -> Format:
             f"{path} is no dataset by its name: expected .json (COCO), .npz or .tar, or "
             "--format"
         )
-    names = {item.name for item in path.iterdir()}
+    names = {item.name for item in path.iterdir() if not item.name.startswith(".")}
     names_of_tfds = {"1.0.0", "segment_anything", "dataset_info.json", "build.json"}
     if names & names_of_tfds:
         return "tfds"
@@ -99,7 +101,7 @@ def guess_format(path: str | os.PathLike) -> Format:
         return "sa1b"
     if ".json" in suffixes or "annotations" in names:
         # SA-1B has one JSON file per image, COCO one for all images.
-        json_files = sum(name.endswith(".json") for name in names)
+        json_files = len(list_files(path, ".json"))
         return "sa1b" if json_files > 1 else "coco"
     raise ValueError(
         f"{path} looks like no dataset: expected dataset_info.json (TFDS), images/ and "

@@ -34,7 +34,6 @@ from PIL import Image, UnidentifiedImageError
 
 from samjax.data.bounds import BadImage, TooManyPixels, check_pixels, max_pixels
 from samjax.data.first_bytes import HEAD, is_heic, is_tiff, recognize
-from samjax.data.folders import open_regular
 from samjax.data.orientation import (
     FrameName,
     left_to_turn,
@@ -44,6 +43,7 @@ from samjax.data.orientation import (
 )
 from samjax.data.pixels import to_eight_bits
 from samjax.data.tiff_form import MIN_IS_WHITE, TiffForm, pillow_reads, refusal
+from samjax.files import open_regular
 
 Source = bytes | str | os.PathLike
 """The bytes of a file, or its path."""

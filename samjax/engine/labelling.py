@@ -153,6 +153,8 @@ class _Labels:
             info=self.info,
             licences=photos.licences,
             image_fields={photo.image_id: photo.fields for photo in photos.photos},
+            # It was checked at the beginning; those of earlier versions have no mark.
+            overwrite=True,
         )
         self.partial.unlink()
 

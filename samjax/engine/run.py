@@ -221,7 +221,8 @@ class _FolderRun:
             record = self._record(outcome, index, image_ids[index])
             if self.before_record is not None:
                 self.before_record(outcome, record)
-            write_record(folder, record)
+            # What is there was found to be of this run, or is replaced as asked.
+            write_record(folder, record, overwrite=True)
             yield Done(item, record, outcome, note)
         write_problems(problem_file, problems)
 

@@ -19,6 +19,7 @@ from samjax.files import (
     creating,
     json_text,
     mark_of,
+    open_binary,
     replacing,
     set_aside,
     write_bytes,
@@ -199,7 +200,7 @@ def find_shard(path: Path) -> tuple[bool, str]:
         Whether it exists and is intact, and a message for users.
     """
     try:
-        file = os.open(path, os.O_RDONLY)
+        file = open_binary(path)
     except FileNotFoundError:
         return False, ""
     try:

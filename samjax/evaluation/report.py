@@ -8,13 +8,7 @@ from typing import Any
 
 from samjax.evaluation.result import Result
 from samjax.evaluation.suite import Suite
-from samjax.files import (
-    KEY,
-    check_replaceable,
-    json_text,
-    mark_of,
-    write_bytes,
-)
+from samjax.files import KEY, json_text, mark_of, write_output
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,11 +38,9 @@ class Report:
             WouldReplace: Such a file is there, and stays as it is.
             OSError: The file cannot be written.
         """
-        path = Path(path)
-        check_replaceable(path, "evaluation", overwrite=overwrite)
-        path.parent.mkdir(parents=True, exist_ok=True)
         content = {KEY: mark_of("evaluation"), **asdict(self)}
-        write_bytes(path, (json_text(content, indent=1) + "\n").encode())
+        text = json_text(content, indent=1)
+        write_output(path, f"{text}\n".encode(), "evaluation", overwrite=overwrite)
 
     @classmethod
     def load(cls, path: str | Path) -> "Report":

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from samjax.files import check_replaceable, json_text, write_bytes
+from samjax.files import json_text, write_output
 
 FORMAT = "samjax evaluation"
 VERSION = 1
@@ -91,13 +91,10 @@ class Result:
             WouldReplace: Such a file is there, and stays as it is.
             OSError: It cannot be written.
         """
-        path = Path(path)
-        check_replaceable(path, "evaluation", overwrite=overwrite)
-        path.parent.mkdir(parents=True, exist_ok=True)
         content = {"format": FORMAT, "version": VERSION} | _flat(asdict(self))
         content["sets"] = [_flat(of_set) for of_set in content["sets"]]
         text = json_text(content, indent=1)
-        write_bytes(path, f"{text}\n".encode())
+        write_output(path, f"{text}\n".encode(), "evaluation", overwrite=overwrite)
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> Result:

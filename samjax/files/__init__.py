@@ -1,8 +1,9 @@
 """Atomic writes, protection of users' files, locks, the cache folder, and JSON.
 
-`writing` replaces a file atomically, `marks` identifies files that samjax wrote and
-refuses to replace others, `locks` has locks between processes, `cache` the folder of
-reproducible files, `json_text` writing and reading of JSON.
+`writing` replaces a file atomically, `marks` identifies files that samjax wrote,
+`outputs` writes files and refuses to replace others, `locks` has locks between
+processes, `cache` the folder of reproducible files, `reading` opens regular files,
+`json_text` writes and reads JSON.
 """
 
 from samjax.files.cache import cache_folder
@@ -13,10 +14,21 @@ from samjax.files.marks import (
     KEY,
     LABELS_LIST,
     Kind,
+    is_own,
+    known_labels,
+    mark_of,
+)
+from samjax.files.outputs import (
     WouldReplace,
     check_replaceable,
-    is_own,
-    mark_of,
+    replacing_own,
+    write_output,
+)
+from samjax.files.reading import (
+    open_binary,
+    open_regular,
+    read_at,
+    read_regular,
 )
 from samjax.files.writing import (
     creating,
@@ -39,14 +51,21 @@ __all__ = [
     "is_own",
     "json_object",
     "json_text",
+    "known_labels",
     "locked",
     "mark_of",
     "naming",
+    "open_binary",
+    "open_regular",
+    "read_at",
     "read_json",
+    "read_regular",
     "replacing",
+    "replacing_own",
     "set_aside",
     "sha256_of",
     "sharing",
     "sync_folder",
     "write_bytes",
+    "write_output",
 ]

@@ -9,9 +9,9 @@ trained model.
 from __future__ import annotations
 
 import io
-import os
+import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -30,9 +30,12 @@ Kind = Literal[
     "overlay",
     "report",
     "settings",
+    "record",
+    "shard",
     "coco",
     "yolo",
     "label map",
+    "image embedding",
     "weights",
     "trained part",
     "metrics",
@@ -45,62 +48,14 @@ KEY = "made_with"
 """The key of the mark in JSON objects and in the strings of safetensors files."""
 
 
-class WouldReplace(FileExistsError, ValueError):
-    """A file exists that samjax did not write; the message is one line."""
-
-
 def mark_of(kind: Kind) -> str:
     """Returns the mark of files of a kind."""
     return f"samjax {kind}"
 
 
-def check_replaceable(
-    path: str | os.PathLike,
-    kind: Kind,
-    *,
-    overwrite: bool = False,
-    inputs: Iterable[str | os.PathLike] = (),
-) -> None:
-    """Checks that a file may be written: it does not exist, or is samjax's of this kind.
-
-    Args:
-        path: The file.
-        kind: Kind of the file to write.
-        overwrite: Whether the user permits the replacement of other files.
-        inputs: Files that the command reads, which are never replaced.
-
-    Raises:
-        WouldReplace: Another file has the path.
-    """
-    path = Path(path)
-    if not os.path.lexists(path):
-        return
-    if any(_is_same(path, Path(source)) for source in inputs):
-        raise WouldReplace(
-            f"{path} is what is read here, and would be replaced: write to another place"
-        )
-    if path.exists() and not path.is_file():
-        raise WouldReplace(
-            f"{path} is there and is no regular file: write to another place"
-        )
-    if overwrite or is_own(path, kind):
-        return
-    raise WouldReplace(
-        f"{path} is there and is no {KINDS[kind].what}, which alone samjax would "
-        "replace: write to another place, or give --overwrite (overwrite=True)"
-    )
-
-
 def is_own(path: Path, kind: Kind) -> bool:
     """Whether samjax wrote a file, as one of a kind."""
     return any(recognizes(path) for recognizes in KINDS[kind].known_by)
-
-
-def _is_same(path: Path, other: Path) -> bool:
-    try:
-        return path.samefile(other)
-    except OSError:
-        return False
 
 
 def _in_json(kind: Kind) -> Callable[[Path], bool]:
@@ -130,6 +85,27 @@ def _contains(*parts: bytes) -> Callable[[Path], bool]:
 
 def _has_keys(*keys: str) -> Callable[[Path], bool]:
     return lambda path: read_json(path).keys() == set(keys)
+
+
+def _is_own_shard(path: Path) -> bool:
+    """Recognizes a shard by the owner in the header of its first member."""
+    head = read_head(path, 1 << 14)
+    if not head.strip(b"\0"):
+        # The tar of no images.
+        return len(head) == 10_240
+    # A long name comes before the header, in a block and its own header.
+    mark = mark_of("shard").encode().ljust(32, b"\0")
+    return any(head[at : at + 32] == mark for at in (265, 1024 + 265))
+
+
+def _is_own_embedding(path: Path) -> bool:
+    text = read_safetensors_header(path)[1].get("samjax", "")
+    try:
+        kind = json.loads(text)["format"]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return False
+    # Servers of earlier versions added their layout to the name.
+    return str(kind).startswith(mark_of("image embedding"))
 
 
 def _is_bare(path: Path) -> bool:
@@ -203,18 +179,29 @@ def _known_labels(path: Path) -> bool:
     """Recognizes YOLO labels by their digest: the format has no room for a mark."""
     if path.suffix != ".txt":
         return False
-    known = read_json(path.parents[2] / LABELS_LIST)
-    if known.get(KEY) == mark_of("yolo"):
-        labels = known.get("labels")
-        return isinstance(labels, dict) and labels.get(path.name) == sha256_of(path)
+    for listed in (path.parents[1] / LABELS_LIST, path.parents[2] / _OLD_LABELS_LIST):
+        if (labels := known_labels(listed)) is not None:
+            return labels.get(path.name) == sha256_of(path)
     lines = read_head(path, 1 << 24).splitlines()
     return _yolo_config(path.parents[1] / "data.yaml") and all(
         line.startswith(b"0 ") and not line.strip(b"0123456789. ") for line in lines
     )
 
 
-LABELS_LIST = Path("run", "labels.json")
-"""Path in the folder of a run: the digests of its YOLO label files."""
+def known_labels(path: Path) -> dict[str, str] | None:
+    """Returns the digests in a list of YOLO labels, by file name; None if it is none."""
+    known = read_json(path)
+    if known.get(KEY) != mark_of("yolo"):
+        return None
+    labels = known.get("labels")
+    return labels if isinstance(labels, dict) else {}
+
+
+LABELS_LIST = "samjax_labels.json"
+"""Name of a list in a folder of YOLO's form: the digests of its label files."""
+
+# Runs of earlier versions listed them here, in the folder of the run.
+_OLD_LABELS_LIST = Path("run", "labels.json")
 
 
 def _yolo_config(path: Path) -> bool:
@@ -324,6 +311,8 @@ KINDS: dict[Kind, Recognition] = {
         ),
     ),
     "settings": Recognition("settings of a run", (_in_json("settings"), _old_settings)),
+    "record": Recognition("record that samjax wrote", (_in_json("record"),)),
+    "shard": Recognition("shard that samjax wrote", (_is_own_shard,)),
     "coco": Recognition(
         "COCO file of samjax",
         (
@@ -336,12 +325,13 @@ KINDS: dict[Kind, Recognition] = {
     ),
     "yolo": Recognition(
         "file of samjax for YOLO as it was written",
-        (_yolo_config, _known_labels),
+        (_yolo_config, _known_labels, _in_json("yolo")),
     ),
     "label map": Recognition(
         "label map of samjax",
         (_in_png("label map"), lambda path: _is_bare(path) and _in_old_run(path)),
     ),
+    "image embedding": Recognition("image embedding of samjax", (_is_own_embedding,)),
     "weights": Recognition(
         "file of weights that samjax wrote",
         (

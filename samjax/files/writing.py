@@ -14,7 +14,7 @@ def replacing(path: str | os.PathLike, *, durable: bool = True) -> Iterator[Path
 
     At any time `path` has its old or its complete new content, and no other file is left;
     a process that is killed leaves at most the hidden file. Whether the old file may be
-    replaced is checked by `marks.check_replaceable`.
+    replaced is checked by `outputs.check_replaceable`.
 
     Args:
         path: The file.

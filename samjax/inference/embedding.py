@@ -25,12 +25,12 @@ import safetensors
 import safetensors.numpy
 from jaxtyping import Array, Float
 
-from samjax.files import json_object, json_text, replacing
+from samjax.files import json_object, json_text, mark_of, write_output
 from samjax.geometry.frame import Frame
 from samjax.models.config import Architecture
 from samjax.models.params import select_parts
 
-FORMAT = "samjax image embedding"
+FORMAT = mark_of("image embedding")
 VERSION = 1
 # Servers of earlier versions sent the layout "nchw" under this name, without a checksum.
 _EARLIER_NCHW = "samjax image embedding, channels first"
@@ -58,15 +58,21 @@ class ImageEmbedding:
     frame: Frame
     fingerprint: str
 
-    def save(self, path: str | os.PathLike) -> None:
+    def save(self, path: str | os.PathLike, *, overwrite: bool = False) -> None:
         """Writes the embedding to one file (safetensors; 4 MiB for released models).
 
         The file is written under another name in the same folder and renamed, so that
         it is complete or absent.
+
+        Args:
+            path: The file.
+            overwrite: Whether to replace a file that is no image embedding.
+
+        Raises:
+            WouldReplace: There is such a file.
+            OSError: The file cannot be written.
         """
-        content = self.to_bytes()
-        with replacing(path) as hidden:
-            hidden.write_bytes(content)
+        write_output(path, self.to_bytes(), "image embedding", overwrite=overwrite)
 
     def to_bytes(
         self,

@@ -74,6 +74,11 @@ def _content(file: Any) -> bytes:
         raise ValueError(  # noqa: TRY004
             "got a file that is open for reading text, expected bytes: open(path, 'rb')"
         )
+    if not content:
+        raise ValueError(
+            "got an open file of which nothing is left to read, expected an image: "
+            "file.seek(0), if it was read before"
+        )
     return content
 
 

@@ -60,6 +60,16 @@ def repacked(plain, tmp_path):
     return repack
 
 
+class Call:
+    """Pickles as a call."""
+
+    def __init__(self, function, *arguments):
+        self.call = function, arguments
+
+    def __reduce__(self):
+        return self.call
+
+
 BESIDE = {
     "a number of NumPy": push(np.float64(0.5)),
     "one of protocol 4": push(np.float32(0.5), 4),
@@ -101,6 +111,14 @@ BESIDE = {
     ),
     "keys of many kinds": push({0.5: 1, 2**80: 2, -3: 3, None: 4, True: 5}),
     "keys that are dtypes": b"}" + push(np.float16) + b"K\x01s",
+    "keys that are tuples": push({(1, 2): 3, ("a", ("b",)): 4}),
+    "a dict of Lightning": (
+        b"clightning.fabric.utilities.data\nAttributeDict\n)\x81("
+        + text("lr") + b"K\x01u"
+    ),
+    "an ordered dict of Python 2": push(
+        Call(collections.OrderedDict, [["lr", 1], ("decay", 2)])
+    ),
 }  # fmt: skip
 
 
@@ -112,16 +130,6 @@ def test_data_beside_the_weights_is_passed_over(plain, repacked, value):
     name = "image_encoder.patch_embed.proj.bias"
     expected = open_checkpoint(plain).tensors[name].array()
     np.testing.assert_array_equal(checkpoint.tensors[name].array(), expected)
-
-
-class Call:
-    """Pickles as a call."""
-
-    def __init__(self, function, *arguments):
-        self.call = function, arguments
-
-    def __reduce__(self):
-        return self.call
 
 
 @pytest.mark.parametrize(
@@ -159,6 +167,9 @@ def test_all_else_beside_the_weights_is_refused_by_name(repacked, value, said, c
         "in a tuple": lambda state: b"K\x00" + state + b"\x86",
         "in a defaultdict": lambda state: (
             b"ccollections\ndefaultdict\n)R" + text("net") + state + b"s"
+        ),
+        "in an ordered dict of Python 2": lambda state: (
+            b"ccollections\nOrderedDict\n]](" + text("net") + state + b"ea\x85R"
         ),
         "beside an optimizer by names": lambda state: in_dict(
             model=state,

@@ -1,16 +1,26 @@
 """Weights are found in any wrapping, complete or with an error that lists all faults."""
 
+import gzip
+import io
 import json
+import zipfile
 
 import numpy as np
 import pytest
 import safetensors.numpy
 
-from samjax.checkpoints import CheckpointError
+from samjax.checkpoints import CheckpointError, convert
 from samjax.checkpoints.reader import open_checkpoint
 from samjax.checkpoints.sizes import config_to_json
 from samjax.checkpoints.state_dict import WRAPPERS
 from samjax.models.weight_map import entries
+
+
+def zipped(name: str) -> bytes:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        archive.writestr(name, b"weights")
+    return content.getvalue()
 
 
 def store(path, state, metadata=None):
@@ -30,6 +40,35 @@ def assert_holds(checkpoint, config, state):
 
 def hugging_face(state, config):
     return {e.hugging_face: state[e.released] for e in entries(config)}
+
+
+@pytest.mark.parametrize(
+    "name", ["a.pth", "a.safetensors", "a.SAFETENSORS", "a.ckpt", "a"]
+)
+@pytest.mark.parametrize("form", ["pth", "safetensors"])
+def test_a_file_is_read_by_its_content_whatever_its_suffix(
+    tmp_path, own_file, form, name
+):
+    file = convert(own_file, tmp_path / f"b.{form}", format=form)
+    checkpoint = open_checkpoint(file.rename(tmp_path / name))
+    assert len(checkpoint.tensors) == len(open_checkpoint(own_file).tensors)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
+        (b"\n<!DOCTYPE html><html>", "a web page"),
+        (b"<?xml version='1.0'?><Error>", "an error of a server"),
+        (gzip.compress(b"PK"), "gzip: unpack it"),
+        (zipped("weights/sam.pth"), "weights/sam.pth.*unpacked first"),
+    ],
+)
+@pytest.mark.parametrize("name", ["a.pth", "a.safetensors"])
+def test_what_is_saved_in_place_of_weights_is_named(tmp_path, name, content, said):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(CheckpointError, match=said):
+        open_checkpoint(tmp_path / name)
 
 
 @pytest.mark.parametrize(

@@ -81,7 +81,6 @@ def test_a_call_is_refused_by_name_and_not_made(tmp_path, function, protocol):
         "state for a function": b"\x80\x02ctorch.Size\n}b.",
         "state for a token": b"\x80\x02ctorch\nSize\n}b.",
         "a text persistent id": b"\x80\x02Pstorage\n.",
-        "a tuple as a key": b"\x80\x02})N\x86Ns.",
         "a set": b"\x80\x04\x8f.",
         "bytes": b"\x80\x03C\x01a.",
         "too small a stack": b"\x80\x02N\x87.",

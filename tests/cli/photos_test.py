@@ -38,6 +38,38 @@ def test_a_mask_is_every_pixel_that_is_not_black(tmp_path):
         np.testing.assert_array_equal(read_mask(tmp_path / f"{name}.png"), mask > 0)
 
 
+def picture_of_alpha(shape, color):
+    picture = np.zeros((*shape.shape, 4), np.uint8)
+    picture[..., :3] = color
+    picture[..., 3] = 255 * shape
+    return Image.fromarray(picture)
+
+
+@pytest.mark.parametrize(
+    ("name", "make"),
+    {
+        "white.png": lambda shape: picture_of_alpha(shape, 255),
+        "black.png": lambda shape: picture_of_alpha(shape, 0),
+        "grey.png": lambda shape: picture_of_alpha(shape, 255).convert("LA"),
+        "shape.webp": lambda shape: picture_of_alpha(shape, 90),
+        "shape.tif": lambda shape: picture_of_alpha(shape, 90),
+        "drawn.png": lambda shape: Image.fromarray(
+            np.dstack([np.where(shape, 7, 0)] * 3 + [np.where(shape, 255, 128)]).astype(
+                np.uint8
+            )
+        ),
+        "noise.jpg": lambda shape: Image.fromarray((255 * shape).astype(np.uint8)),
+        "noise.webp": lambda shape: Image.fromarray((200 * shape).astype(np.uint8)),
+    }.items(),
+)
+def test_a_mask_with_alpha_or_of_a_lossy_format_is_its_shape(tmp_path, name, make):
+    shape = np.hypot(*np.ogrid[-20:20, -25:25]) < 15
+    make(shape).save(tmp_path / name)
+    read = read_mask(tmp_path / name)
+    # Edges may move where compression blurs them.
+    assert (read != shape).mean() < (0.01 if name.startswith("noise") else 1e-9)
+
+
 def test_what_is_wrong_with_a_photo_is_said(tmp_path, pixels):
     with pytest.raises(ValueError, match="no photo is named"):
         find_photos([])

@@ -20,7 +20,7 @@ from samjax.data.finetune import CocoSource, FolderSource, NpzSource
 from samjax.data.formats import read_coco, read_yolo, write_coco
 from samjax.data.formats.annotations import make_annotation
 from samjax.data.images import find_images
-from samjax.data.orientation import stored_view, upright_size
+from samjax.data.orientation import orientation_of, stored_view, upright_size
 from samjax.data.prepare import PrepareConfig, Status, prepare
 from samjax.data.sa1b.source import open_sa1b
 from samjax.data.schema import record_from_json
@@ -197,6 +197,19 @@ def file_of_each_object(photo, everything) -> RawExample:
     return only(FolderSource(photo.folder))
 
 
+def masks_with_an_orientation(photo, everything) -> RawExample:
+    """A mask painted over a copy of the photo, which keeps the photo's EXIF."""
+    (photo.folder / "masks").mkdir()
+    with Image.open(photo.path) as original:
+        orientation = orientation_of(original)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stored = np.ascontiguousarray(stored_view(photo.mask, orientation))
+    path = photo.folder / "masks" / photo.path.with_suffix(".png").name
+    Image.fromarray(stored).save(path, exif=exif)
+    return only(FolderSource(photo.folder))
+
+
 def yolo(photo, everything) -> RawExample:
     pytest.importorskip("cv2")
     from samjax.cli.everything_outputs import write_formats
@@ -283,6 +296,7 @@ WAYS = [
     coco_that_says_it_once,
     label_map,
     file_of_each_object,
+    masks_with_an_orientation,
     yolo,
     npz,
     serve_as_sa1b,

@@ -4,7 +4,7 @@ import hashlib
 import io
 import json
 import os
-from pathlib import Path
+import tarfile
 
 import numpy as np
 import pytest
@@ -12,14 +12,12 @@ import safetensors.numpy
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from samjax.data.formats import write_coco, write_label_map, write_yolo
 from samjax.files import (
     KEY,
     LABELS_LIST,
     WouldReplace,
     check_replaceable,
     is_own,
-    mark_of,
 )
 
 SETTINGS = {"weights": "a", "hierarchy": False, "tile_size": None, "shard_size": None}
@@ -53,6 +51,16 @@ def text(content) -> bytes:
     return json.dumps(content).encode()
 
 
+def tar(name="sa_1.jpg", **header) -> bytes:
+    data = io.BytesIO()
+    with tarfile.open(fileobj=data, mode="w", format=tarfile.GNU_FORMAT) as file:
+        member = tarfile.TarInfo(f"./{name}")
+        for field, value in header.items():
+            setattr(member, field, value)
+        file.addfile(member)
+    return data.getvalue()
+
+
 def report_on(name: str, content: bytes) -> bytes:
     said = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
     return text({"files": {name: said}, "versions": {"samjax": "0"}})
@@ -71,6 +79,7 @@ CSP = (
     b'<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; '
     b"img-src data:; style-src 'unsafe-inline'\"><title>Everything</title>"
 )
+LABELS_IN = f"yolo/{LABELS_LIST}"
 RUN = {"run/settings.json": text(SETTINGS)}
 STEPS = b'{"step": 1, "loss": 2.0, "focal": 0.1, "dice": 0.2}\n'
 
@@ -104,7 +113,39 @@ ROWS = {
     ),
     "evaluation": ("evaluation", "a.json", text({KEY: "samjax evaluation"}), {}, True),
     "counts": ("statistics", "a.json", text({KEY: "samjax statistics"}), {}, True),
-    "labels": ("yolo", "yolo/labels/a.txt", LABELS, {LABELS_LIST: LISTED}, True),
+    "labels": ("yolo", "yolo/labels/a.txt", LABELS, {LABELS_IN: LISTED}, True),
+    "labels of a run": (
+        "yolo",
+        "yolo/labels/a.txt",
+        LABELS,
+        {"run/labels.json": LISTED},
+        True,
+    ),
+    "list of labels": ("yolo", LABELS_IN, LISTED, {}, True),
+    "record": ("record", "sa_1.json", text({KEY: "samjax record"}), {}, True),
+    "shard": ("shard", "a.tar", tar(uname="samjax shard"), {}, True),
+    "shard of a long name": (
+        "shard",
+        "a.tar",
+        tar("x" * 150, uname="samjax shard"),
+        {},
+        True,
+    ),
+    "shard of nothing": ("shard", "a.tar", bytes(10_240), {}, True),
+    "embedding": (
+        "image embedding",
+        "a.embedding",
+        tensors({"samjax": '{"format": "samjax image embedding"}'}),
+        {},
+        True,
+    ),
+    "embedding of an earlier server": (
+        "image embedding",
+        "a.embedding",
+        tensors({"samjax": '{"format": "samjax image embedding, channels first"}'}),
+        {},
+        True,
+    ),
     "metrics": ("metrics", "metrics.jsonl", STEPS, {}, True),
     # The forms of versions before marks.
     "old record": ("segment", "a.json", text(OLD_SEGMENT), {}, True),
@@ -203,7 +244,7 @@ ROWS = {
         "yolo",
         "yolo/labels/a.txt",
         b"0 0.5 0.5 0.75 0.5 0.5 0.875\n",
-        {LABELS_LIST: LISTED, "yolo/data.yaml": YAML},
+        {LABELS_IN: LISTED, "yolo/data.yaml": YAML},
         False,
     ),
     "labels of classes": (
@@ -212,6 +253,23 @@ ROWS = {
         b"7 0.5 0.5 0.75 0.5\n",
         {"yolo/data.yaml": YAML},
         False,
+    ),
+    "labels beside a list without them": (
+        "yolo",
+        "yolo/labels/b.txt",
+        LABELS,
+        {LABELS_IN: LISTED, "yolo/data.yaml": YAML},
+        False,
+    ),
+    "another's list": ("yolo", LABELS_IN, text({"labels": {}}), {}, False),
+    "SA-1B's record": ("record", "sa_1.json", text({"image": {}}), {}, False),
+    "SA-1B's shard": ("shard", "sa_1.tar", tar(), {}, False),
+    "zeros": ("shard", "a.tar", bytes(20_000), {}, False),
+    "an embedding's header": (
+        "image embedding", "a", tensors({"samjax": "[]"}), {}, False
+    ),
+    "weights for an embedding": (
+        "image embedding", "a", tensors({"format": "samjax"}), {}, False
     ),
     "another's COCO": ("coco", "a.json", text({"info": {}, "images": []}), {}, False),
     "another's metrics": ("metrics", "metrics.jsonl", b'{"step": 1, "loss": 2}\n', {}, False),
@@ -252,13 +310,3 @@ def test_links_folders_and_pipes_are_not_replaced(tmp_path):
     with pytest.raises(WouldReplace):
         check_replaceable(tmp_path / "dangling", "segment")
     check_replaceable(tmp_path / "nothing", "segment")
-
-
-def test_what_the_writers_of_formats_write_is_known(tmp_path):
-    write_coco(tmp_path / "rle.json", [])
-    write_label_map(tmp_path / "a.png", np.ones((2, 3), np.uint8))
-    write_yolo(tmp_path / "yolo", [], category='a: "b" 犬')
-    assert is_own(tmp_path / "rle.json", "coco")
-    assert is_own(tmp_path / "a.png", "label map")
-    assert is_own(Path(tmp_path, "yolo", "data.yaml"), "yolo")
-    assert mark_of("coco") == "samjax coco"

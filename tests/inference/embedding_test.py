@@ -33,7 +33,8 @@ def test_a_failed_save_leaves_the_old_file_and_nothing_else(
     embedding, tmp_path, monkeypatch
 ):
     path = tmp_path / "photo.embedding"
-    path.write_bytes(b"old")
+    embedding.save(path)
+    old = path.read_bytes()
 
     def full_disk(self, content):
         with open(self, "wb") as file:
@@ -44,7 +45,7 @@ def test_a_failed_save_leaves_the_old_file_and_nothing_else(
     with pytest.raises(OSError, match="no space"):
         embedding.save(path)
     monkeypatch.undo()
-    assert path.read_bytes() == b"old"
+    assert path.read_bytes() == old
     assert [found.name for found in tmp_path.iterdir()] == ["photo.embedding"]
 
 

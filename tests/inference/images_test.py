@@ -36,6 +36,8 @@ def test_open_files_and_bytes_are_images(photo, tmp_path):
         read_image(io.StringIO("no"))  # pyright: ignore
     with pytest.raises(ValueError, match="no image that Pillow knows"):
         read_image(io.BytesIO(b"no"))
+    with pytest.raises(ValueError, match=r"nothing is left.*seek\(0\)"):
+        read_image(io.BytesIO(b""))
 
 
 @pytest.mark.parametrize("axis", [False, True])

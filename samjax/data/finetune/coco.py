@@ -15,6 +15,7 @@ from samjax.data.finetune.reading import (
     unusable_dataset,
     upright_size,
 )
+from samjax.data.folders import list_files
 from samjax.data.formats.coco import read_coco
 from samjax.data.schema import Record, record_to_json
 
@@ -120,7 +121,7 @@ def annotation_file(path: Path) -> Path:
     if (usual := path / "annotations.json").is_file():
         return usual
     for folder in (path, path / "annotations"):
-        files = sorted(folder.glob("*.json"))
+        files = list_files(folder, ".json") if folder.is_dir() else []
         if len(files) == 1:
             return files[0]
         if files:

@@ -186,7 +186,8 @@ def _masks_by_stem(
     masks: dict[str, list[Path]] = {}
     strays = []
     for item in sorted(folder.iterdir()):
-        if item.name.startswith("."):
+        # The labels' names, which `samjax serve` exports beside a label map.
+        if item.name.startswith(".") or item.name.endswith(".labels.json"):
             continue
         if item.is_dir():
             inside = [file for file in sorted(item.iterdir()) if _is_mask(file)]

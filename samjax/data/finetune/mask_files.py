@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from jaxtyping import Int, UInt8
@@ -16,7 +17,8 @@ from samjax.data.finetune.mask_pixels import (
     find_labels,
     find_object,
 )
-from samjax.data.folders import open_regular
+from samjax.data.orientation import left_to_turn, upright_view
+from samjax.files import open_regular
 
 _FORMATS = {
     ".bmp": "BMP",
@@ -81,12 +83,16 @@ def _levels(path: Path) -> tuple[Levels, list[str]]:
             Image.open(file, formats=sorted(set(_FORMATS.values()))) as image,
         ):
             check_pixels(image.width, image.height, path.name)
-            is_lossy = image.format in _LOSSY
+            is_lossy = image.format in _LOSSY and not _is_lossless_webp(file)
+            orientation = left_to_turn(image)
             decoded = image.convert("RGBA") if image.mode == "PA" else image
             mode, palette = decoded.mode, _palette(decoded)
             has_alpha = mode in ("LA", "RGBA") or "transparency" in image.info
-            pixels = np.array(decoded)
-            rgba = np.array(decoded.convert("RGBA")) if has_alpha else None
+            # Upright, as tools show the mask and as its photo is read.
+            pixels = upright_view(np.array(decoded), orientation)
+            rgba = None
+            if has_alpha:
+                rgba = upright_view(np.array(decoded.convert("RGBA")), orientation)
             if _has_pages(image):
                 notes.append("has several pages, of which the first is read")
     except Exception as error:
@@ -114,6 +120,15 @@ def _levels(path: Path) -> tuple[Levels, list[str]]:
     if alpha is not None:
         return _levels_of_alpha(colours, alpha, is_lossy), notes
     return _levels_of_colours(colours, is_lossy, notes), notes
+
+
+def _is_lossless_webp(file: BinaryIO) -> bool:
+    """Whether a file is a WebP that keeps every level; restores its position."""
+    position = file.tell()
+    file.seek(0)
+    head = file.read(64)
+    file.seek(position)
+    return head[8:12] == b"WEBP" and b"VP8L" in head
 
 
 def _has_pages(image: Image.Image) -> bool:

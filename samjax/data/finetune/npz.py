@@ -19,8 +19,9 @@ from samjax.data.finetune.reading import (
     report_problems,
     unusable_dataset,
 )
-from samjax.data.folders import open_regular
+from samjax.data.folders import list_files
 from samjax.data.pixels import to_eight_bits
+from samjax.files import open_regular
 
 # Bound on the unpacked bytes of an array: a volume of 512 x 512 x 1000 in 16 bits fits.
 _MOST_BYTES = 1 << 30
@@ -54,10 +55,10 @@ class NpzSource:
 
     def __init__(self, path: str | os.PathLike, *, separate: bool = False):
         path = Path(path)
-        files = sorted(path.glob("*.npz")) if path.is_dir() else [path]
+        files = list_files(path, ".npz") if path.is_dir() else [path]
         if files == [path]:
             # A file given by name has to exist; a bad one in a folder is left out.
-            path.open("rb").close()
+            open_regular(path).close()
         problems: list[str] = []
         notes: list[str] = []
         slices: list[_Slice] = []
@@ -115,6 +116,12 @@ def _slices(file: Path) -> tuple[list[_Slice], list[str]]:
     """
     labels = _to_integers(_read(file, "gts"), file)
     shape, dtype = _header(file, "imgs")
+    shape = shape[:-1] if _has_one_channel(shape) else shape
+    if labels.ndim == 3 and labels.shape[-1] <= 4:
+        raise ValueError(
+            f"{file}: got gts of {labels.shape}, whose last axis is that of colours, "
+            "expected labels of (h, w) or (d, h, w)"
+        )
     if labels.ndim not in (2, 3) or shape not in (labels.shape, (*labels.shape, 3)):
         raise ValueError(
             f"{file}: got imgs of {shape} and gts of {labels.shape}, expected (h, w) or "
@@ -180,9 +187,15 @@ def _read(file: Path, key: str) -> np.ndarray:
             open_regular(file) as stream,
             np.load(stream, allow_pickle=False) as content,
         ):
-            return content[key]
+            array = content[key]
+            return array[..., 0] if _has_one_channel(array.shape) else array
     except Exception as error:
         raise _damaged(file, error) from error
+
+
+def _has_one_channel(shape: tuple[int, ...]) -> bool:
+    """Whether an array has a last axis for the channels of grey: (h, w, 1)."""
+    return len(shape) > 2 and shape[-1] == 1
 
 
 def _header(file: Path, key: str) -> tuple[tuple[int, ...], np.dtype]:

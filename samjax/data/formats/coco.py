@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, Literal, TextIO
 
 from samjax.data.formats.annotations import (
@@ -28,7 +27,7 @@ from samjax.data.formats.coco_reader import read_coco
 from samjax.data.formats.guards import check_path
 from samjax.data.orientation import declared_frame
 from samjax.data.schema import Annotation, ImageInfo, Record
-from samjax.files import KEY, json_text, mark_of, replacing
+from samjax.files import KEY, json_text, mark_of, replacing_own
 from samjax.geometry.polygons import mask_to_polygons
 
 __all__ = ["read_coco", "write_coco"]
@@ -44,6 +43,7 @@ def write_coco(
     info: Mapping[str, Any] | None = None,
     licences: Sequence[Mapping[str, Any]] = (),
     image_fields: Mapping[int, Mapping[str, Any]] | None = None,
+    overwrite: bool = False,
 ) -> None:
     """Writes records to one COCO file, image by image; the file is replaced atomically.
 
@@ -60,8 +60,10 @@ def write_coco(
         info: COCO's `info`.
         licences: COCO's `licenses`.
         image_fields: Further fields of images, such as `license`, by their `image_id`.
+        overwrite: Whether to replace a file that is no COCO file of samjax.
 
     Raises:
+        WouldReplace: There is such a file.
         ValueError: Two images have the same id, an image's name leads out of its
             folder, a mask is damaged, a parent is of another image, or a number is not
             finite.
@@ -70,15 +72,13 @@ def write_coco(
     """
     if segmentation not in ("rle", "polygons"):
         raise ValueError(f"got {segmentation=}, expected 'rle' or 'polygons'")
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     kind = {"id": 1, "name": category, "supercategory": category}
     with (
-        replacing(path) as hidden,
+        replacing_own(path, "coco", overwrite=overwrite) as hidden,
         hidden.open("w", encoding="utf-8", newline="\n") as file,
     ):
         # The mark comes first: it is recognized by the head of the file.
-        marked = {KEY: mark_of("coco"), **(info or {})}
+        marked = {KEY: "", **(info or {})} | {KEY: mark_of("coco")}
         file.write(f'{{"info":{_json(marked)},\n')
         file.write(f'"licenses":{_json(list(licences))},\n')
         file.write(f'"categories":[{_json(kind)}],\n"annotations":[')

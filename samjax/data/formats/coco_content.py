@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from samjax.data.formats.guards import whole_number
+from samjax.files import read_regular
 
 
 def read_content(path: Path) -> dict[str, Any]:
@@ -26,7 +27,7 @@ def read_content(path: Path) -> dict[str, Any]:
         OSError: The file cannot be read.
     """
     try:
-        content = json.loads(path.read_bytes())
+        content = json.loads(read_regular(path))
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: not JSON: {error}") from error
     is_coco = (
@@ -158,7 +159,8 @@ def _side(value: Any) -> Any:
     """Normalizes a side of an image: to an integer, or None if it is unknown."""
     whole = whole_number(value)
     if whole is not None:
-        return whole or None
+        # Some tools write 0 or -1 for an unknown size.
+        return whole if whole > 0 else None
     return value
 
 

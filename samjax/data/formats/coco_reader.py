@@ -133,9 +133,15 @@ def _drop_flagged(
     notes: Callable[[str], object],
 ) -> None:
     """Removes the annotations that the file flags as not being objects."""
-    kinds = Counter(_kind(entry) for entries in of_image.values() for entry in entries)
+    entries_of_all = [entry for entries in of_image.values() for entry in entries]
+    kinds = Counter(_kind(entry) for entry in entries_of_all)
+    # A box without a mask is no object that a painted mask could lie around.
+    are_alone = not any(
+        _kind(entry) == "object" and entry.get("segmentation")
+        for entry in entries_of_all
+    )
     if crowds is None:
-        crowds = not kinds["object"]
+        crowds = are_alone
     dropped = {"ignore", "box_only"} - ({"ignore"} if crowds else set())
     dropped |= set() if crowds else {"iscrowd"}
     for image_id, entries in of_image.items():
@@ -150,7 +156,7 @@ def _drop_flagged(
     for kind, message in messages.items():
         if kinds[kind] and kind in dropped:
             notes(f"{kinds[kind]} of {total} {message}")
-    if kinds["iscrowd"] and "iscrowd" not in dropped and not kinds["object"]:
+    if kinds["iscrowd"] and "iscrowd" not in dropped and are_alone:
         notes(
             f"all {kinds['iscrowd']} masks have iscrowd, as tools store painted masks: "
             "each is taken for an object"

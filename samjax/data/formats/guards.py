@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from samjax.data.bounds import BYTES, max_bytes
-from samjax.data.folders import open_regular
 from samjax.data.schema import Record
+from samjax.files import open_regular
 
 Problems = Callable[[ValueError], None]
 """A callback for the error of each part that a reader leaves out; it may raise the error."""
@@ -79,13 +80,14 @@ def record_stem(record: Record) -> str:
 
 
 def whole_number(value: Any) -> int | None:
-    """Converts 480, 480.0 or "480" from JSON to an integer; other values to None."""
+    """Converts 480, 480.0, "480" or "480.0" from JSON to an integer; others to None."""
     if type(value) is int:
         return value
     if type(value) is float:
         return int(value) if abs(value) < 1 << 63 and value.is_integer() else None
-    if isinstance(value, str) and 0 < len(value) <= _LONGEST_NUMBER:
-        return int(value) if value.isascii() and value.isdigit() else None
+    if isinstance(value, str) and len(value) <= _LONGEST_NUMBER:
+        match = re.fullmatch(r"([0-9]+)(\.0*)?", value)
+        return int(match[1]) if match else None
     return None
 
 

@@ -22,7 +22,7 @@ from samjax.data.formats.annotations import (
     make_annotation,
 )
 from samjax.data.schema import ImageInfo, Record
-from samjax.files import mark_of, write_bytes
+from samjax.files import mark_of, open_regular, write_output
 from samjax.geometry import overlaps
 
 _MOST_LABELS = 65535
@@ -91,11 +91,20 @@ def label_map_to_masks(
 
 
 def write_label_map(
-    path: str | os.PathLike, label_map: Integer[np.ndarray, "h w"]
+    path: str | os.PathLike,
+    label_map: Integer[np.ndarray, "h w"],
+    *,
+    overwrite: bool = False,
 ) -> None:
     """Writes a label map to a grey PNG of 8 bits, or 16 for labels above 255.
 
+    Args:
+        path: The file.
+        label_map: The labels.
+        overwrite: Whether to replace a file that is no label map of samjax.
+
     Raises:
+        WouldReplace: There is such a file.
         ValueError: There are no pixels, or labels outside 0..65535.
         OSError: The file cannot be written.
     """
@@ -108,12 +117,10 @@ def write_label_map(
             "hold: write fewer masks to one label map"
         )
     pixels = label_map.astype(np.uint8 if high <= 255 else np.uint16)
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     data, mark = io.BytesIO(), PngInfo()
     mark.add_text("Software", mark_of("label map"))
     Image.fromarray(pixels).save(data, format="PNG", pnginfo=mark)
-    write_bytes(path, data.getvalue())
+    write_output(path, data.getvalue(), "label map", overwrite=overwrite)
 
 
 def read_label_map(path: str | os.PathLike) -> Int[np.ndarray, "h w"]:
@@ -129,7 +136,7 @@ def read_label_map(path: str | os.PathLike) -> Int[np.ndarray, "h w"]:
     path = Path(path)
     max_pixels()
     try:
-        with path.open("rb") as file, warnings.catch_warnings():
+        with open_regular(path) as file, warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             header = file.read(26)
             file.seek(0)

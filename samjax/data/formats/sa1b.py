@@ -1,7 +1,8 @@
 """SA-1B's files: a JSON file per image, and tar shards of images and their JSON.
 
 A shard is an uncompressed tar with the members `./sa_1.jpg` and `./sa_1.json` of every
-image. Headers have no time and no owner, so that equal records give equal shards.
+image. Headers have no time, and samjax as their owner, by which its shards are
+recognized: equal records give equal shards.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from samjax.data.sa1b.headers import (
     read_members,
 )
 from samjax.data.schema import Record, record_from_json, record_to_json
-from samjax.files import replacing
+from samjax.files import mark_of, replacing_own, write_output
 
 # Bounds on the bytes of a member, so that a damaged length cannot fill the memory; far
 # above SA-1B's (1 MB of JSON, 10 MB of image).
@@ -39,21 +40,30 @@ _LONGEST_JSON = 1 << 26
 _LONGEST_IMAGE = 1 << 28
 
 
-def write_record(folder: str | os.PathLike, record: Record) -> Path:
+def write_record(
+    folder: str | os.PathLike, record: Record, *, overwrite: bool = False
+) -> Path:
     """Writes a record to `folder`, named as its image with the suffix `.json`.
+
+    Beside SA-1B's fields the file has the mark of samjax's files, `made_with`.
+
+    Args:
+        folder: The folder; created if missing.
+        record: The record.
+        overwrite: Whether to replace a file that samjax did not write, such as SA-1B's
+            own record of the image.
 
     Returns:
         The file's path.
 
     Raises:
+        WouldReplace: There is such a file.
         ValueError: The image's name is not plain, or a number is not finite.
         OSError: The file cannot be written.
     """
     path = Path(folder) / f"{record_stem(record)}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as hidden:
-        hidden.write_bytes(record_to_json(record).encode())
-    return path
+    text = record_to_json(record, made_with=mark_of("record"))
+    return write_output(path, text.encode(), "record", overwrite=overwrite)
 
 
 def read_folder(
@@ -91,7 +101,10 @@ def read_folder(
 
 
 def write_shard(
-    path: str | os.PathLike, items: Iterable[tuple[str, bytes, Record]]
+    path: str | os.PathLike,
+    items: Iterable[tuple[str, bytes, Record]],
+    *,
+    overwrite: bool = False,
 ) -> None:
     """Writes a shard, image by image in the given order; the tar is replaced atomically.
 
@@ -99,18 +112,19 @@ def write_shard(
         path: Path of the tar.
         items: Name of the image (the record's `file_name`), the bytes of its file, and
             its record.
+        overwrite: Whether to replace a file that is no shard of samjax, such as SA-1B's
+            own of the same name.
 
     Raises:
+        WouldReplace: There is such a file.
         ValueError: A name is not plain, is not the record's, does not have the suffix
             of an image or occurs twice; or a file is larger than readers accept.
         OSError: The tar cannot be written.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     written: set[str] = set()
     # GNU's format has plain headers for names in UTF-8, as SA-1B's own shards.
     with (
-        replacing(path) as hidden,
+        replacing_own(path, "shard", overwrite=overwrite) as hidden,
         tarfile.open(
             hidden, "w", format=tarfile.GNU_FORMAT, encoding="utf-8", errors="strict"
         ) as tar,
@@ -212,6 +226,7 @@ def _add(tar: tarfile.TarFile, name: str, content: bytes, limit: int) -> None:
     member = tarfile.TarInfo(f"./{name}")
     member.size = len(content)
     member.mode = 0o644
+    member.uname = mark_of("shard")
     tar.addfile(member, io.BytesIO(content))
 
 

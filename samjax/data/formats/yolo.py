@@ -13,6 +13,7 @@ corners of pixels exactly in images of up to 100,000 pixels a side.
 from __future__ import annotations
 
 import codecs
+import hashlib
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
@@ -36,7 +37,14 @@ from samjax.data.formats.guards import (
 )
 from samjax.data.schema import Annotation, ImageInfo, Record
 from samjax.data.whole_images import read_header
-from samjax.files import check_replaceable, json_text, write_bytes
+from samjax.files import (
+    KEY,
+    LABELS_LIST,
+    json_text,
+    known_labels,
+    mark_of,
+    write_output,
+)
 from samjax.geometry.polygons import (
     join_polygons,
     mask_to_polygons,
@@ -53,9 +61,12 @@ def write_yolo(
     *,
     tolerance: float = 0.0,
     category: str = "object",
-    overwrite: bool = True,
+    overwrite: bool = False,
 ) -> None:
     """Writes records to `folder/labels`, image by image, and `data.yaml` at the end.
+
+    `samjax_labels.json` beside it lists the digests of the labels: those that were
+    corrected since are not replaced.
 
     Empty masks have no polygon and are left out; an image without masks has an empty
     file. Images are not copied: they belong in `folder/images`. Other files are kept.
@@ -66,8 +77,7 @@ def write_yolo(
         tolerance: Tolerance of polygons in pixels, as in
             `samjax.geometry.polygons.mask_to_polygons`; 0 is exact.
         category: Name of class 0, the only one.
-        overwrite: Whether to replace files that are not as samjax wrote them, such as
-            corrected labels.
+        overwrite: Whether to replace files that are not as samjax wrote them.
 
     Raises:
         WouldReplace: There is such a file.
@@ -79,7 +89,7 @@ def write_yolo(
     folder = Path(folder)
     labels = folder / "labels"
     labels.mkdir(parents=True, exist_ok=True)
-    written: set[str] = set()
+    written: dict[str, str] = {}
     for record in records:
         stem = record_stem(record)
         if stem in written:
@@ -87,24 +97,30 @@ def write_yolo(
                 f"got a second image named {stem}, expected every name once, without "
                 "its suffix: both would have the same labels"
             )
-        written.add(stem)
         lines = [
             _line(annotation, record["image"], tolerance)
             for annotation in record["annotations"]
         ]
         content = "".join(lines).encode("ascii")
-        _replace(labels / f"{stem}.txt", content, overwrite)
+        write_output(labels / f"{stem}.txt", content, "yolo", overwrite=overwrite)
+        written[stem] = hashlib.sha256(content).hexdigest()
     # A JSON string is valid YAML. Both splits list all images: the user divides them.
     names = f"names:\n  0: {json_text(category, ensure_ascii=False)}\n"
     text = f"train: images\nval: images\n{names}"
-    _replace(folder / "data.yaml", text.encode(), overwrite)
+    write_output(folder / "data.yaml", text.encode(), "yolo", overwrite=overwrite)
+    # Last: of a call that was stopped, equal files are replaced without it.
+    _list_labels(folder / LABELS_LIST, written, overwrite=overwrite)
 
 
-def _replace(path: Path, content: bytes, overwrite: bool) -> None:
-    # An equal file may be from a run that was stopped before it recorded its files.
-    if not (path.is_file() and path.read_bytes() == content):
-        check_replaceable(path, "yolo", overwrite=overwrite)
-        write_bytes(path, content)
+def _list_labels(path: Path, written: Mapping[str, str], *, overwrite: bool) -> None:
+    """Adds labels to the list of those that samjax wrote."""
+    digests = {f"{stem}.txt": digest for stem, digest in written.items()}
+    content = {
+        KEY: mark_of("yolo"),
+        "labels": {**(known_labels(path) or {}), **digests},
+    }
+    text = json_text(content, indent=1, sort_keys=True)
+    write_output(path, text.encode(), "yolo", overwrite=overwrite)
 
 
 def read_yolo(
@@ -141,7 +157,9 @@ def read_yolo(
         if name.endswith(".txt") and not name.startswith(".")
     }
     names = _names(images, problems)
-    for name in sorted(label_files - {f"{stem}.txt" for stem in names}):
+    # labelImg and other tools keep the names of classes beside the labels.
+    others = label_files - {f"{stem}.txt" for stem in names} - {"classes.txt"}
+    for name in sorted(others):
         problems(
             ValueError(
                 f"{labels / name}: got labels without an image, expected one of the "

@@ -4,7 +4,8 @@ import os
 from pathlib import Path
 
 from samjax.data.examples import RawExample
-from samjax.data.folders import has_image_name, read_regular
+from samjax.data.folders import has_image_name
+from samjax.files import read_regular
 from samjax.files.marks import is_own
 
 
@@ -80,7 +81,7 @@ class ExtractedSource:
 def _files_of_a_run(folder: Path) -> set[str]:
     """Returns the sub-folders that hold no examples where everything mode wrote records."""
     if is_own(folder / "run" / "settings.json", "settings"):
-        return {"run", "overlays"}
+        return {"run", "overlays", "coco", "yolo", "label_maps"}
     return set()
 
 

@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
-from samjax.data.folders import open_regular
+from samjax.files import open_regular, read_at
 
 BLOCK = 512
 FOLDER = b"5"
@@ -64,7 +64,7 @@ def read_members(file: int, length: int, *, others: bool = False) -> Iterator[Me
     size: int | None = None
     chain = 0
     while True:
-        header = os.pread(file, BLOCK, position)
+        header = read_at(file, BLOCK, position)
         if len(header) < BLOCK:
             raise DamagedTar("the tar is cut off", position + len(header))
         if header == _ZEROS:
@@ -87,7 +87,7 @@ def read_members(file: int, length: int, *, others: bool = False) -> Iterator[Me
         if chain > _LONGEST_CHAIN:
             raise DamagedTar("the tar has too many headers in a row", start - BLOCK)
         if kind in _FOR_NEXT:
-            content = os.pread(file, min(own_size, _LONGEST_EXTENSION), start)
+            content = read_at(file, min(own_size, _LONGEST_EXTENSION), start)
             if kind == b"L":
                 name = content.rstrip(b"\0")
             elif kind == b"x":

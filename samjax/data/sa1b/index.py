@@ -24,7 +24,7 @@ from samjax.data.sa1b.headers import (
     open_tar,
     read_members,
 )
-from samjax.files import cache_folder, json_text, replacing
+from samjax.files import cache_folder, json_text, read_at, replacing
 
 
 class TarIndex(NamedTuple):
@@ -92,7 +92,7 @@ def build_index(tar: str | os.PathLike) -> TarIndex:
     damage = None
     with open_tar(tar) as stream:
         file = stream.fileno()
-        _refuse_compressed(tar, os.pread(file, 8, 0))
+        _refuse_compressed(tar, read_at(file, 8, 0))
         try:
             members.extend(read_members(file, os.fstat(file).st_size))
         except DamagedTar as error:

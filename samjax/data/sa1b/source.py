@@ -44,7 +44,11 @@ def find_tars(path: str) -> list[str]:
     """
     if os.path.isdir(path):
         # Reading a pipe or a device may block for ever.
-        inside = sorted(str(tar) for tar in Path(path).rglob("*.tar*") if tar.is_file())
+        inside = sorted(
+            str(tar)
+            for tar in Path(path).rglob("*.tar*")
+            if tar.is_file() and not tar.name.startswith(".")
+        )
         tars = [tar for tar in inside if tar.endswith(".tar")]
         compressed = [tar for tar in inside if tar.endswith(_COMPRESSED)]
         if compressed and not tars:

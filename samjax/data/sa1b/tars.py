@@ -10,6 +10,7 @@ import numpy as np
 
 from samjax.data.examples import RawExample, locate_in_parts
 from samjax.data.sa1b.index import TarIndex, load_index
+from samjax.files import open_binary, read_at
 
 
 class TarSource:
@@ -67,7 +68,7 @@ class TarSource:
         tar = self.tars[tar_index]
         try:
             row = self._rows(tar_index)[row_index]
-            file = os.open(tar, os.O_RDONLY)
+            file = open_binary(tar)
         except (OSError, ValueError, IndexError) as error:
             # The tar was there when it was indexed: its disk or its mount has gone.
             return RawExample(f"{tar.name}:{index}", None, None, f"{tar}: {error}")
@@ -120,6 +121,6 @@ def _read(file: int, offset: int, size: int) -> bytes | None:
         # Damaged bytes, which the preparation of the example reports.
         return b""
     try:
-        return os.pread(file, size, offset)
+        return read_at(file, size, offset)
     except OSError:
         return None

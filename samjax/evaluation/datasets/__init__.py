@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from samjax.data.folders import list_files
 from samjax.evaluation.datasets.dataset import Dataset
 from samjax.evaluation.datasets.selection import Selection
 
@@ -60,9 +61,8 @@ def _open_examples(
 
 
 def _has_json(path: Path) -> bool:
-    return any(
-        True for folder in (path, path / "annotations") for _ in folder.glob("*.json")
-    )
+    folders = (path, path / "annotations")
+    return any(folder.is_dir() and list_files(folder, ".json") for folder in folders)
 
 
 def _is_masks_folder(path: Path) -> bool:
@@ -75,7 +75,7 @@ def _is_npz(path: Path) -> bool:
     """Whether a path is a `.npz` file, or a folder of them without a file of COCO."""
     if not path.is_dir():
         return path.suffix.lower() == ".npz"
-    return not _has_json(path) and any(True for _ in path.glob("*.npz"))
+    return not _has_json(path) and bool(list_files(path, ".npz"))
 
 
 READERS: dict[str, Reader] = {

@@ -142,6 +142,21 @@ def test_masks_with_iscrowd_are_used_if_there_are_no_others_with_a_note(tmp_path
     assert len(open_examples(path, "coco", crowds=True)) == 2
 
 
+def test_boxes_without_masks_do_not_hide_painted_masks(tmp_path):
+    """Rectangles beside brushed masks, as CVAT writes them."""
+    path = coco_folder(tmp_path)
+
+    def brush(content):
+        boxes = []
+        for one in content["annotations"]:
+            boxes.append({**one, "id": one["id"] + 100, "segmentation": []})
+            one["iscrowd"] = 1
+        content["annotations"] += boxes
+
+    with pytest.warns(UserWarning, match="all 2 masks have iscrowd"):
+        assert len(CocoSource(changed(path, brush))) == 2
+
+
 def test_sizes_that_the_file_lacks_are_those_of_the_images(tmp_path):
     path = coco_folder(tmp_path)
 

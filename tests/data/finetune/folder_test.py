@@ -161,6 +161,8 @@ def test_interpretations_of_masks_are_noted_on_opening(tmp_path):
 def test_files_that_are_not_masks_are_reported(tmp_path):
     save(tmp_path / "images" / "leaf.jpg", noise(0))
     save(tmp_path / "masks" / "leaf.png", A.astype(np.uint8))
+    (tmp_path / "masks" / "leaf.labels.json").write_text("[]")
+    assert FolderSource(tmp_path).problems == ()
     (tmp_path / "masks" / "leaf.npy").write_bytes(b"")
     with pytest.warns(UserWarning, match=r"leaf\.npy is no mask: masks are read from"):
         FolderSource(tmp_path)

@@ -52,7 +52,7 @@ def with_palette(labels, colours, **places) -> Image.Image:
 
 def saved(folder, image: Image.Image, kind: str = "png", **options):
     path = folder / f"leaf.{kind}"
-    image.save(path, **options)
+    image.save(path, **{"lossless": "lossless" in kind, **options})
     return path
 
 
@@ -170,6 +170,7 @@ TWO = {
         ),
         "png",
     ),
+    "lossless WebP": (grey(3 * HARD + 200 * SECOND), "lossless.webp"),
     "colours": (
         Image.fromarray(
             np.dstack([200 * HARD, 90 * SECOND, 0 * HARD]).astype(np.uint8)

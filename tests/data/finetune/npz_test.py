@@ -55,6 +55,8 @@ def bad_files(folder):
     yield "names.npz: got no array gts"
     np.savez(folder / "soft.npz", imgs=grey, gts=LABELS / 2)
     yield "soft.npz: got gts of float64"
+    np.savez(folder / "colours.npz", imgs=noise(0), gts=noise(0))
+    yield r"colours.npz: got gts of \(24, 32, 3\), whose last axis is that of colours"
     np.savez(folder / "objects.npz", imgs=grey, gts=np.array([[{}]], object))
     yield "objects.npz: got gts of .* object"
     (folder / "text.npz").write_text("no zip file")
@@ -224,6 +226,20 @@ def test_labels_may_be_of_any_type(tmp_path, labels):
     labels = labels.astype(np.int16) if labels.dtype == np.uint8 else labels
     np.savez(tmp_path / "a.npz", imgs=noise(0), gts=labels)
     np.testing.assert_array_equal(read_example(NpzSource(tmp_path)[0])[1], [A, B])
+
+
+@pytest.mark.parametrize("key", ["imgs", "gts", "both"])
+def test_an_axis_of_one_channel_is_none(tmp_path, key):
+    arrays = {"imgs": noise(0)[..., 0], "gts": LABELS}
+    for name in arrays:
+        if key in (name, "both"):
+            arrays[name] = arrays[name][..., None]
+    np.savez(tmp_path / "a.npz", **arrays)
+    source = NpzSource(tmp_path)
+    assert len(source) == 1
+    image, masks = read_example(source[0])
+    np.testing.assert_array_equal(image[..., 0], noise(0)[..., 0])
+    np.testing.assert_array_equal(masks, [A, B])
 
 
 def test_black_and_white_images_stay_black_and_white(tmp_path):

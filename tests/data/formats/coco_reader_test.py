@@ -165,13 +165,13 @@ def test_a_repeated_annotation_is_used_once(path):
     assert len(record["annotations"]) == 1 and "second time" in str(problems[0])
 
 
-@pytest.mark.parametrize("size", [(20.0, 30.0), ("20", "30")])
+@pytest.mark.parametrize("size", [(20.0, 30.0), ("20", "30"), ("20.0", "30.")])
 def test_sizes_may_be_floats_and_text(path, size):
     (record,) = read_coco(file_of(path, [{"height": size[0], "width": size[1]}], [{}]))
     np.testing.assert_array_equal(masks_of(record), [SQUARE])
 
 
-@pytest.mark.parametrize("nothing", [..., None, 0, 0.0])
+@pytest.mark.parametrize("nothing", [..., None, 0, 0.0, -1])
 def test_a_missing_size_is_that_of_its_masks_or_looked_up(path, nothing):
     image = {"height": nothing, "width": nothing}
     file_of(path, [image], [{}, {"segmentation": encode_rle(OTHER)}])

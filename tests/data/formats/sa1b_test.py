@@ -57,7 +57,7 @@ def test_a_folder_gives_records_back_by_name(tmp_path_factory, records):
     folder = tmp_path_factory.mktemp("folder")
     for one in reversed(records):
         path = write_record(folder, one)
-        assert path.read_text() == record_to_json(one)
+        assert path.read_text() == record_to_json(one, made_with="samjax record")
     assert [one for _, one in read_folder(folder)] == records
 
 
@@ -117,7 +117,7 @@ def test_a_shard_keeps_names_of_all_kinds(shard, name):
     assert list(read_shard(shard)) == items([record([MASK], file_name=name)])
 
 
-def test_a_shard_has_sa_1bs_layout_and_no_time_or_owner(shard):
+def test_a_shard_has_sa_1bs_layout_no_time_and_samjax_as_its_owner(shard):
     write_shard(shard, three())
     with tarfile.open(shard, "r:") as tar:
         members = tar.getmembers()
@@ -127,7 +127,7 @@ def test_a_shard_has_sa_1bs_layout_and_no_time_or_owner(shard):
     for member in members:
         assert member.isreg() and member.mode == 0o644
         assert (member.mtime, member.uid, member.gid) == (0, 0, 0)
-        assert member.uname == member.gname == ""
+        assert (member.uname, member.gname) == ("samjax shard", "")
 
 
 def test_equal_records_give_equal_bytes(tmp_path):

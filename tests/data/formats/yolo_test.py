@@ -95,7 +95,7 @@ def test_equal_records_give_equal_bytes(tmp_path):
         }
         for name in ("a", "b")
     ]
-    assert files[0] == files[1] and len(files[0]) == 3
+    assert files[0] == files[1] and len(files[0]) == 4
 
 
 def test_sizes_are_those_of_the_upright_images(tmp_path):
@@ -134,6 +134,17 @@ def test_images_that_share_their_labels_are_refused(tmp_path):
         write_yolo(tmp_path, records)
     with pytest.raises(ValueError, match=r"'a\.jpg' and 'a\.png'"):
         list(read_yolo(tmp_path, sizes(records)))
+
+
+def test_names_of_classes_beside_the_labels_are_no_labels(tmp_path):
+    one = record([TWO_RINGS])
+    write_yolo(tmp_path, [one])
+    (tmp_path / "labels" / "classes.txt").write_text("object\n")
+    assert len(list(read_yolo(tmp_path, sizes([one])))) == 1
+    # But those of an image of this name are.
+    images = {**sizes([one]), "classes.png": (4, 5)}
+    with pytest.raises(ValueError, match=r"classes\.txt, line 1"):
+        list(read_yolo(tmp_path, images))
 
 
 def test_labels_without_an_image_are_reported(tmp_path):

@@ -89,9 +89,9 @@ def test_sizes_in_headers_are_checked_against_the_length_of_the_tar(tmp_path, ca
     following, images, damage = HOSTILE[case]
     tar = tmp_path / "x.tar"
     tar.write_bytes(GOOD + following)
-    start = time.perf_counter()
+    start = time.process_time()
     index = load_index(tar)
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
     assert len(index.rows) == images
     assert index.rows["name"][0] == b"a"
     assert index.damage is None if damage is None else damage in index.damage

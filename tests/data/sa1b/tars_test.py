@@ -155,10 +155,12 @@ def test_extracted_files_are_read_recursively(tmp_path):
     assert gone[:3] == ("sa_1", None, b"{}") and "No such file" in (gone.problem or "")
 
 
-def test_settings_and_overlays_of_a_run_into_the_folder_are_no_examples(tmp_path):
-    for name in ("sa_1.jpg", "sa_1.json", "overlays/sa_1.jpg", "run/problems.json"):
+def test_other_files_of_a_run_into_the_folder_are_no_examples(tmp_path):
+    others = ("overlays/sa_1.jpg", "label_maps/sa_1.png", "coco/rle.json")
+    for name in ("sa_1.jpg", "sa_1.json", *others, "yolo/samjax_labels.json"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"{}")
+    (tmp_path / "run").mkdir()
     settings = {KEY: mark_of("settings"), "weights": "0"}
     (tmp_path / "run" / "settings.json").write_text(json.dumps(settings))
     source = open_sa1b(str(tmp_path))
@@ -166,7 +168,8 @@ def test_settings_and_overlays_of_a_run_into_the_folder_are_no_examples(tmp_path
     # The same names without samjax's mark are the user's.
     (tmp_path / "run" / "settings.json").write_text("{}")
     names = [example.name for example in every(open_sa1b(str(tmp_path)))]
-    assert names == ["overlays/sa_1", "run/problems", "run/settings", "sa_1"]
+    stems = sorted(name.rsplit(".")[0] for name in others)
+    assert names == [*stems, "run/settings", "sa_1", "yolo/samjax_labels"]
 
 
 def test_a_path_that_is_not_a_dataset_is_refused(tmp_path):
