@@ -218,7 +218,9 @@ class Clicker(anywidget.AnyWidget):
         """Sends the embedding and the model's fingerprint to a browser's decoder."""
         if content != {"wants": "embedding"}:
             self._report(
-                ValueError(f"got the message {content!r:.100}, expected another")
+                ValueError(
+                    f"got the message {content!r:.100}, expected a wish for the embedding"
+                )
             )
             return
         weights = weights_fingerprint(
@@ -234,6 +236,11 @@ class Clicker(anywidget.AnyWidget):
             self._problem = ""
         else:
             self._update(parse_session(change.new))
+
+    @traitlets.validate("prompt")
+    def _check_prompt(self, proposal: Any) -> Prompt:
+        state_of(proposal.value)
+        return proposal.value
 
     @traitlets.observe("prompt")
     def _on_prompt(self, change: Any) -> None:

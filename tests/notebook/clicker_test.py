@@ -107,7 +107,7 @@ def test_python_sets_the_prompt_and_the_front_end_shows_it(clicker):
 def test_a_prompt_that_the_widget_does_not_hold_is_refused(clicker):
     with pytest.raises(ValueError, match="got a prompt with a mask"):
         clicker.prompt = Prompt(mask=np.zeros((30, 40), bool))
-    assert clicker.masks is None
+    assert clicker.masks is None and clicker.prompt.mask is None
 
 
 def test_observers_are_called_when_all_is_consistent(clicker):
