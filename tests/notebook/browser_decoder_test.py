@@ -1,6 +1,7 @@
 """The widget with the decoder of an exported demo, in a real browser."""
 
 import json
+import shutil
 import threading
 from pathlib import Path
 
@@ -16,8 +17,10 @@ import browser
 from widget_bridge import bridge
 
 import samjax
+from samjax.inference.embedding import weights_fingerprint
 from samjax.notebook import Clicker
-from samjax.web.demo import write_demo
+from samjax.web.decoder_cache import PARTS, export_pair
+from samjax.web.description import describe_model
 from samjax.web.page import missing_files, page_folder
 
 pytestmark = [
@@ -39,8 +42,22 @@ def predictor():
 
 @pytest.fixture(scope="module")
 def demo(predictor, tmp_path_factory):
-    out = tmp_path_factory.mktemp("site") / "demo"
-    write_demo(predictor, out, name="tiny", samples=[COFFEE])
+    """The page and the decoder of a demo, without its encoder, which takes longest."""
+    out = tmp_path_factory.mktemp("site")
+    shutil.copytree(page_folder(), out / "page")
+    (out / "model").mkdir()
+    features = np.asarray(predictor.embed(COFFEE).features)
+    export_pair(predictor, features, out / "model", storage="float16")
+    graphs = {part: out / "model" / f"decoder.{part}.onnx" for part in PARTS}
+    config = {
+        "model": describe_model(predictor, "tiny", 8),
+        "weights": weights_fingerprint(predictor.model.config, predictor.params),
+        "decoder": {
+            part: {"url": f"model/{path.name}", "bytes": path.stat().st_size}
+            for part, path in graphs.items()
+        },
+    }
+    (out / "config.json").write_text(json.dumps(config))
     return out
 
 
@@ -74,10 +91,13 @@ def candidates(page):
 
 def test_the_browser_shows_masks_while_the_kernel_is_busy(page, demo, predictor):
     is_idle = threading.Event()
+    is_idle.set()
     with browser.host_of(demo, CORS) as site:
         clicker = Clicker(predictor, COFFEE, decoder_url=site)
         with bridge(clicker, is_idle) as address:
             page.goto(address)
+            page.wait_for_selector("[data-decoder=browser]")
+            is_idle.clear()
             click_cup(page)
             shown = candidates(page)
             status = page.locator(".status").inner_text()

@@ -74,11 +74,11 @@ class Clicker {
         this.#show();
       },
       choose: (index) => this.#change((session) => withChoice(session, index)),
-      undo: () => this.#undo(),
-      discard: () => this.#change(discarded),
-      accept: () => this.#accept(),
-      clear: () => this.#change(() => EMPTY_SESSION),
-      removeObject: (index) => this.#change((session) => withoutObject(session, index)),
+      undo: () => this.#pressed(() => this.#undo()),
+      discard: () => this.#pressed(() => this.#change(discarded)),
+      accept: () => this.#pressed(() => this.#accept()),
+      clear: () => this.#pressed(() => this.#change(() => EMPTY_SESSION)),
+      removeObject: (index) => this.#pressed(() => this.#change((session) => withoutObject(session, index))),
     });
     this.element = el("div", { class: "samjax-clicker", "data-theme": themeOf() }, this.#stage.element, this.#panel.element);
     // Else JupyterLab's keys act on the cell. It looks at the element with the focus alone.
@@ -98,7 +98,7 @@ class Clicker {
   /** @param {string} url */
   #loadDecoder(url) {
     this.#decoder = BrowserDecoder.load(url, this.#model);
-    this.#decoder.then(() => this.#show(), (error) => this.#fail(error));
+    this.#decoder.then(() => (this.element.dataset.decoder = "browser"), (error) => this.#fail(error));
   }
 
   /** @param {unknown} error of the browser's decoder: the kernel's goes on */
@@ -137,6 +137,17 @@ class Clicker {
     const session = this.#session;
     this.#past.push(session);
     this.#send(change(session));
+  }
+
+  /**
+   * Runs what a button does. If the button is then gone or disabled, the image gets the
+   * focus: keys would go to the notebook.
+   * @param {() => void} action
+   */
+  #pressed(action) {
+    action();
+    const focused = this.element.querySelector(":focus");
+    if (!focused || focused.matches(":disabled")) this.#stage.element.focus({ preventScroll: true });
   }
 
   #undo() {
