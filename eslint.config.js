@@ -13,11 +13,11 @@ export default [
     },
   },
   {
-    files: ["samjax/web/page/**/*.js"],
+    files: ["samjax/web/page/**/*.js", "samjax/notebook/static/*.js", "tests/notebook/bridge.js"],
     languageOptions: { globals: { ...globals.browser, ...globals.worker } },
   },
   {
-    files: ["tests/web/page/**/*.js"],
+    files: ["tests/web/page/**/*.js", "tests/notebook/*.test.js"],
     languageOptions: { globals: globals.node },
   },
 ];

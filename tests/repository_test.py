@@ -64,6 +64,7 @@ MAY_IMPORT = {
         "geometry",
         "files",
     },
+    "notebook": {"web", "inference", "export", "data", "geometry", "files"},
 }
 # The command wires everything together, and the package's face points at everything.
 MAY_IMPORT_ALL = {"cli", "__init__", "__main__"}

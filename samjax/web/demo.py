@@ -14,6 +14,7 @@ from samjax.export.encoder_files import export_encoder
 from samjax.export.onnx_graph import Arithmetic, Storage
 from samjax.files import json_text
 from samjax.inference import Predictor
+from samjax.inference.embedding import weights_fingerprint
 from samjax.inference.images import read_image
 from samjax.web.decoder_cache import export_pair
 from samjax.web.description import describe_model
@@ -94,6 +95,8 @@ def write_demo(
         config = {
             "mode": "demo",
             "model": describe_model(predictor, name, _POINTS_PER_SIDE),
+            # Widgets of notebooks take a decoder of their own model alone.
+            "weights": weights_fingerprint(predictor.model.config, predictor.params),
             **models,
             "samples": [
                 {"url": f"photos/{quote(photo)}", "name": sample.stem}

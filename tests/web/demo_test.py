@@ -16,6 +16,7 @@ from samjax import cli
 from samjax.data.schema import record_from_json
 from samjax.geometry.masks import decode_rle
 from samjax.inference.automatic.config import SMALL_MODEL_THRESHOLDS
+from samjax.inference.embedding import weights_fingerprint
 from samjax.inference.images import read_image
 from samjax.web import demo
 from samjax.web.page import missing_files, page_folder
@@ -69,6 +70,9 @@ def test_photos_of_one_name_and_of_odd_names_are_all_there(
     # A browser is given fewer points than a server.
     everything = {"points_per_side": 12, **SMALL_MODEL_THRESHOLDS}
     assert config["model"]["everything"] == everything
+    # By this a widget knows that the demo's decoder is of its model.
+    model, params = tiny_model
+    assert config["weights"] == weights_fingerprint(model.config, params)
     with browser.host_of(out) as address:
         for photo, sample in zip(photos, samples, strict=True):
             with urllib.request.urlopen(address + sample["url"]) as answer:

@@ -12,13 +12,15 @@ import { LatestQueue } from "./latest_queue.js";
  */
 
 export class WorkerClient {
-  #worker = new Worker(new URL("./worker.js", import.meta.url), { type: "module" });
+  #worker;
   #queue = new LatestQueue();
   /** @type {Map<number, {resolve: (value: any) => void, reject: (error: Error) => void, onProgress: ((progress: Progress) => void) | undefined}>} */
   #calls = new Map();
   #next = 1;
 
-  constructor() {
+  /** @param {Worker} worker that runs `worker.js` */
+  constructor(worker = new Worker(new URL("./worker.js", import.meta.url), { type: "module" })) {
+    this.#worker = worker;
     this.#worker.onmessage = ({ data: { id, value, error, progress } }) => {
       const call = this.#calls.get(id);
       if (progress) {
@@ -51,6 +53,10 @@ export class WorkerClient {
       this.#calls.set(id, { resolve, reject, onProgress });
       this.#worker.postMessage({ id, call, values });
     });
+  }
+
+  close() {
+    this.#worker.terminate();
   }
 
   /**

@@ -3,13 +3,13 @@
 import { ACTIVE, colorsOf, HOVER } from "./colors.js";
 import { drawBox, drawCrosshair, drawPoint, drawStroke, drawTip } from "./markers.js";
 import { fitView, keepInSight, toScreen, zoomAt } from "../core/frame.js";
-import { addToPath } from "../core/outline.js";
 import { isSameLayer, isSameUpper, LOWER_KEYS, lowerLayer, UPPER_KEYS, upperLayer } from "./layers.js";
+import { paintShape } from "./painting.js";
 
 /** @typedef {import("../core/frame.js").View} View */
 /** @typedef {import("../core/frame.js").Point} Point */
 /** @typedef {import("../core/postprocessing.js").Shape} Shape */
-/** @typedef {{fill: string, line: string}} Colors */
+/** @typedef {import("./painting.js").Colors} Colors */
 
 /** @typedef {import("../state/state.js").PageStore} PageStore */
 
@@ -17,8 +17,6 @@ import { isSameLayer, isSameUpper, LOWER_KEYS, lowerLayer, UPPER_KEYS, upperLaye
 const FRAME = 16;
 
 export class Stage {
-  /** @type {WeakMap<Int32Array | Float32Array, Path2D>} */
-  #paths = new WeakMap();
   /** @type {ImageBitmap | null} */
   #bitmap = null;
   /** @type {[number, number]} */
@@ -208,19 +206,6 @@ export class Stage {
    * @param {number} width of the line, in CSS pixels
    */
   #paint(context, shape, colors, width) {
-    let path = this.#paths.get(shape.outline);
-    if (!path) {
-      path = addToPath(new Path2D(), shape.outline, this.imageSize[1] / shape.size[1], this.imageSize[0] / shape.size[0]);
-      this.#paths.set(shape.outline, path);
-    }
-    context.fillStyle = colors.fill;
-    context.fill(path, "evenodd");
-    // A dark line under the bright one, so that it is seen on bright images.
-    context.strokeStyle = "rgb(0 0 0 / 0.45)";
-    context.lineWidth = (width + 1.5) / this.view.scale;
-    context.stroke(path);
-    context.strokeStyle = colors.line;
-    context.lineWidth = width / this.view.scale;
-    context.stroke(path);
+    paintShape(context, 1 / this.view.scale, this.imageSize, shape, colors, width);
   }
 }
