@@ -1,7 +1,7 @@
-"""What JAX computes on, and its errors in one line of plain words.
+"""JAX's devices, and errors of devices as messages of one line.
 
-JAX says that a device is missing with a RuntimeError, or an AssertionError without a
-word where a platform has no plug-in, and that memory has run out with pages of figures.
+For a missing device JAX raises RuntimeError, or AssertionError without a message where a
+platform has no plug-in; its out-of-memory errors are pages of allocator statistics.
 """
 
 from __future__ import annotations
@@ -13,47 +13,48 @@ from typing import Any
 
 
 class DeviceError(RuntimeError):
-    """A device that is not there, or that cannot do what was asked; one line."""
+    """A device is missing or cannot run the computation; the message is one line."""
 
 
 def find_devices() -> Sequence[Any]:
-    """Returns the devices of the platform that JAX computes on.
+    """Returns the devices of JAX's default platform.
 
     Raises:
-        DeviceError: there are none, of the platform that `JAX_PLATFORMS` asks for or
-            of any.
+        DeviceError: there are none, of the platform in `JAX_PLATFORMS` or of any.
     """
     import jax
 
     try:
         return jax.devices()
     except (RuntimeError, AssertionError) as error:
-        asked = _asked_for()
-        reason = " ".join(str(error).split())[:MAX_WORDS] or "JAX has no plug-in for it"
-        if not asked:
-            raise DeviceError(f"JAX finds nothing to compute on: {reason}") from error
+        platforms = _selected_platforms()
+        reason = (
+            " ".join(str(error).split())[:MAX_CHARACTERS] or "JAX has no plug-in for it"
+        )
+        if not platforms:
+            raise DeviceError(f"JAX finds no device: {reason}") from error
         raise DeviceError(
-            f"JAX_PLATFORMS asks for {asked!r}, and there is no such device here "
-            f"({reason}): expected {', '.join(PLATFORMS)}, or several with commas "
-            "between. Unset JAX_PLATFORMS to let JAX choose; a GPU needs its driver and "
+            f"JAX_PLATFORMS is {platforms!r}, and this machine has no such device "
+            f"({reason}): expected {', '.join(PLATFORMS)}, or several separated by "
+            "commas. Unset JAX_PLATFORMS to let JAX choose; a GPU needs its driver and "
             "JAX's build for it (pip install 'samjax[gpu]')"
         ) from error
 
 
-def _asked_for() -> str | None:
-    """The platforms that JAX is to use; None where it is to choose."""
+def _selected_platforms() -> str | None:
+    """Returns the platforms that JAX is configured for; None for its own choice."""
     import jax
 
-    # JAX's setting starts as the environment's.
+    # The setting is initialized from the environment.
     setting = getattr(jax.config, "jax_platforms", None)
     return setting or os.environ.get("JAX_PLATFORMS")
 
 
 def explain(error: BaseException) -> str | None:
-    """Says in one line what a device's error means; None if it is not one.
+    """Returns a one-line message for an error of a device; None for other errors.
 
     Args:
-        error: anything that was raised.
+        error: any exception.
     """
     if isinstance(error, DeviceError):
         return str(error)
@@ -61,18 +62,18 @@ def explain(error: BaseException) -> str | None:
         return f"out of memory: {str(error) or 'on the host'}. {LESS_MEMORY}"
     if type(error).__name__ not in ("JaxRuntimeError", "XlaRuntimeError"):
         return None
-    said = " ".join(str(error).split())
-    if "RESOURCE_EXHAUSTED" in said or "out of memory" in said.lower():
-        size = re.search(r"allocat\w* (\d+)", said)
+    message = " ".join(str(error).split())
+    if "RESOURCE_EXHAUSTED" in message or "out of memory" in message.lower():
+        size = re.search(r"allocat\w* (\d+)", message)
         wanted = f" for {int(size[1]) / 2**30:.1f} GiB" if size else ""
         return f"out of memory{wanted} on the device. {LESS_MEMORY}"
-    return f"the device failed: {said[:MAX_WORDS]}"
+    return f"the device failed: {message[:MAX_CHARACTERS]}"
 
 
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
-MAX_WORDS = 300
+MAX_CHARACTERS = 300
 LESS_MEMORY = (
-    "What takes less: a smaller model; --dtype bfloat16; in everything mode lower "
+    "Use less memory: a smaller model; --dtype bfloat16; in everything mode lower "
     "--points-per-batch and --in-flight, and --tiles for very large images; in training "
     "a lower batch_size or a higher accumulate of the stage"
 )

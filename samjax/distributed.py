@@ -1,16 +1,16 @@
-"""Many processes as one run: how they find each other, and how they end together.
+"""JAX multi-process runs: start-up, and termination of all processes together.
 
-Every process of a job runs the same program on its own devices. Whatever happens to one
-of them, the others do not wait for ever:
+Every process of a job runs the same program on its own devices. If one of them fails, the
+others end within a bounded time:
 
 | one process | the others end within |
 |---|---|
-| is killed, or its host dies | `heartbeat`, by JAX, which names it |
-| fails, and leaves by `ending_together` | `heartbeat`; at once if it is process 0 |
-| is alive, but stuck | `step` or `pause`, by `samjax.training.watchdog` |
+| is killed, or its host fails | `heartbeat`, by JAX, which names it |
+| raises, inside `ending_together` | `heartbeat`; at once if it is process 0 |
+| hangs | `step` or `pause`, by `samjax.training.runtime.watchdog` |
 | is missing at the start | twice `start` |
 
-JAX catches SIGTERM in all of them (`samjax.training.interruption`).
+JAX catches SIGTERM in all of them (`samjax.training.runtime.signals`).
 """
 
 import os
@@ -27,16 +27,15 @@ WAYS = "auto, tpu, slurm, or HOST:PORT,RANK,COUNT"
 
 @dataclass(frozen=True, kw_only=True)
 class Bounds:
-    """Seconds after which the processes of a run no longer wait for one another.
+    """Timeouts, in seconds, of the processes of a run.
 
     Attributes:
-        start: For all of them to be there.
-        heartbeat: For a sign of life of any of them.
-        leave: For all of them to have ended, at the end.
-        step: For a step to be finished; also how much later than the others a process
-            may come to it.
-        pause: For what is more than a step: the first of a stage, for which a program
-            is compiled, an evaluation, a picture, a checkpoint.
+        start: Until all processes have started.
+        heartbeat: Between heartbeats of a process.
+        leave: Until all processes have ended, at the end of the run.
+        step: Duration of a training step; also the largest delay of one process behind the others.
+        pause: Duration of longer phases: the first step of a stage, which compiles a program, an
+            evaluation, a picture, a checkpoint.
     """
 
     start: int = 300
@@ -47,39 +46,39 @@ class Bounds:
 
 
 def start(way: str | None, bounds: Bounds) -> None:
-    """Joins the other processes; has to come before anything asks for a device.
+    """Connects to the other processes; must be called before any use of a device.
 
     Args:
-        way: How they find each other. `"tpu"`: by what a TPU machine knows of its pod;
-            `"slurm"`: by what SLURM says; `"HOST:PORT,RANK,COUNT"`: at the address of
-            process 0, as one of so many; `"auto"`: by whatever of these the environment
-            shows, or alone where it shows nothing. None: alone.
-        bounds: How long they wait for one another.
+        way: How processes find each other. `"tpu"`: from the metadata of a TPU pod;
+            `"slurm"`: from SLURM's environment; `"HOST:PORT,RANK,COUNT"`: at the address
+            of process 0, with rank and number of processes; `"auto"`: whichever of these
+            the environment has, or a single process. None: a single process.
+        bounds: Timeouts.
 
     Raises:
-        ValueError: `way` is none of these, or is not what the environment is.
-        RuntimeError: The others did not come in time.
+        ValueError: `way` is none of these, or does not fit the environment.
+        RuntimeError: The other processes did not start in time.
     """
     if way is None:
         return
     _prepare_cpu(bounds.step)
-    found: dict[str, object] = {}
+    options: dict[str, object] = {}
     if way in ("tpu", "slurm"):
         _check_environment(way)
-        found = {} if way == "tpu" else {"cluster_detection_method": "slurm"}
+        options = {} if way == "tpu" else {"cluster_detection_method": "slurm"}
     elif way != "auto":
-        found = _address(way)
+        options = _address(way)
     try:
         jax.distributed.initialize(
             initialization_timeout=bounds.start,
             heartbeat_timeout_seconds=bounds.heartbeat,
             shutdown_timeout_seconds=bounds.leave,
-            **found,  # pyright: ignore[reportArgumentType]
+            **options,  # pyright: ignore[reportArgumentType]
         )
     except ValueError as error:
         if way != "auto" or "should be defined" not in str(error):
             raise
-        print("no other processes are in sight: going on in this one alone")
+        print("no cluster environment found: running as a single process")
         return
     print(
         f"process {jax.process_index()} of {jax.process_count()}: a process that is"
@@ -91,10 +90,10 @@ def start(way: str | None, bounds: Bounds) -> None:
 
 @contextmanager
 def ending_together() -> Iterator[None]:
-    """Ends this process at once if anything in the context fails, and so the others.
+    """Exits the process at once on an exception, which makes the other processes end.
 
-    An exception that leaves a process of many the usual way waits for the others, who
-    wait for it in the step. In a process that is alone nothing is changed.
+    Normal shutdown would wait for the other processes, which wait for this one in a
+    collective operation: a deadlock. In a single-process run exceptions propagate.
     """
     try:
         yield
@@ -112,7 +111,7 @@ def ending_together() -> Iterator[None]:
 
 
 def end_now(code: int) -> None:
-    """Ends this process without waiting for any other."""
+    """Exits this process without waiting for the others."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
@@ -136,7 +135,7 @@ def _address(way: str) -> dict[str, object]:
 
 
 def _check_environment(way: str) -> None:
-    # JAX would try every kind of cluster, and fail with a riddle.
+    # JAX would try all kinds of clusters, and fail with a misleading error.
     if way == "slurm" and "SLURM_JOB_ID" not in os.environ:
         raise ValueError(
             "got --distributed slurm outside of a SLURM job: start it with srun"
@@ -144,10 +143,11 @@ def _check_environment(way: str) -> None:
 
 
 def _prepare_cpu(seconds: int) -> None:
-    """Makes processes on CPUs wait for one another in order, and not for ever.
+    """Configures CPU collectives: no asynchronous dispatch, and a timeout.
 
-    Two steps in flight there wait for each other's sums. For what the watchdog, which
-    says more, does not watch, a wait has a bound of its own, a little later.
+    Two steps in flight on CPUs can deadlock in each other's collectives. The timeout is
+    a little longer than the watchdog's, whose message is better, and covers operations
+    that the watchdog does not watch.
     """
     if os.environ.get("JAX_PLATFORMS", "") != "cpu":
         return

@@ -1,13 +1,12 @@
-"""How arrays lie on many devices: the mesh, and the rules for parameters and batches.
+"""Device mesh, and sharding rules of parameters and batches.
 
-A mesh has three axes. Over `data` and `fsdp` the images of a batch are dealt out; over
-`fsdp` also every large parameter is cut, with its optimizer state, and put together
-only where it is used; over `tensor` attention heads and hidden units of MLPs are. Where
-an array lies never changes what is computed, beyond the order of sums.
+A mesh has three axes. The images of a batch are sharded over `data` and `fsdp`. Every
+large parameter and its optimizer state are sharded over `fsdp` too, and gathered only
+where they are used; attention heads and hidden units of MLPs are sharded over `tensor`.
+Sharding changes no result, except for the order of sums.
 """
 
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -16,42 +15,28 @@ import jax
 from jax.experimental import mesh_utils
 from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding, PartitionSpec
 
+from samjax.models.params import tensor_axes
+
 T = TypeVar("T")
 
 AXES = ("data", "fsdp", "tensor")
 
-# The axes over which images are dealt out.
+# The axes that images are sharded over.
 BATCH = ("data", "fsdp")
 
-# Arrays of fewer elements are copied to every device: to cut them saves nothing, and
-# each cut costs a message.
+# Arrays of fewer elements are replicated: sharding them saves little memory, and each
+# sharded array costs a collective.
 SMALLEST = 2**14
-
-# What is cut over `tensor`: of the first rule whose expression a path ends with, the
-# axes of the last dimensions. Heads and hidden units are computed where they lie (their
-# own bias with them), and the matrix after them adds up.
-RULES: tuple[tuple[str, PartitionSpec], ...] = (
-    (r"attn/qkv/kernel", PartitionSpec(None, "tensor")),
-    (r"attn/qkv/bias", PartitionSpec("tensor")),
-    (r"attn/proj/kernel", PartitionSpec("tensor", None)),
-    (r"mlp/lin1/kernel", PartitionSpec(None, "tensor")),
-    (r"mlp/lin1/bias", PartitionSpec("tensor")),
-    (r"mlp/lin2/kernel", PartitionSpec("tensor", None)),
-    (r"transformer/.*/[qkv]_proj/kernel", PartitionSpec(None, "tensor")),
-    (r"transformer/.*/[qkv]_proj/bias", PartitionSpec("tensor")),
-    (r"transformer/.*/out_proj/kernel", PartitionSpec("tensor", None)),
-)
 
 
 @dataclass(frozen=True, kw_only=True)
 class MeshConfig:
-    """How many devices lie along each axis of the mesh.
+    """Sizes of the mesh's axes, in devices.
 
     Attributes:
-        data: Groups of devices that each hold all parameters; -1 for as many as there
-            are devices for.
-        fsdp: Devices over which each large parameter is cut.
-        tensor: Devices over which attention heads and MLPs are cut.
+        data: Number of replicas of the parameters; -1 for as many as the devices allow.
+        fsdp: Number of devices that each large parameter is sharded over.
+        tensor: Number of devices that attention heads and MLPs are sharded over.
     """
 
     data: int = -1
@@ -59,10 +44,10 @@ class MeshConfig:
     tensor: int = 1
 
     def sizes(self, num_devices: int) -> tuple[int, int, int]:
-        """Returns (data, fsdp, tensor) for so many devices.
+        """Returns (data, fsdp, tensor) for a number of devices.
 
         Raises:
-            ValueError: They do not fill a mesh of these sizes.
+            ValueError: A mesh of these sizes does not use all devices.
         """
         inner = self.fsdp * self.tensor
         if self.fsdp < 1 or self.tensor < 1 or (self.data < 1 and self.data != -1):
@@ -79,23 +64,23 @@ class MeshConfig:
 
 
 def make_mesh(config: MeshConfig, devices: Sequence[Any] | None = None) -> Mesh:
-    """Lays devices out along the axes `data`, `fsdp` and `tensor`.
+    """Returns a mesh with the axes `data`, `fsdp` and `tensor`.
 
-    Neighbours along `tensor` and `fsdp`, which talk most, are neighbours in the
-    machine; between slices of TPUs, which are joined by the slower network, lies only
-    `data`.
+    Devices that are adjacent along `tensor` and `fsdp`, which communicate most, are
+    adjacent in the machine; TPU slices, connected by the slower network, are separated
+    along `data` only.
 
     Args:
-        config: The sizes.
+        config: Sizes of the axes.
         devices: The devices, or a TPU topology's; all devices of all processes by
             default.
 
     Raises:
-        ValueError: The devices do not fill such a mesh.
+        ValueError: Such a mesh does not use all devices.
     """
     devices = list(jax.devices() if devices is None else devices)
     data, *inner = sizes = config.sizes(len(devices))
-    # Hosts with GPUs have an index like that of a slice, but one network for all axes.
+    # Hosts with GPUs have a `slice_index` too, but one network for all axes.
     slices = len({getattr(device, "slice_index", 0) for device in devices})
     if slices > 1 and devices[0].platform == "tpu":
         if data % slices:
@@ -119,13 +104,14 @@ def make_mesh(config: MeshConfig, devices: Sequence[Any] | None = None) -> Mesh:
 
 
 def shardings(mesh: Mesh | AbstractMesh, shapes: Any) -> Any:
-    """Says where each array of a tree lies: parameters, optimizer state, or both.
+    """Returns the shardings of a tree of parameters, optimizer state, or both.
 
-    The optimizer's arrays end in the path of their parameter and lie where it does.
+    Paths of the optimizer's arrays end in the path of their parameter, so that they are
+    sharded like it.
 
     Args:
         mesh: From `make_mesh`.
-        shapes: Arrays or their shapes, as `jax.eval_shape` gives them.
+        shapes: Arrays or their shapes, as from `jax.eval_shape`.
 
     Returns:
         A tree of `NamedSharding`.
@@ -141,23 +127,21 @@ def shardings(mesh: Mesh | AbstractMesh, shapes: Any) -> Any:
 def partition(
     path: str, shape: tuple[int, ...], mesh: Mesh | AbstractMesh
 ) -> PartitionSpec:
-    """Says over which axes of a mesh the dimensions of one array are cut.
+    """Returns the partition spec of one array.
 
     Args:
-        path: Its place in the tree, joined by slashes.
-        shape: Its shape.
+        path: Path of the array in the tree, joined by slashes.
+        shape: Shape of the array.
         mesh: From `make_mesh`.
     """
     if math.prod(shape) < SMALLEST:
         return PartitionSpec()
     axes: list[str | None] = [None] * len(shape)
-    for expression, rule in RULES:
-        if re.search(f"(^|/){expression}$", path) and len(rule) <= len(shape):
-            # A scan over blocks puts dimensions before those of the rule.
-            for i, axis in enumerate(rule, start=len(shape) - len(rule)):
-                if axis is not None and shape[i] % mesh.shape[axis] == 0:
-                    axes[i] = str(axis)
-            break
+    rule = tensor_axes(path)
+    # Scanned blocks have leading dimensions before those of the rule.
+    for i, axis in enumerate(rule, start=len(shape) - len(rule)):
+        if axis is not None and shape[i] % mesh.shape[axis] == 0:
+            axes[i] = axis
     free = [
         i
         for i, side in enumerate(shape)
@@ -169,26 +153,26 @@ def partition(
 
 
 def batch_sharding(mesh: Mesh | AbstractMesh) -> NamedSharding:
-    """Says where the arrays of a batch lie: the images over `data` and `fsdp`."""
+    """Returns the sharding of a batch: images over `data` and `fsdp`."""
     return NamedSharding(mesh, PartitionSpec(BATCH))
 
 
 def replicated(mesh: Mesh | AbstractMesh) -> NamedSharding:
-    """Says that every device holds all of an array."""
+    """Returns the sharding of arrays that every device holds in full."""
     return NamedSharding(mesh, PartitionSpec())
 
 
 def rows_of_process(mesh: Mesh, process: int | None = None) -> tuple[int, int]:
-    """Says which part of each batch a process has to provide.
+    """Returns the part of each batch that a process has to load.
 
     Args:
         mesh: From `make_mesh`.
-        process: Its number; this process by default.
+        process: Index of the process; this one by default.
 
     Returns:
-        `(index, count)`: the batch is in `count` equal parts, and this is the one of
-        that index. Processes that share images (their devices differ along `tensor`
-        alone) get the same index.
+        `(index, count)`: the batch is split into `count` equal parts, and the process
+        loads the one of that index. Processes that share images (their devices differ
+        along `tensor` alone) have the same index.
 
     Raises:
         ValueError: The mesh gives processes different numbers of images.
@@ -210,29 +194,29 @@ def rows_of_process(mesh: Mesh, process: int | None = None) -> tuple[int, int]:
 
 
 def devices_of_batch() -> int:
-    """Returns over how many devices a batch's images are dealt out, while tracing.
+    """Returns the number of devices that a batch is sharded over, while tracing.
 
-    One where no mesh is set (`jax.set_mesh`).
+    It is 1 where no mesh is set (`jax.set_mesh`).
     """
     mesh = jax.sharding.get_abstract_mesh()
     return math.prod(mesh.shape.get(axis, 1) for axis in BATCH)
 
 
 def constrain_batch(tree: T, axis: int = 0) -> T:
-    """Keeps the images of arrays dealt out, inside a jitted function.
+    """Constrains arrays to stay sharded by image, inside a jitted function.
 
     Does nothing where no mesh is set (`jax.set_mesh`), or one of a single device.
 
     Args:
         tree: Arrays.
-        axis: Which of their dimensions the images are along.
+        axis: Dimension of the images.
     """
     spec = PartitionSpec(*[None] * axis, BATCH)
     return _constrain(tree, lambda path, leaf, mesh: spec)
 
 
 def constrain_params(tree: T) -> T:
-    """Keeps arrays that are like parameters, such as gradients, where those lie.
+    """Constrains arrays shaped like parameters, such as gradients, to their shardings.
 
     Does nothing where no mesh is set (`jax.set_mesh`), or one of a single device.
     """
@@ -242,9 +226,9 @@ def constrain_params(tree: T) -> T:
 
 
 def gather_params(tree: T) -> T:
-    """Puts parameters together that are cut over `fsdp`, before a loop that uses them.
+    """Gathers parameters over `fsdp`, before a loop that uses them.
 
-    Within a loop they would be put together each time. What `tensor` cuts stays cut.
+    Otherwise every iteration would gather them. Sharding over `tensor` stays.
     Does nothing where no mesh is set (`jax.set_mesh`), or one of a single device.
     """
 

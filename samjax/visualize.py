@@ -1,9 +1,9 @@
-"""Masks, points and boxes drawn over an image: uint8 in, uint8 out, Pillow only.
+"""Overlays of masks, points and boxes on an image: uint8 in, uint8 out, Pillow only.
 
 Coordinates are those of the whole package: pixels of the image, (x, y) for points, XYXY
-for boxes, a pixel's centre at +0.5. Nothing is drawn into the image that is given;
-every function returns a new one. Sizes of marks follow the size of the image, so that an
-overlay looks alike at 300 and at 3000 pixels.
+for boxes, a pixel's centre at +0.5. The input image is not modified; every function
+returns a new one. Sizes of marks scale with the image, so that an overlay looks the
+same at 300 and at 3000 pixels.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ BOX_COLOR = (40, 190, 80)
 
 
 def mask_color(index: int) -> tuple[int, int, int]:
-    """Returns the colour of the mask with this index: the same in every picture.
+    """Returns the colour of the mask with this index, the same in every picture.
 
-    Hues go round by the golden ratio, so that neighbours in a list differ most, and
-    brightness changes with every round.
+    Successive hues differ by the golden ratio, so that neighbours in a list are easy to
+    distinguish; brightness changes every eight masks.
     """
     hue = (0.58 + index * 0.6180339887) % 1.0
     value = (1.0, 0.8, 0.9)[index // 8 % 3]
@@ -47,14 +47,14 @@ def draw_masks(
     Larger masks are drawn first, so that parts stay visible on wholes.
 
     Args:
-        image: RGB.
-        masks: true on the objects, of the image's size.
+        image: The image, RGB.
+        masks: True on the objects, of the image's size.
         colors: RGB of every mask; `mask_color` of its index by default.
-        alpha: share of the colour in the fill; 0 draws outlines only.
-        outline: width of outlines in pixels; 0 draws none, None fits the image.
+        alpha: Opacity of the fill; 0 draws outlines only.
+        outline: Width of outlines in pixels; 0 draws none, None scales with the image.
 
     Raises:
-        ValueError: the masks are not of the image's size, or lack colours.
+        ValueError: The masks are not of the image's size, or there are too few colours.
     """
     _check_image(image)
     if masks.ndim != 3 or masks.shape[1:] != image.shape[:2]:
@@ -75,7 +75,7 @@ def draw_masks(
         if not areas[index]:
             continue
         color = colors[index] if colors is not None else mask_color(int(index))
-        # Work inside the box only: everything mode draws hundreds of small masks.
+        # Only within the mask's box: everything mode draws hundreds of small masks.
         left, top, right, bottom = boxes[index]
         region = slice(top, bottom + 1), slice(left, right + 1)
         inside = masks[index][region]
@@ -94,16 +94,16 @@ def draw_points(
     *,
     radius: float | None = None,
 ) -> UInt8[np.ndarray, "h w 3"]:
-    """Draws clicks as discs with a white edge: green on the object, red not on it.
+    """Draws clicks as discs with a white edge: foreground green, background red.
 
     Args:
-        image: RGB.
-        points: (x, y); what lies outside the image is cut off.
+        image: The image, RGB.
+        points: (x, y); discs are clipped to the image.
         labels: 1 foreground, 0 background; all foreground by default.
-        radius: of a disc in pixels; None fits the image.
+        radius: Radius of a disc in pixels; None scales with the image.
 
     Raises:
-        ValueError: there are not as many labels as points.
+        ValueError: There are not as many labels as points.
     """
     _check_image(image)
     if labels is None:
@@ -128,16 +128,16 @@ def draw_boxes(
     colors: Sequence[tuple[int, int, int]] | None = None,
     width: int | None = None,
 ) -> UInt8[np.ndarray, "h w 3"]:
-    """Draws boxes as frames with a thin dark rim, which shows on any ground.
+    """Draws boxes as frames with a thin dark rim, which is visible on any background.
 
     Args:
-        image: RGB.
-        boxes: XYXY; what lies outside the image is cut off.
+        image: The image, RGB.
+        boxes: XYXY; frames are clipped to the image.
         colors: RGB of every box; green by default.
-        width: of the lines in pixels; None fits the image.
+        width: Width of the lines in pixels; None scales with the image.
 
     Raises:
-        ValueError: there are fewer colours than boxes.
+        ValueError: There are fewer colours than boxes.
     """
     _check_image(image)
     if colors is None:
@@ -172,13 +172,13 @@ def contact_sheet(
     """Lays images out in a grid, each scaled to fit its cell, with a caption below.
 
     Args:
-        images: RGB, of any sizes.
-        captions: one line for each, or None; what is too long for its cell is cut.
-        columns: cells in a row; about the square root of their number by default.
-        cell_size: side of the square that an image is fitted into, in pixels.
+        images: RGB images of any sizes.
+        captions: A line for each image, or None; truncated to the width of a cell.
+        columns: Cells per row; about the square root of their number by default.
+        cell_size: Side in pixels of the square into which an image is fitted.
 
     Raises:
-        ValueError: there are no images, or not as many captions as images.
+        ValueError: There are no images, or not as many captions as images.
     """
     if not images:
         raise ValueError("got no images for a contact sheet, expected at least one")
@@ -193,7 +193,7 @@ def contact_sheet(
         range(start, min(start + columns, len(images)))
         for start in range(0, len(images), columns)
     ]
-    # A row is as high as its highest image: photos lie flat more often than not.
+    # A row is only as high as its highest image: most photos are landscape.
     heights = [max(thumbnails[index].height for index in row) for row in rows]
     gap, font = max(4, cell_size // 40), _font(max(11, cell_size // 20))
     caption_height = 0 if captions is None else int(1.6 * font.getbbox("Ag")[3])
@@ -209,8 +209,8 @@ def contact_sheet(
             sheet.paste(small, (left + corner[0], top + corner[1]))
             if captions is not None:
                 text = _fit_text(captions[index], font, cell_size)
-                place = (left + cell_size // 2, top + row_height + caption_height // 2)
-                draw.text(place, text, fill=(30, 30, 30), font=font, anchor="mm")
+                centre = (left + cell_size // 2, top + row_height + caption_height // 2)
+                draw.text(centre, text, fill=(30, 30, 30), font=font, anchor="mm")
         top += row_height + caption_height + gap
     return np.array(sheet)
 
@@ -224,7 +224,7 @@ def _check_image(image: np.ndarray) -> None:
 
 
 def _thumbnail(image: np.ndarray, side: int) -> Image.Image:
-    """The image with its longest side scaled to `side`."""
+    """Returns the image with its longest side scaled to `side`."""
     _check_image(image)
     scale = side / max(image.shape[:2])
     height, width = (max(1, round(length * scale)) for length in image.shape[:2])
@@ -236,8 +236,8 @@ def _line_width(image: np.ndarray) -> int:
 
 
 def _inner_edge(mask: np.ndarray, width: int) -> np.ndarray:
-    """The pixels of a mask within `width` of its outside, or of its array's edge."""
-    # Padded, because Pillow's filter repeats border pixels, and then finds no edge.
+    """Returns the pixels of a mask within `width` of its outside, or of the array's edge."""
+    # Pillow's filter replicates border pixels: without padding, no edge at the border.
     padded = Image.fromarray(np.pad(mask, width).astype(np.uint8))
     core = np.asarray(padded.filter(ImageFilter.MinFilter(2 * width + 1)))
     return mask & (core[width:-width, width:-width] == 0)
@@ -246,7 +246,7 @@ def _inner_edge(mask: np.ndarray, width: int) -> np.ndarray:
 def _draw_disc(
     image: np.ndarray, x: float, y: float, radius: float, color: tuple[int, int, int]
 ) -> None:
-    """Draws one disc in place, its edges blended by how much of a pixel they cover."""
+    """Draws a disc in place, its edge anti-aliased by the coverage of each pixel."""
     height, width = image.shape[:2]
     reach = radius + 1
     rows = slice(max(0, int(y - reach)), max(0, min(height, int(y + reach) + 1)))

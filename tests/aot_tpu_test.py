@@ -1,4 +1,4 @@
-"""What the TPU compiler says of a training step, and how its text is read."""
+"""The TPU compiler's report on a training step, and the parser of its text."""
 
 import dataclasses
 import importlib
@@ -52,7 +52,7 @@ RUN = TrainConfig(
 
 
 def compiled(program, name, *, stage=STAGE, config=RUN):
-    return report.kept(
+    return report.cached_report(
         program,
         config,
         stage,
@@ -97,9 +97,7 @@ def test_a_batch_that_is_too_large_is_refused():
 
 @needs_compiler
 @pytest.mark.slow
-def test_the_command_says_so_writes_it_down_and_remembers(
-    tmp_path, monkeypatch, capsys
-):
+def test_the_command_prints_writes_and_caches_the_report(tmp_path, monkeypatch, capsys):
     path = tmp_path / "config.py"
     path.write_text(
         "import aot_tpu_test\ndef get_config():\n    return aot_tpu_test.RUN\n"
@@ -170,7 +168,7 @@ def test_a_malformed_mesh_is_refused(text):
         aot_tpu.parse_mesh(text)
 
 
-def test_a_mesh_is_read():
+def test_a_mesh_is_parsed():
     assert aot_tpu.parse_mesh("data=-1,fsdp=4") == MeshConfig(data=-1, fsdp=4)
 
 
@@ -202,14 +200,14 @@ ENTRY %main (a: bf16[8,16]) -> bf16[8,16] {
 """
 
 
-def test_messages_in_loops_count_as_often_as_they_are_sent():
+def test_collectives_in_loops_count_as_often_as_they_run():
     assert hlo.collectives(hlo.parse(LOOP)) == {
         "all-gather": {"count": 4, "bytes": 4 * 32 * 16 * 2},
         "all-reduce": {"count": 1, "bytes": 8 * 16 * 2},
     }
 
 
-def test_a_kernel_counts_as_what_goes_in_and_out_and_fast_memory_as_nothing():
+def test_a_kernel_counts_as_its_inputs_and_outputs_and_fast_memory_as_zero():
     small, large = 8 * 16 * 2, 32 * 16 * 2
     gather, kernel = small + large, large + small
     copy, reduction = small, small
@@ -239,7 +237,7 @@ ENTRY %main (q: f32[4,128], i: s32[]) -> f32[4,128] {
 """
 
 
-def test_a_fusion_that_slices_or_updates_counts_the_part():
+def test_a_fusion_that_slices_or_updates_counts_only_the_slice():
     row, index = 128 * 4, 4
     # The slice in and out; the update read, and read and written in its place.
     assert hlo.memory_traffic(hlo.parse(FUSIONS)) == (2 * row + index) + 3 * row
@@ -258,18 +256,18 @@ def test_a_fusion_that_slices_or_updates_counts_the_part():
         ("f32[4,12,64,64,64]", False),
     ],
 )
-def test_logits_of_all_pairs_are_seen_in_any_order(shape, found):
+def test_logits_of_all_pairs_are_detected_in_any_axis_order(shape, found):
     assert bool(hlo.square_floats(f"%x = {shape}{{1,0}} add(%a)", 4096)) == found
 
 
-def test_hidden_units_as_many_as_tokens_are_no_logits():
+def test_hidden_units_as_many_as_tokens_do_not_count_as_logits():
     # ViT-L's MLP, of 2 images, and its 16 heads' logits.
     text = "%x = f32[2,64,64,4096]{1,0} add(%a)\n%y = f32[32,4096,4096]{1,0} add(%b)"
     assert len(hlo.square_floats(text, 4096)) == 2
     assert hlo.square_floats(text, 4096, times=16) == ["f32[32,4096,4096]"]
 
 
-def test_the_compilers_refusal_is_read():
+def test_the_compilers_error_message_is_parsed():
     message = (
         "RESOURCE_EXHAUSTED: Ran out of memory on HBM, the total memory required for "
         "HLO temporaries (26.22G) exceeds available HBM (15.75G)."

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
+from samjax.inference.automatic import schedule
 from samjax.models import PromptInputs, Sam, SamConfig
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -36,6 +37,8 @@ MOST_MAPPINGS = 15_000
 # none of them fails for it, since other work may have shared the machine.
 BUDGET = 20
 BUDGET_IF_SLOW = 60
+
+SHIPPED_GROUPS = schedule.CPU_GROUPS
 
 HAS_TORCH = importlib.util.find_spec("torch") is not None
 WITHOUT_TORCH = (
@@ -90,6 +93,24 @@ def private_cache(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("samjax_cache")
     os.environ["SAMJAX_CACHE"] = str(folder)
     return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_group_at_a_time():
+    """Compiles everything mode with one group in a loop iteration instead of four.
+
+    Groups do not depend on each other, and the program compiles in two thirds of the time.
+    The comparison with the reference runs the program as it is (`shipped_groups`).
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(schedule, "CPU_GROUPS", SHIPPED_GROUPS._replace(num_parallel=1))
+        yield
+
+
+@pytest.fixture
+def shipped_groups(monkeypatch):
+    """Sets the group sizes of everything mode to those outside of tests."""
+    monkeypatch.setattr(schedule, "CPU_GROUPS", SHIPPED_GROUPS)
 
 
 def memory_mappings() -> int:

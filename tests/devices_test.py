@@ -1,4 +1,4 @@
-"""What is wrong with a device is said in one line, with what to do."""
+"""Device errors are one line with a remedy."""
 
 import jax
 import pytest
@@ -20,7 +20,7 @@ def no_device(monkeypatch):
             raise error
 
         monkeypatch.setattr(jax, "devices", fail)
-        monkeypatch.setattr(devices, "_asked_for", lambda: asked)
+        monkeypatch.setattr(devices, "_selected_platforms", lambda: asked)
 
     return fail_with
 
@@ -32,7 +32,7 @@ def no_device(monkeypatch):
         (AssertionError(), "cuda", r"'cuda'.*JAX has no plug-in for it"),
         (RuntimeError(UNKNOWN), "gpuu", r"'gpuu'.*not in the list.*cpu, cuda, rocm"),
         (RuntimeError("Failed to open\nlibtpu.so"), "tpu", r"'tpu'.*open libtpu\.so"),
-        (RuntimeError("no driver"), "", "nothing to compute on: no driver"),
+        (RuntimeError("no driver"), "", "finds no device: no driver"),
     ],
 )
 def test_a_missing_device_is_named_with_the_platforms_there_are(
@@ -112,5 +112,5 @@ def test_info_answers_without_a_device(no_device, capsys):
     no_device(AssertionError(), "cuda")
     assert main(["info"]) == 0
     out = capsys.readouterr().out
-    assert "device  none: JAX_PLATFORMS asks for 'cuda'" in out
+    assert "device  none: JAX_PLATFORMS is 'cuda'" in out
     assert "vit_h" in out and "compiled programs" in out

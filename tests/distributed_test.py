@@ -7,7 +7,7 @@ from samjax.distributed import Bounds, ending_together, start
 
 @pytest.fixture
 def joined(monkeypatch):
-    """What JAX was asked for, without any other process."""
+    """Records the calls to JAX, without any other process."""
     asked = {}
     monkeypatch.setattr(jax.distributed, "initialize", asked.update)
     monkeypatch.setattr(distributed, "_prepare_cpu", lambda seconds: None)
@@ -67,7 +67,7 @@ def test_auto_trains_alone_where_nothing_shows_others(monkeypatch, capfd):
     monkeypatch.setattr(jax.distributed, "initialize", initialize)
     monkeypatch.setattr(distributed, "_prepare_cpu", lambda seconds: None)
     start("auto", Bounds())
-    assert "alone" in capfd.readouterr().out
+    assert "a single process" in capfd.readouterr().out
     with pytest.raises(ValueError, match="should be defined"):
         start("tpu", Bounds())
 

@@ -1,4 +1,4 @@
-"""Does on the page of `samjax serve` what a person would, on a photo of 300 x 200."""
+"""Drives the page of `samjax serve` like a user, on a photo of 300 x 200."""
 
 import re
 import time
@@ -20,7 +20,7 @@ def wait_until_ready(page):
 
 
 def spot(page, x, y):
-    """Where a place of the photo is on the screen; it is fitted and in the middle."""
+    """Returns the screen position of a point of the photo, which is fitted and centred."""
     box = page.get_by_test_id("stage").bounding_box()
     scale = min((box["width"] - 48) / 300, (box["height"] - 48) / 200)
     left = box["x"] + (box["width"] - 300 * scale) / 2
@@ -43,18 +43,18 @@ def drag(page, start, end):
 
 
 def wait_for_mask(page):
-    # Panels show with the next frame that the page is busy.
+    # Panels are rendered with the next frame: only then is the page shown as busy.
     page.evaluate(
         "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
     )
     until(page, "!document.getElementById('accept').disabled")
     until(page, "document.getElementById('session').ariaBusy === 'false'")
-    # The drawing comes with the next frame.
+    # The mask is drawn with the next frame.
     page.wait_for_timeout(100)
 
 
 def until(page, condition, seconds=60):
-    """As `wait_for_function`, which evaluates in a way that the page forbids."""
+    """Polls as `wait_for_function`, which the page's security policy forbids."""
     end = time.monotonic() + seconds
     while not page.evaluate(condition):
         assert time.monotonic() < end, f"never: {condition}"
@@ -62,7 +62,7 @@ def until(page, condition, seconds=60):
 
 
 def alpha(page, x, y):
-    """How opaque what was drawn is at a place of the photo."""
+    """Returns the opacity of the drawn mask at a point of the photo."""
     at = list(spot(page, x, y))
     return page.evaluate(
         """([x, y]) => {

@@ -55,8 +55,11 @@ def photo() -> np.ndarray:
     return np.asarray(Image.open(path).convert("RGB"))
 
 
-# The smallest and the largest size always; the one between them takes two minutes more.
-OFTEN = ["vit_b", "vit_h", pytest.param("vit_l", marks=pytest.mark.exhaustive)]
+# The larger sizes take four minutes and 7 GB, and prove little more than ViT-B.
+OFTEN = [
+    "vit_b",
+    *(pytest.param(name, marks=pytest.mark.exhaustive) for name in ("vit_l", "vit_h")),
+]
 
 
 @pytest.fixture(scope="module", params=OFTEN)

@@ -10,8 +10,8 @@ import samjax
 from samjax.checkpoints import convert, save
 from samjax.export.decoder_graphs import write_single
 from samjax.export.encoder_files import export_encoder
-from samjax.export.shared_graph import read_decoder
-from samjax.inference.automatic_config import AutomaticConfig
+from samjax.export.image_graph import read_decoder
+from samjax.inference.automatic.config import AutomaticConfig
 from samjax.models import Sam, SamConfig
 
 CONFIG = SamConfig(

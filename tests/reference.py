@@ -20,8 +20,8 @@ import torch
 from flax.traverse_util import unflatten_dict
 from PIL import Image
 
-from samjax.checkpoints.weight_map import entries
 from samjax.models import Sam, SamConfig
+from samjax.models.weight_map import entries
 
 __all__ = [
     "build_reference",

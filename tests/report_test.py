@@ -1,4 +1,4 @@
-"""The report page: right counts, nothing from outside, nothing let in by a file's name."""
+"""The report page: counts, no external content, and no injection by file names."""
 
 import base64
 import functools
@@ -24,7 +24,7 @@ MASKS = ("mask", "masks")
 
 
 def summary(count: int = 3, **changes) -> ImageSummary:
-    """An image of 100 x 200 pixels with so many masks of a quarter of it."""
+    """An image of 100 x 200 pixels and `count` masks, each a quarter of it."""
     parts = {
         "name": "photo.jpg",
         "size": (100, 200),
@@ -106,7 +106,7 @@ def drawn_bins(numbers, **options) -> list[tuple[float, float, int]]:
 
 
 @given(st.lists(st.integers(0, 1000), min_size=1), st.sampled_from([1.0, 0.1, 0.01]))
-def test_bins_hold_what_their_titles_say(thousandths, scale):
+def test_bins_hold_the_numbers_of_their_titles(thousandths, scale):
     numbers = np.round(np.array(thousandths) / 1000 * scale, 6)
     found = drawn_bins(numbers)
     assert sum(count for _, _, count in found) == len(numbers)
@@ -118,7 +118,7 @@ def test_bins_hold_what_their_titles_say(thousandths, scale):
 
 
 @given(st.lists(st.integers(0, 3000), min_size=1))
-def test_bins_of_whole_numbers_hold_what_their_titles_say(numbers):
+def test_bins_of_integers_hold_the_numbers_of_their_titles(numbers):
     found = drawn_bins(numbers, whole_numbers=True)
     assert sum(count for _, _, count in found) == len(numbers)
     assert 10 <= len(found) <= 30
@@ -127,13 +127,13 @@ def test_bins_of_whole_numbers_hold_what_their_titles_say(numbers):
 
 
 @given(st.lists(st.floats(-1e300, 1e300), min_size=1), st.booleans())
-def test_any_numbers_make_a_histogram(numbers, whole):
+def test_any_numbers_give_a_histogram(numbers, whole):
     svg = histogram(tallied(numbers, whole_numbers=whole), label="x", counted=MASKS)
     ElementTree.fromstring(svg)
     assert "nan" not in svg
 
 
-def test_float32_numbers_are_counted_at_the_edge_that_they_mean():
+def test_float32_numbers_are_counted_in_the_cell_of_their_decimal():
     found = drawn_bins(np.full(4, 0.95, np.float32))
     assert [low for low, _, count in found if count] == [0.95]
     nearly_one = np.nextafter(np.float32(1), np.float32(0))
@@ -149,7 +149,7 @@ def test_bars_are_as_high_as_their_counts():
     assert heights[0] == pytest.approx(8 * heights[2], abs=0.5)
 
 
-def test_a_bar_of_integers_stands_over_its_number():
+def test_a_bar_of_integers_is_centred_on_its_number():
     svg = histogram(tallied([7], whole_numbers=True), label="x", counted=MASKS)
     root = ElementTree.fromstring(svg)
     bar = next(e for e in root.iter() if e.get("class") == "bar")
@@ -208,7 +208,7 @@ def test_depths_are_counted_where_they_are_known():
     assert "wholes" not in render_report("", {}, [summary(2)], {})
 
 
-def test_pictures_are_shown_small_and_so_many_only():
+def test_only_shown_images_have_pictures_and_these_are_small():
     picture = np.zeros((700, 1400, 3), np.uint8)
     picture[:, :700] = (200, 30, 30)
     images = [
@@ -225,7 +225,7 @@ def test_pictures_are_shown_small_and_so_many_only():
     assert "3.png" in text and "1.png" not in text
 
 
-def test_one_picture_at_a_time_is_held():
+def test_only_one_picture_is_held_at_a_time():
     pictures = []
 
     def images():
@@ -240,7 +240,7 @@ def test_one_picture_at_a_time_is_held():
     assert len(pictures) == 4
 
 
-def test_what_is_known_at_the_end_may_come_with_the_images():
+def test_facts_may_be_filled_while_images_are_read():
     facts, skipped = {}, {}
 
     def images():
@@ -259,7 +259,7 @@ def plain_structure() -> list[tuple]:
 
 
 @given(st.text(max_size=20), st.sampled_from(["", "<script>x</script>", "\"'>&lt;"]))
-def test_text_from_outside_stays_text(text, trap):
+def test_names_of_files_cannot_inject_html(text, trap):
     text = text.replace("\r", "") + trap
     page = Page(
         render_report(text, {text: text}, [rich_summary(text, text)], {text: text})
@@ -280,7 +280,7 @@ ODD_NAMES = [
 
 
 @pytest.mark.parametrize("path", ODD_NAMES)
-def test_links_lead_to_their_file_and_nowhere_else(path):
+def test_links_to_files_are_followed_and_dangling_ones_skipped(path):
     image = summary(name=path, links={"JSON": path})
     text = render_report("Run", {}, [image], {path: path})
     text.encode("utf-8")
@@ -330,11 +330,11 @@ def test_records_are_summarized():
         ({"links": {"JSON": ""}}, "link ''"),
     ],
 )
-def test_mistakes_are_named(changes, message):
+def test_mistakes_are_reported(changes, message):
     with pytest.raises(ValueError, match=message):
         summary(**changes)
 
 
-def test_a_score_beyond_all_measure_is_a_mistake():
+def test_a_number_too_large_for_a_float_is_an_error():
     with pytest.raises(ValueError, match="expected finite"):
         render_report("Run", {}, [summary(1, stability=np.array([1e306]))], {})

@@ -23,7 +23,7 @@ MAY_IMPORT = {
     "devices": set(),
     "geometry": set(),
     "models": set(),
-    "sharding": set(),
+    "sharding": {"models"},
     "distributed": set(),
     "data": {"geometry", "files"},
     "visualize": {"geometry"},
@@ -41,10 +41,10 @@ MAY_IMPORT = {
         "files",
         "terminal",
     },
-    # A suite sees a Predictor, never params.
-    "evaluation": {"inference", "data", "geometry", "files"},
+    "engine": {"inference", "data", "geometry", "files", "devices"},
+    # A suite sees a Segmenter, never params.
+    "evaluation": {"engine", "inference", "data", "geometry", "files"},
     "export": {"models", "geometry", "files"},
-    "engine": {"inference", "data", "geometry", "files"},
     "web": {
         "engine",
         "inference",
@@ -63,7 +63,7 @@ FUNCTION_LINES = 60
 LONGER_FILES: dict[str, str] = {}
 LONGER_FUNCTIONS: dict[str, str] = {}
 
-# Of what else calls Python's writer of JSON, why.
+# Callers of Python's JSON writer, with the reason.
 WRITE_JSON = {
     "samjax/files/json_text.py": "the one place",
     "samjax/checkpoints/store.py": "brings a config to the types of JSON, to compare it",

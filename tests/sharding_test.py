@@ -20,9 +20,9 @@ from samjax.sharding import (
     rows_of_process,
     shardings,
 )
+from samjax.training.finetune.trainable import split_params
 from samjax.training.optimizer import OptimizerConfig, make_optimizer
 from samjax.training.step import StepConfig, init_params, init_state
-from samjax.training.trainable import split_params
 
 
 def abstract(*sizes) -> AbstractMesh:

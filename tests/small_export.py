@@ -28,7 +28,7 @@ def params_of(model):
 
 
 def embedding_of(model, params, image):
-    """Of an image whose longer side is the model's, "1 c gh gw"."""
+    """Returns the embedding of an image whose longer side is the model's, "1 c gh gw"."""
     height, width, _ = image.shape
     side = model.config.image_size
     padded = np.zeros((1, side, side, 3), np.uint8)

@@ -1,4 +1,4 @@
-"""Sets of small drawn photos with masks, and models that answer from their colours."""
+"""Sets of small drawn photos with masks, and segmenters that read the truth off colours."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -7,7 +7,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from samjax.evaluation.datasets.dataset import Sample
+from samjax.evaluation.metrics.mask_iou import MaskIou
+from samjax.evaluation.metrics.number_of_clicks import NumberOfClicks
+from samjax.evaluation.policies.policy import Round, Session
 from samjax.evaluation.segmenter import FixedMasks, Prediction
+from samjax.evaluation.suite import Suite, measure
 from samjax.geometry.masks import encode_rle
 
 SIZE = (60, 80)
@@ -105,9 +110,9 @@ class ColorSegmenter:
 
     def predict(self, embedding, prompts):
         self.prompts.append(list(prompts))
-        return [self.answer(embedding, prompt) for prompt in prompts]
+        return [self.masks(embedding, prompt) for prompt in prompts]
 
-    def answer(self, image, prompt):
+    def masks(self, image, prompt):
         truth = self.truth(image, prompt)
         single = FixedMasks(truth[None], np.array([0.9]), np.full((1, 4, 4), 2.0))
         empty = np.zeros_like(truth)
@@ -138,3 +143,51 @@ class LateSegmenter(ColorSegmenter):
         if prompt.box is None and len(prompt.points) < self.clicks:
             return np.zeros_like(right)
         return right
+
+
+class OneSample:
+    """A dataset of one image."""
+
+    name, skipped, small = "one image", (), 0
+
+    def __init__(self, sample: Sample):
+        self.sample = sample
+
+    def __len__(self):
+        return 1
+
+    def __getitem__(self, index):
+        return self.sample
+
+
+def sample_of(masks: Sequence[np.ndarray], ignored: np.ndarray | None = None) -> Sample:
+    """A sample of drawn objects."""
+    image = draw(masks, masks[0].shape if len(masks) else SIZE)
+    return Sample(
+        name="drawn",
+        image=image,
+        targets=np.array(masks, bool).reshape(len(masks), *image.shape[:2]),
+        objects=[{} for _ in masks],
+        ignored=ignored,
+    )
+
+
+def rounds_of(policy, segmenter, sample: Sample) -> list[Round]:
+    """All rounds of a policy on a sample."""
+    return list(policy.rounds(Session(segmenter, sample)))
+
+
+def records_of(segmenter, sample: Sample, *policies, thresholds=(), max_clicks=20):
+    """The records of a sample's objects, of IoUs and numbers of clicks."""
+    metrics = (
+        MaskIou(),
+        NumberOfClicks(thresholds=thresholds, max_clicks=max_clicks),
+    )
+    suite = Suite(
+        name="test",
+        datasets=(OneSample(sample),),
+        policies=policies,
+        metrics=metrics,
+        protocol={},
+    )
+    return measure(suite, segmenter, sample).objects

@@ -7,8 +7,7 @@ import pytest
 
 from samjax.checkpoints import CheckpointError
 from samjax.cli import main
-from samjax.cli.bars import bar
-from samjax.terminal import Guarded, bar_console, guarded, printable, unguarded
+from samjax.terminal import Guarded, bar, bar_console, guarded, printable, unguarded
 
 
 @pytest.mark.parametrize(

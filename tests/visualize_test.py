@@ -97,7 +97,7 @@ def test_points_are_discs_with_a_white_edge_around_their_pixel(image):
     np.testing.assert_array_equal(disc, disc.T)
 
 
-def test_points_at_and_beyond_the_border_are_cut_off(image):
+def test_points_at_and_beyond_the_border_are_clipped(image):
     drawn = draw_points(image, np.array([[0, 0], [-500, 20], [89, 59]]))
     assert (drawn[0, 0] == FOREGROUND_COLOR).all()
     assert (drawn[59, 89] == FOREGROUND_COLOR).all()
@@ -167,6 +167,6 @@ def test_long_captions_stay_in_their_cell(image):
         (lambda i: contact_sheet([i], ["a", "b"]), "2 captions for 1 images"),
     ],
 )
-def test_mistakes_are_named(image, call, message):
+def test_mistakes_are_reported(image, call, message):
     with pytest.raises(ValueError, match=message):
         call(image)

@@ -1,18 +1,18 @@
-"""Compiles a run for TPUs without a TPU, and says what it would need there.
+"""Compiles a run for TPUs without a TPU, and reports its memory, FLOPs and time.
 
     python tools/aot_tpu.py configs/train/sa1b_vit_b.py --topology v5e-8
 
-The TPU compiler is a package (`pip install 'jax[tpu]'`) that runs on any Linux machine
-with x86-64. Of the config's first stage, or `--stage`, it compiles the training step,
-the image encoder and everything mode's loop, exactly as samjax runs them, and reports
-for each: the memory that a chip needs at most, whether the state is updated in place,
-floating-point operations (by hand, and the compiler's), messages between chips, and
-from these the time that a step takes at least. Nothing is run: what it reports about
-memory is certain, what it reports about time is a bound.
+The TPU compiler is a package (`pip install 'jax[tpu]'`) that runs on any x86-64 Linux
+machine. For the config's first stage, or `--stage`, the tool compiles the training
+step, the image encoder and everything mode's loop, exactly as samjax runs them, and
+reports for each: the peak memory of a chip, whether the state is updated in place,
+floating-point operations (counted by hand, and by the compiler), collective
+communication, and a lower bound of the time of a step from these. Nothing is executed:
+the figures of memory are exact, those of time are bounds.
 
-Exit code: 0 if all fits, 3 if something does not, 2 for bad arguments or no compiler.
-A program of ViT-B takes a minute or several, of ViT-H up to ten; results are kept in
-samjax's cache folder until samjax, the tool or the arguments change.
+Exit code: 0 if all programs fit, 3 if one does not, 2 for bad arguments or no compiler.
+Compilation takes one to several minutes for ViT-B, up to ten for ViT-H; results are
+cached in samjax's cache folder until samjax, the tool or the arguments change.
 """
 
 import argparse
@@ -23,18 +23,18 @@ import sys
 from pathlib import Path
 from typing import Any
 
-# The compiler is used from a CPU; a TPU of this machine is left alone.
+# The compiler runs on the CPU; a TPU of this machine is not claimed.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 import jax
 from aot.programs import PROGRAMS
-from aot.report import describe, kept
+from aot.report import cached_report, describe
 from aot.slices import MissingCompiler, find_slice
 
-from samjax.cli.train import load_config
 from samjax.files import replacing
 from samjax.sharding import MeshConfig
 from samjax.training.config import Stage, TrainConfig
+from samjax.training.launch import load_config
 
 FITS, BAD, TOO_LARGE = 0, 2, 3
 
@@ -46,7 +46,7 @@ def main() -> int:
         config, stage = configured(options, len(slice_.devices()))
         reports = {}
         for program in options.program or list(PROGRAMS):
-            found = kept(
+            report = cached_report(
                 program,
                 config,
                 stage,
@@ -56,23 +56,23 @@ def main() -> int:
                 afresh=options.afresh,
                 text_to=options.text,
             )
-            print(describe(found), flush=True)
-            reports[program] = found
+            print(describe(report), flush=True)
+            reports[program] = report
     except (ValueError, MissingCompiler, jax.errors.JaxRuntimeError) as error:
         print(f"aot_tpu: {error}", file=sys.stderr)
         return BAD
     if options.json:
-        # What is asked for first stands at the top, all of it below.
+        # The first program's report at the top level, all of them below.
         first = next(iter(reports.values()))
         with replacing(options.json) as hidden:
             hidden.write_text(
                 json.dumps({**first, "programs": reports}, indent=1) + "\n"
             )
-    return FITS if all(found["fits"] for found in reports.values()) else TOO_LARGE
+    return FITS if all(report["fits"] for report in reports.values()) else TOO_LARGE
 
 
 def configured(options: argparse.Namespace, chips: int) -> tuple[TrainConfig, Stage]:
-    """The run and its stage, with what the command line changes."""
+    """Returns the run and its stage, with the changes of the command line."""
     config = load_config(options.config)
     if not 0 <= options.stage < len(config.stages):
         raise ValueError(
@@ -111,21 +111,21 @@ def configured(options: argparse.Namespace, chips: int) -> tuple[TrainConfig, St
 
 
 def parse_mesh(text: str) -> MeshConfig:
-    """Reads `data=4,fsdp=2`.
+    """Parses a mesh such as `data=4,fsdp=2`.
 
     Raises:
-        ValueError: It is not of this form.
+        ValueError: The text does not have this form.
     """
     names = [field.name for field in dataclasses.fields(MeshConfig)]
     sizes = {}
     for part in text.split(","):
-        name, _, number = part.partition("=")
-        if name not in names or not number.removeprefix("-").isdigit():
+        name, _, size = part.partition("=")
+        if name not in names or not size.removeprefix("-").isdigit():
             raise ValueError(
                 f"got --mesh {text!r}, expected sizes such as data=4,fsdp=2 of"
                 f" {', '.join(names)}"
             )
-        sizes[name] = int(number)
+        sizes[name] = int(size)
     return MeshConfig(**sizes)
 
 
@@ -142,12 +142,12 @@ def _parser() -> argparse.ArgumentParser:
         "--program",
         action="append",
         choices=PROGRAMS,
-        help="only this; may be repeated",
+        help="compile only this program; may be repeated",
     )
-    add("--stage", type=int, default=0, help="which stage of the run")
+    add("--stage", type=int, default=0, help="index of the stage of the run")
     add("--images-per-chip", type=int, help="instead of the stage's batch size")
     add("--masks-per-image", type=int, help="instead of the stage's")
-    add("--accumulate", type=int, help="parts of a batch, instead of the stage's")
+    add("--accumulate", type=int, help="microbatches, instead of the stage's")
     add("--mesh", help="instead of the config's, such as data=2,fsdp=4,tensor=1")
     add("--remat", action=argparse.BooleanOptionalAction, help="recompute blocks")
     add(
@@ -160,7 +160,7 @@ def _parser() -> argparse.ArgumentParser:
         "--effort",
         default="default",
         choices=("low", "default"),
-        help="low compiles several times faster, and is off by some percent",
+        help="low compiles several times faster; memory differs by some percent",
     )
     add("--json", type=Path, help="also write the report to this file")
     add(
@@ -168,7 +168,7 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         help="also write each compiled program's text to this folder",
     )
-    add("--afresh", action="store_true", help="compile even what is known")
+    add("--afresh", action="store_true", help="ignore cached results")
     return parser
 
 

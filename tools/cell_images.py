@@ -1,12 +1,12 @@
-"""Draws a small dataset of cells under a microscope, to try fine-tuning on.
+"""Draws a small dataset of microscopy images of cells, to try fine-tuning on.
 
     python tools/cell_images.py cells --images 60
     samjax train configs/train/finetune.py --data.path cells --initial tiny
 
-Writes `images/` and `masks/`, label maps, in the layout of `FolderSource`. What makes
-them unlike photos, and unlike the scenes that `tiny` was trained on: no colour; a cell
-is as bright inside as the ground is outside, and shows by its thin dark rim and bright
-halo, and by its grain; cells press against each other.
+Writes `images/` and `masks/`, label maps, in the layout of `FolderSource`. The images
+differ from photos, and from the scenes that `tiny` was trained on: they have no colour;
+a cell is as bright as the background and visible only by its thin dark rim, its bright
+halo and its grain; cells touch each other.
 """
 
 import argparse
@@ -25,13 +25,13 @@ def main() -> None:
     parser.add_argument("out", type=Path, help="folder to write to")
     parser.add_argument("--images", type=int, default=60)
     parser.add_argument("--seed", type=int, default=0)
-    wanted = parser.parse_args()
-    (wanted.out / "images").mkdir(parents=True, exist_ok=True)
-    for number in range(wanted.images):
-        image, labels = draw_cells(np.random.default_rng([wanted.seed, number]))
-        Image.fromarray(image).save(wanted.out / "images" / f"cells_{number:03d}.png")
-        write_label_map(wanted.out / "masks" / f"cells_{number:03d}.png", labels)
-    print(f"{wanted.images} images: {wanted.out}")
+    options = parser.parse_args()
+    (options.out / "images").mkdir(parents=True, exist_ok=True)
+    for index in range(options.images):
+        image, labels = draw_cells(np.random.default_rng([options.seed, index]))
+        Image.fromarray(image).save(options.out / "images" / f"cells_{index:03d}.png")
+        write_label_map(options.out / "masks" / f"cells_{index:03d}.png", labels)
+    print(f"{options.images} images: {options.out}")
 
 
 def draw_cells(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -41,7 +41,7 @@ def draw_cells(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     for label in range(1, rng.integers(10, 28)):
         depth = cell_depth(rng)
         inside = (depth > 0) & (labels == 0)
-        # What is left of a cell below others has to be worth a mask.
+        # Skip cells that are mostly hidden, or of a few pixels.
         if inside.sum() < max(0.6 * (depth > 0).sum(), 250):
             continue
         labels[inside] = label
@@ -57,7 +57,7 @@ def draw_cells(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
 
 
 def cell_depth(rng: np.random.Generator) -> np.ndarray:
-    """How many pixels, about, a place is inside of a cell's outline."""
+    """Returns the approximate distance of each pixel inside a random cell's outline."""
     y, x = np.mgrid[:HEIGHT, :WIDTH]
     x = x - rng.uniform(0, WIDTH)
     y = y - rng.uniform(0, HEIGHT)
@@ -75,7 +75,7 @@ def cell_depth(rng: np.random.Generator) -> np.ndarray:
 
 
 def smooth(rng: np.random.Generator, radius: float) -> np.ndarray:
-    """Noise of a scale of some pixels, mean 0 and deviation 1, about."""
+    """Draws noise at a scale in pixels, with mean 0 and standard deviation about 1."""
     coarse = rng.normal(size=(int(HEIGHT / radius) + 2, int(WIDTH / radius) + 2))
     noise = Image.fromarray(coarse.astype(np.float32))
     return np.asarray(noise.resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC)) / 0.7

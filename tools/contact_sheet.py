@@ -1,11 +1,12 @@
-"""Writes a contact sheet of a model's masks for random objects of sets of photos.
+"""Writes a contact sheet of a model's masks for random objects of photo datasets.
 
     python tools/contact_sheet.py --model tiny --data ../shared/data/eval/coco \\
         --out docs/images/tiny_coco.jpg
 
-Three pictures for each object: the true mask with the click and the box; the best of the
-three masks for the click; the best-ranked mask for the box. Captions have the true IoUs.
-Photos and objects are drawn with a seed, so that two models are shown on the same ones.
+Three pictures for each object: the true mask with the click and the box; the best of
+the three masks for the click (oracle); the best-ranked mask for the box. Captions have
+the true IoUs. Photos and objects are drawn with a seed, so that two models can be
+compared.
 """
 
 import io
@@ -21,13 +22,10 @@ from PIL import Image
 
 import samjax
 from samjax import visualize
-from samjax.evaluation.clicks import Click, next_click
-from samjax.evaluation.photo_sets import Photo, read_photo_set
-from samjax.evaluation.single_point_photos import (
-    PhotoProtocol,
-    choose_objects,
-    chosen_photos,
-)
+from samjax.evaluation.datasets.photo_samples import PhotoSamples, choose_objects
+from samjax.evaluation.datasets.photo_sets import Photo, read_photo_set
+from samjax.evaluation.datasets.selection import Selection
+from samjax.evaluation.policies.click_rule import Click, next_click
 from samjax.files import replacing
 from samjax.geometry.boxes import boxes_from_masks
 from samjax.geometry.masks import mask_iou
@@ -43,14 +41,14 @@ class SheetConfig:
     """The objects on the sheet, and its size.
 
     Attributes:
-        data: Sets of photos with masks, as for `samjax evaluate`.
+        data: Datasets of photos with masks, as for `samjax evaluate`.
         model: A name, file or folder, as for `samjax.load`.
         out: JPEG file to write.
-        objects: Objects on the sheet, each of another photo.
-        seed: Of the draw.
-        min_area: Pixels of the photo that an object has at least.
+        objects: Number of objects, each from another photo.
+        seed: Seed of the choice of photos and objects.
+        min_area: Smallest area of an object in pixels of the photo.
         cell_size: Side of a picture in pixels.
-        objects_in_row: Objects side by side.
+        objects_in_row: Objects per row.
     """
 
     data: tuple[Path, ...]
@@ -63,7 +61,7 @@ class SheetConfig:
     objects_in_row: int = 2
 
 
-class Shown(NamedTuple):
+class PhotoObject(NamedTuple):
     """An object of a photo."""
 
     image: UInt8[np.ndarray, "h w 3"]
@@ -90,17 +88,17 @@ def main(config: SheetConfig) -> None:
     print(f"{config.out}: {len(pictures) // 3} objects, {size // 1000} kB")
 
 
-def draw_objects(config: SheetConfig) -> list[Shown]:
-    """Draws photos, and an object of each; photos that cannot be read are passed over.
+def draw_objects(config: SheetConfig) -> list[PhotoObject]:
+    """Draws photos at random, and an object of each; unreadable photos are skipped.
 
     Raises:
         ValueError: No photo of the sets has an object that is large enough.
     """
-    protocol = PhotoProtocol(min_area=config.min_area, objects=1, seed=config.seed)
+    selection = Selection(min_area=config.min_area, objects=1, seed=config.seed)
     photos: list[Photo] = []
     for path in config.data:
-        photos += chosen_photos(read_photo_set(path), protocol)
-    drawn: list[Shown] = []
+        photos += PhotoSamples(read_photo_set(path), selection).photos
+    drawn: list[PhotoObject] = []
     for place in np.random.default_rng(config.seed).permutation(len(photos)):
         if len(drawn) == config.objects:
             break
@@ -110,19 +108,19 @@ def draw_objects(config: SheetConfig) -> list[Shown]:
         except ValueError as error:
             print(f"left out: {error}")
             continue
-        places, masks, ignored = choose_objects(photo, protocol)
+        places, masks, ignored = choose_objects(photo, selection)
         if places:
             if ignored is None:
                 ignored = np.zeros(photo.size, bool)
             category = photo.objects[places[0]].category
-            drawn.append(Shown(image, masks[0] & ~ignored, ignored, category))
+            drawn.append(PhotoObject(image, masks[0] & ~ignored, ignored, category))
     if not drawn:
         raise ValueError(f"no photo has an object of at least {config.min_area} pixels")
     return drawn
 
 
 def show(
-    predictor: samjax.Predictor, shown: Shown
+    predictor: samjax.Predictor, shown: PhotoObject
 ) -> tuple[list[UInt8[np.ndarray, "h w 3"]], list[str]]:
     """Returns the three pictures of an object and their captions."""
     image, target, ignored, category = shown
@@ -155,7 +153,7 @@ def show(
 def draw_mask(
     image: np.ndarray, mask: np.ndarray, color: tuple[int, int, int]
 ) -> UInt8[np.ndarray, "h w 3"]:
-    """Lays a mask over a photo."""
+    """Draws a mask over a photo."""
     return visualize.draw_masks(image, mask[None], colors=[color])
 
 
@@ -169,7 +167,7 @@ def write_jpeg(
     path: Path,
     qualities: Sequence[int] = (88, 80, 70, 55, 40),
 ) -> int:
-    """Writes the best JPEG below `MOST_BYTES`, whole or not at all; returns its size."""
+    """Writes the best JPEG below `MOST_BYTES` atomically; returns its size."""
     data = b""
     for quality in qualities:
         file = io.BytesIO()

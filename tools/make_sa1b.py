@@ -1,14 +1,14 @@
-"""Writes tars in SA-1B's form with made-up images and masks, sound or damaged.
+"""Writes tars in SA-1B's format with synthetic images and masks, sound or damaged.
 
     python tools/make_sa1b.py --out sa1b_made --tars 4 --images 100
     python tools/make_sa1b.py --out sa1b_small --height 96 --width 128 --masks 12 \\
         --content noise --damage 5
 
-`scenes` are drawn ones (`samjax.data.synthetic`), as many side by side as the masks take;
-`noise` is faster and needs no compilation: wavy blobs in colours of their own. Every image
-has JPEG, JSON and run lengths as published. `damage` plants, in every n-th image, one of
-the damages that readers meet in turn, and cuts the last tar off; `damage.json` beside the
-tars says what became of which image.
+`scenes` are drawn scenes (`samjax.data.synthetic`), tiled until there are enough masks;
+`noise` is faster and needs no compilation: blobs with wavy outlines in random colours.
+JPEG, JSON and RLE are as published. `damage` plants the kinds of damage that readers
+have to handle, one in every n-th image in turn, and truncates the last tar;
+`damage.json` beside the tars lists the damage of each image.
 """
 
 import io
@@ -25,7 +25,7 @@ import simplejpeg
 import tyro
 from jaxtyping import Bool, UInt8
 
-from samjax.data.formats.annotations import bare_annotation
+from samjax.data.formats.annotations import make_annotation
 from samjax.data.schema import ImageInfo, Record, record_to_json
 from samjax.files import replacing
 from samjax.geometry.masks import mask_to_counts
@@ -33,19 +33,19 @@ from samjax.geometry.masks import mask_to_counts
 
 @dataclass(frozen=True, kw_only=True)
 class MakeConfig:
-    """What to write.
+    """The tars to write.
 
     Attributes:
         out: Folder of the tars.
         tars: Number of tars.
-        images: Images of each.
-        height: Of an image in pixels.
-        width: Of an image in pixels.
-        masks: Masks of each image, a few less where some are hidden.
-        content: What the images show.
-        quality: Of the JPEG files.
-        damage: Every n-th image is damaged; 0 for none.
-        seed: Of everything.
+        images: Images per tar.
+        height: Height of an image in pixels.
+        width: Width of an image in pixels.
+        masks: Masks per image, a few less if some are hidden.
+        content: Content of the images.
+        quality: JPEG quality.
+        damage: Damages every n-th image; 0 for none.
+        seed: Seed of the content.
     """
 
     out: Path
@@ -61,30 +61,31 @@ class MakeConfig:
 
 
 def make_sa1b(config: MakeConfig) -> dict[str, str]:
-    """Writes the tars, each whole or not at all.
+    """Writes the tars, each atomically.
 
     Returns:
-        What was planted, by the names of images; also in `damage.json` if anything was.
+        The planted damage by the names of images; also in `damage.json` if there is
+        any.
     """
     config.out.mkdir(parents=True, exist_ok=True)
     planted: dict[str, str] = {}
-    for number in range(config.tars):
-        with replacing(config.out / f"sa_{number:06d}.tar") as hidden:
+    for index in range(config.tars):
+        with replacing(config.out / f"sa_{index:06d}.tar") as hidden:
             with tarfile.open(hidden, "w", format=tarfile.GNU_FORMAT) as tar:
-                for name, members in _examples(config, number, planted):
+                for name, members in _examples(config, index, planted):
                     for member, content in members.items():
                         _add(tar, member, content)
-            if config.damage and number == config.tars - 1:
+            if config.damage and index == config.tars - 1:
                 planted[name] = "cut_tar"
-                _cut_off(hidden)
+                _truncate(hidden)
     if planted:
         with replacing(config.out / "damage.json") as hidden:
             hidden.write_text(json.dumps(planted, indent=1))
     return planted
 
 
-def _cut_off(tar: Path) -> None:
-    """Ends a tar in the middle of its last file."""
+def _truncate(tar: Path) -> None:
+    """Truncates a tar in the middle of its last file."""
     with tarfile.open(tar) as file:
         last = file.getmembers()[-1]
     with open(tar, "r+b") as file:
@@ -102,33 +103,33 @@ def _examples(
 ) -> Iterator[tuple[str, dict[str, bytes]]]:
     """Yields the name and the members of each image of a tar."""
     draw = _draw_scenes if config.content == "scenes" else _draw_noise
-    for place in range(config.images):
-        number = tar * config.images + place
-        rng = np.random.default_rng([config.seed, number])
+    for index_in_tar in range(config.images):
+        index = tar * config.images + index_in_tar
+        rng = np.random.default_rng([config.seed, index])
         pixels, masks = draw(config, rng)
-        name = f"sa_{number + 1}"
+        name = f"sa_{index + 1}"
         image = simplejpeg.encode_jpeg(
             pixels, quality=config.quality, colorsubsampling="420"
         )
         members = {
             f"{name}.jpg": image,
-            f"{name}.json": record_to_json(_record(number + 1, masks)).encode(),
+            f"{name}.json": record_to_json(_record(index + 1, masks)).encode(),
         }
-        if config.damage and number % config.damage == config.damage - 1:
-            kind = DAMAGES[number // config.damage % len(DAMAGES)]
+        if config.damage and index % config.damage == config.damage - 1:
+            kind = DAMAGES[index // config.damage % len(DAMAGES)]
             members = _damage(name, members, kind)
             planted[name] = kind
         yield name, members
 
 
-def _record(number: int, masks: Bool[np.ndarray, "k h w"]) -> Record:
+def _record(image_id: int, masks: Bool[np.ndarray, "k h w"]) -> Record:
     size = (masks.shape[1], masks.shape[2])
     annotations = []
-    for place, mask in enumerate(masks):
+    for index, mask in enumerate(masks):
         counts = mask_to_counts(mask)
-        annotation = bare_annotation(counts, size, 1000 * number + place)
+        annotation = make_annotation(counts, size, 1000 * image_id + index)
         if len(counts) > 1:
-            # A click in the middle of the longest column.
+            # A click in the middle of the longest run.
             longest = 2 * int(np.argmax(counts[1::2])) + 1
             middle = int(counts[:longest].sum() + counts[longest] // 2)
             column, row = divmod(middle, size[0])
@@ -137,7 +138,7 @@ def _record(number: int, masks: Bool[np.ndarray, "k h w"]) -> Record:
         annotation["stability_score"] = 0.97
         annotations.append(annotation)
     info = ImageInfo(
-        image_id=number, width=size[1], height=size[0], file_name=f"sa_{number}.jpg"
+        image_id=image_id, width=size[1], height=size[0], file_name=f"sa_{image_id}.jpg"
     )
     return Record(image=info, annotations=annotations)
 
@@ -150,24 +151,24 @@ def _draw_noise(
     pixels = 90 + 50 * _smooth(rng, (height, width), 3)
     waves = _smooth(rng, (height, width), 2)
     owner = np.full((height, width), -1, np.int16)
-    # Small ones over large ones, so that few are hidden.
+    # Large ones first, so that few are hidden.
     sides = np.sort(rng.uniform(0.05, 0.3, config.masks))[::-1] * min(height, width)
-    for number, side in enumerate(sides):
+    for label, side in enumerate(sides):
         centre = rng.uniform(0, (height, width))
         radii = side * rng.uniform(0.6, 1.4, 2)
         first = np.maximum(centre - 2 * radii, 0).astype(int)
         last = (centre + 2 * radii).astype(int) + 1
-        place = slice(first[0], last[0]), slice(first[1], last[1])
-        rows, columns = np.ogrid[place[0].start : height, place[1].start : width]
+        region = slice(first[0], last[0]), slice(first[1], last[1])
+        rows, columns = np.ogrid[region[0].start : height, region[1].start : width]
         rows, columns = rows[: last[0] - first[0]], columns[:, : last[1] - first[1]]
         distance = np.square((rows - centre[0]) / radii[0]) + np.square(
             (columns - centre[1]) / radii[1]
         )
-        inside = distance + 0.3 * (waves[place] @ rng.uniform(-1, 1, 2)) < 1
-        owner[place][inside] = number
-        pixels[place][inside] += rng.uniform(-80, 80, 3)
-    numbers = np.unique(owner[owner >= 0])
-    return _with_grain(pixels, rng), owner == numbers[:, None, None]
+        inside = distance + 0.3 * (waves[region] @ rng.uniform(-1, 1, 2)) < 1
+        owner[region][inside] = label
+        pixels[region][inside] += rng.uniform(-80, 80, 3)
+    labels = np.unique(owner[owner >= 0])
+    return _with_grain(pixels, rng), owner == labels[:, None, None]
 
 
 def _smooth(
@@ -186,7 +187,7 @@ def _smooth(
 
 
 def _with_grain(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    # Photographs have noise, which makes their files as large as they are.
+    # Noise, so that JPEG files are as large as those of photos.
     grain = rng.normal(0, 5, (*pixels.shape[:2], 1)).astype(np.float32)
     return (pixels + grain).clip(0, 255).astype(np.uint8)
 
@@ -197,7 +198,7 @@ _MASKS_OF_SCENE = 16
 def _draw_scenes(
     config: MakeConfig, rng: np.random.Generator
 ) -> tuple[UInt8[np.ndarray, "h w 3"], Bool[np.ndarray, "k h w"]]:
-    """Draws scenes side by side, enlarged to fill the image."""
+    """Draws a grid of scenes, enlarged to fill the image."""
     import jax
 
     from samjax.data.synthetic import SceneConfig, draw_scene
@@ -210,14 +211,14 @@ def _draw_scenes(
     pixels = np.zeros((config.height, config.width, 3), np.float32)
     masks = []
     for row, column in np.ndindex(rows, columns):
-        place = (slice(*tops[row : row + 2]), slice(*lefts[column : column + 2]))
-        size = pixels[place].shape[1::-1]
+        tile = (slice(*tops[row : row + 2]), slice(*lefts[column : column + 2]))
+        size = pixels[tile].shape[1::-1]
         key = jax.random.key(int(rng.integers(2**31)))
         scene = jax.device_get(draw_scene(key, scenes))
-        pixels[place] = cv2.resize(scene.image, size, interpolation=cv2.INTER_CUBIC)
+        pixels[tile] = cv2.resize(scene.image, size, interpolation=cv2.INTER_CUBIC)
         for small in scene.masks[scene.valid]:
             mask = np.zeros(pixels.shape[:2], bool)
-            mask[place] = cv2.resize(small.astype(np.float32), size) > 0.5
+            mask[tile] = cv2.resize(small.astype(np.float32), size) > 0.5
             masks.append(mask)
     return _with_grain(pixels, rng), np.stack(masks)
 
@@ -236,8 +237,8 @@ DAMAGES = (
     "empty_masks",
     "whole_image_mask",
 )
-"""What `damage` plants. Of `corrupt_masks` every second mask is, so the image is sound;
-`empty_masks` are legal and leave nothing; `whole_image_mask` is one more, legal too."""
+"""The kinds of damage. `corrupt_masks` damages every second mask, so the image is sound;
+`empty_masks` are valid but leave no target; `whole_image_mask` adds a valid mask."""
 
 
 def _damage(name: str, members: dict[str, bytes], kind: str) -> dict[str, bytes]:
@@ -266,9 +267,9 @@ def _damage(name: str, members: dict[str, bytes], kind: str) -> dict[str, bytes]
         case "swapped_sides":
             record["image"] |= {"height": width, "width": height + 1}
         case "corrupt_masks":
-            for place, annotation in enumerate(record["annotations"][::2]):
+            for index, annotation in enumerate(record["annotations"][::2]):
                 annotation["segmentation"]["counts"] = ("", "~~", "1", "0" * 9)[
-                    place % 4
+                    index % 4
                 ]
         case "empty_masks":
             empty = np.zeros((len(record["annotations"]), height, width), bool)

@@ -1,9 +1,9 @@
-"""Pictures of the page of `samjax serve`, at two widths and in both themes.
+"""Screenshots of the page of `samjax serve`, at two widths and in both themes.
 
     python tools/page_pictures.py --out docs/images
 
 Needs the extra `test`, the page's runtime (`make page`) and a Chromium. The photos are
-the one that samjax brings and those of scikit-image; the model is the one in the package.
+the one in the package and some of scikit-image's; the model is the bundled one.
 """
 
 import argparse
@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 ROOT = Path(__file__).parents[1]
-# Who starts servers and browsers is the test suite's.
+# `browser`, which starts servers and browsers, belongs to the test suite.
 sys.path.insert(0, str(ROOT / "tests"))
 
 WIDTHS = {"desktop": (1280, 800), "phone": (390, 844)}
@@ -58,7 +58,7 @@ def main() -> None:
 
 
 def write_photos(folder: Path) -> None:
-    """Photos of known licence, in names that people give."""
+    """Writes photos of known licence, under everyday names."""
     import skimage.data
 
     with Image.open(ROOT / "samjax" / "assets" / "coffee.jpg") as photo:
@@ -68,7 +68,7 @@ def write_photos(folder: Path) -> None:
 
 
 def take(page, width: str):
-    """A picture of every state that a person meets."""
+    """Yields a screenshot of every main state of the page."""
     page.wait_for_selector("html[data-state=ready][data-view=gallery]")
     page.get_by_test_id("image-card").first.wait_for()
     page.wait_for_timeout(1500)
@@ -109,7 +109,7 @@ def take(page, width: str):
 
 
 def join(pictures: list[bytes]) -> Image.Image:
-    """Pictures beside each other, two in a row where they are wide."""
+    """Joins pictures side by side; wide ones in two columns."""
     images = [Image.open(io.BytesIO(content)).convert("RGB") for content in pictures]
     width, height = images[0].size
     columns = 2 if width > height else len(images)

@@ -1,10 +1,10 @@
-"""Writes a contact sheet of what a model makes of clicks and boxes on real photos.
+"""Writes a contact sheet of a model's masks for clicks and boxes on real photos.
 
     python tools/photo_sheet.py --model small --out docs/images/small_photos.jpg
 
-The photos are the demo's and those of scikit-image's data folder (extra `test`) that
-are in the public domain or under CC0. For every prompt: the mask that the model ranks
-first, with its score; with `--all-masks` the other two of a click as well.
+The photos are the demo's and those in scikit-image's data folder (extra `test`) that
+are in the public domain or under CC0. For every prompt the sheet shows the mask with
+the highest predicted IoU; with `--all-masks` all three masks of a click.
 """
 
 import io
@@ -23,25 +23,25 @@ from samjax.files import replacing
 from samjax.inference.images import read_image
 
 
-class Question(NamedTuple):
+class PromptedPhoto(NamedTuple):
     """A prompt on a photo, in the photo's pixels."""
 
     photo: str
-    what: str
+    label: str
     prompt: samjax.Prompt
 
 
-def click(photo: str, what: str, x: int, y: int) -> Question:
-    """Asks with one click."""
-    return Question(photo, what, samjax.Prompt(points=[[x, y]], labels=[1]))
+def click(photo: str, label: str, x: int, y: int) -> PromptedPhoto:
+    """Returns a point prompt on a photo."""
+    return PromptedPhoto(photo, label, samjax.Prompt(points=[[x, y]], labels=[1]))
 
 
-def box(photo: str, what: str, *corners: int) -> Question:
-    """Asks with a box."""
-    return Question(photo, what, samjax.Prompt(box=list(corners)))
+def box(photo: str, label: str, *corners: int) -> PromptedPhoto:
+    """Returns a box prompt on a photo."""
+    return PromptedPhoto(photo, label, samjax.Prompt(box=list(corners)))
 
 
-QUESTIONS = (
+PROMPTS = (
     click("coffee.png", "coffee", 300, 150),
     click("coffee.png", "saucer", 130, 250),
     box("coffee.png", "cup and saucer", 75, 65, 482, 392),
@@ -62,13 +62,13 @@ QUESTIONS = (
 
 @dataclass(frozen=True, kw_only=True)
 class SheetConfig:
-    """What the sheet shows.
+    """The model and the layout of the sheet.
 
     Attributes:
         model: A name, file or folder, as for `samjax.load`.
         out: JPEG or PNG file to write.
-        all_masks: Whether a click shows its three masks and not the best alone.
-        columns: Pictures in a row.
+        all_masks: Whether to show all three masks of a click, not only the best.
+        columns: Pictures per row.
         cell_size: Side of a picture in pixels.
     """
 
@@ -80,11 +80,11 @@ class SheetConfig:
 
 
 def main(config: SheetConfig) -> None:
-    """Asks everything and writes the sheet."""
+    """Predicts the masks of all prompts and writes the sheet."""
     predictor = samjax.Predictor(*samjax.load(config.model))
     embeddings: dict[str, samjax.ImageEmbedding] = {}
     pictures, captions = [], []
-    for photo, what, prompt in QUESTIONS:
+    for photo, label, prompt in PROMPTS:
         image = read_image(find(photo))
         if photo not in embeddings:
             embeddings[photo] = predictor.embed(image)
@@ -94,16 +94,16 @@ def main(config: SheetConfig) -> None:
         for mask, score in zip(masks.masks, masks.scores, strict=True):
             pictures.append(draw(image, mask, prompt))
             kind = "box" if prompt.box is not None else "click"
-            captions.append(f"{what}, {kind}: {score:.2f}")
+            captions.append(f"{label}, {kind}: {score:.2f}")
     sheet = visualize.contact_sheet(
         pictures, captions, columns=config.columns, cell_size=config.cell_size
     )
     write(sheet, config.out)
-    print(f"{config.out}: {len(QUESTIONS)} prompts on {len(embeddings)} photos")
+    print(f"{config.out}: {len(PROMPTS)} prompts on {len(embeddings)} photos")
 
 
 def find(photo: str) -> Path:
-    """Where a photo of scikit-image lies."""
+    """Returns the path of a photo of scikit-image."""
     import skimage
 
     return Path(skimage.__file__).parent / "data" / photo
@@ -112,7 +112,7 @@ def find(photo: str) -> Path:
 def draw(
     image: UInt8[np.ndarray, "h w 3"], mask: np.ndarray, prompt: samjax.Prompt
 ) -> UInt8[np.ndarray, "h w 3"]:
-    """Lays a mask and its prompt over the photo."""
+    """Draws a mask and its prompt over the photo."""
     drawn = visualize.draw_masks(image, mask[None])
     if prompt.box is not None:
         return visualize.draw_boxes(drawn, np.asarray(prompt.box)[None])
@@ -120,7 +120,7 @@ def draw(
 
 
 def write(sheet: UInt8[np.ndarray, "h w 3"], path: Path) -> None:
-    """Writes the picture; the file is whole or not there."""
+    """Writes the sheet atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     data = io.BytesIO()
     kind = "PNG" if path.suffix.lower() == ".png" else "JPEG"

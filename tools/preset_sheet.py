@@ -1,8 +1,8 @@
-"""Draws what the presets of everything mode find on the demo's photo, side by side.
+"""Draws the masks of everything mode's presets on the demo's photo, side by side.
 
     python tools/preset_sheet.py --out docs/images/presets.jpg
 
-The thresholds are those that suit the model, the same for all presets.
+The thresholds are the model's own, the same for all presets.
 """
 
 import time
@@ -16,7 +16,7 @@ import samjax
 from samjax.cli.everything_outputs import draw_everything
 from samjax.files import replacing
 from samjax.inference import read_image
-from samjax.inference.automatic_config import PRESETS
+from samjax.inference.automatic.config import PRESETS
 from samjax.visualize import contact_sheet
 
 ROOT = Path(__file__).parents[1]
@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[1]
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """Which photo and model, and where to."""
+    """The photo, the model and the output file."""
 
     photo: Path = ROOT / "samjax/assets/coffee.jpg"
     model: str = "small"

@@ -1,14 +1,15 @@
-"""Measures pseudo-labels on a set of photos with masks that no training sees.
+"""Measures the quality of pseudo-labels on photos with masks that training never uses.
 
     python tools/pseudo_label_quality.py --data sets/coco --model small
 
-For everything mode's masks without regard to other views, and for the labels at each
-value of `agreement`: how many there are, the share that has an IoU of at least 0.5 (and
-0.75) with some object of the photo, and the mean of the best IoU, with 95 % intervals over
-photos. A mask that matches no object may be of a thing that nobody annotated, or of a part
-of one, so that shares are lower than the labels' precision; lines compare with each
-other. `found` is the share of objects that some mask matches at 0.5. Masks that lie in
-regions to ignore by more than half are left out.
+The table has a line for everything mode's masks without regard to other views, and one
+for the labels at each value of `agreement`: the number of masks, the fraction with an
+IoU of at least 0.5 (and 0.75) with some object of the photo, and the mean of the best
+IoU, with 95 % intervals over photos. A mask that matches no object may be of an object
+that was not annotated, or of a part of one, so that the fractions are below the labels'
+precision; they are for comparison between lines. `found` is the recall: the fraction of
+objects that some mask matches at 0.5. Masks with more than half of their area in
+ignored regions are left out.
 """
 
 import dataclasses
@@ -35,30 +36,30 @@ from samjax.engine.pseudo_labels import (
     find_in_views,
     without_doubles,
 )
+from samjax.evaluation.datasets.photo_sets import Photo, read_photo_set
 from samjax.evaluation.intervals import bootstrap_means, interval
-from samjax.evaluation.photo_sets import Photo, read_photo_set
 from samjax.files import replacing
 from samjax.geometry.masks import counts_to_mask, run_lengths
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """The photos, the model and the options that are compared."""
+    """The photos, the model and the options to compare."""
 
     data: Path
-    """A set of photos with masks, as for `samjax evaluate`."""
+    """A dataset of photos with masks, as for `samjax evaluate`."""
 
     model: str = "small"
     """A name, file or folder, as for `samjax.load`."""
 
     photos: int | None = None
-    """Looks at so many of them; the default is at all."""
+    """Largest number of photos; all by default."""
 
     agreement: tuple[float, ...] = (0.7, 0.8, 0.9)
-    """Values that are compared."""
+    """Values to compare."""
 
     points_per_side: int = 16
-    """As for `samjax data label`, and so are the next two."""
+    """As in `samjax data label`, like the next two."""
 
     pred_iou_thresh: float = float(EVERYTHING.pred_iou_thresh)
     """A mask's predicted IoU must be above this."""
@@ -74,16 +75,16 @@ class Scored(NamedTuple):
     """The masks of one photo at one setting.
 
     Attributes:
-        best: Of every mask, the best IoU with an object.
-        found: Of every object, the best IoU with a mask.
+        best_of_mask: For every mask, the best IoU with an object.
+        best_of_object: For every object, the best IoU with a mask.
     """
 
-    best: np.ndarray
-    found: np.ndarray
+    best_of_mask: np.ndarray
+    best_of_object: np.ndarray
 
 
 def main(config: Config) -> None:
-    """Measures, and prints a table."""
+    """Measures all settings and prints a table."""
     keep_compiled_programs()
     predictor = samjax.Predictor(*samjax.load(config.model))
     labelling = PseudoLabelConfig(
@@ -97,18 +98,18 @@ def main(config: Config) -> None:
     photos = read_photo_set(config.data).photos[: config.photos]
     rows: dict[str, list[Scored]] = {}
     seconds, cpu = [], []
-    for number, photo in enumerate(photos, start=1):
+    for count, photo in enumerate(photos, start=1):
         image = photo.read()
         start, start_cpu = time.perf_counter(), time.process_time()
-        found = find_in_views(predictor, image, labelling)
+        in_views = find_in_views(predictor, image, labelling)
         seconds.append(time.perf_counter() - start)
         cpu.append(time.process_time() - start_cpu)
-        for name, masks in settings(found, labelling, config.agreement).items():
+        for name, masks in settings(in_views, labelling, config.agreement).items():
             rows.setdefault(name, []).append(score(photo, masks))
         if config.pictures is not None:
             first = dataclasses.replace(labelling, agreement=config.agreement[0])
-            draw(config.pictures, photo, image, choose_labels(found, first))
-        print(f"{number} of {len(photos)}: {seconds[-1]:.1f} s", flush=True)
+            draw(config.pictures, photo, image, choose_labels(in_views, first))
+        print(f"{count} of {len(photos)}: {seconds[-1]:.1f} s", flush=True)
     print(
         f"{len(photos)} photos, median {np.median(seconds):.1f} s each, "
         f"{np.median(cpu):.1f} s of CPU time"
@@ -121,13 +122,13 @@ def main(config: Config) -> None:
 
 
 def settings(
-    found: InViews, config: PseudoLabelConfig, values: Sequence[float]
+    in_views: InViews, config: PseudoLabelConfig, values: Sequence[float]
 ) -> dict[str, list[np.ndarray]]:
-    """Returns the masks of every setting, as run lengths."""
-    every = without_doubles(found.masks, found.size, config.everything)
+    """Returns the masks of every setting, as RLE counts."""
+    every = without_doubles(in_views.masks, in_views.size, config.everything)
     masks = {"everything": [proposal.counts for proposal in every]}
     for value in values:
-        labels = choose_labels(found, dataclasses.replace(config, agreement=value))
+        labels = choose_labels(in_views, dataclasses.replace(config, agreement=value))
         masks[f"agreement {value}"] = [
             run_lengths(label["segmentation"]) for label in labels
         ]
@@ -144,7 +145,7 @@ def score(photo: Photo, masks: Sequence[np.ndarray]) -> Scored:
             if counts_to_mask(counts, photo.size)[ignored].sum()
             <= counts[1::2].sum() / 2
         ]
-    objects = [one.counts for one in photo.objects]
+    objects = [photo_object.counts for photo_object in photo.objects]
     return Scored(
         agreements(masks, [objects], photo.size),
         agreements(objects, [masks], photo.size),
@@ -153,16 +154,17 @@ def score(photo: Photo, masks: Sequence[np.ndarray]) -> Scored:
 
 def summary(name: str, scored: Sequence[Scored]) -> str:
     """Returns a line of the table."""
-    best = np.concatenate([one.best for one in scored])
-    found = np.concatenate([one.found for one in scored])
+    best = np.concatenate([s.best_of_mask for s in scored])
+    best_of_object = np.concatenate([s.best_of_object for s in scored])
     line = f"{name:<15}  {len(best):5d}  {len(best) / len(scored):7.1f}"
     if not len(best):
         return line
-    owners = np.repeat(np.arange(len(scored)), [len(one.best) for one in scored])
+    owners = np.repeat(np.arange(len(scored)), [len(s.best_of_mask) for s in scored])
     low, high = interval(bootstrap_means((best >= 0.5).astype(float), owners))
     return (
         f"{line}  {np.mean(best >= 0.5):.3f} ({low:.3f} to {high:.3f})  "
-        f"{np.mean(best >= 0.75):9.3f}  {best.mean():.2f}  {np.mean(found >= 0.5):.3f}"
+        f"{np.mean(best >= 0.75):9.3f}  {best.mean():.2f}  "
+        f"{np.mean(best_of_object >= 0.5):.3f}"
     )
 
 

@@ -1,4 +1,4 @@
-"""Writes a contact sheet of drawn scenes, plain and with their masks laid over.
+"""Writes a contact sheet of drawn scenes, with and without their masks.
 
 python tools/scene_sheet.py --out /tmp/sheet.png --size 256 --count 12
 """
@@ -18,7 +18,7 @@ from samjax.files import replacing
 
 @dataclass(frozen=True, kw_only=True)
 class SheetConfig:
-    """What the sheet shows.
+    """The scenes and the layout of the sheet.
 
     Attributes:
         out: PNG file to write.
@@ -26,8 +26,8 @@ class SheetConfig:
         count: Number of scenes.
         columns: Scenes per row.
         seed: First seed; scenes take consecutive ones.
-        overlay: Whether each scene is shown a second time with its masks.
-        scene: What the scenes may contain; its size is ignored.
+        overlay: Whether to show each scene a second time with its masks.
+        scene: Configuration of the scenes; its size is ignored.
     """
 
     out: Path = Path("scene_sheet.png")
@@ -62,7 +62,7 @@ def main(config: SheetConfig) -> None:
 
 
 def overlay(scene: Scene) -> Float[np.ndarray, "h w 3"]:
-    """Lays the valid masks over the picture, large ones first, outlines in white."""
+    """Draws the valid masks over the image, large ones first, outlines in white."""
     image = np.asarray(scene.image, np.float32) * 0.5
     masks = np.asarray(scene.masks)[np.asarray(scene.valid)]
     colours = np.random.default_rng(0).uniform(30, 255, (len(masks), 3))

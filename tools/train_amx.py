@@ -2,10 +2,11 @@
 
     python tools/train_amx.py configs/train/small.py --initial dinov2:dinov2-small
 
-Takes the words of `samjax train`, and before them
+Takes the arguments of `samjax train`, and
 
-    --no-relative-positions   leaves the image encoder's relative positions out and as
-                              they are: right where they are zero, and faster
+    --no-relative-positions   computes attention without the image encoder's relative
+                              positions, and does not train them: exact if they are
+                              zero, and faster
 
 Needs the extra `train`, torch and a C++ compiler. Set the run's dtype to bfloat16.
 """
@@ -21,7 +22,7 @@ from samjax.files import cache_folder
 FLAG = "--no-relative-positions"
 
 
-def main(words: list[str]) -> int:
+def main(arguments: list[str]) -> int:
     """Installs the kernels and trains; returns the exit status."""
     if not kernels.is_supported():
         print(
@@ -32,9 +33,9 @@ def main(words: list[str]) -> int:
     kernels.install(
         kernels.build(cache_folder() / "amx"),
         threads=os.cpu_count() or 1,
-        attention=FLAG in words,
+        attention=FLAG in arguments,
     )
-    return cli.main(["train", *(word for word in words if word != FLAG)])
+    return cli.main(["train", *(word for word in arguments if word != FLAG)])
 
 
 if __name__ == "__main__":

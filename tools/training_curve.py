@@ -1,10 +1,10 @@
-"""Draws the course of training runs: their losses, and their scores on what is held out.
+"""Plots training runs: their losses, and their scores on held-out data.
 
     python tools/training_curve.py runs/cells runs/adapters --out curve.svg
 
-Each run is a folder with the `metrics.jsonl` that training writes. On the left is the
-loss, a running mean over a fiftieth of the steps; on the right each `--score` at every
-evaluation, and `--before` where it was before the first step, if all began with the same.
+Each run is a folder with the `metrics.jsonl` of a training run. The left chart has the
+loss, a running mean over a fiftieth of the steps; the right one the `--score` of every
+evaluation, starting with `--before` at step 0 if the runs share their initial weights.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from samjax.files import replacing
 
 WIDTH, HEIGHT = 460, 300
 LEFT, RIGHT, TOP, BOTTOM = 52, 12, 34, 40
-# Told apart by colour-blind people too, and by their order in the legend.
+# A palette for colour-blind readers (Okabe and Ito).
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 
 
@@ -30,9 +30,9 @@ class Line(NamedTuple):
     """A line of a chart.
 
     Attributes:
-        name: For the legend.
-        steps: Where its points are.
-        values: What is there.
+        name: Name in the legend.
+        steps: Steps of the points.
+        values: Values of the points.
     """
 
     name: str
@@ -79,31 +79,32 @@ def main() -> int:
 
 
 def read_log(path: Path) -> list[dict[str, float]]:
-    """Reads the lines of a run; of a step that was taken twice the later one counts.
+    """Reads the metrics of a run, a dictionary per line.
 
     Raises:
         OSError: There is no such file.
-        ValueError: It is not what training writes.
+        ValueError: A line is not in the format of training.
     """
     lines = []
-    for number, line in enumerate(path.read_text().splitlines(), 1):
+    for line_number, line in enumerate(path.read_text().splitlines(), 1):
         try:
-            found = json.loads(line)
-            found["step"] = int(found["step"])
+            metrics = json.loads(line)
+            metrics["step"] = int(metrics["step"])
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(
-                f"{path}:{number} is no line of metrics: {error}"
+                f"{path}:{line_number} is no line of metrics: {error}"
             ) from error
-        lines.append(found)
+        lines.append(metrics)
     return lines
 
 
 def line_of(name: str, log: Sequence[dict[str, float]], metric: str) -> Line:
-    """Takes one metric of a run.
+    """Returns the line of one metric of a run.
 
     Raises:
-        ValueError: The run does not have it.
+        ValueError: The run does not have the metric.
     """
+    # Of a step that was logged twice, as after a resume, the later line counts.
     points = {line["step"]: line[metric] for line in log if metric in line}
     if not points:
         known = sorted({key for line in log for key in line} - {"step"})
@@ -113,7 +114,7 @@ def line_of(name: str, log: Sequence[dict[str, float]], metric: str) -> Line:
 
 
 def smooth(line: Line) -> Line:
-    """A running mean over a fiftieth of the points, from those before."""
+    """Returns the trailing running mean over a fiftieth of the points."""
     window = max(len(line.values) // 50, 1)
     sums = np.cumsum(np.concatenate([[0.0], line.values]))
     ends = np.arange(1, len(sums))
@@ -122,7 +123,7 @@ def smooth(line: Line) -> Line:
 
 
 def ticks(low: float, high: float, about: int = 5) -> list[float]:
-    """Round numbers between two, about so many."""
+    """Returns about `about` round numbers between two."""
     if not high > low:
         return [low]
     raw = (high - low) / about
@@ -134,7 +135,7 @@ def ticks(low: float, high: float, about: int = 5) -> list[float]:
 
 
 def draw(charts: Sequence[tuple[str, Sequence[Line]]]) -> str:
-    """Draws charts side by side, and what their colours mean."""
+    """Draws charts side by side, with legends."""
     parts = [chart(name, lines, WIDTH * i) for i, (name, lines) in enumerate(charts)]
     whole = WIDTH * len(charts)
     return (
@@ -194,7 +195,7 @@ def chart(name: str, lines: Sequence[Line], left: float) -> str:
                 )
                 for at in points
             ]
-        # Beyond the name, which is bold.
+        # To the right of the chart's name.
         x = left + LEFT + max(120, 8 * len(name)) + 130 * i
         parts.append(
             f'<path d="M{x} 12h16" stroke="{colour}" stroke-width="2"/>'

@@ -15,9 +15,9 @@ drawn cells from 0.62 to 0.68 IoU by a click and from 0.73 to 0.79 by three
 held out, and the IoU on it from clicks and from a box is printed before the first step
 and at the end. The sizes of the model are those of `--initial`.
 
-What is trained is the mask decoder: the image encoder only runs forward, and its
-embeddings are computed once and kept, as long as there is neither flip nor jitter.
-Beyond that, in the order in which to try it:
+The mask decoder is trained: the image encoder runs forward only, and without flip and
+jitter its embeddings are computed once and cached. Further options, in the order in
+which to try them:
 
     --trainable adapters --lora.rank 8       low-rank adapters in the encoder alone
     --lora.rank 8                            beside the decoder
@@ -40,7 +40,7 @@ def get_config(model: SamConfig = TINY) -> TrainConfig:
     """Returns the run.
 
     Args:
-        model: Sizes of the model, which `--initial` says.
+        model: Sizes of the model, those of `--initial`.
     """
     return TrainConfig(
         model=model,
@@ -48,7 +48,7 @@ def get_config(model: SamConfig = TINY) -> TrainConfig:
             path="dataset",
             format="folder",
             validation_fraction=0.2,
-            # Of twenty images one that cannot be read is many.
+            # One unreadable image of twenty is already a twentieth.
             max_bad_fraction=0.1,
         ),
         trainable="decoder",

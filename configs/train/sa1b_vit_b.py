@@ -4,7 +4,7 @@
         --initial mae:mae_pretrain_vit_base.pth --out runs/sa1b_vit_b
 
 Hardware: TPU v5e-128, one image a chip; or any other devices, down to one:
-`--stages.0.accumulate` cuts the batch into parts where it does not fit.
+`--stages.0.accumulate` splits the batch into microbatches where it does not fit.
 
 Expected time, computed and not measured: a step is 1272 TFLOPs of the model (71 % of
 them in the prompts' eleven rounds for 64 masks an image), 0.17 s on a v5e-128 at 30 %

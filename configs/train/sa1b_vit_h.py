@@ -4,8 +4,8 @@
         --initial mae:mae_pretrain_vit_huge.pth --out runs/sa1b_vit_h
 
 Hardware: TPU v5e-256, one image a chip, parameters cut over 16 chips; or any other
-devices: `--mesh.fsdp` has to divide them, and `--stages.0.accumulate` cuts the batch
-into parts where it does not fit.
+devices: `--mesh.fsdp` has to divide them, and `--stages.0.accumulate` splits the batch
+into microbatches where it does not fit.
 
 Expected time, computed and not measured: a step is 6376 TFLOPs of the model (28 % of
 them in the prompts' eleven rounds for 64 masks an image), 0.42 s on a v5e-256 at 30 %

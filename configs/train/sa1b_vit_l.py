@@ -4,8 +4,8 @@
         --initial mae:mae_pretrain_vit_large.pth --out runs/sa1b_vit_l
 
 Hardware: TPU v5e-128, one image a chip, parameters cut over 8 chips; or any other
-devices: `--mesh.fsdp` has to divide them, and `--stages.0.accumulate` cuts the batch
-into parts where it does not fit.
+devices: `--mesh.fsdp` has to divide them, and `--stages.0.accumulate` splits the batch
+into microbatches where it does not fit.
 
 Expected time, computed and not measured: a step is 2046 TFLOPs of the model (44 % of
 them in the prompts' eleven rounds for 64 masks an image), 0.27 s on a v5e-128 at 30 %

@@ -14,9 +14,9 @@ A round of pseudo-labels (`samjax data label`, docs/data.md) adds its labels: th
 that `SAMJAX_PSEUDO_LABELS` names has a file for each set, `coco_permissive.json` and so
 on, and the photos are those of the set. A mask of theirs adds half as much to the loss.
 
-Nearly all of what `small` knows of photos is DINOv2's; what the run teaches is where one
-thing ends and the next begins. The encoder is trained at a tenth of the rate of neck and
-decoder, its lower blocks slower yet.
+The features of photos are DINOv2's; the run trains boundaries between objects. The
+encoder is trained at a fraction of the learning rate of neck and decoder
+(`encoder_rate`), its lower blocks at less.
 
 For a GPU: batches of 32, four rounds of prompts, in bfloat16. This run has not been made;
 docs/models.md says how the weights in the package were, on two cores of a CPU.
@@ -58,11 +58,11 @@ PSEUDO_LOSS_WEIGHT = 0.5
 
 
 def photos(name: str, labels: Path | None = None) -> DatasetConfig:
-    """Returns a set of photos, and what becomes of them in training.
+    """Returns a set of photos, with their augmentation.
 
     Args:
-        name: Of the set.
-        labels: The file of its masks; None stands for the one in the set.
+        name: Name of the set.
+        labels: File of its masks; None for the one in the set.
     """
     folder = Path(os.environ.get("SAMJAX_PHOTOS", "photos")) / name
     return DatasetConfig(
@@ -88,8 +88,8 @@ def pseudo_labels() -> list[MixturePart]:
     if not (named := os.environ.get("SAMJAX_PSEUDO_LABELS")):
         return []
     files = {name: Path(named) / f"{name}.json" for name in PSEUDO_WEIGHTS}
-    found = {name: file for name, file in files.items() if file.is_file()}
-    if not found:
+    existing = {name: file for name, file in files.items() if file.is_file()}
+    if not existing:
         raise ValueError(
             f"SAMJAX_PSEUDO_LABELS={named}: got no file of labels, expected one of "
             f"{', '.join(file.name for file in files.values())}: write them with "
@@ -101,7 +101,7 @@ def pseudo_labels() -> list[MixturePart]:
             weight=PSEUDO_WEIGHTS[name],
             loss_weight=PSEUDO_LOSS_WEIGHT,
         )
-        for name, file in found.items()
+        for name, file in existing.items()
     ]
 
 

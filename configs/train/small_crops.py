@@ -2,9 +2,9 @@
 
     samjax train configs/train/small_crops.py --initial small --out runs/small_crops
 
-After `small.py`. Held-out boxes were answered by masks that left their box by a seventh of
-their area, a quarter where objects were small: positions of prompts are learned from many
-prompts, not from many photos. On crops of half the model's side, a quarter of its tokens,
+After `small.py`. A seventh of the area of masks for held-out boxes was outside of the
+box, a quarter for small objects: positions of prompts are learned from many prompts, not
+from many photos. On crops of half the model's side, a quarter of its tokens,
 a prompt costs a quarter; the image encoder's blocks are frozen, so that the neck, the
 prompt encoder and the mask decoder alone are trained. Photos are resized to the scale at
 which the model sees them whole and larger.

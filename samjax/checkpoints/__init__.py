@@ -1,8 +1,8 @@
-"""Weights: every byte format, and nothing of it anywhere else.
+"""Weights and training state on disk: every file format of them.
 
-`load` gives a model and its parameters from a released name, a file or a folder;
-`convert` goes from any form to any other; `save` writes samjax's own. Underneath is
-one table of names and layouts, `weight_map`.
+`load` returns a model and its parameters from a released name, a file or a folder;
+`convert` converts any form to any other; `save` writes samjax's own. Underneath is
+one table of names and layouts, `samjax.models.weight_map`.
 """
 
 from samjax.checkpoints.convert import convert

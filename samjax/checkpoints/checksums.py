@@ -1,4 +1,4 @@
-"""Checksums of a training checkpoint's files, by which damage is known and named."""
+"""Checksums of a training checkpoint's files, with which damage is detected."""
 
 import zlib
 from pathlib import Path
@@ -25,15 +25,19 @@ def seal(folder: Path) -> None:
 
 
 def is_sealed(folder: Path) -> bool:
-    """Whether a checkpoint has checksums: older ones, and one of a killed run, lack them."""
+    """Returns whether a checkpoint has checksums.
+
+    Checkpoints of older versions, and the last one of a killed run, have none.
+    """
     return read_json(folder / NAME).get(KEY) == MARK
 
 
 def find_damage(folder: Path) -> str:
-    """Says which file of a checkpoint is not what was written.
+    """Compares the files of a checkpoint with its checksums.
 
     Returns:
-        The file and what is wrong with it; nothing if all is right, as far as is known.
+        The first damaged file and its damage; "" for a checkpoint that is whole, or that
+        has no checksums.
     """
     if not folder.is_dir() or not any(folder.iterdir()):
         return "it is empty"
@@ -43,9 +47,9 @@ def find_damage(folder: Path) -> str:
     for name, (size, crc) in (files if isinstance(files, dict) else {}).items():
         path = folder / name
         try:
-            found = path.stat().st_size
-            if found != size:
-                return f"{name} has {found} bytes, expected {size}"
+            actual = path.stat().st_size
+            if actual != size:
+                return f"{name} has {actual} bytes, expected {size}"
             if _crc(path) != crc:
                 return f"{name} has another checksum than when it was written"
         except FileNotFoundError:

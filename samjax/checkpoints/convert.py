@@ -1,4 +1,4 @@
-"""From any form of weights to any other: what `samjax convert` does."""
+"""Conversion of weights from any form to any other, as `samjax convert` does it."""
 
 import os
 from collections.abc import Iterable, Mapping
@@ -28,16 +28,16 @@ def convert(
 ) -> Path:
     """Converts weights from any form to any other.
 
-    Tensors keep every byte unless `dtype` says otherwise, so that converting out and
-    in again gives the same numbers.
+    Tensors keep every byte unless `dtype` is given, so that converting out and in again
+    gives the same values.
 
     Args:
-        source: Whatever `samjax.load` reads: a file, a folder, or a released name.
+        source: A file, a folder, or a released name, as for `samjax.load`.
         destination: File or folder to write; weights that samjax wrote are replaced.
         format: "samjax" (a `.safetensors` file, or a folder for any other name),
             "safetensors" (released names), "pth" (the official form), "huggingface" (a
-            folder for transformers). None takes it from the destination: `.pth` and
-            `.pt` are "pth", `.safetensors` is "samjax"; a folder needs the word.
+            folder for transformers). None derives it from the destination: `.pth` and
+            `.pt` are "pth", `.safetensors` is "samjax"; a folder needs the option.
         dtype: float32, float16, bfloat16 or float64 to store; None keeps each
             tensor's.
         overwrite: Whether other files are replaced too.
@@ -82,7 +82,7 @@ def check_destination(
 
 
 def choose_format(destination: Path, format: Format | None) -> Format:
-    """The form to write: as asked, or as the destination's name says."""
+    """Returns the form to write: the given one, or that of the destination's name."""
     suffix = destination.suffix
     if format is None and suffix in OF_SUFFIX:
         return OF_SUFFIX[suffix]
@@ -107,7 +107,7 @@ OF_SUFFIX: Mapping[str, Format] = {
     ".bin": "pth",
     ".safetensors": "samjax",
 }
-# What a form's destination ends in; nothing known is a folder.
+# Suffixes of a form's destination; any other one is a folder.
 SUFFIXES: Mapping[Format, tuple[str, ...]] = {
     "samjax": (".safetensors", ""),
     "safetensors": (".safetensors",),

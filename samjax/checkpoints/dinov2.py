@@ -1,6 +1,6 @@
-"""Starts the image encoder from DINOv2 (Oquab et al., 2023), with or without registers.
+"""Initial image encoders from DINOv2 (Oquab et al., 2023), with or without registers.
 
-Read are the published forms: folders of Hugging Face (`facebook/dinov2-small`, `-base`,
+The published forms are read: folders of Hugging Face (`facebook/dinov2-small`, `-base`,
 `-large`, also `-with-registers`), a `.safetensors` file with the same names, and the
 authors' own `dinov2_vit{s,b,l}14[_reg4]_pretrain.pth`. The blocks are those of SAM's
 image encoder but for these:
@@ -9,16 +9,16 @@ image encoder but for these:
   projection before it, exactly.
 - The norm after the last block goes into models that have one (`SamConfig.final_norm`)
   and is dropped for others.
-- The class token and the registers (Darcet et al., 2023) have no place in SAM and are
-  dropped. Patches attended to them in every block, so that features are no longer
-  those of DINOv2: training has to make up for it.
+- SAM has no class token and no registers (Darcet et al., 2023): they are dropped.
+  Patches attended to them in every block, so that features are no longer those of
+  DINOv2, and training has to compensate for it.
 - The giant size is refused: its MLPs are SwiGLU.
 
-All of DINOv2's blocks are global: in a model with windows these see less. Positions,
-37 x 37 for images of 518 pixels, and patches of 14 pixels are resized as `plain_vit`
-says. `Dinov2Model` of transformers interpolates positions for other images in the same
-way; its model with registers does it with antialiasing, and the authors' code with a
-grid that is a tenth of a patch larger.
+All of DINOv2's blocks are global: in a model with windows they attend to less.
+Positions, 37 x 37 for images of 518 pixels, and patches of 14 pixels are resized as
+described in `plain_vit`. `Dinov2Model` of transformers interpolates positions for other
+images in the same way; its model with registers does it with antialiasing, and the
+authors' code with a grid that is a tenth of a patch larger.
 """
 
 import re
@@ -30,18 +30,19 @@ import numpy as np
 
 from samjax.checkpoints import hugging_face
 from samjax.checkpoints.errors import CheckpointError
+from samjax.checkpoints.families import SAM_NAMES
 from samjax.checkpoints.mapped import StoredTensor
 from samjax.checkpoints.plain_vit import misfits, put_into_encoder, read_float32
-from samjax.checkpoints.reader import SAM_NAMES, read_tensors
-from samjax.checkpoints.state_dict import find_state_dict, has_names
-from samjax.checkpoints.weight_map import Entry, entries
+from samjax.checkpoints.reader import read_tensors
+from samjax.checkpoints.state_dict import count_names, find_state_dict
 from samjax.models import SamConfig
+from samjax.models.weight_map import Entry, entries
 
 Tensors = Mapping[str, StoredTensor]
 
 
 def load_dinov2_encoder(path: str | Path, params: Any, config: SamConfig) -> Any:
-    """Puts a DINOv2 encoder into a model.
+    """Loads a DINOv2 encoder into a model.
 
     Args:
         path: A folder of Hugging Face, or a file of any of the published layouts.
@@ -66,7 +67,7 @@ def load_dinov2_encoder(path: str | Path, params: Any, config: SamConfig) -> Any
         )
     files = hugging_face.weight_files(path) if path.is_dir() else [path]
     groups = read_tensors(files)
-    if has_names(groups, SAM_NAMES):
+    if count_names(groups, SAM_NAMES):
         raise CheckpointError(
             f"{path} is a checkpoint of SAM, not of DINOv2: load it as any weights, "
             "without dinov2:."
@@ -74,21 +75,21 @@ def load_dinov2_encoder(path: str | Path, params: Any, config: SamConfig) -> Any
     tensors = _plain_names(find_state_dict(path, groups, DINOV2_NAMES))
     naming = _naming(path, tensors)
     sources = list(_sources(config, naming))
-    said = hugging_face.read_config(path, MODEL_TYPES) if path.is_dir() else {}
-    _check(path, tensors, naming, sources, config, said)
+    stored = hugging_face.read_config(path, MODEL_TYPES) if path.is_dir() else {}
+    _check(path, tensors, naming, sources, config, stored)
     arrays = ((source.entry, _read(source, tensors)) for source in sources)
     return put_into_encoder(params, config, arrays)
 
 
 class Naming(NamedTuple):
-    """How a published form names what is in it.
+    """Names of tensors in a published form.
 
     Attributes:
-        block: Prefix of the names of a block's tensors, before its number.
+        block: Prefix of the names of a block's tensors, before its index.
         modules: Released name of a module, without its block, to the names of the
-            modules that make it up, one after the other along the first axis.
+            modules that are concatenated to it along the first axis.
         scales: Released name of a module to the LayerScale that multiplies its result.
-        dropped: Starts of names that have no place in SAM.
+        dropped: Prefixes of tensors that SAM does not have.
     """
 
     block: str
@@ -98,11 +99,11 @@ class Naming(NamedTuple):
 
 
 class Source(NamedTuple):
-    """Where an entry of the model comes from.
+    """Tensors from which an entry of the model is computed.
 
     Attributes:
         entry: The entry.
-        names: Tensors that make it up, one after the other along the first axis.
+        names: Tensors that are concatenated along the first axis.
         scale: The LayerScale that multiplies its first axis, if there is one.
     """
 
@@ -112,7 +113,7 @@ class Source(NamedTuple):
 
 
 def _plain_names(tensors: Tensors) -> dict[str, StoredTensor]:
-    """Brings names to those of the published files.
+    """Renames tensors as the published files have them.
 
     Chunks of blocks come off (the authors' code can keep block 5 as `blocks.0.5`).
     transformers 5 has other names for attention in memory than in its folders.
@@ -127,7 +128,7 @@ def _plain_names(tensors: Tensors) -> dict[str, StoredTensor]:
 
 
 def _naming(path: Path, tensors: Tensors) -> Naming:
-    """Finds the naming of a DINOv2 encoder, refusing other models by what they are."""
+    """Returns the naming of a DINOv2 encoder; refuses other models, and names them."""
     for naming in (HUGGING_FACE, OFFICIAL):
         (positions,), (patches,) = (
             naming.modules[name] for name in ("pos_embed", "patch_embed.proj")
@@ -156,7 +157,7 @@ def _naming(path: Path, tensors: Tensors) -> Naming:
 
 
 def _sources(config: SamConfig, naming: Naming) -> Iterator[Source]:
-    """Says of every entry that a DINOv2 has where it comes from."""
+    """Yields the source of every entry that a DINOv2 has."""
     for entry in entries(config):
         part, _, name = entry.released.partition(".")
         if part != "image_encoder" or name.startswith("neck") or "rel_pos" in name:
@@ -181,7 +182,7 @@ def _check(
     naming: Naming,
     sources: list[Source],
     config: SamConfig,
-    said: Mapping[str, Any],
+    stored: Mapping[str, Any],
 ) -> None:
     """Refuses an encoder of another size, or one that is not whole.
 
@@ -189,9 +190,9 @@ def _check(
         path: The file, for the message.
         tensors: Its tensors.
         naming: Their naming.
-        sources: Where the model's entries come from.
+        sources: Sources of the model's entries.
         config: The model's sizes.
-        said: The file's `config.json`; empty without one.
+        stored: The file's `config.json`; empty without one.
     """
     width, depth = _width_and_depth(tensors, naming)
     if (width, depth) != (config.embed_dim, config.depth):
@@ -200,7 +201,7 @@ def _check(
             f"model's {config.embed_dim} and {config.depth}: DINOv2's small has 384 and "
             "12, base 768 and 12, large 1024 and 24."
         )
-    problems = _contradictions(said, width, config)
+    problems = _contradictions(stored, width, config)
     known: set[str] = set()
     for source in sources:
         rows, *others = source.entry.shape
@@ -222,18 +223,18 @@ def _check(
 
 
 def _contradictions(
-    said: Mapping[str, Any], width: int, config: SamConfig
+    stored: Mapping[str, Any], width: int, config: SamConfig
 ) -> list[str]:
-    """Where a `config.json`, or a published width, is not what the model computes."""
+    """Lists where a `config.json`, or a published width, contradicts the model."""
     problems = []
-    heads = said.get("num_attention_heads", PUBLISHED_HEADS.get(width))
+    heads = stored.get("num_attention_heads", PUBLISHED_HEADS.get(width))
     if heads not in (None, config.num_heads):
         problems.append(
             f"it has {heads!r:.80} attention heads, expected the model's "
             f"{config.num_heads}"
         )
     for key, value in COMPUTED.items():
-        if (got := said.get(key, value)) != value:
+        if (got := stored.get(key, value)) != value:
             problems.append(
                 f"{hugging_face.CONFIG_NAME} says {key} = {got!r:.80}, the image encoder "
                 f"computes with {value!r}"
@@ -244,12 +245,12 @@ def _contradictions(
 def _width_and_depth(tensors: Tensors, naming: Naming) -> tuple[int, int]:
     (patches,) = naming.modules["patch_embed.proj"]
     shape = tensors[f"{patches}.weight"].shape
-    numbers = {
+    blocks = {
         name.removeprefix(naming.block).partition(".")[0]
         for name in tensors
         if name.startswith(naming.block)
     }
-    return shape[0] if shape else 0, len(numbers)
+    return shape[0] if shape else 0, len(blocks)
 
 
 def _read(source: Source, tensors: Tensors) -> np.ndarray:
@@ -317,5 +318,5 @@ IN_MEMORY = {
 MODEL_TYPES = ("dinov2", "dinov2_with_registers")
 # Of the published sizes, by width: no shape shows them.
 PUBLISHED_HEADS = {384: 6, 768: 12, 1024: 16}
-# What a config.json may say, and the image encoder computes with.
+# Options of a config.json that the image encoder has fixed.
 COMPUTED = {"hidden_act": "gelu", "layer_norm_eps": 1e-6}

@@ -1,10 +1,10 @@
 """Downloads a file of known size and hash, however often the connection breaks.
 
-A download goes to `NAME.partial`. When it is cut off, the next try asks for the rest
-(`Range`) on the condition that the file is still the one that was begun (`If-Range`
-with its `ETag` or date, kept in `NAME.partial.tag`); a server that ignores the request
-sends the whole file, and it is begun anew. What has arrived is hashed before it gets its
-name: a wrong file is deleted, and an error says so.
+A download is written to `NAME.partial`. When it is cut off, the next try requests the
+rest (`Range`) on the condition that the file has not changed (`If-Range` with its `ETag`
+or date, kept in `NAME.partial.tag`); a server that ignores the condition sends the whole
+file, and the download starts again. The file is hashed before it is renamed: one with
+another hash is deleted, with an error.
 """
 
 import contextlib
@@ -32,11 +32,11 @@ from samjax.terminal import bar_console
 
 
 def download(url: str, path: Path, *, size: int, sha256: str) -> Path:
-    """Downloads a file, or finishes a download that was begun before.
+    """Downloads a file, or resumes a download.
 
     Args:
-        url: An https address; plain http only to this very machine.
-        path: Where the file goes; its folder is made. One that is there is verified.
+        url: An https address; plain http only to this machine.
+        path: Path of the file; its folder is made. An existing file is verified.
         size: Expected bytes.
         sha256: Expected hash, in hexadecimal.
 
@@ -45,26 +45,26 @@ def download(url: str, path: Path, *, size: int, sha256: str) -> Path:
 
     Raises:
         CheckpointError: If the server does not have the file, has another one, or
-            cannot be reached in `MAX_TRIES` tries. What has arrived is kept for the
-            next call, unless it is wrong.
+            cannot be reached in `MAX_TRIES` tries. Bytes that have arrived are kept for
+            the next call, unless they are wrong.
     """
     _check_address(url)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.partial")
     if path.is_file():
-        # It may be from an interrupted run, or put there by hand: verify it again.
+        # It may be from an interrupted run, or put there by hand: verify it.
         path.replace(partial)
     with _progress() as progress:
         task = progress.add_task(path.name, total=size)
         _fetch(url, partial, size, lambda done: progress.update(task, completed=done))
     with open(partial, "rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
+        actual = hashlib.file_digest(file, "sha256").hexdigest()
     _tag_file(partial).unlink(missing_ok=True)
-    if found != sha256:
+    if actual != sha256:
         partial.unlink()
         raise CheckpointError(
             f"The file from {url} is not the released one and has been deleted: got "
-            f"SHA-256 {found}, expected {sha256}. Load it again, or download it in "
+            f"SHA-256 {actual}, expected {sha256}. Load it again, or download it in "
             "another way and pass its path."
         )
     partial.replace(path)
@@ -76,9 +76,9 @@ Report = Callable[[int], None]
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Holds a lock on a name, so that two processes do not make the same file at once.
+    """Holds a lock on a path, so that two processes do not write the file at once.
 
-    The lock goes with the process, however that ends. The lock file stays.
+    The lock ends with the process, however that ends. The lock file stays.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path.with_name(f"{path.name}.lock"), "w") as file:
@@ -92,7 +92,7 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def _fetch(url: str, partial: Path, size: int, report: Report) -> None:
-    """Makes `partial` as long as the file, in as many connections as it takes."""
+    """Downloads until `partial` is complete, in as many connections as it takes."""
     failures = 0
     while (done := _length(partial)) != size:
         if done > size:
@@ -121,7 +121,7 @@ def _fetch(url: str, partial: Path, size: int, report: Report) -> None:
 
 
 def _continue(url: str, partial: Path, size: int, report: Report) -> None:
-    """One connection: appends what comes, or begins anew."""
+    """Appends the data of one connection to `partial`, or starts it again."""
     done = _length(partial)
     headers = {"User-Agent": "samjax", "Accept-Encoding": "identity"}
     if done:
@@ -170,7 +170,7 @@ def _give_up_if_final(error: urllib.error.HTTPError, url: str) -> None:
 
 
 def _validator(response: Any) -> str | None:
-    """What tells this version of the file from others; weak tags do not."""
+    """Returns the strong ETag or the date of the file's version, if there is one."""
     tag = response.headers.get("ETag")
     if tag and not tag.startswith("W/"):
         return tag
@@ -189,7 +189,7 @@ def _check_address(url: str) -> None:
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):
-    """Follows redirects, but not away from https."""
+    """Follows redirects, but only to https."""
 
     def redirect_request(self, req, fp, code, msg, headers, newurl):
         _check_address(newurl)

@@ -1,4 +1,4 @@
-"""The one error that everything about weights raises."""
+"""The error that is raised for weights that cannot be used."""
 
 from collections.abc import Iterable
 
@@ -8,11 +8,10 @@ from samjax.terminal import printable
 class CheckpointError(ValueError):
     """Weights that cannot be used, with everything that is wrong with them.
 
-    The message names the file, lists every problem found (not only the first) and says
-    what to do.
+    The message names the file, lists every problem (not only the first) and the remedy.
 
     Attributes:
-        problems: The single problems, one line each.
+        problems: The problems, one line each.
     """
 
     def __init__(self, summary: str, problems: Iterable[str] = ()):

@@ -1,4 +1,4 @@
-"""Weights that are no numbers are named when they are read, not found in answers."""
+"""Refuses NaN and infinite weights when they are read, before they reach results."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,8 +9,8 @@ from samjax.checkpoints.errors import CheckpointError
 
 
 def not_finite(name: str, array: np.ndarray) -> list[str]:
-    """One line for a tensor with NaN or infinite numbers; none for any other."""
-    # One pass without a copy for nearly all: a sum is finite only if all numbers are.
+    """Describes a tensor with NaN or infinite values in one line; [] for any other."""
+    # A sum is finite only if all values are: one pass without a copy for most tensors.
     with np.errstate(over="ignore", invalid="ignore"):
         if np.isfinite(np.sum(array, dtype=np.float32)):
             return []
@@ -21,10 +21,10 @@ def not_finite(name: str, array: np.ndarray) -> list[str]:
 
 
 def refuse_not_finite(path: Path | str, problems: Sequence[str]) -> None:
-    """Raises what `not_finite` found in a file.
+    """Raises an error for the lines that `not_finite` returned for a file.
 
     Raises:
-        CheckpointError: There is anything.
+        CheckpointError: There are any.
     """
     if problems:
         raise CheckpointError(

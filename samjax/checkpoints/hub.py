@@ -1,9 +1,9 @@
 """Weights from the Hugging Face Hub: `samjax.load("facebook/sam-vit-base")`.
 
-Needs the extra `hub`. What is fetched, and only that: of a repository its `config.json`
-and its weights, as safetensors where there are some, else as `pytorch_model.bin`; or
-one file, where one is named. The library keeps them in its own cache (`HF_HOME`) and
-asks the server (`HF_ENDPOINT`) once; without a network what is in the cache is used.
+Needs the extra `hub`. Only these files of a repository are fetched: its `config.json` and
+its weights, as safetensors if it has them and as `pytorch_model.bin` otherwise; or the
+single file that is named. The library keeps them in its own cache (`HF_HOME`) and sends
+one request to the server (`HF_ENDPOINT`); without a network the cache is used.
 """
 
 import re
@@ -13,26 +13,26 @@ from samjax.checkpoints.errors import CheckpointError
 
 
 def is_repository(source: str) -> bool:
-    """Says whether a text has the form of a repository's name, or of a file in one.
+    """Returns whether a string has the form of a repository's name, or of a file in one.
 
-    `OWNER/NAME`, `OWNER/NAME/FILE.pth`, and with `@REVISION` after the name. What
-    begins with the name of a folder that is here is a path.
+    The forms are `OWNER/NAME` and `OWNER/NAME/FILE.pth`, optionally with `@REVISION`
+    after the name. A string that starts with the name of an existing folder is a path.
     """
     match = NAME.fullmatch(source)
     if match is None or Path(match["owner"]).exists():
         return False
-    # A path to a file that is not there, such as runs/model.pth.
+    # A path to a file that does not exist, such as runs/model.pth.
     return match["file"] is not None or not match["name"].endswith(ENDINGS)
 
 
 def fetch(source: str) -> Path:
-    """Fetches the weights of a repository, or finds them in the library's cache.
+    """Fetches the weights of a repository, or takes them from the library's cache.
 
     Args:
-        source: what `is_repository` is true of.
+        source: A name for which `is_repository` is true.
 
     Returns:
-        A folder, or the one file that is named.
+        A folder, or the file that is named.
 
     Raises:
         CheckpointError: The package is missing, there is no such repository, or it has
@@ -61,10 +61,10 @@ def fetch(source: str) -> Path:
                 return Path(folder)
     except Exception as error:
         # The library's own errors are of several classes and of many lines.
-        said = " ".join(str(error).split())[:300]
+        message = " ".join(str(error).split())[:300]
         raise CheckpointError(
             f"Got {source!r}, which is no file or folder here, and the Hugging Face Hub "
-            f"does not give it: {said}."
+            f"does not give it: {message}."
         ) from error
     raise CheckpointError(
         f"The repository {repository} has no weights: expected "
@@ -78,7 +78,7 @@ NAME = re.compile(
     rf"(?:/(?P<file>(?:{_WORD}/)*{_WORD}\.(?:pth|pt|bin|safetensors)))?"
 )
 ENDINGS = (".pth", ".pt", ".bin", ".safetensors")
-# Tried in turn: what is read, and how it is sharded.
+# Tried in turn: names of the weights, of their shards, and of the index.
 WEIGHTS = (
     ("model.safetensors", "model-*.safetensors", "model.safetensors.index.json"),
     ("pytorch_model.bin", "pytorch_model-*.bin", "pytorch_model.bin.index.json"),

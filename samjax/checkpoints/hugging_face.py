@@ -1,8 +1,8 @@
 """Folders of Hugging Face: `config.json` beside the tensors of transformers' `SamModel`.
 
-The tensors have the release's layout under other names, which the weight map knows.
-This module knows the folder: which file holds the tensors, in how many shards, and how
-`config.json` says what `SamConfig` says.
+The tensors have the release's layout under other names, which are in the weight map.
+This module has the folder's layout: the files of the tensors and their shards, and the
+`config.json` of a `SamConfig`.
 """
 
 import json
@@ -20,7 +20,7 @@ CANDIDATES = (WEIGHTS_NAME, "pytorch_model.bin")
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The files that hold the tensors of a folder: one, or its shards.
+    """Returns the files that hold the tensors of a folder: one, or its shards.
 
     Raises:
         CheckpointError: If there are none, or the list of shards leaves the folder.
@@ -58,22 +58,22 @@ def read_config(
 
 
 def decoder_heads(config: Mapping[str, Any]) -> int:
-    """The decoder's attention heads, which no shape shows."""
+    """Returns the decoder's number of attention heads, which no shape shows."""
     section = config.get("mask_decoder_config")
     heads = section.get("num_attention_heads", 8) if isinstance(section, dict) else 8
     return heads if type(heads) is int and 0 < heads <= 1024 else 8
 
 
-def contradictions(found: Mapping[str, Any], config: SamConfig) -> list[str]:
-    """Where a `config.json` says another thing than the tensors' shapes.
+def contradictions(stored: Mapping[str, Any], config: SamConfig) -> list[str]:
+    """Lists where a `config.json` contradicts the tensors' shapes.
 
-    What it leaves out is taken to agree. The epsilon of the decoder's norms is not
-    compared: released folders say 1e-6, the release itself computes with 1e-5, and so
+    Fields that it lacks are taken to agree. The epsilon of the decoder's norms is not
+    compared: released folders have 1e-6, the release itself computes with 1e-5, and so
     does samjax.
     """
     problems = []
     for section, expected in config_json(config).items():
-        given = found.get(section)
+        given = stored.get(section)
         if not isinstance(expected, dict) or not isinstance(given, dict):
             continue
         for key, value in expected.items():
@@ -89,7 +89,7 @@ def contradictions(found: Mapping[str, Any], config: SamConfig) -> list[str]:
 
 
 def config_json(config: SamConfig) -> dict[str, Any]:
-    """The `config.json` with which transformers builds the model of a config.
+    """Returns the `config.json` with which transformers builds the model of a config.
 
     The decoder's epsilon is the 1e-5 of the release, not transformers' default.
     """
@@ -142,8 +142,8 @@ def config_json(config: SamConfig) -> dict[str, Any]:
 
 
 def _shards(index: Path) -> list[str]:
-    places = _read_json(index).get("weight_map")
-    names = set(places.values()) if isinstance(places, dict) else set()
+    shards = _read_json(index).get("weight_map")
+    names = set(shards.values()) if isinstance(shards, dict) else set()
     for name in names:
         # An index is untrusted: a shard is a file beside it, by its bare name.
         plain = isinstance(name, str) and Path(name).name == name and "\\" not in name

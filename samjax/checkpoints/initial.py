@@ -1,8 +1,8 @@
 """Initial weights from several models: a pre-trained encoder, a trained mask decoder.
 
 A row of the table is a kind of pre-trained image encoder, `mae:FILE` or `dinov2:FILE`,
-with the function that puts one into a model. The word before the colon is the one that
-`samjax train --initial` takes.
+with the function that loads it into a model. The word before the colon is that of
+`samjax train --initial`.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,6 +15,7 @@ from samjax.checkpoints.loading import locate, read_params
 from samjax.checkpoints.mae import load_mae_encoder
 from samjax.checkpoints.reader import open_checkpoint
 from samjax.models import SamConfig
+from samjax.models.params import DECODING_PARTS, select_parts
 
 Loader = Callable[[str | Path, Any, SamConfig], Any]
 
@@ -25,13 +26,13 @@ ENCODERS: Mapping[str, Loader] = {
 
 
 def is_encoder(initial: str) -> bool:
-    """Says whether initial weights are those of an encoder alone, by their prefix."""
+    """Returns whether initial weights are those of an encoder alone, by their prefix."""
     kind, colon, _ = initial.partition(":")
     return bool(colon) and kind in ENCODERS
 
 
 def load_encoder(initial: str, params: Any, config: SamConfig) -> Any:
-    """Puts a pre-trained encoder into a model.
+    """Loads a pre-trained encoder into a model.
 
     Args:
         initial: A kind of encoder and its file or folder, such as `dinov2:FOLDER`.
@@ -49,7 +50,7 @@ def load_encoder(initial: str, params: Any, config: SamConfig) -> Any:
 
 
 def load_decoder(source: str | Path, params: Any, config: SamConfig) -> Any:
-    """Puts the prompt encoder and mask decoder of trained weights into a model.
+    """Loads the prompt encoder and mask decoder of trained weights into a model.
 
     The image encoder of the weights may be of any size: of its grid only the width of
     the image embedding reaches the mask decoder.
@@ -78,15 +79,8 @@ def load_decoder(source: str | Path, params: Any, config: SamConfig) -> Any:
             f"The mask decoder of {source} is of other sizes than the model's.", wrong
         )
     trained = read_params(checkpoint)
-    parts = {part: trained[part] for part in ("prompt_encoder", "mask_decoder")}
-    return {**params, **parts}
+    return {**params, **select_parts(trained, DECODING_PARTS)}
 
 
-DECODER_SIZES = (
-    "prompt_embed_dim",
-    "mask_in_chans",
-    "decoder_depth",
-    "decoder_num_heads",
-    "decoder_mlp_dim",
-    "num_multimask_outputs",
-)
+# The decoder reads image embeddings, so that it depends on their channels too.
+DECODER_SIZES = ("prompt_embed_dim", *SamConfig.decoder_fields)

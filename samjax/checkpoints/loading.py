@@ -15,7 +15,7 @@ from samjax.checkpoints.finite import not_finite, refuse_not_finite
 from samjax.checkpoints.hub import fetch, is_repository
 from samjax.checkpoints.mapped import fill
 from samjax.checkpoints.reader import Checkpoint, open_checkpoint
-from samjax.checkpoints.releases import RELEASES, Release
+from samjax.checkpoints.releases import Release, releases
 from samjax.checkpoints.writer import write_checkpoint
 from samjax.devices import find_devices
 from samjax.files import cache_folder
@@ -27,7 +27,7 @@ def load(
 ) -> tuple[Sam, dict[str, Any]]:
     """Loads a model and its parameters.
 
-    Never needs torch, and never runs anything that a file contains.
+    Does not need torch, and executes nothing that a file contains.
 
         model, params = samjax.load("small")
         model, params = samjax.load("medsam_vit_b.pth")
@@ -38,18 +38,18 @@ def load(
             `.safetensors` file, a Hugging Face SAM folder, or samjax's own form. Or
             OWNER/NAME, a repository of the Hugging Face Hub ("facebook/sam-vit-base"),
             or OWNER/NAME/FILE in one, with the extra `hub`; with @REVISION after the
-            name if not the newest. A path object, or a path that is there, is never
-            taken for a name.
+            name if not the newest. A path object, or a path that exists, is never taken
+            for a name.
         dtype: Compute dtype of the model, float32 (the default) or bfloat16.
 
     Returns:
-        The model, and its parameters as a plain nested dict of float32 arrays
-        whatever the file stores and the model computes in.
+        The model, and its parameters as a plain nested dict of float32 arrays,
+        independent of the file's dtype and of the compute dtype.
 
     Raises:
         CheckpointError: If the weights cannot be had or do not fit, with everything
             that is wrong.
-        ValueError: If the dtype is one that samjax does not compute in.
+        ValueError: If samjax does not compute in the dtype.
     """
     wanted = jnp.dtype(jnp.float32 if dtype is None else dtype)
     compute = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}.get(wanted.name)
@@ -59,17 +59,19 @@ def load(
             "released models, and float64 is not used on devices."
         )
     checkpoint = open_checkpoint(locate(source))
-    return Sam(checkpoint.config, compute), read_params(checkpoint)
+    model = checkpoint.family.model(checkpoint.config, dtype=compute)
+    return model, read_params(checkpoint)
 
 
 def locate(source: str | os.PathLike) -> Path:
-    """Finds the file or folder of a name or path, downloading it if need be.
+    """Returns the file or folder of a name or path, downloading it if necessary.
 
     Raises:
         CheckpointError: If there is no such name and no such path, or a download fails.
     """
-    if isinstance(source, str) and source in RELEASES:
-        return _released(RELEASES[source])
+    named = releases()
+    if isinstance(source, str) and source in named:
+        return _released(named[source])
     path = Path(source).expanduser()
     if path.exists():
         return path
@@ -77,7 +79,7 @@ def locate(source: str | os.PathLike) -> Path:
         return fetch(source)
     raise CheckpointError(
         f"Got {os.fspath(source)!r}, which is neither a released name "
-        f"({', '.join(RELEASES)}) nor an existing file or folder."
+        f"({', '.join(named)}) nor an existing file or folder."
     )
 
 
@@ -85,7 +87,7 @@ def read_params(checkpoint: Checkpoint) -> dict[str, Any]:
     """Reads all tensors into a nested dict of float32 arrays on the default device.
 
     Raises:
-        CheckpointError: Numbers are not finite, or contradict their checksum; it names
+        CheckpointError: Values are not finite, or contradict their checksum; it names
             the tensors.
     """
     find_devices()
@@ -93,21 +95,21 @@ def read_params(checkpoint: Checkpoint) -> dict[str, Any]:
     problems: list[str] = []
     for entry in checkpoint.entries():
         leaf = checkpoint.leaf(entry)
-        # The mapped file is only ever copied from: it could change under an alias.
+        # A copy, not an alias of the mapped file, which could change on disk.
         copy = _aligned(leaf.shape)
         fill(copy, leaf)
         problems += not_finite(checkpoint.name(entry), copy)
         checkpoint.tensors[entry.released].release()
-        place = params
+        subtree = params
         for name in entry.path[:-1]:
-            place = place.setdefault(name, {})
-        place[entry.path[-1]] = jax.device_put(copy)
+            subtree = subtree.setdefault(name, {})
+        subtree[entry.path[-1]] = jax.device_put(copy)
     refuse_not_finite(checkpoint.path, problems)
     return params
 
 
 def _aligned(shape: tuple[int, ...]) -> np.ndarray:
-    """Memory that XLA on a CPU takes as it is, instead of copying it once more."""
+    """Allocates memory that XLA on a CPU uses without another copy."""
     size = 4 * int(np.prod(shape))
     memory = np.empty(size + ALIGNMENT, np.uint8)
     offset = -memory.ctypes.data % ALIGNMENT

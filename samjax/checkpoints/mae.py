@@ -1,14 +1,14 @@
-"""Starts the image encoder from a masked autoencoder (He et al., 2021), as SAM was.
+"""Initial image encoders from masked autoencoders (He et al., 2021), as SAM's was.
 
 The files that its authors publish, `mae_pretrain_vit_{base,large,huge}.pth`, hold the
 encoder of a ViT of 224 pixels: its blocks are those of SAM's image encoder without
-relative positions. The class token has no place in SAM and is dropped, and so is the
+relative positions. SAM has no class token, which is dropped, and so is the
 final norm, unless the model has one; neck, prompt encoder and mask decoder stay as they
 are.
 
-Two things have another size in SAM, and SAM's authors do not say how they changed it:
-the position table, 14 x 14 (16 x 16 for ViT-H), and ViT-H's patches of 14 pixels, which
-become 16. `plain_vit` says how they are resized here.
+Two parameters have another size in SAM, and SAM's authors do not describe how they were
+resized: the position table, 14 x 14 (16 x 16 for ViT-H), and ViT-H's patches of 14
+pixels, which become 16. `plain_vit` describes how they are resized here.
 """
 
 from collections.abc import Mapping
@@ -16,17 +16,17 @@ from pathlib import Path
 from typing import Any
 
 from samjax.checkpoints.errors import CheckpointError
+from samjax.checkpoints.families import SAM_NAMES
 from samjax.checkpoints.mapped import StoredTensor
 from samjax.checkpoints.plain_vit import misfits, put_into_encoder, read_float32
-from samjax.checkpoints.reader import SAM_NAMES
-from samjax.checkpoints.state_dict import find_state_dict, has_names
+from samjax.checkpoints.state_dict import count_names, find_state_dict
 from samjax.checkpoints.torch_file import read_torch_file
-from samjax.checkpoints.weight_map import Entry, entries
 from samjax.models import SamConfig
+from samjax.models.weight_map import Entry, entries
 
 
 def load_mae_encoder(path: str | Path, params: Any, config: SamConfig) -> Any:
-    """Puts a masked autoencoder's encoder into a model.
+    """Loads a masked autoencoder's encoder into a model.
 
     Args:
         path: A file of the published layout, such as `mae_pretrain_vit_base.pth`.
@@ -49,7 +49,7 @@ def load_mae_encoder(path: str | Path, params: Any, config: SamConfig) -> Any:
             "https://github.com/facebookresearch/mae."
         )
     groups = read_torch_file(path)
-    if has_names(groups, SAM_NAMES):
+    if count_names(groups, SAM_NAMES):
         raise CheckpointError(
             f"{path} is a checkpoint of SAM, not of a masked autoencoder: load it as "
             "any weights, without mae:."
@@ -65,7 +65,7 @@ def load_mae_encoder(path: str | Path, params: Any, config: SamConfig) -> Any:
 
 
 def _mae_name(entry: Entry) -> str | None:
-    """The name of an entry in the files; None for what they do not have."""
+    """Returns the name of an entry in the files; None for entries that they lack."""
     part, _, name = entry.released.partition(".")
     if part != "image_encoder" or name.startswith("neck") or "rel_pos" in name:
         return None
@@ -78,7 +78,7 @@ def _check(
     wanted: Mapping[str, Entry],
     config: SamConfig,
 ) -> None:
-    """Refuses files that are not what they should be."""
+    """Refuses files of another layout or size."""
     if POSITIONS not in tensors or PATCHES not in tensors:
         raise CheckpointError(
             f"{path} is no masked autoencoder of the published layout: it has no "
@@ -104,9 +104,9 @@ def _check(
 
 
 def _width_and_depth(tensors: Mapping[str, StoredTensor]) -> tuple[int, int]:
-    numbers = {name.split(".")[1] for name in tensors if name.startswith("blocks.")}
+    blocks = {name.split(".")[1] for name in tensors if name.startswith("blocks.")}
     shape = tensors[PATCHES].shape
-    return shape[0] if shape else 0, len(numbers)
+    return shape[0] if shape else 0, len(blocks)
 
 
 POSITIONS, PATCHES = "pos_embed", "patch_embed.proj.weight"

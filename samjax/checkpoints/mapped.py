@@ -1,8 +1,8 @@
-"""Tensors as places in a memory-mapped file: nothing is read until it is asked for.
+"""Tensors in memory-mapped files, which are read lazily.
 
 All formats that samjax reads end here. A tensor is a dtype, a shape, strides and an
-offset in one mapped file; `array` views it, and `release` gives its pages back to the
-system, so that going through a file of any size takes the memory of one tensor.
+offset in a mapped file; `array` views it, and `release` returns its pages to the system,
+so that reading a file of any size takes the memory of one tensor.
 """
 
 import dataclasses
@@ -23,9 +23,9 @@ class MappedFile:
     """A file mapped into memory, read-only.
 
     Attributes:
-        path: Where it is.
-        size: In bytes.
-        buffer: The mapping; empty files have an empty one.
+        path: Path of the file.
+        size: Bytes of the file.
+        buffer: The mapping; empty for an empty file.
     """
 
     def __init__(self, path: str | os.PathLike):
@@ -40,15 +40,15 @@ class MappedFile:
             raise CheckpointError(f"{path} cannot be read: {error}.") from error
 
     def crc(self, start: int, stop: int) -> int:
-        """CRC-32 of some of its bytes."""
+        """Returns the CRC-32 of a range of bytes."""
         with memoryview(self.buffer) as whole, whole[start:stop] as part:
             return zlib.crc32(part)
 
     def release(self, start: int, stop: int) -> None:
-        """Tells the system that the bytes are not needed for now."""
+        """Returns the pages of a range of bytes to the system."""
         if isinstance(self.buffer, bytes) or not hasattr(mmap, "MADV_DONTNEED"):
             return
-        # Only whole pages can be given back; partial ones serve the neighbours.
+        # Only whole pages: partial ones hold bytes of neighbouring tensors.
         start = -(-start // mmap.PAGESIZE) * mmap.PAGESIZE
         stop = stop // mmap.PAGESIZE * mmap.PAGESIZE
         if stop > start:
@@ -60,12 +60,12 @@ class StoredTensor:
     """A tensor in a mapped file.
 
     Attributes:
-        file: Where its bytes are.
+        file: The file of its bytes.
         dtype: One of `DTYPES`.
         shape: Elements along each axis.
         strides: Elements (not bytes) from one index to the next along each axis.
         start: Byte of its first element.
-        storage: First byte and byte after the last one that it may touch.
+        storage: First byte of its storage, and the byte after the last.
         big_endian: Whether elements are stored most significant byte first.
         crc: CRC-32 of the storage's bytes, where the file has one.
     """
@@ -92,8 +92,8 @@ class StoredTensor:
             return f"a tensor has shape {self.shape} and strides {self.strides}"
         if min((*self.shape, *self.strides, 0)) < 0:
             return f"a tensor has shape {self.shape} and strides {self.strides}"
-        # An expanded tensor (stride 0) would let a small file ask for any amount of
-        # memory; state dicts have no use for one.
+        # An expanded tensor (stride 0) would let a small file claim any amount of
+        # memory; state dicts do not need one.
         if self.nbytes > stop - first:
             return (
                 f"a tensor of shape {self.shape} is larger than its storage of "
@@ -110,14 +110,14 @@ class StoredTensor:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of its elements, once each."""
+        """Bytes of its elements, each counted once."""
         return math.prod(self.shape) * DTYPES[self.dtype].itemsize
 
     def array(self) -> np.ndarray:
-        """The elements in the machine's byte order, as a view wherever possible.
+        """Returns the elements in the machine's byte order, as a view where possible.
 
         Raises:
-            CheckpointError: The bytes are not those whose checksum the file has.
+            CheckpointError: The bytes contradict their checksum in the file.
         """
         dtype = DTYPES[self.dtype]
         if not self.nbytes:
@@ -141,16 +141,19 @@ class StoredTensor:
                 for count, stride in zip(self.shape, self.strides, strict=True)
             ],
         )
-        # numpy has no swapped form of bfloat16: swap bare bits, then name them.
+        # numpy has no byte-swapped bfloat16: swap as integers, then view as the dtype.
         return view.astype(bits).view(dtype) if swap else view
 
     def release(self) -> None:
-        """Gives back the memory that reading this tensor took."""
+        """Returns the pages of this tensor to the system."""
         self.file.release(*self.storage)
 
 
 def fill(destination: np.ndarray, source: np.ndarray) -> None:
-    """Copies and casts; of a transposed matrix, strips that fit a cache, 3 x faster."""
+    """Copies and casts an array.
+
+    A transposed matrix is copied in strips that fit a cache, which is 3 times as fast.
+    """
     if source.ndim != 2 or source.flags.c_contiguous:
         np.copyto(destination, source, casting="unsafe")
         return
@@ -178,5 +181,5 @@ STRIP = 128
 
 
 def contiguous_strides(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Element strides of an array in row-major order."""
+    """Returns the element strides of an array in row-major order."""
     return tuple(math.prod(shape[axis + 1 :]) for axis in range(len(shape)))

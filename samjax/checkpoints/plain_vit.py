@@ -1,14 +1,14 @@
-"""The encoder of a plain ViT, put into a model's image encoder.
+"""Loads the encoder of a plain ViT into a model's image encoder.
 
-What published ViTs have in common, whoever trained them on what: blocks like those of
-SAM's image encoder without relative positions, a position table of another size with a
-row for the class token, and patches that may be of another size.
+Published ViTs have in common: blocks like those of SAM's image encoder without relative
+positions, a position table of another size with a row for the class token, and patches
+that may be of another size.
 
 - The position table is resized by cubic interpolation, as ViTDet does.
-- A patch kernel is resized to the kernel of least norm that makes of a resized patch
-  just what the old one made of the patch (Beyer et al., "FlexiViT", 2022, section
-  3.4). Simply resizing it would scale what it makes.
-- Relative positions start at zero, with which a block is what it was.
+- A patch kernel is resized to the kernel of least norm whose output for a resized patch
+  is that of the old kernel for the patch (Beyer et al., "FlexiViT", 2022, section 3.4).
+  Plain interpolation would scale the output.
+- Relative positions start at zero, with which a block computes the same as before.
 """
 
 import math
@@ -22,8 +22,9 @@ from jaxtyping import Float
 
 from samjax.checkpoints.finite import not_finite, refuse_not_finite
 from samjax.checkpoints.mapped import StoredTensor
-from samjax.checkpoints.weight_map import Entry
 from samjax.models import SamConfig
+from samjax.models.params import RELATIVE_TABLES
+from samjax.models.weight_map import Entry
 
 POSITIONS = "image_encoder.pos_embed"
 PATCHES = "image_encoder.patch_embed.proj.weight"
@@ -32,7 +33,7 @@ PATCHES = "image_encoder.patch_embed.proj.weight"
 def put_into_encoder(
     params: Any, config: SamConfig, arrays: Iterable[tuple[Entry, np.ndarray]]
 ) -> Any:
-    """Puts a ViT's arrays into the image encoder of a model.
+    """Loads a ViT's arrays into the image encoder of a model.
 
     Args:
         params: The model's parameters; they are not changed.
@@ -45,7 +46,7 @@ def put_into_encoder(
         The parameters with these arrays, and all relative positions at zero.
 
     Raises:
-        CheckpointError: Numbers are not finite, or contradict their checksum.
+        CheckpointError: Values are not finite, or contradict their checksum.
     """
     flat: dict[Any, Any] = dict(flatten_dict(params))
     problems: list[str] = []
@@ -57,9 +58,9 @@ def put_into_encoder(
             array = resize_patches(array, config.patch_size)
         flat[entry.path] = jnp.array(entry.to_tree(array), jnp.float32)
     refuse_not_finite("The encoder", problems)
-    for place, leaf in list(flat.items()):
-        if place[-1] in ("rel_pos_h", "rel_pos_w"):
-            flat[place] = jnp.zeros_like(leaf)
+    for path, leaf in list(flat.items()):
+        if path[-1] in RELATIVE_TABLES:
+            flat[path] = jnp.zeros_like(leaf)
     return unflatten_dict(flat)
 
 
@@ -90,8 +91,8 @@ def misfits(
         fits = got == wanted
     problems = []
     if not fits:
-        found = "x".join(map(str, got))
-        problems.append(f"{name} has shape {found}, expected {expected}")
+        actual = "x".join(map(str, got))
+        problems.append(f"{name} has shape {actual}, expected {expected}")
     if not tensor.dtype.startswith(("F", "BF")):
         problems.append(f"{name} is of {tensor.dtype}, expected floating point")
     return problems
@@ -128,16 +129,16 @@ def resize_patches(
 
 
 def cubic_matrix(old: int, new: int) -> Float[np.ndarray, "new old"]:
-    """The matrix of cubic interpolation of `old` samples at `new` places.
+    """Returns the matrix of cubic interpolation of `old` samples at `new` positions.
 
-    With half-pixel centres, borders repeated and no antialiasing: what PyTorch calls
-    bicubic without aligned corners, whose cubic has a slope parameter of -0.75.
+    With half-pixel centres, borders repeated and no antialiasing, as PyTorch's bicubic
+    without aligned corners, whose cubic has a slope parameter of -0.75.
     """
     matrix = np.zeros((new, old))
-    places = (np.arange(new) + 0.5) * old / new - 0.5
-    first = np.floor(places).astype(int)
+    positions = (np.arange(new) + 0.5) * old / new - 0.5
+    first = np.floor(positions).astype(int)
     for offset in (-1, 0, 1, 2):
-        distance = np.abs(places - (first + offset))
+        distance = np.abs(positions - (first + offset))
         near = (SLOPE + 2) * distance**3 - (SLOPE + 3) * distance**2 + 1
         far = SLOPE * (distance**3 - 5 * distance**2 + 8 * distance - 4)
         weight = np.where(distance <= 1, near, far)

@@ -1,9 +1,9 @@
-"""Opens weights in any form as one thing: a config, and a tensor for each entry.
+"""Opens weights in any form as a config and a tensor for each entry of the weight map.
 
-Which container (`.pth`, `.safetensors`, folder), which naming (the release's, Hugging
-Face's, samjax's) and which wrapping is found out here and forgotten here. What comes
-out is complete: the tensors are exactly those of the model, in name and shape and of a
-floating dtype, or there is one error that lists everything that is not.
+The container (`.pth`, `.safetensors`, folder), the naming (the release's, Hugging
+Face's, samjax's) and wrappers are detected here, and no other file depends on them. An
+opened checkpoint is complete: its tensors are exactly those of the model, in name and
+shape and of a floating dtype; otherwise one error lists all differences.
 """
 
 import dataclasses
@@ -16,23 +16,20 @@ import numpy as np
 
 from samjax.checkpoints import hugging_face
 from samjax.checkpoints.errors import CheckpointError
+from samjax.checkpoints.families import SAM, families, family_in, family_of
 from samjax.checkpoints.mapped import StoredTensor
 from samjax.checkpoints.safetensors_file import read_safetensors
 from samjax.checkpoints.sizes import config_from_json, count_modules, guess_config
-from samjax.checkpoints.state_dict import (
-    WRAPPERS,
-    Groups,
-    all_names,
-    find_state_dict,
-)
+from samjax.checkpoints.state_dict import Groups, all_names, find_state_dict
 from samjax.checkpoints.torch_file import read_torch_file
-from samjax.checkpoints.weight_map import (
+from samjax.models import VIT_B
+from samjax.models.family import ModelFamily
+from samjax.models.weight_map import (
     CONSTANT_BUFFERS,
     HUGGING_FACE_COPIES,
     Entry,
     entries,
 )
-from samjax.models import VIT_B, SamConfig
 
 Naming = Literal["samjax", "released", "huggingface"]
 OWN_NAME = "samjax.safetensors"
@@ -43,23 +40,28 @@ class Checkpoint:
     """Weights that have been opened and found complete, not yet read.
 
     Attributes:
-        path: Where they are.
-        config: Sizes of the model.
-        naming: How they were stored; samjax's own form has its own layout too.
+        path: Their file or folder.
+        config: Config of the model.
+        naming: Naming in the file; samjax's own form has its own layout too.
         tensors: Released name to tensor, for every entry of the config.
         metadata: Strings that samjax's own form carries.
     """
 
     path: Path
-    config: SamConfig
+    config: Any
     naming: Naming
     tensors: Mapping[str, StoredTensor]
     metadata: Mapping[str, str]
 
+    @property
+    def family(self) -> ModelFamily:
+        """The family that the model belongs to."""
+        return family_of(self.config)
+
     def entries(self) -> list[Entry]:
-        """All entries, in the order in which their numbers lie in the files."""
+        """Returns all entries, in the order of their bytes in the files."""
         return sorted(
-            entries(self.config),
+            self.family.entries(self.config),
             key=lambda entry: (
                 str(self.tensors[entry.released].file.path),
                 self.tensors[entry.released].start,
@@ -67,14 +69,14 @@ class Checkpoint:
         )
 
     def name(self, entry: Entry) -> str:
-        """Name of an entry in the file."""
+        """Returns the name of an entry in the file."""
         if self.naming == "samjax":
             return "/".join(entry.path)
         hugging_face = self.naming == "huggingface"
         return entry.hugging_face if hugging_face else entry.released
 
     def leaf(self, entry: Entry) -> np.ndarray:
-        """The array of an entry in samjax's layout, as a view of the file.
+        """Returns the array of an entry in samjax's layout, as a view of the file.
 
         Raises:
             CheckpointError: Its bytes contradict their checksum.
@@ -114,9 +116,12 @@ def open_checkpoint(path: Path) -> Checkpoint:
         own, groups = {}, read_torch_file(path)
     if metadata.get("format") == "samjax":
         return _open_own(path, own, metadata)
+    family = family_in(groups)
+    if foreign is None and family is not SAM:
+        return _open_released(path, groups, family, metadata)
     heads = hugging_face.decoder_heads(foreign or {})
     if "samjax_config" in metadata:
-        config = _said_config(path, metadata["samjax_config"])
+        config = _stored_config(path, metadata["samjax_config"], SAM)
         heads = config.decoder_num_heads
     return _open_foreign(path, groups, foreign, heads)
 
@@ -146,45 +151,82 @@ def read_tensors(files: list[Path]) -> Groups:
 def _open_own(
     path: Path, tensors: Mapping[str, StoredTensor], metadata: Mapping[str, str]
 ) -> Checkpoint:
-    """Opens samjax's own form, which says its config."""
+    """Opens samjax's own form, which carries its config."""
     if metadata.get("version") != OWN_VERSION:
         raise CheckpointError(
             f"{path} is of version {metadata.get('version')} of samjax's form, "
             f"expected {OWN_VERSION}: update samjax."
         )
-    config = _said_config(path, metadata.get("config", ""))
-    # Before the table is expanded: a config costs nothing to make up.
-    modules = config.depth, config.decoder_depth, config.num_multimask_outputs
-    if max(modules) > len(tensors):
+    name = metadata.get(FAMILY_KEY, SAM.name)
+    family = families().get(name)
+    if family is None:
         raise CheckpointError(
-            f"{path} says a config of {max(modules)} modules and has {len(tensors)} "
-            "tensors."
+            f"{path} is of the model family {name!r:.80}, expected one of "
+            f"{', '.join(families())}: update samjax."
         )
-    names = {"/".join(entry.path): entry for entry in entries(config)}
+    config = _stored_config(path, metadata.get("config", ""), family)
+    _check_repeats(path, config, tensors)
+    names = {"/".join(entry.path): entry for entry in family.entries(config)}
     problems = _compare(
         tensors, {name: entry.tree_shape for name, entry in names.items()}
     )
     if problems:
         raise CheckpointError(f"{path} does not fit its own config.", problems)
-    found = {entry.released: tensors[name] for name, entry in names.items()}
-    return Checkpoint(path, config, "samjax", found, metadata)
+    by_released = {entry.released: tensors[name] for name, entry in names.items()}
+    return Checkpoint(path, config, "samjax", by_released, metadata)
 
 
-def _said_config(path: Path, text: str) -> SamConfig:
-    """The config that a file says in its metadata."""
+def _stored_config(path: Path, text: str, family: ModelFamily) -> Any:
+    """Reads the config in the metadata of a file."""
     try:
-        return config_from_json(text)
+        return config_from_json(text, family.config)
     except CheckpointError as error:
         raise CheckpointError(
             f"{path} cannot be used.", error.problems or [str(error)]
         ) from error
 
 
+def _check_repeats(path: Path, config: Any, tensors: Mapping[str, Any]) -> None:
+    """Refuses a config of more modules than there are tensors.
+
+    To be called before the weight map is expanded: a large config in a small file would
+    expand without end.
+    """
+    if config.num_repeats > len(tensors):
+        raise CheckpointError(
+            f"{path} says a config of {config.num_repeats} modules and has "
+            f"{len(tensors)} tensors."
+        )
+
+
+def _open_released(
+    path: Path, groups: Groups, family: ModelFamily, metadata: Mapping[str, str]
+) -> Checkpoint:
+    """Opens tensors under the released names of a family other than SAM."""
+    tensors = find_state_dict(path, groups, family.marks, family.parts)
+    problems: list[str] = []
+    if metadata.get(FAMILY_KEY) == family.name and "samjax_config" in metadata:
+        config = _stored_config(path, metadata["samjax_config"], family)
+    else:
+        shapes = {name: tensor.shape for name, tensor in tensors.items()}
+        config, problems = family.guess_config(shapes)
+    _check_repeats(path, config, tensors)
+    shapes = {entry.released: entry.shape for entry in family.entries(config)}
+    problems = _compare(tensors, shapes) + problems
+    if problems:
+        raise CheckpointError(
+            f"{path} does not fit a model of the family {family.name!r}; what comes "
+            f"nearest is {config}.",
+            problems,
+        )
+    return Checkpoint(path, config, "released", tensors, {})
+
+
 def _open_foreign(
     path: Path, groups: Groups, foreign: dict[str, Any] | None, heads: int
 ) -> Checkpoint:
     """Opens tensors under the release's names or Hugging Face's."""
-    tensors = find_state_dict(path, groups, SAM_NAMES, PARTS)
+    tensors = find_state_dict(path, groups, SAM.marks, SAM.parts)
     naming = _naming(path, tensors, all_names(groups))
     tensors, problems = _drop_known_extras(tensors, naming)
     released = _released_names(tensors, naming)
@@ -210,8 +252,8 @@ def _open_foreign(
             "pixels is what comes nearest.",
             problems,
         )
-    found = {entry.released: tensors[name] for name, entry in expected.items()}
-    return Checkpoint(path, config, naming, found, {})
+    by_released = {entry.released: tensors[name] for name, entry in expected.items()}
+    return Checkpoint(path, config, naming, by_released, {})
 
 
 def _naming(
@@ -235,7 +277,7 @@ def _naming(
 def _drop_known_extras(
     tensors: Mapping[str, StoredTensor], naming: Naming
 ) -> tuple[dict[str, StoredTensor], list[str]]:
-    """Drops what carries no information, if it says what it is known to say."""
+    """Drops constants and copies, and lists those that have other values."""
     kept, problems = dict(tensors), []
     for name, constant in CONSTANT_BUFFERS.items():
         buffer = kept.pop(name, None)
@@ -265,7 +307,7 @@ def _holds(buffer: StoredTensor, constant: tuple[float, ...]) -> bool:
 def _released_names(
     tensors: Mapping[str, StoredTensor], naming: Naming
 ) -> dict[str, str]:
-    """Stored name to released name, for as many modules as the names tell of."""
+    """Returns stored names to released names, for as many modules as the names have."""
     if naming == "released":
         return {}
     shapes = {name: tensor.shape for name, tensor in tensors.items()}
@@ -279,7 +321,7 @@ def _released_names(
 def _compare(
     tensors: Mapping[str, StoredTensor], expected: Mapping[str, tuple[int, ...]]
 ) -> list[str]:
-    """Everything in which the tensors are not those of the model."""
+    """Lists all differences between the tensors and those of the model."""
     problems = [f"{name} is missing" for name in expected if name not in tensors]
     for name, tensor in tensors.items():
         if name not in expected:
@@ -298,16 +340,6 @@ def _compare(
 
 
 OWN_VERSION = "1"
+# Key of the metadata that names the family of a model other than SAM.
+FAMILY_KEY = "family"
 FLOATING = ("F64", "F32", "F16", "BF16")
-# Names that the image encoder of SAM has, in the release's naming or Hugging Face's.
-SAM_NAMES = (
-    rf"(?:image_encoder|vision_encoder)\.(?:(?:{'|'.join(WRAPPERS)})\.)*(?:pos_embed|"
-    r"(?:patch_embed|blocks|layers|neck|norm)\.[\w.]*(?:weight|bias|rel_pos_[hw]))"
-)
-PARTS = (
-    "image_encoder",
-    "vision_encoder",
-    "shared_image_embedding",
-    "prompt_encoder",
-    "mask_decoder",
-)

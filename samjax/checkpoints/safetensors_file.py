@@ -1,9 +1,9 @@
 """Reads and writes `.safetensors` files through memory maps.
 
-The format is a JSON header, name to dtype, shape and place, and behind it the bare
-numbers. The safetensors library checks a header (places without gaps or overlaps, none
-outside of the file); samjax then maps the numbers. Writing goes tensor by tensor,
-which the library, given whole dicts, cannot.
+The format is a JSON header (name to dtype, shape and offsets) followed by the data. The
+safetensors library validates the header (no gaps, overlaps, or offsets outside of the
+file); samjax then maps the data. Writing streams one tensor at a time, where the library
+takes a whole dict.
 """
 
 import io
@@ -29,11 +29,11 @@ from samjax.files import json_text
 
 
 class SafetensorsFile(NamedTuple):
-    """What a file holds.
+    """Contents of a `.safetensors` file.
 
     Attributes:
         tensors: Name to tensor, not yet read.
-        metadata: The strings that its writer put beside them.
+        metadata: The strings of the header.
     """
 
     tensors: dict[str, StoredTensor]
@@ -44,8 +44,8 @@ def read_safetensors(path: Path) -> SafetensorsFile:
     """Opens a `.safetensors` file.
 
     Raises:
-        CheckpointError: If the file is truncated, no such file, or has numbers that
-            are not real numbers of 1 to 8 bytes.
+        CheckpointError: If the file is truncated, of another format, or has a dtype
+            that is not real or not of 1 to 8 bytes.
     """
     file = MappedFile(path)
     base = 8 + int.from_bytes(file.buffer[:8], "little")
@@ -92,7 +92,7 @@ def read_safetensors(path: Path) -> SafetensorsFile:
 def _checksums(
     path: Path, header: dict[str, Any], metadata: dict[str, str]
 ) -> dict[str, int]:
-    """The CRC-32 of every tensor, where samjax wrote the file; else nothing."""
+    """Returns the CRC-32 of every tensor; empty for files that samjax did not write."""
     if CHECKSUMS not in metadata:
         return {}
     names = [name for name in header if name != "__metadata__"]
@@ -111,9 +111,9 @@ def _checksums(
 
 
 def _header_sum(header: dict[str, Any]) -> str:
-    """CRC-32 of what a header says, whatever order its strings are in."""
+    """Returns the CRC-32 of a header, independent of the order of its entries."""
     strings = dict(header["__metadata__"])
-    # The last word is that of the header itself.
+    # Without its own checksum, which is the last word.
     strings[CHECKSUMS] = strings[CHECKSUMS].rpartition(" ")[0]
     whole = {**header, "__metadata__": strings}
     return _word(json_text(whole, sort_keys=True).encode())
@@ -124,7 +124,7 @@ def _word(content: Any) -> str:
 
 
 class Planned(NamedTuple):
-    """A tensor to be written: what the header says of it before its numbers come."""
+    """Header entry of a tensor to be written."""
 
     name: str
     dtype: str
@@ -132,7 +132,7 @@ class Planned(NamedTuple):
 
     @property
     def nbytes(self) -> int:
-        """Bytes of its numbers."""
+        """Bytes of its data."""
         return math.prod(self.shape) * DTYPES[self.dtype].itemsize
 
 
@@ -149,11 +149,11 @@ def write_safetensors(
     Args:
         file: Open for writing; seekable, for checksums.
         plan: Every tensor, in the order of `arrays`.
-        arrays: Their numbers, made as they are taken.
-        metadata: Strings to put beside them.
-        checksums: Puts the CRC-32 of every tensor, and of the header, into the
-            metadata. For samjax's own forms: programs that change other files may copy
-            metadata that they do not know.
+        arrays: Their values, computed lazily.
+        metadata: Strings for the header.
+        checksums: Adds the CRC-32 of every tensor, and of the header, to the metadata.
+            For samjax's own forms alone: programs that edit other files may copy
+            metadata without updating it.
     """
     plan = list(plan)
     words = ["0" * 8] * (len(plan) + 1)
@@ -169,14 +169,14 @@ def write_safetensors(
         }
         end += tensor.nbytes
     text = json_text(header, separators=(",", ":")).encode()
-    # The format wants the numbers at a multiple of 8 bytes; of 64, a page's and a
-    # vector's, lets readers map them as they are.
+    # The format requires alignment to 8 bytes; with 64, that of cache lines and vector
+    # registers, readers can map the data without a copy.
     text += b" " * (-(8 + len(text)) % 64)
     file.write(len(text).to_bytes(8, "little") + text)
-    for number, (tensor, array) in enumerate(zip(plan, arrays, strict=True)):
-        words[number] = f"{write_array(file, array, tensor):08x}"
+    for i, (tensor, array) in enumerate(zip(plan, arrays, strict=True)):
+        words[i] = f"{write_array(file, array, tensor):08x}"
     if checksums:
-        # They take the place of zeros, so that nothing moves.
+        # They overwrite zeros of the same length, so that offsets do not change.
         metadata[CHECKSUMS] = " ".join(words)
         words[-1] = _header_sum(header)
         metadata[CHECKSUMS] = " ".join(words)
@@ -186,7 +186,7 @@ def write_safetensors(
 
 
 def write_array(file: io.BufferedIOBase, array: np.ndarray, planned: Planned) -> int:
-    """Writes an array's numbers in row-major order, little-endian; returns their CRC."""
+    """Writes an array in row-major order, little-endian; returns its CRC-32."""
     if array.shape != planned.shape or array.dtype != DTYPES[planned.dtype]:
         raise ValueError(f"{planned} was announced, got {array.dtype} {array.shape}.")
     order = np.dtype(f"u{array.itemsize}").newbyteorder("<")

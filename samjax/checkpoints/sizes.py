@@ -1,27 +1,26 @@
-"""Which model a set of tensors belongs to: read from their shapes.
+"""Configs from the shapes of tensors, and as JSON.
 
-Released files carry no config, and fine-tunes no more than their names, so the sizes
-are read from the shapes of the tensors that show them. Several tensors show each size
-and the majority decides: one wrong tensor is then reported as that tensor, and not as
-hundreds of others that do not fit it.
+Released files carry no config, so the sizes of the model are read from the shapes of its
+tensors. Several tensors show each size and the majority decides: a wrong tensor is then
+reported as one tensor, and not as hundreds of others that do not fit it.
 
-What no shape shows is taken to be as released: the decoder's number of attention heads
-(8; Hugging Face's `config.json` and samjax's own form say it), and the side of the
-windows where every block is global. Drop path and rematerialization are choices of a
-training run and are not read.
+Sizes that no shape shows are taken to be as released: the decoder's number of attention
+heads (8, unless Hugging Face's `config.json` or samjax's own form has it), and the side
+of the windows where every block is global. Compute options belong to a training run and
+are not read.
 """
 
 import dataclasses
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from samjax.checkpoints.errors import CheckpointError
 from samjax.files import json_object, json_text
 from samjax.models import VIT_B, SamConfig
-
-Shapes = Mapping[str, tuple[int, ...]]
+from samjax.models.config import MAX_SIZE, Architecture, ComputeOptions
+from samjax.models.family import Shapes
 
 
 def config_from_shapes(shapes: Shapes, *, decoder_num_heads: int = 8) -> SamConfig:
@@ -29,7 +28,7 @@ def config_from_shapes(shapes: Shapes, *, decoder_num_heads: int = 8) -> SamConf
 
     Args:
         shapes: Released name to shape in the release's layout. Other names are ignored.
-        decoder_num_heads: Which no shape shows.
+        decoder_num_heads: Attention heads of the decoder, which no shape shows.
 
     Returns:
         The config that most of the tensors agree with.
@@ -43,15 +42,15 @@ def config_from_shapes(shapes: Shapes, *, decoder_num_heads: int = 8) -> SamConf
     return config
 
 
-def guess_config(shapes: Shapes, heads: int) -> tuple[SamConfig, list[str]]:
-    """The config of the majority, and what stands against there being one."""
+def guess_config(shapes: Shapes, heads: int = 8) -> tuple[SamConfig, list[str]]:
+    """Returns the config of the majority, and the contradictions to it."""
     depth, decoder_depth, masks = count_modules(shapes)
     problems = []
     sizes = {}
-    for size, places in EVIDENCE.items():
-        found = Counter(_evidence(shapes, places, max(depth, decoder_depth)))
-        if found:
-            sizes[size] = found.most_common(1)[0][0]
+    for size, sources in EVIDENCE.items():
+        votes = Counter(_evidence(shapes, sources, max(depth, decoder_depth)))
+        if votes:
+            sizes[size] = votes.most_common(1)[0][0]
         else:
             problems.append(f"no tensor shows {size}")
             sizes[size] = FALLBACK[size]
@@ -76,14 +75,14 @@ def guess_config(shapes: Shapes, heads: int) -> tuple[SamConfig, list[str]]:
         num_multimask_outputs=masks - 1,
         final_norm=any(name in shapes for name in FINAL_NORM),
     )
-    return config, problems or invalid_sizes(config)
+    return config, problems or config.problems()
 
 
 def _evidence(
-    shapes: Shapes, places: tuple[tuple[str, int], ...], modules: int
+    shapes: Shapes, sources: tuple[tuple[str, int], ...], modules: int
 ) -> Iterator[int]:
-    """The sizes that the tensors at these places show."""
-    for template, axis in places:
+    """Yields the sizes that these axes of tensors have."""
+    for template, axis in sources:
         for i in range(modules if "{i}" in template else 1):
             shape = shapes.get(template.format(i=i), ())
             if len(shape) > axis and 0 < shape[axis] <= MAX_SIZE:
@@ -91,16 +90,16 @@ def _evidence(
 
 
 def count_modules(shapes: Shapes) -> tuple[int, int, int]:
-    """How many encoder blocks, decoder layers and mask tokens the names tell of.
+    """Counts encoder blocks, decoder layers and mask tokens by their names.
 
-    In the release's naming or in Hugging Face's. Never more than there are names, so
-    that an absurd number in a name cannot make the table expand without end.
+    In the release's naming or in Hugging Face's. Counts are bounded by the number of
+    names, so that an absurd index in a name cannot make the table expand without end.
     """
 
     def count(pattern: str) -> int:
         matches = (re.match(pattern, name) for name in shapes)
-        found = {int(match[1]) for match in matches if match}
-        return max((i + 1 for i in found if i < len(shapes)), default=0)
+        indices = {int(match[1]) for match in matches if match}
+        return max((i + 1 for i in indices if i < len(shapes)), default=0)
 
     return (
         count(r"(?:image_encoder\.blocks|vision_encoder\.layers)\.(\d{1,6})\."),
@@ -110,7 +109,7 @@ def count_modules(shapes: Shapes) -> tuple[int, int, int]:
 
 
 def _windows(shapes: Shapes, depth: int) -> tuple[int, int, tuple[int, ...]]:
-    """The grid, the window, and the global blocks.
+    """Returns the side of the grid, that of the windows, and the global blocks.
 
     A block's relative tables have 2 * side - 1 rows, where the side is the window's or,
     in a global block, the grid's.
@@ -143,53 +142,26 @@ def _table(block: int, axis: str) -> str:
 
 
 def _ratio(hidden: int, width: int) -> float:
-    """The ratio from which the model's `int(width * ratio)` gives `hidden` back."""
+    """Returns the ratio for which the model's `int(width * ratio)` is `hidden`."""
     ratio = hidden / width
     return ratio if int(width * ratio) == hidden else (hidden + 0.5) / width
 
 
-def invalid_sizes(config: SamConfig) -> list[str]:
-    """What is wrong with a config by itself; nothing for one that can be built."""
-    problems = [
-        f"{field.name} is {getattr(config, field.name)}, expected 1 to {MAX_SIZE}"
-        for field in dataclasses.fields(config)
-        if field.type is int and not 0 < getattr(config, field.name) <= MAX_SIZE
-    ]
-    if problems:
-        return problems
-    hidden = config.embed_dim * config.mlp_ratio
-    if not 1 <= hidden <= MAX_SIZE:
-        problems.append(
-            f"mlp_ratio is {config.mlp_ratio}, which makes a hidden width of {hidden}, "
-            f"expected 1 to {MAX_SIZE}"
-        )
-    if not 0 <= config.drop_path_rate < 1:
-        problems.append(f"drop_path_rate is {config.drop_path_rate}, expected 0 to 1")
-    if not all(0 <= block < config.depth for block in config.global_attention_blocks):
-        problems.append(
-            f"global_attention_blocks is {config.global_attention_blocks!s:.200}, expected "
-            f"blocks below the depth {config.depth}"
-        )
-    for dividend, divisor in (
-        ("image_size", config.patch_size),
-        ("embed_dim", config.num_heads),
-        ("prompt_embed_dim", 2 * config.decoder_num_heads),
-        ("prompt_embed_dim", 8),
-        ("mask_in_chans", 4),
-    ):
-        if getattr(config, dividend) % divisor:
-            value = getattr(config, dividend)
-            problems.append(f"{dividend} is {value}, expected a multiple of {divisor}")
-    return problems
+def config_to_json(config: Architecture) -> str:
+    """Returns the architecture of a config as one line of JSON."""
+    return json_text(config.architecture.as_fields())
 
 
-def config_to_json(config: SamConfig) -> str:
-    """The config as one line of JSON."""
-    return json_text(config.as_fields())
+def config_from_json(text: str, kind: type[Architecture] = SamConfig) -> Any:
+    """Reads JSON that `config_to_json` wrote, trusting none of it.
 
+    Args:
+        text: The JSON. Versions until 0.1 wrote compute options too; they are checked,
+            and dropped.
+        kind: Class of the config.
 
-def config_from_json(text: str) -> SamConfig:
-    """Reads what `config_to_json` wrote, trusting none of it.
+    Returns:
+        A config of that class, with compute options at their defaults.
 
     Raises:
         CheckpointError: With every field that is unknown, missing or of a wrong type.
@@ -198,7 +170,7 @@ def config_from_json(text: str) -> SamConfig:
         values = json_object(text)
     except ValueError as error:
         raise CheckpointError(f"Its config is no JSON object: {error}.") from error
-    fields = {field.name: field for field in dataclasses.fields(SamConfig)}
+    fields = {field.name: field for field in dataclasses.fields(kind)}
     problems = [
         f"its config has an unknown field {name!r}: update samjax"
         for name in sorted(set(values) - set(fields))
@@ -214,27 +186,24 @@ def config_from_json(text: str) -> SamConfig:
         else:
             problems.append(f"its config has {values[name]!r:.80} for {name}")
     if not problems:
-        config = SamConfig(**read)
-        problems = invalid_sizes(config)
+        problems = kind(**read).problems()
     if problems:
         raise CheckpointError("Its config is not one of a model.", problems)
-    return config
+    options = {field.name for field in dataclasses.fields(ComputeOptions)}
+    return kind(**{name: read[name] for name in read.keys() - options})
 
 
 def _is_of(kind: Any, value: Any) -> bool:
-    """Whether a value of JSON can be a field of this type, of a size that it may have."""
+    """Returns whether a value of JSON fits a field of this type, and is not too large."""
     if kind is float:
-        # Before it is made one: a whole number of JSON may be larger than any float.
+        # Before the conversion: an integer of JSON may be larger than any float.
         return type(value) in (int, float) and abs(value) <= MAX_SIZE
     if kind in (int, bool):
         return type(value) is kind
     return isinstance(value, list) and all(type(item) is int for item in value)
 
 
-# Larger sizes are mistakes or attacks; ViT-H's widest layer has 5120.
-MAX_SIZE = 2**16
-
-# Size -> (tensor, axis of its shape) wherever it shows; `{i}` is any block or layer.
+# Size -> (tensor, axis of its shape) of all tensors that have it; `{i}` is an index.
 _BLOCK, _LAYER = "image_encoder.blocks.{i}", "mask_decoder.transformer.layers.{i}"
 EVIDENCE = {
     "embed_dim": (
@@ -262,7 +231,7 @@ EVIDENCE = {
 }
 # Their presence shows that the encoder has a final norm.
 FINAL_NORM = ("image_encoder.norm.weight", "image_encoder.norm.bias")
-# To go on comparing where nothing is left to show a size: ViT-B's.
+# ViT-B's sizes, to go on comparing where no tensor shows a size.
 FALLBACK = {
     "embed_dim": 768,
     "head_dim": 64,

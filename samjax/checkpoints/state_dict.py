@@ -1,10 +1,10 @@
-"""Finds the weights of a model among all that a file holds, by how they are named.
+"""Finds the weights of a model among the tensors of a file, by their names.
 
-Training loops nest a state dict in others, in their own ways and under their own words,
-and wrap models in others, each of which puts a word before every name. So no list of
-words tells where weights are; names such as `image_encoder.blocks.0.attn.qkv.weight`
-do: what stands before them, in the names and in the keys of the dicts around, is the
-*prefix* of the model, and all that has another one belongs to something else.
+Training loops nest a state dict in other dicts under keys of their own, and wrap models
+in modules that each add a word to the front of every name. No list of keys can locate
+the weights, but their names can, such as `image_encoder.blocks.0.attn.qkv.weight`: the
+text before them, in names and in the keys of surrounding dicts, is the *prefix* of the
+model, and tensors with another prefix do not belong to it.
 """
 
 import re
@@ -24,12 +24,12 @@ Groups = dict[tuple[str, ...], dict[str, Tensor]]
 
 
 def nested(content: Any, kind: type) -> Iterator[tuple[tuple[str, ...], str, Any]]:
-    """Goes over all values of a kind in nested containers, the outer ones first.
+    """Iterates over all values of a type in nested containers, breadth first.
 
-    A container that is reached in several ways counts once.
+    A container that is reached along several paths is visited once.
 
     Yields:
-        The keys that lead to the dict that a value is in, its own key, and the value.
+        The keys of the surrounding containers, the key of the value, and the value.
     """
     pending: deque[tuple[tuple[str, ...], Any]] = deque([((), content)])
     seen = {id(content)}
@@ -54,15 +54,14 @@ def find_state_dict(
         path: The file, for messages.
         groups: All tensors of it.
         marks: Regular expression of names that only the model has.
-        parts: First words of the model's names. Where there are some, each may be a
-            dict of its own.
+        parts: First words of the model's names, if each may be a dict of its own.
 
     Returns:
-        Name, without its prefix, to tensor; nothing where no name matches. Words with
-        which modules within the model are wrapped are left out of names.
+        Name, without its prefix, to tensor; empty where no name matches. Words that
+        wrappers of inner modules add are left out of names.
 
     Raises:
-        CheckpointError: There are several models, or a tensor of the one cannot be
+        CheckpointError: There are several models, or one of the tensors cannot be
             read.
     """
     prefix = _prefix(path, groups, marks, parts)
@@ -75,7 +74,7 @@ def find_state_dict(
             if prefix is None or not full.startswith(prefix):
                 continue
             rest = full[len(prefix) :]
-            # An optimizer's state, say, in a dict beside the names of the model.
+            # Another dict under the same prefix, such as an optimizer's state.
             if is_inner and rest.partition(".")[0] not in parts:
                 continue
             short = ".".join(word for word in rest.split(".") if word not in WRAPPERS)
@@ -94,13 +93,13 @@ def find_state_dict(
     return tensors
 
 
-def has_names(groups: Groups, marks: str) -> bool:
-    """Says whether a file holds a tensor of a name that matches."""
-    return bool(_votes(groups, marks))
+def count_names(groups: Groups, marks: str) -> int:
+    """Returns how many tensors of a file have a name that matches."""
+    return sum(_votes(groups, marks).values())
 
 
 def all_names(groups: Groups) -> list[str]:
-    """The names of all tensors, with the keys that lead to them."""
+    """Returns the names of all tensors, after the keys of the dicts around them."""
     return [_joined(keys) + name for keys, group in groups.items() for name in group]
 
 
@@ -112,7 +111,7 @@ def _prefix(
     if not votes:
         return None
     whole = _parts_behind(groups, parts)
-    # Of an encoder alone beside a whole model, the whole model is meant.
+    # A whole model takes precedence over an encoder alone.
     most = max(whole[p] for p in votes)
     likely = [p for p in votes if whole[p] == most]
     most = max(votes[p] for p in likely)
@@ -130,18 +129,18 @@ def _prefix(
 
 
 def _parts_behind(groups: Groups, parts: Collection[str]) -> Mapping[str, int]:
-    """How many parts of the model stand behind each prefix."""
-    found = set()
+    """Counts the parts of the model that follow each prefix."""
+    pairs = set()
     for name in all_names(groups):
         words = name.split(".")
-        for place in range(len(words) if len(name) <= MAX_NAME else 0):
-            if words[place] in parts:
-                found.add((_joined(tuple(words[:place])), words[place]))
-    return Counter(prefix for prefix, _ in found)
+        for i, word in enumerate(words if len(name) <= MAX_NAME else ()):
+            if word in parts:
+                pairs.add((_joined(tuple(words[:i])), word))
+    return Counter(prefix for prefix, _ in pairs)
 
 
 def _votes(groups: Groups, marks: str) -> Mapping[str, int]:
-    """How many names of the model stand behind each prefix."""
+    """Counts the names of the model that follow each prefix."""
     pattern = re.compile(rf"((?:.*\.)?)(?:{marks})")
     matches = (pattern.fullmatch(n) for n in all_names(groups) if len(n) <= MAX_NAME)
     return Counter(match[1] for match in matches if match)
@@ -154,9 +153,9 @@ def _joined(keys: tuple[str, ...]) -> str:
 # Bytes of all tensors of a model over bytes of the file.
 MAX_EXPANSION = 2
 MAX_DEPTH = 16
-# Longer names are no model's, and take long to search.
+# Longer names belong to no model, and take long to search.
 MAX_NAME = 500
-# Of several models in a file the first of these is meant, which has long been so.
+# Among several models in a file, the first of these keys takes precedence.
 USUAL = ("model", "state_dict", "model_state_dict")
 # Words that torch.compile, DistributedDataParallel, FSDP and checkpointing put between
 # the names of modules.

@@ -1,10 +1,10 @@
 """Training state on disk: Orbax checkpoints that name the config they belong to.
 
 A checkpoint is written to a temporary folder and renamed when it is whole, so a run
-that is killed at any instant finds its last whole checkpoint. Beside it stand the
-checksums of its files: one that was damaged later is known, and the one before it is
-used. Of many processes each writes what its devices hold, to a folder that all of them
-see; any number of processes and devices reads it again. Needs the `train` extra.
+that is killed at any instant finds its last whole checkpoint. Checksums of its files are
+stored beside it: a checkpoint that was damaged later is detected, and the one before it
+is used. Each of many processes writes the shards of its devices, to a folder that all of
+them see; any number of processes and devices can restore it. Needs the `train` extra.
 """
 
 import json
@@ -23,7 +23,7 @@ from samjax.files import set_aside
 
 
 class Restored(NamedTuple):
-    """What a checkpoint holds.
+    """Contents of a checkpoint.
 
     Attributes:
         state: The arrays.
@@ -44,12 +44,12 @@ class TrainStore:
         directory: The folder; made when it does not exist. Where there are many
             processes it has to be the same one for all of them.
         keep: Newest checkpoints that are kept.
-        config: What the run is, as JSON types; saved with every checkpoint, and
+        config: Config of the run, as JSON types; saved with every checkpoint, and
             compared when one is restored.
-        asynchronous: Whether checkpoints are written while the run goes on; by default
+        asynchronous: Whether checkpoints are written in the background; by default
             where there is an accelerator.
-        may_change: Fields of the config, such as `optimizer.clip_norm`, with which a
-            run may go on that are others than before.
+        may_change: Fields of the config, such as `optimizer.clip_norm`, that may
+            differ when a run is resumed.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class TrainStore:
         self._directory = Path(directory).absolute()
         self._config = json.loads(json.dumps(config))
         self._may_change = may_change
-        # Saved, but without checksums yet.
+        # Steps of checkpoints that are saved, but without checksums yet.
         self._unsealed: set[int] = set()
         if asynchronous is None:
             # On a CPU the arrays' own memory would be written while the next step, to
@@ -84,19 +84,19 @@ class TrainStore:
 
     @property
     def latest_step(self) -> int | None:
-        """The newest whole checkpoint, or None."""
+        """Step of the newest whole checkpoint, or None."""
         return self._manager.latest_step()
 
     def save(self, step: int, state: Any, progress: Mapping[str, Any]) -> None:
-        """Saves the state after `step` steps; does nothing if it is there already.
+        """Saves the state after `step` steps, unless it has been saved.
 
-        All processes have to call this. What goes wrong while a checkpoint is written
-        in the background is raised by the next `save`, or by `close`.
+        All processes have to call this. Errors while a checkpoint is written in the
+        background are raised by the next `save`, or by `close`.
 
         Args:
             step: Steps done.
             state: Arrays; they may be donated to the next step.
-            progress: What else the run has to know to go on, as JSON types.
+            progress: Further state that resuming needs, as JSON types.
         """
         if step in self._manager.all_steps():
             return
@@ -121,8 +121,8 @@ class TrainStore:
         Damaged ones that are newer are renamed, and named in the notes.
 
         Args:
-            template: A state of the same structure: arrays, or shapes that may say
-                where each array shall lie, which need not be where it lay.
+            template: A state of the same structure: arrays, or shapes with the sharding
+                of each array, which need not be that of the saved one.
 
         Returns:
             The state, bit for bit, and what was saved with it.
@@ -188,29 +188,30 @@ class TrainStore:
         Raises:
             CheckpointError: It is not damaged, as far as is known.
         """
-        said = " ".join(str(error).split())[:300] or type(error).__name__
-        # Other processes wait in the same call; and what is sealed is whole.
+        message = " ".join(str(error).split())[:300] or type(error).__name__
+        # Other processes wait in the same call; a checkpoint whose checksums match is
+        # not damaged.
         is_other = isinstance(error, MemoryError | PermissionError)
         is_other |= isinstance(error, jax.errors.JaxRuntimeError)
         if is_other or jax.process_count() > 1 or is_sealed(self._folder(step)):
             raise CheckpointError(
-                f"the checkpoint {self._folder(step)} cannot be restored ({said}): if it"
+                f"the checkpoint {self._folder(step)} cannot be restored ({message}): if it"
                 " is damaged, remove it to go on from the one before"
             ) from error
-        return said
+        return message
 
     def _put_aside(self, damaged: Mapping[int, str], step: int) -> list[str]:
         """Renames damaged checkpoints, so that their steps can be saved again."""
         if not damaged:
             return []
         notes = []
-        for number, problem in damaged.items():
-            aside = f"{number}.damaged"
+        for damaged_step, problem in damaged.items():
+            aside = f"{damaged_step}.damaged"
             if jax.process_index() == 0:
-                aside = set_aside(self._folder(number)).name
+                aside = set_aside(self._folder(damaged_step)).name
             notes.append(
-                f"the checkpoint {self._folder(number)} is damaged ({problem}): it is now"
-                f" {aside}, and the run goes on from step {step}"
+                f"the checkpoint {self._folder(damaged_step)} is damaged ({problem}): it"
+                f" is now {aside}, and the run goes on from step {step}"
             )
         if jax.process_count() > 1:
             multihost_utils.sync_global_devices("damaged checkpoints are renamed")
@@ -225,7 +226,7 @@ class TrainStore:
         self._unsealed.clear()
 
     def close(self) -> None:
-        """Waits for what is being written or deleted."""
+        """Waits for checkpoints that are being written or deleted."""
         try:
             self._manager.wait_until_finished()
             self._seal()
@@ -233,7 +234,7 @@ class TrainStore:
             self._manager.close()
 
 
-# The errors of Orbax, TensorStore and JSON where files are not what they should be.
+# The errors of Orbax, TensorStore and JSON for damaged files.
 _OF_DAMAGE = (
     ValueError,
     TypeError,
@@ -250,8 +251,8 @@ def _agreed(problem: str) -> str:
     """Broadcasts the first process's finding to all processes."""
     if jax.process_count() == 1:
         return problem
-    found = multihost_utils.broadcast_one_to_all(jax.numpy.int32(bool(problem)))
-    return (problem or "its checksums differ") if int(found) else ""
+    is_damaged = multihost_utils.broadcast_one_to_all(jax.numpy.int32(bool(problem)))
+    return (problem or "its checksums differ") if int(is_damaged) else ""
 
 
 def _differences(saved: Any, given: Any, path: str = "") -> list[tuple[str, str]]:

@@ -3,15 +3,15 @@
 Since PyTorch 1.6 a file is a zip archive whose entries are stored, not compressed:
 
     NAME/data.pkl      the object; tensors are references to storages
-    NAME/data/0, 1..   one storage each, the bare numbers
+    NAME/data/0, 1..   one storage each, the raw data
     NAME/byteorder     "little" or "big" (older files: little)
 
-so a tensor is a place in the file, and reading is mapping. Before 1.6 a file was a row
-of pickles followed by the storages; those are read too.
+so that a tensor is a range of the file, which is memory-mapped. Before 1.6 a file was a
+sequence of pickles followed by the storages; those are read too.
 
 Everything in the file is untrusted: names, sizes, offsets and the pickle are checked
-against the file before any of it is used, and nothing is ever unpacked. Entries have
-CRCs, which are compared when their bytes are read.
+against the file before any of it is used, and no entry is ever decompressed. CRCs of
+entries are compared when their bytes are read.
 """
 
 import io
@@ -40,8 +40,7 @@ def read_torch_file(path: Path) -> Groups:
         path: A `.pth`, `.pt` or `.bin` file, of any PyTorch.
 
     Returns:
-        The tensors of every dict, however deep it is nested; nothing has been read from
-        the disk but the directory.
+        The tensors of every dict, at any depth; only the directory has been read.
 
     Raises:
         CheckpointError: If the file is truncated, not of this format, holds anything
@@ -50,10 +49,10 @@ def read_torch_file(path: Path) -> Groups:
     file = MappedFile(path)
     try:
         if file.buffer[:4] == b"PK\x03\x04":
-            content, place = _read_archive(file)
+            content, locate = _read_archive(file)
         else:
-            content, place = _read_legacy(file)
-        return _groups(content, place)
+            content, locate = _read_legacy(file)
+        return _groups(content, locate)
     except CheckpointError as error:
         raise CheckpointError(
             f"{path} is not a PyTorch file that samjax can read.",
@@ -61,33 +60,33 @@ def read_torch_file(path: Path) -> Groups:
         ) from error
 
 
-Place = Callable[[StorageRecord], dict[str, Any]]
-"""Where a storage is: the fields of a `StoredTensor` that it decides."""
+Locate = Callable[[StorageRecord], dict[str, Any]]
+"""Locates a storage: returns the fields of a `StoredTensor` that depend on it."""
 
 
-def _groups(content: Any, place: Place) -> Groups:
-    """Turns records into tensors, wherever they are nested."""
+def _groups(content: Any, locate: Locate) -> Groups:
+    """Converts the records in nested containers to tensors."""
     groups: Groups = {}
     records = nested(content, TensorRecord) if isinstance(content, CONTAINERS) else ()
     for keys, name, record in records:
         group = groups.setdefault(keys, {})
         try:
-            group[name] = _locate(record, place)
+            group[name] = _tensor(record, locate)
         except CheckpointError as error:
             group[name] = error
     if not groups:
-        found = shorten(content)
+        shown = shorten(content)
         if isinstance(content, dict):
             names = ", ".join(map(shorten, list(content)[:20]))
-            found = f"a dict of {names or 'nothing'}"
+            shown = f"a dict of {names or 'nothing'}"
         raise CheckpointError(
-            f"expected a state dict, or a dict that has one in it; got {found}"
+            f"expected a state dict, or a dict that has one in it; got {shown}"
         )
     return groups
 
 
-def _locate(record: TensorRecord, place: Place) -> StoredTensor:
-    fields = place(record.storage)
+def _tensor(record: TensorRecord, locate: Locate) -> StoredTensor:
+    fields = locate(record.storage)
     start, stop = fields["storage"]
     size = DTYPES[record.storage.dtype].itemsize
     if record.storage.view is not None:
@@ -103,7 +102,7 @@ def _locate(record: TensorRecord, place: Place) -> StoredTensor:
     )
 
 
-def _read_archive(file: MappedFile) -> tuple[Any, Place]:
+def _read_archive(file: MappedFile) -> tuple[Any, Locate]:
     """Reads the zip form."""
     records = _check_members(file)
     if "data.pkl" not in records:
@@ -124,7 +123,7 @@ def _read_archive(file: MappedFile) -> tuple[Any, Place]:
     if order not in (b"little", b"big"):
         raise CheckpointError(f"its byte order is {order!r}, expected little or big")
 
-    def place(storage: StorageRecord) -> dict[str, Any]:
+    def locate(storage: StorageRecord) -> dict[str, Any]:
         record = records.get(f"data/{storage.key}")
         if record is None:
             raise CheckpointError(f"the archive has no data/{shorten(storage.key)}")
@@ -141,7 +140,7 @@ def _read_archive(file: MappedFile) -> tuple[Any, Place]:
             "crc": crc,
         }
 
-    return content, place
+    return content, locate
 
 
 Record = tuple[int, int, int | None]
@@ -175,7 +174,7 @@ def _check_members(file: MappedFile) -> dict[str, Record]:
         elif key in records:
             problems.append(f"entry {_shown(name)} is there twice")
         else:
-            # PyTorch can be told to leave checksums out, and then writes zeros.
+            # PyTorch has an option that leaves checksums out, and then writes zeros.
             records[key] = start, stop, member.crc or None
             spans.append((member.offset, stop, name))
     spans.sort()
@@ -191,7 +190,7 @@ def _shown(name: bytes) -> str:
     return shorten(name.decode("utf-8", "backslashreplace"))
 
 
-def _read_legacy(file: MappedFile) -> tuple[Any, Place]:
+def _read_legacy(file: MappedFile) -> tuple[Any, Locate]:
     """Reads the form before PyTorch 1.6: five pickles, then the storages."""
     head = io.BytesIO(file.buffer[:MAX_PICKLE])
     try:
@@ -214,8 +213,8 @@ def _read_legacy(file: MappedFile) -> tuple[Any, Place]:
         if len(prefix) < 8:
             raise CheckpointError("the file is cut off; get it again")
         (count,) = struct.unpack("<q", prefix)
-        # A storage that no tensor uses has an unknown element size: nothing behind
-        # it can be found.
+        # A storage that no tensor uses has an unknown element size, so that those
+        # after it cannot be located.
         if not isinstance(key, str) or key not in kinds:
             raise CheckpointError(f"storage {shorten(key)} belongs to no tensor")
         start = position + 8
@@ -229,12 +228,12 @@ def _read_legacy(file: MappedFile) -> tuple[Any, Place]:
         spans[key] = start, position
     little = not isinstance(system, dict) or system.get("little_endian", True)
 
-    def place(storage: StorageRecord) -> dict[str, Any]:
+    def locate(storage: StorageRecord) -> dict[str, Any]:
         if storage.key not in spans:
             raise CheckpointError(f"there is no storage {shorten(storage.key)}")
         return {"file": file, "storage": spans[storage.key], "big_endian": not little}
 
-    return content, place
+    return content, locate
 
 
 CONTAINERS = (dict, list, tuple)

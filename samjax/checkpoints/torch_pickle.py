@@ -1,16 +1,16 @@
-"""An unpickler that knows tensors and containers and nothing else.
+"""An unpickler for tensors and containers only.
 
-A pickle is a program for a small stack machine. Python's own machine calls whatever
-the program names; this one has no instruction that could. It goes through the opcodes
-one by one (`pickletools.genops` only parses them), builds plain containers, and
-instead of tensors returns `TensorRecord`s that say where in the archive the numbers
-are. The names in `GLOBALS` are tokens that it compares, never imports.
+A pickle is a program for a small stack machine. Python's own machine calls every
+function that the program names; this one has no instruction that could. It interprets
+the opcodes (`pickletools.genops` only parses them), builds plain containers, and instead
+of tensors returns `TensorRecord`s with the location of their data in the archive. The
+names in `GLOBALS` are tokens that it compares, never imports.
 
-Training loops save more beside the weights: the best score as a NumPy number, the
+Training loops save more beside the weights: the best score as a NumPy scalar, the
 options as a Namespace, a device, a dtype. Names of such plain data (`DATA`) are tokens
-too, and what the pickle would make of them is an `Opaque` value, of which only the kind
-is known; that is an error where a tensor is needed, and nowhere else. Any other name,
-and any other opcode, is refused with a `CheckpointError`.
+too, and objects made from them become `Opaque` values, of which only the kind is kept;
+that is an error where a tensor is needed, and nowhere else. Any other name, and any
+other opcode, is refused with a `CheckpointError`.
 """
 
 import dataclasses
@@ -29,22 +29,22 @@ def read_pickle(file: io.BufferedIOBase) -> Any:
 
     Args:
         file: Positioned at the pickle; afterwards just behind it. The caller bounds
-            what it can give: a pickle takes memory in proportion to its length.
+            its length: a pickle takes memory in proportion to it.
 
     Returns:
-        What was pickled, tensors as `TensorRecord`, dicts of any kind as dicts, other
+        The pickled object, tensors as `TensorRecord`, dicts of any kind as dicts, other
         plain data as `Opaque`.
 
     Raises:
-        CheckpointError: If the pickle is broken, or asks for anything but tensors and
-            containers; the message names what.
+        CheckpointError: If the pickle is broken, or names anything but tensors and
+            containers; the message has the name.
     """
     machine = _Machine()
     try:
         operations = pickletools.genops(cast(IO[bytes], file))
-        for number, (opcode, argument, _) in enumerate(operations):
-            # A byte can ask for an empty dict of 64.
-            if number >= MAX_OPERATIONS:
+        for i, (opcode, argument, _) in enumerate(operations):
+            # An opcode of one byte can make an empty dict of 64 bytes.
+            if i >= MAX_OPERATIONS:
                 raise CheckpointError(
                     f"The pickle has more than {MAX_OPERATIONS} instructions."
                 )
@@ -60,7 +60,7 @@ def read_pickle(file: io.BufferedIOBase) -> Any:
 
 @dataclasses.dataclass(frozen=True)
 class StorageRecord:
-    """A run of numbers in the archive.
+    """The data of one or more tensors in the archive.
 
     Attributes:
         key: Name of the archive's record.
@@ -80,7 +80,7 @@ class TensorRecord:
     """A tensor: a storage seen through a shape.
 
     Attributes:
-        storage: The numbers.
+        storage: The data.
         offset: Element of the storage where the tensor starts.
         shape: Elements along each axis.
         strides: Elements from one index to the next along each axis.
@@ -97,7 +97,7 @@ class Opaque:
     """Data beside the weights that is passed over.
 
     Attributes:
-        kind: Name of what the pickle would make; nothing was made.
+        kind: Name of the object's type, which was not made.
     """
 
     kind: str
@@ -105,7 +105,7 @@ class Opaque:
 
 @dataclasses.dataclass(frozen=True)
 class _Global:
-    """A name that the pickle mentions. Only a token: nothing is looked up."""
+    """A name in the pickle. Only a token, which is never looked up."""
 
     name: str
 
@@ -226,7 +226,7 @@ class _Machine:
             self.make(function)
 
     def make(self, token: Any) -> None:
-        """Puts something in the place of an object; nothing is made."""
+        """Puts an `Opaque` value in place of an object, which is not made."""
         name = _expect(token, _Global).name
         if name not in MAPPINGS and (name in STORAGES or not DATA.fullmatch(name)):
             raise CheckpointError(f"The pickle calls {name}.")

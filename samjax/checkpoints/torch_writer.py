@@ -1,9 +1,9 @@
 """Writes state dicts as `torch.save` does, without torch.
 
-The archive of `torch_file` the other way round: a pickle that rebuilds an ordered dict
-of tensors, then each tensor's numbers as a stored zip entry, aligned to 64 bytes as
-torch aligns them so that `torch.load(mmap=True)` maps them. The pickle needs few
-instructions, so they are written out here; `torch.load(weights_only=True)` reads it.
+The inverse of `torch_file`: a pickle that rebuilds an ordered dict of tensors, then the
+data of each tensor as a stored zip entry, aligned to 64 bytes as torch aligns it so that
+`torch.load(mmap=True)` maps it. The pickle needs few instructions, which are written out
+here; `torch.load(weights_only=True)` reads it.
 """
 
 import io
@@ -27,7 +27,7 @@ def write_torch_file(
     Args:
         file: Open for writing, seekable.
         plan: Every tensor, in the order of `arrays`.
-        arrays: Their numbers, made as they are taken.
+        arrays: Their values, computed lazily.
     """
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         pickled = _pickle(plan)
@@ -57,7 +57,7 @@ def _entry(
 
 
 def _pickle(plan: Sequence[Planned]) -> bytes:
-    """The program, in protocol 2, that rebuilds an ordered dict of the tensors."""
+    """Returns the pickle, in protocol 2, of an ordered dict of the tensors."""
     program = [b"\x80\x02", _name("collections", "OrderedDict"), b")R("]
     for key, tensor in enumerate(plan):
         program += [

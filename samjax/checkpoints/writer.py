@@ -1,11 +1,10 @@
 """Writes weights in every form that samjax reads.
 
-One tensor is in memory at a time, whatever the size of the model, and what appears
-under the destination's name is whole: it is written beside it and renamed at the end.
+One tensor is in memory at a time, whatever the size of the model. Files are written
+under a temporary name and renamed at the end, so that the destination is never partial.
 """
 
 import contextlib
-import dataclasses
 import io
 import os
 import warnings
@@ -19,14 +18,22 @@ from rich.progress import track
 
 from samjax.checkpoints import hugging_face
 from samjax.checkpoints.errors import CheckpointError
+from samjax.checkpoints.families import SAM, family_of
 from samjax.checkpoints.mapped import DTYPE_NAMES, DTYPES
-from samjax.checkpoints.reader import FLOATING, OWN_NAME, OWN_VERSION, Checkpoint
+from samjax.checkpoints.reader import (
+    FAMILY_KEY,
+    FLOATING,
+    OWN_NAME,
+    OWN_VERSION,
+    Checkpoint,
+)
 from samjax.checkpoints.safetensors_file import Planned, write_safetensors
-from samjax.checkpoints.sizes import config_to_json, invalid_sizes
+from samjax.checkpoints.sizes import config_to_json
 from samjax.checkpoints.torch_writer import write_torch_file
-from samjax.checkpoints.weight_map import HUGGING_FACE_COPIES, Entry, entries
 from samjax.files import KEY, check_replaceable, json_text, mark_of, replacing
-from samjax.models import SamConfig
+from samjax.models.config import Architecture
+from samjax.models.params import join
+from samjax.models.weight_map import HUGGING_FACE_COPIES, Entry
 from samjax.terminal import bar_console
 
 Format = Literal["samjax", "safetensors", "pth", "huggingface"]
@@ -34,7 +41,7 @@ Format = Literal["samjax", "safetensors", "pth", "huggingface"]
 
 def save(
     path: str | os.PathLike,
-    config: SamConfig,
+    config: Architecture,
     params: Mapping[str, Any],
     *,
     dtype: DTypeLike = np.float32,
@@ -44,9 +51,9 @@ def save(
 
     Args:
         path: A `.safetensors` file, or a folder for any other name.
-        config: Sizes of the model.
+        config: Config of the model; its compute options are not stored.
         params: The tree that `samjax.load` or `Sam.init` gives.
-        dtype: How to store them. float16 halves the file and is widened on loading.
+        dtype: Stored dtype. float16 halves the file and is widened on loading.
         overwrite: Whether a file is replaced that samjax did not write.
 
     Returns:
@@ -61,24 +68,22 @@ def save(
     check_replaceable(_own_file(target), "weights", overwrite=overwrite)
     stored = storage_name(dtype)
     leaves = _flatten(params)
-    expected = {entry.path: entry for entry in entries(config)}
-    problems = invalid_sizes(config)
+    expected = {entry.path: entry for entry in family_of(config).entries(config)}
+    problems = config.problems()
     problems += [f"{'/'.join(p)} is missing" for p in expected if p not in leaves]
-    for place, leaf in leaves.items():
-        name = "/".join(place)
-        if place not in expected:
+    for key, leaf in leaves.items():
+        name = join(key)
+        if key not in expected:
             problems.append(f"{name} is not part of the model")
-        elif np.shape(leaf) != expected[place].tree_shape:
+        elif np.shape(leaf) != expected[key].tree_shape:
             problems.append(
                 f"{name} has shape {np.shape(leaf)}, "
-                f"expected {expected[place].tree_shape}"
+                f"expected {expected[key].tree_shape}"
             )
     if problems:
         raise CheckpointError(f"These are not the parameters of {config}.", problems)
     plan = [Planned("/".join(p), stored, e.tree_shape) for p, e in expected.items()]
-    arrays = (
-        narrow(np.asarray(leaves[place]), stored, "/".join(place)) for place in expected
-    )
+    arrays = (narrow(np.asarray(leaves[key]), stored, join(key)) for key in expected)
     _write(
         {
             _own_file(target): lambda file: write_safetensors(
@@ -99,22 +104,18 @@ def write_checkpoint(
     """Streams an opened checkpoint into another form.
 
     Args:
-        checkpoint: What to write.
+        checkpoint: The weights.
         destination: File or folder.
         format: The form.
         dtype: A key of `DTYPES`; None keeps each tensor's.
         metadata: More strings for samjax's own form.
 
     Raises:
-        CheckpointError: If a value does not fit the dtype, or the form has no place for
+        CheckpointError: If a value does not fit the dtype, or the form cannot hold
             part of the model.
     """
-    if format == "huggingface" and checkpoint.config.final_norm:
-        raise CheckpointError(
-            f"{checkpoint.path} has a norm after the image encoder's last block, which "
-            "transformers' SamModel would leave out: write samjax's own form, "
-            "'safetensors' or 'pth'."
-        )
+    if format == "huggingface":
+        _check_hugging_face(checkpoint)
     ordered = checkpoint.entries()
     plan = [_plan(checkpoint, entry, format, dtype) for entry in ordered]
     arrays = _stream(checkpoint, ordered, format, dtype)
@@ -126,9 +127,13 @@ def write_checkpoint(
         path, strings = _own_file(destination), _own_metadata(config, metadata or {})
     elif format == "safetensors":
         path = destination
-        strings = {"format": "pt", "samjax_config": config_to_json(config)}
+        strings = {
+            "format": "pt",
+            "samjax_config": config_to_json(config),
+            **_family_metadata(config),
+        }
     else:
-        # transformers insists on this word.
+        # transformers refuses safetensors without this entry.
         path = destination / hugging_face.WEIGHTS_NAME
         strings = {"format": "pt", KEY: mark_of("weights")}
         plan, arrays = _with_copies(plan, arrays)
@@ -137,15 +142,31 @@ def write_checkpoint(
         path: lambda file: write_safetensors(file, plan, arrays, strings, checksums=own)
     }
     if format == "huggingface":
-        text = json_text(hugging_face.config_json(config), indent=2) + "\n"
+        text = json_text(hugging_face.config_json(checkpoint.config), indent=2) + "\n"
         files[destination / hugging_face.CONFIG_NAME] = lambda file: file.write(
             text.encode()
         )
     _write(files)
 
 
+def _check_hugging_face(checkpoint: Checkpoint) -> None:
+    """Refuses models that transformers' `SamModel` cannot hold."""
+    if checkpoint.family is not SAM:
+        raise CheckpointError(
+            f"{checkpoint.path} is a model of the family {checkpoint.family.name!r}, "
+            "which has no form for transformers: write samjax's own form, 'safetensors' "
+            "or 'pth'."
+        )
+    if checkpoint.config.final_norm:
+        raise CheckpointError(
+            f"{checkpoint.path} has a norm after the image encoder's last block, which "
+            "transformers' SamModel would leave out: write samjax's own form, "
+            "'safetensors' or 'pth'."
+        )
+
+
 def files_of_form(destination: Path, format: Format) -> list[Path]:
-    """The files that a form of weights consists of."""
+    """Returns the files that a form of weights consists of."""
     if format == "samjax":
         return [_own_file(destination)]
     if format == "huggingface":
@@ -167,7 +188,7 @@ def _plan(
 def _stream(
     checkpoint: Checkpoint, ordered: list[Entry], format: Format, dtype: str | None
 ) -> Iterator[np.ndarray]:
-    """Reads tensor after tensor, each as it is to be written."""
+    """Reads one tensor after another, each in the layout and dtype of the form."""
     strange = []
     console = bar_console()
     for entry in track(
@@ -196,7 +217,7 @@ def _stream(
 def _with_copies(
     plan: list[Planned], arrays: Iterator[np.ndarray]
 ) -> tuple[list[Planned], Iterator[np.ndarray]]:
-    """Writes the tensors that transformers keeps twice, twice."""
+    """Repeats the tensors that transformers stores twice."""
     copies = {original: copy for copy, original in HUGGING_FACE_COPIES.items()}
 
     def repeat():
@@ -214,7 +235,7 @@ def _with_copies(
 
 
 def narrow(array: np.ndarray, dtype: str, name: str) -> np.ndarray:
-    """Casts to a dtype of `DTYPES`, refusing to turn numbers into infinities."""
+    """Casts to a dtype of `DTYPES`; refuses finite values that become infinite."""
     target = DTYPES[dtype]
     if array.dtype == target:
         return array
@@ -230,7 +251,7 @@ def narrow(array: np.ndarray, dtype: str, name: str) -> np.ndarray:
 
 
 def _write(files: Mapping[Path, Callable[[io.BufferedIOBase], Any]]) -> None:
-    """Writes files beside their names and renames them when all are whole."""
+    """Writes files under temporary names and renames them when all are complete."""
     made: list[Path] = []
     try:
         with contextlib.ExitStack() as whole:
@@ -263,19 +284,24 @@ def _own_file(path: Path) -> Path:
     return path if path.suffix == ".safetensors" else path / OWN_NAME
 
 
-def _own_metadata(config: SamConfig, more: Mapping[str, str]) -> dict[str, str]:
-    # Drop path and rematerialization belong to a training run, not to the weights.
-    config = dataclasses.replace(config, drop_path_rate=0.0, remat=False, scan=False)
+def _own_metadata(config: Architecture, more: Mapping[str, str]) -> dict[str, str]:
     return {
         **more,
+        **_family_metadata(config),
         "format": "samjax",
         "version": OWN_VERSION,
         "config": config_to_json(config),
     }
 
 
+def _family_metadata(config: Architecture) -> dict[str, str]:
+    """Names the family of a config; SAM's files have no such entry, as ever."""
+    family = family_of(config)
+    return {} if family is SAM else {FAMILY_KEY: family.name}
+
+
 def storage_name(dtype: DTypeLike) -> str:
-    """The name in `DTYPES` of a dtype that weights can be stored as."""
+    """Returns the name in `DTYPES` of a dtype that weights can be stored as."""
     try:
         name = DTYPE_NAMES.get(np.dtype(dtype))
     except TypeError:

@@ -1,9 +1,9 @@
-"""Reads the directory of a zip archive in memory that is bounded beforehand.
+"""Reads the directory of a zip archive in bounded memory.
 
-The standard library makes an object of some 500 bytes for every entry that a file says
-it has, of 47 bytes each, before anybody can ask how many there are. What is read here
-is what PyTorch writes: stored entries, Zip64 where it is large, nothing before the
-first entry. Everything is held against the size of the file.
+The standard library makes an object of some 500 bytes for every entry of 47 bytes that a
+file claims to have, before a caller can bound their number. This reader takes the subset
+that PyTorch writes: stored entries, Zip64 where the archive is large, and no bytes before
+the first entry. All sizes are checked against that of the file.
 """
 
 import struct
@@ -34,7 +34,7 @@ class Member(NamedTuple):
 
 
 class Directory(NamedTuple):
-    """All entries, and where the directory starts, which is where their data ends."""
+    """All entries, and the first byte of the directory, where their data ends."""
 
     members: list[Member]
     start: int
@@ -68,7 +68,7 @@ def read_directory(file: MappedFile) -> Directory:
 
 
 def data_start(file: MappedFile, member: Member) -> int:
-    """First byte of an entry's data; 0 if its local header is not one."""
+    """Returns the first byte of an entry's data; 0 if its local header is invalid."""
     # The directory's copy of the header leaves out the padding that aligns the data.
     header = file.buffer[member.offset : member.offset + LOCAL.size]
     if len(header) < LOCAL.size:
@@ -82,14 +82,14 @@ def data_start(file: MappedFile, member: Member) -> int:
 
 
 def _find_directory(file: MappedFile) -> tuple[int, int, int]:
-    """Number of entries, first byte of the directory, and byte after its last."""
+    """Returns the number of entries, and the byte range of the directory."""
     first = max(0, file.size - END.size - MAX_COMMENT)
     tail = file.buffer[first:]
-    place = tail.rfind(b"PK\x05\x06")
-    if place < 0 or len(tail) - place < END.size:
+    position = tail.rfind(b"PK\x05\x06")
+    if position < 0 or len(tail) - position < END.size:
         raise struct.error("the archive has no end")
-    *_, count, size, start, _ = END.unpack_from(tail, place)
-    end = first + place
+    *_, count, size, start, _ = END.unpack_from(tail, position)
+    end = first + position
     if count == 0xFFFF or 0xFFFFFFFF in (size, start):
         locator = file.buffer[max(0, end - LOCATOR.size) : end]
         signature, end64 = LOCATOR.unpack(locator)
@@ -127,7 +127,7 @@ def _read_member(data: bytes, position: int) -> tuple[Member, int]:
 
 
 def _large(values: list[int], extra: bytes) -> list[int]:
-    """Replaces numbers that need 64 bits by those of the Zip64 field."""
+    """Replaces values that need 64 bits by those of the Zip64 field."""
     if 0xFFFFFFFF not in values:
         return values
     position = 0

@@ -1,9 +1,9 @@
-"""The command `samjax`: parses, wires and calls; the work is elsewhere.
+"""The command `samjax`: parses, calls the library and prints.
 
 Each subcommand is a module here with a function `run(arguments)`, imported when it is
-asked for, so that `samjax --help` answers at once. Bad input ends in one line on
-standard error and a status that is not zero: 2 where the command line itself is wrong,
-1 where something that it names is. Set SAMJAX_TRACEBACK=1 to see where an error arose.
+called, so that `samjax --help` is fast. Bad input ends with one line on standard error
+and a non-zero status: 2 for an error in the command line itself, 1 for one in a file or
+value that it names. SAMJAX_TRACEBACK=1 shows where an error was raised.
 """
 
 import contextlib
@@ -31,7 +31,7 @@ COMMANDS = {
 
 
 class UsageError(Exception):
-    """A command line that cannot be carried out; the message is one line."""
+    """An error in the command line; the message is one line."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -45,15 +45,15 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(arguments: list[str]) -> int:
-    """Carries out a command; what is wrong with it becomes one line and a status."""
+    """Runs a command; errors become one line and a status."""
     try:
         with _plain_warnings():
             return _dispatch(arguments)
     except KeyboardInterrupt:
         return _fail("stopped", status=130)
     except BrokenPipeError:
-        # Whoever read our output has gone, as in `samjax info | head -1`. Python
-        # would flush the closed pipe once more on exit and complain.
+        # The reader of the output has closed it, as in `samjax info | head -1`. Python
+        # would flush the closed pipe once more on exit, and print an error.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except UsageError as error:
@@ -75,7 +75,7 @@ def _run(arguments: list[str]) -> int:
 
 @contextlib.contextmanager
 def _plain_warnings() -> Iterator[None]:
-    """Shows warnings of samjax as notes, without the line of code that gave them."""
+    """Shows warnings of samjax as notes, without the line of code that raised them."""
     usual = warnings.formatwarning
 
     def shown(message, category, *place) -> str:

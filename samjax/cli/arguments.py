@@ -1,4 +1,4 @@
-"""Command lines from types: tyro, with its boxed errors brought down to one line."""
+"""Command lines from dataclasses: tyro, with its boxed errors reduced to one line."""
 
 import contextlib
 import io
@@ -16,7 +16,7 @@ from samjax.terminal import unguarded
 
 T = TypeVar("T")
 
-# The model of every command that is not told another: it comes with samjax.
+# The default model of every command; it is part of the package.
 DEFAULT_MODEL = "small"
 
 
@@ -26,23 +26,23 @@ def parse(
     arguments: list[str],
     default: T | None = None,
 ) -> T:
-    """Returns an instance of a dataclass, filled from command-line words.
+    """Parses arguments into an instance of a dataclass.
 
-    Prints the help and exits where the words ask for it.
+    Prints the help and exits for `--help`.
 
     Args:
-        kind: Its docstring and its fields' docstrings are the help. Of a union of
-            several the first word says which it is.
-        command: What stands before the words, for the help: `samjax segment`.
-        arguments: The words.
-        default: The instance that words override; None takes the fields' defaults.
+        kind: The dataclass, whose docstring and fields' docstrings are the help; or a
+            union, of which the first argument selects a subcommand.
+        command: The command before the arguments, for the help: `samjax segment`.
+        arguments: The arguments.
+        default: Instance with the default values; None for those of the fields.
 
     Raises:
-        UsageError: The words do not fit, with the first thing that does not.
+        UsageError: The arguments do not fit, with the first problem.
     """
     shown = io.StringIO()
     try:
-        # Help comes with colours.
+        # Help has colours, which a guarded stream would escape.
         colours = contextlib.redirect_stdout(unguarded(sys.stdout))
         with contextlib.redirect_stderr(shown), colours:
             if default is None:
@@ -54,12 +54,31 @@ def parse(
     raise UsageError(f"{_first_section(shown.getvalue())} (see {command} --help)")
 
 
+def value_of(option: str, arguments: list[str]) -> str | None:
+    """Returns the value of an option, read before the command line is parsed.
+
+    For options that decide which others there are. The last one counts.
+
+    Args:
+        option: The option, such as `--suite`.
+        arguments: The words of the command line.
+    """
+    value = None
+    # Not strict: without arguments there is one follower, and no word.
+    for word, following in zip(arguments, [*arguments[1:], ""], strict=False):
+        if word == option:
+            value = following or None
+        elif word.startswith(f"{option}="):
+            value = word.partition("=")[2]
+    return value
+
+
 def bound_pixels(most: int | None) -> None:
-    """Carries out `--max-pixels`: bounds images for this process and those it starts.
+    """Applies `--max-pixels` to this process and the processes that it starts.
 
     Raises:
         UsageError: It is negative.
-        ValueError: It is not given, and `SAMJAX_MAX_PIXELS` is no number.
+        ValueError: It is None, and `SAMJAX_MAX_PIXELS` is no number.
     """
     from PIL import Image
 
@@ -70,43 +89,44 @@ def bound_pixels(most: int | None) -> None:
             raise UsageError(f"--max-pixels {most}: expected a number of pixels, or 0")
         os.environ[PIXELS] = str(most)
     max_pixels()
-    # What is above the bound is refused, in words that say how to lift it.
+    # Larger images are refused with an error that names the option, so that Pillow's own
+    # warning is superfluous.
     warnings.simplefilter("ignore", Image.DecompressionBombWarning)
 
 
 def parse_share(text: str) -> tuple[int, int]:
-    """Reads INDEX/COUNT: which part of shared work is a process's.
+    """Parses INDEX/COUNT, a process's part of shared work.
 
     Raises:
         UsageError: It is not of this form.
     """
-    found = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text)
-    if not found or not int(found[1]) < int(found[2]):
+    match = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text)
+    if not match or not int(match[1]) < int(match[2]):
         raise UsageError(
             f"--share {text}: expected INDEX/COUNT, such as 0/4, with an index below "
             "the count"
         )
-    return int(found[1]), int(found[2])
+    return int(match[1]), int(match[2])
 
 
 def _first_section(boxed: str) -> str:
-    """The first thing that a box of tyro's says, and its guess at what was meant."""
+    """Returns the first problem in an error box of tyro, and the option it suggests."""
     if "Missing from" in boxed:
-        # The names are indented once, what they mean twice.
+        # Names are indented once, their descriptions twice.
         listed = boxed.partition("Missing from")[2].partition("For full")[0]
         names = re.findall(r"^\S {5}(\S.*?) *\S?$", listed, re.MULTILINE)
         return f"not given: {', '.join(names)}"
     lines = [line.strip(" │|") for line in boxed.splitlines()]
     sections: list[list[str]] = [[]]
     for line in lines:
-        # Rules part the sections; the upper edge of the box carries its title.
+        # Rules separate sections; the upper edge of the box holds its title.
         if re.match(r"[─╭╰+-]{2}", line) and not line.startswith("--"):
             sections.append([])
         else:
             sections[-1].append(line)
-    said = [" ".join(section) for section in sections if section]
-    if not said:
+    texts = [" ".join(section) for section in sections if section]
+    if not texts:
         return "the command line is not understood"
-    guess = re.search(r"Perhaps you meant: *(--[\w.-]+)", " ".join(said))
+    guess = re.search(r"Perhaps you meant: *(--[\w.-]+)", " ".join(texts))
     hint = f"; perhaps you meant {guess[1]}" if guess else ""
-    return said[0].rstrip(".") + hint
+    return texts[0].rstrip(".") + hint

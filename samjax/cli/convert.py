@@ -16,7 +16,7 @@ class Convert:
     Reads a released name, official .pth files and fine-tunes of the same architecture,
     .safetensors, Hugging Face SAM folders, and samjax's own form. Writes samjax's own
     form (a .safetensors file or a folder), safetensors with the release's names, pth as
-    released, or a huggingface folder for transformers. Needs no PyTorch, and runs
+    released, or a huggingface folder for transformers. Needs no PyTorch, and executes
     nothing that a file contains.
     """
 
@@ -29,17 +29,17 @@ class Convert:
     """File or folder to write; weights that samjax wrote are replaced."""
 
     format: Literal["auto", "samjax", "safetensors", "pth", "huggingface"] = "auto"
-    """What to write; auto goes by the destination's name (.pth, .safetensors)."""
+    """Format to write; auto chooses by the destination's suffix (.pth, .safetensors)."""
 
     dtype: Literal["keep", "float32", "float16", "bfloat16"] = "keep"
-    """How to store the tensors."""
+    """Dtype of the stored tensors."""
 
     overwrite: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Replaces files that samjax did not write, and the source itself."""
 
 
 def run(arguments: list[str]) -> None:
-    """Converts, and says what was written."""
+    """Converts, and prints the files that were written."""
     wanted = parse(Convert, "samjax convert", arguments)
 
     from samjax import checkpoints

@@ -1,6 +1,6 @@
-"""`samjax data index|build|verify|stats|label`: datasets, before they are trained on.
+"""`samjax data index|build|verify|stats|label`: preparation of datasets.
 
-`samjax.cli.data_label` makes labels.
+`label` is in `samjax.cli.data_label`.
 """
 
 import sys
@@ -14,8 +14,9 @@ import tyro
 from samjax.cli import UsageError
 from samjax.cli.arguments import parse, parse_share
 from samjax.cli.data_label import Label, label
-from samjax.cli.data_progress import BuildTally, show_build, show_steps
+from samjax.cli.data_progress import BuildTally, show_shard
 from samjax.cli.outputs import make_folder, write_json
+from samjax.cli.progress import show_progress, show_steps
 from samjax.files import check_replaceable
 
 Tars = Annotated[
@@ -25,10 +26,10 @@ Tars = Annotated[
 
 @dataclass(frozen=True, kw_only=True)
 class Index:
-    """Indexes tars of SA-1B: where each image and its JSON are.
+    """Indexes tars of SA-1B: the offsets of each image and its JSON.
 
-    It reads headers only. Training and everything else that reads tars does this when
-    it first meets a tar; doing it before, on one machine, spares the others the time.
+    Reads headers only. Every reader of tars does this when it first opens a tar; doing
+    it before, on one machine, saves the others the time.
     """
 
     tars: Tars
@@ -39,47 +40,47 @@ class Index:
 class Build:
     """Turns tars of SA-1B into a dataset of TFDS, of array_record files.
 
-    Images get as small as training wants them, masks keep their run lengths; several
-    processes and machines can share the work. A build that was stopped goes on where it
-    was when the same command is given again, and gives the same files.
+    Images are resized to the size of training, masks keep their run lengths; several
+    processes and machines can share the work. A build that was stopped resumes when the
+    same command is given again, and writes the same files.
     """
 
     tars: Tars
-    """Uncompressed tars, folders of them, or patterns; all of them, whoever does which."""
+    """Uncompressed tars, folders of them, or patterns; all of them, with any --share."""
 
     out: Path
-    """Folder of the dataset; made if need be."""
+    """Folder of the dataset; made if it does not exist."""
 
     long_side: int = 1024
-    """Longer side of the stored images, in pixels; smaller images stay as they are."""
+    """Longer side of the stored images, in pixels; smaller images are not changed."""
 
     originals: bool = False
-    """Keeps all images as they are."""
+    """Keeps all images unchanged."""
 
     quality: int = 95
-    """Of the JPEG files of images that are made smaller."""
+    """JPEG quality of resized images."""
 
     parts: int = 4
-    """Files for each tar. Four are about a gigabyte each for SA-1B's tars."""
+    """Files for each tar. With four, those of SA-1B are about a gigabyte each."""
 
     workers: int = 1
-    """Processes that do the work."""
+    """Worker processes."""
 
     share: str = "0/1"
-    """INDEX/COUNT: this process's part of the build, where several share it by hand."""
+    """INDEX/COUNT: this process's part of a build that is split by hand."""
 
     overwrite: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """Replaces files of the dataset's names in the folder that no build made."""
+    """Replaces files of the dataset's names in the folder that no build wrote."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Verify:
-    """Reads a dataset and says what is wrong with it.
+    """Reads a dataset and prints its problems.
 
-    Of TFDS every shard is counted and read: features, the headers of images, run
-    lengths. Where tensorflow-datasets is installed, it has to be able to read the
-    dataset too. Datasets of other formats are read as training reads them, image by
-    image with its masks, and everything that is left out is named.
+    For TFDS every shard is counted and read: features, headers of images, run lengths.
+    Where tensorflow-datasets is installed, it has to be able to read the dataset too.
+    Datasets of other formats are read as in training, image by image with its masks,
+    and everything that is left out is printed.
     """
 
     folder: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="PLACE")]
@@ -89,15 +90,15 @@ class Verify:
     """The format; detected from the files by default."""
 
     every: int = 1
-    """Looks at every so many examples."""
+    """Reads every n-th example."""
 
     pixels: bool = False
-    """Decodes the images of TFDS in full, too; those of others always are."""
+    """Decodes the images of TFDS completely; those of other formats always are."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stats:
-    """Counts what is in tars of SA-1B, or in a dataset of TFDS."""
+    """Computes statistics of tars of SA-1B, or of a dataset of TFDS."""
 
     places: Annotated[
         tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="PLACES...")
@@ -105,17 +106,17 @@ class Stats:
     """Tars, folders or patterns of them, or one folder of a dataset of TFDS."""
 
     images: int | None = None
-    """Looks at so many images, at even distances; the default is at all."""
+    """Number of images to read, evenly spaced; all by default."""
 
     out: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
-    """A JSON file for everything that was counted."""
+    """JSON file for all statistics."""
 
     overwrite: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Replaces a file at --out that samjax did not write."""
 
 
 def run(arguments: list[str]) -> None:
-    """Does what the first word says."""
+    """Runs the subcommand."""
     wanted: Any = parse(
         Index | Build | Verify | Stats | Label, "samjax data", arguments
     )
@@ -161,7 +162,7 @@ def _index(wanted: Index) -> None:
         images += len(index.rows)
         unpaired += index.unpaired
         if index.damage:
-            _say(f"{tar}: {index.damage}")
+            _print_note(f"{tar}: {index.damage}")
     left = f", {unpaired} without image or JSON" if unpaired else ""
     print(f"{images} images in {len(tars)} tars{left}")
 
@@ -173,7 +174,7 @@ def _build(wanted: Build) -> None:
     from samjax.data.tfds.schema import tfds_features
 
     index, count = parse_share(wanted.share)
-    # Not after hours of work.
+    # A missing package is reported now, and not after hours of work.
     tfds_features()
     make_folder(wanted.out)
     config = BuildConfig(
@@ -185,10 +186,10 @@ def _build(wanted: Build) -> None:
     plan = make_plan(tars, wanted.out, config, overwrite=wanted.overwrite)
     numbers = share_of_shards(plan, index, count)
     tally = BuildTally()
-    with show_build(len(numbers)) as show:
+    with show_progress("build", len(numbers)) as display:
         for progress in build_shards(plan, numbers, workers=wanted.workers):
             tally.add(progress)
-            show(progress, tally)
+            show_shard(display, progress, tally)
     print(f"{tally.in_words()}: {wanted.out}")
     totals = finish(plan)
     if totals.shards < plan.num_shards:
@@ -226,14 +227,14 @@ def _verify_examples(
 
     examples, problems, notes = open_for_verification(wanted.folder, format)
     for line in (*problems, *notes):
-        _say(line)
+        _print_note(line)
     total = len(range(0, len(examples), wanted.every))
-    found = verify_examples(examples, every=wanted.every)
+    problems_of_examples = verify_examples(examples, every=wanted.every)
     damaged = 0
-    for problem in show_steps("verify", found, "images", total):
+    for problem in show_steps("verify", problems_of_examples, "images", total):
         if problem is not None:
             damaged += 1
-            _say(problem)
+            _print_note(problem)
     print(f"{total} images with masks read as {format}, {damaged} of them damaged")
     if problems or damaged:
         raise ValueError(
@@ -247,16 +248,17 @@ def _verify_tfds(wanted: Verify) -> None:
     from samjax.data.tfds.verify import read_by_tfds, verify_shards
 
     shards = find_shards(wanted.folder)
-    found = verify_shards(wanted.folder, every=wanted.every, pixels=wanted.pixels)
+    results = verify_shards(wanted.folder, every=wanted.every, pixels=wanted.pixels)
     images = masks = problems = 0
-    for one in show_steps("verify", found, "shards", len(shards)):
-        images += one.images
-        masks += one.masks
-        problems += len(one.problems)
-        for problem in one.problems[:_SHOWN]:
-            _say(problem)
-        if len(one.problems) > _SHOWN:
-            _say(f"{one.shard.path.name}: and {len(one.problems) - _SHOWN} more")
+    for result in show_steps("verify", results, "shards", len(shards)):
+        images += result.images
+        masks += result.masks
+        problems += len(result.problems)
+        for problem in result.problems[:_SHOWN]:
+            _print_note(problem)
+        if len(result.problems) > _SHOWN:
+            more = len(result.problems) - _SHOWN
+            _print_note(f"{result.shard.path.name}: and {more} more")
     by_tfds = read_by_tfds(wanted.folder)
     read = "not tried by TFDS" if by_tfds is None else f"TFDS reads {by_tfds}"
     print(f"{images} images and {masks} masks in {len(shards)} shards read, {read}")
@@ -308,10 +310,10 @@ def _number(value: Any) -> str:
 def _tars(places: Iterable[str]) -> list[str]:
     from samjax.data.sa1b.source import find_tars
 
-    found = sorted({tar for place in places for tar in find_tars(place)})
-    if not found:
+    tars = sorted({tar for place in places for tar in find_tars(place)})
+    if not tars:
         raise ValueError(f"found no uncompressed tar at {', '.join(places)}")
-    return found
+    return tars
 
 
 def _source(places: tuple[str, ...]) -> Any:
@@ -328,7 +330,7 @@ def _source(places: tuple[str, ...]) -> Any:
     return TarSource(_tars(places))
 
 
-def _say(problem: str) -> None:
+def _print_note(problem: str) -> None:
     print(f"samjax: {problem}", file=sys.stderr)
 
 

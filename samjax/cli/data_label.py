@@ -1,27 +1,21 @@
-"""`samjax data label`: pseudo-labels of photos, for a model to be trained on."""
+"""`samjax data label`: pseudo-labels of photos for training."""
 
-import contextlib
 import dataclasses
 import sys
-import time
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import tyro
 
 from samjax.cli import UsageError
 from samjax.cli.arguments import DEFAULT_MODEL
-from samjax.cli.bars import bar
 from samjax.cli.everything import Options
-from samjax.cli.everything_progress import Tally, say_remarks
+from samjax.cli.everything_progress import Tally, show_done
 from samjax.cli.loading import load_predictor
 from samjax.cli.outputs import make_folder
+from samjax.cli.progress import show_progress
 from samjax.engine.pseudo_labels import EVERYTHING, PseudoLabelConfig
-
-if TYPE_CHECKING:
-    from samjax.inference.run import Done
 
 _USUAL = PseudoLabelConfig()
 
@@ -33,12 +27,12 @@ def _usual_options() -> Options:  # pyright: ignore[reportInvalidTypeForm]
 
 @dataclass(frozen=True, kw_only=True)
 class Label:
-    """Makes masks for photos that have none, by a model, to train on.
+    """Generates masks of unlabelled photos with a model, as labels for training.
 
     Everything mode runs on each photo, on its mirror image and on the photo at other
-    scales. A mask becomes a label if every view has one like it. The labels are written
-    to one COCO file. A run that was stopped goes on where it was when the same command
-    is given again; photos that were added since are labelled, the others not again.
+    scales. A mask becomes a label if every view has a similar one. The labels are written
+    to one COCO file. A run that was stopped resumes when the same command is given again;
+    photos that were added since are labelled too, the others not again.
     """
 
     photos: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="PHOTOS")]
@@ -52,23 +46,23 @@ class Label:
     """small, tiny, vit_b, vit_l, vit_h, or a file or folder of weights."""
 
     dtype: Literal["float32", "bfloat16"] = "float32"
-    """What to compute in."""
+    """Compute dtype."""
 
     mirror: bool = _USUAL.mirror
     """Whether the mirror image is a view."""
 
     scales: tuple[float, ...] = _USUAL.scales
-    """Further views: the photo at so much of the size that it usually has for the
-    model; none are allowed."""
+    """Further views: factors on the size that the photo usually has for the model; may be
+    empty."""
 
     agreement: float = _USUAL.agreement
-    """IoU that a mask must have with a mask of another view."""
+    """Least IoU of a mask with a mask of another view."""
 
     least_views: int | None = _USUAL.least_views
-    """Other views that must have such a mask; the default is all."""
+    """Least number of other views with such a mask; all by default."""
 
     smallest: float = _USUAL.smallest
-    """Share of the photo below which a mask is no label."""
+    """Least area of a label, as a fraction of the photo."""
 
     options: Annotated[
         Options,  # pyright: ignore[reportInvalidTypeForm]
@@ -80,14 +74,14 @@ class Label:
     """Licences of a COCO file, by number or name, whose photos are left out."""
 
     labelled_too: bool = False
-    """Labels photos of a COCO file that have masks, too."""
+    """Labels also those photos of a COCO file that have masks."""
 
     in_flight: int = 2
-    """Photos under way at a time on each device."""
+    """Photos in progress at a time on each device."""
 
 
 def label(wanted: Label) -> None:
-    """Labels the photos and says what it wrote."""
+    """Labels the photos and prints the file that was written."""
     from samjax.engine import label_photos, open_photos
 
     config = PseudoLabelConfig(
@@ -114,12 +108,14 @@ def label(wanted: Label) -> None:
     make_folder(wanted.out.parent)
     predictor = load_predictor(wanted.model, wanted.dtype)
     tally = Tally()
-    with _progress(len(photos.photos)) as show:
+    with show_progress(
+        "label", len(photos.photos), seconds_between_lines=_SECONDS_BETWEEN_LINES
+    ) as display:
         for done in label_photos(
             predictor, photos, wanted.out, config, in_flight=wanted.in_flight
         ):
             tally.add(done)
-            show(done, tally)
+            show_done(display, done, tally)
     print(f"{tally.in_words()}: {wanted.out}")
     if tally.made and not tally.masks:
         print(
@@ -129,33 +125,5 @@ def label(wanted: Label) -> None:
         )
 
 
-@contextlib.contextmanager
-def _progress(number: int) -> Iterator[Callable[["Done", Tally], None]]:
-    """Shows a bar on a terminal, and a line now and then elsewhere."""
-    start = said = time.monotonic()
-    with bar("label", number) as (progress, task, console):
-
-        def show(done: "Done", tally: Tally) -> None:
-            nonlocal said
-            say_remarks(console, done)
-            progress.update(task, advance=1, rate=tally.in_words())
-            now = time.monotonic()
-            if console.is_terminal or now - said < _SECONDS_BETWEEN_LINES:
-                return
-            said = now
-            looked_at = tally.made + len(tally.problems)
-            left = number - tally.found - looked_at
-            minutes = left * (now - start) / looked_at / 60 if looked_at else 0.0
-            console.print(
-                f"{number - left} of {number}: {tally.in_words()}; some "
-                f"{minutes:.0f} min left",
-                markup=False,
-                highlight=False,
-                soft_wrap=True,
-            )
-
-        yield show
-
-
 _SHOWN = 10
-_SECONDS_BETWEEN_LINES = 60
+_SECONDS_BETWEEN_LINES = 60.0

@@ -1,30 +1,27 @@
-"""How far the commands of `samjax data` are: bars on a terminal, lines elsewhere."""
+"""Progress of `samjax data build`."""
 
-import contextlib
+from __future__ import annotations
+
 import dataclasses
 import time
-from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
-from samjax.cli.bars import bar
-from samjax.terminal import printable
+from samjax.cli.progress import Display
 
 if TYPE_CHECKING:
     from samjax.data.tfds.convert import Progress as ShardProgress
 
-T = TypeVar("T")
-
 
 @dataclasses.dataclass
 class BuildTally:
-    """What a build has done so far.
+    """Counts of a build so far.
 
     Attributes:
-        images: Looked at now, those that were left out included.
-        finished: Shards that were finished now.
-        found: Shards that were there before.
-        bad_images: Left out, of the finished shards.
-        bad_masks: Left out, of the finished shards.
+        images: Images read by this call, those that were left out included.
+        finished: Shards that this call finished.
+        found: Shards that earlier calls finished.
+        bad_images: Images left out of the finished shards.
+        bad_masks: Masks left out of the finished shards.
     """
 
     images: int = 0
@@ -35,8 +32,8 @@ class BuildTally:
     _of_shard: dict[int, tuple[int, int]] = dataclasses.field(default_factory=dict)
     _start: float = dataclasses.field(default_factory=time.perf_counter)
 
-    def add(self, progress: "ShardProgress") -> None:
-        """Counts what is new."""
+    def add(self, progress: ShardProgress) -> None:
+        """Adds the progress of a shard."""
         before, _ = self._of_shard.get(progress.shard, (0, 0))
         self._of_shard[progress.shard] = progress.done, progress.total
         if progress.was_there:
@@ -50,14 +47,14 @@ class BuildTally:
 
     @property
     def shards(self) -> int | float:
-        """Shards that are done, with those under way as far as they are."""
+        """Finished shards, and the finished fractions of those in progress."""
         done = self.finished + self.found
         return done + sum(
             part / total for part, total in self._of_shard.values() if part < total
         )
 
     def in_words(self) -> str:
-        """One line of what was done."""
+        """Returns the counts as one line of text."""
         seconds = time.perf_counter() - self._start
         parts = [
             f"{self.images} images in {seconds:.1f} s ({self.images / seconds:.1f}/s)",
@@ -72,54 +69,20 @@ class BuildTally:
         return ", ".join(parts)
 
 
-@contextlib.contextmanager
-def show_build(
-    shards: int,
-) -> Iterator[Callable[["ShardProgress", BuildTally], None]]:
-    """Shows a bar on a terminal; elsewhere a line for each shard that is done.
+def show_shard(display: Display, progress: ShardProgress, tally: BuildTally) -> None:
+    """Shows progress within a shard, and a line for a finished shard off a terminal.
 
     Args:
-        shards: Of this share of the build.
-
-    Yields:
-        What is to be called with all news.
+        display: The progress of the build, whose steps are shards.
+        progress: Progress of a shard.
+        tally: Counts of the build, with this progress.
     """
-    with bar("build", shards) as (progress, task, console):
-
-        def show(news: "ShardProgress", tally: BuildTally) -> None:
-            progress.update(task, completed=tally.shards, rate=tally.in_words())
-            if news.report is None:
-                return
-            done = tally.finished + tally.found
-            lines = []
-            if not console.is_terminal:
-                lines.append(f"shard {done} of {shards}: {tally.in_words()}")
-            if news.report["damage"] and news.report["part"] == 0:
-                lines.append(f"samjax: {news.report['tar']}: {news.report['damage']}")
-            for line in lines:
-                console.print(
-                    printable(line), markup=False, highlight=False, soft_wrap=True
-                )
-
-        yield show
-
-
-def show_steps(
-    name: str, steps: Iterable[T], unit: str, total: int | None = None
-) -> Iterator[T]:
-    """Passes steps on and shows on a terminal how far they are.
-
-    Args:
-        name: Of what is done.
-        steps: What is done, one by one.
-        unit: What they are.
-        total: How many; by default the length of `steps`.
-    """
-    if total is None:
-        total = len(steps)  # pyright: ignore[reportArgumentType]
-    start = time.perf_counter()
-    with bar(name, total) as (progress, task, _):
-        for done, step in enumerate(steps, start=1):
-            rate = done / (time.perf_counter() - start)
-            progress.update(task, completed=done, rate=f"{rate:.1f} {unit}/s")
-            yield step
+    display.update(float(tally.shards), tally.in_words())
+    report = progress.report
+    if report is None:
+        return
+    if not display.is_terminal:
+        done = tally.finished + tally.found
+        display.print(f"shard {done} of {display.total}: {tally.in_words()}")
+    if report["damage"] and report["part"] == 0:
+        display.print(f"samjax: {report['tar']}: {report['damage']}")

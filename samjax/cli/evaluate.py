@@ -1,25 +1,41 @@
-"""`samjax evaluate [MODEL]`: how good a model is on drawn scenes, or on sets of photos."""
+"""`samjax evaluate [MODEL]`: runs an evaluation suite on a model and reports the scores."""
 
+import dataclasses
+import importlib.metadata
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
 from samjax.cli import UsageError
-from samjax.cli.arguments import DEFAULT_MODEL, parse
-from samjax.cli.compilation import keep_compiled_programs
+from samjax.cli.arguments import DEFAULT_MODEL, parse, value_of
 from samjax.cli.outputs import make_folder
+from samjax.cli.progress import show_progress
+from samjax.evaluation.suites import (
+    DEFAULT_SUITE,
+    SUITES,
+    OptionError,
+    SuiteOptions,
+    suite_options,
+)
 from samjax.files import check_replaceable
+
+if TYPE_CHECKING:
+    from samjax.evaluation.report import Report
+    from samjax.evaluation.result import Result
+    from samjax.evaluation.segmenter import Segmenter
+    from samjax.evaluation.suite import Suite
 
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluate:
-    """Measures a model on drawn scenes that no training saw, or on sets of photos.
+    """Evaluates a model by a suite: on sets of photos, or on held-out drawn scenes.
 
-    The protocol is that of SAM's section 7.1: a click at the centre of each object, then
-    at the centre of the largest error; mean IoU at some numbers of clicks, and from a
-    box. `oracle` takes the best of the three masks by its true IoU.
+    The suite single-point follows SAM's section 7.1: a click at the centre of each
+    object, then at the centre of the largest error; mean IoU at some numbers of clicks,
+    and from a box. `oracle` takes the best of the three masks by its true IoU.
+    `--suite NAME --help` lists the options of another suite.
     """
 
     named: Annotated[
@@ -30,99 +46,158 @@ class Evaluate:
     model: str | None = None
     """The same as MODEL."""
 
-    suite: Literal["single-point"] = "single-point"
-    """The protocol."""
+    suite: Annotated[str, tyro.conf.arg(metavar="|".join(SUITES))] = DEFAULT_SUITE
+    """The suite."""
 
     data: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="DIR [DIR ...]")] = ()
-    """Sets of photos with masks: folders with annotations.json, in COCO's format."""
-
-    scenes: int | None = None
-    """How many scenes to draw, without --data (default: 500)."""
-
-    seed: int | None = None
-    """Seed of the scenes, by default one that no config of samjax trains on; with --data
-    the seed of the objects that are drawn and of the bootstrap."""
+    """Datasets with masks: COCO files or folders with annotations.json, folders with
+    images/ and masks/, MedSAM's .npz files; without any, drawn scenes."""
 
     dtype: Literal["float32", "bfloat16"] = "float32"
-    """What to compute in."""
+    """Precision of the computation."""
 
     out: Annotated[Path | None, tyro.conf.arg(metavar="PATH")] = None
     """A JSON file for the scores and for every object's IoUs; with --data, where it has
     no suffix .json, a folder for result.json."""
 
-    clicks: tuple[int, ...] = (1, 3, 5)
-    """Numbers of clicks to score at."""
-
     segmenter: Literal["samjax", "grabcut"] = "samjax"
     """grabcut: OpenCV's GrabCut from the box, in place of a model (with --data)."""
-
-    min_area: int | None = None
-    """Pixels of a photo that an object has at least (with --data; default: 400)."""
-
-    noc: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """Count the clicks that IoUs of 0.85 and 0.90 take, at most 20 (with --data)."""
-
-    images: int | None = None
-    """Most photos of a set, spread evenly over it (with --data; default: all)."""
-
-    objects: int | None = None
-    """Most objects of a photo, of more some are drawn (with --data; default: all)."""
 
     overwrite: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Replaces a file at --out that is no result of an evaluation."""
 
+    options: SuiteOptions
+
 
 def run(arguments: list[str]) -> None:
-    """Evaluates, prints the scores and writes them where asked to."""
-    wanted = parse(Evaluate, "samjax evaluate", arguments)
+    """Evaluates, prints the scores and writes them to `--out`."""
+    name = value_of("--suite", arguments) or DEFAULT_SUITE
+    if name not in SUITES:
+        raise UsageError(
+            f"--suite {name}: invalid choice, expected one of {', '.join(SUITES)}"
+        )
+    wanted = parse(_with_options(suite_options(name)), "samjax evaluate", arguments)
     if wanted.named and wanted.model and wanted.named != wanted.model:
         raise UsageError(
             f"{wanted.named}, --model {wanted.model}: expected one model, by either"
         )
-    model = wanted.model or wanted.named or DEFAULT_MODEL
-    if not wanted.clicks or min(wanted.clicks) < 1:
-        raise UsageError("--clicks: expected numbers of at least 1")
-    if wanted.data:
-        from samjax.cli.evaluate_photos import run_photos
+    try:
+        wanted.options.check(wanted.data, wanted.segmenter)
+    except OptionError as error:
+        raise UsageError(str(error)) from error
+    if wanted.segmenter != "samjax" and (given := wanted.named or wanted.model):
+        raise UsageError(
+            f"--segmenter {wanted.segmenter} has no weights: leave out {given}"
+        )
+    suite = wanted.options.make(wanted.data, _image_size(wanted))
+    out = _out_file(wanted, suite)
+    report = _evaluate(suite, _segmenter(wanted))
+    print(_summary(suite, report))
+    if out is not None:
+        report.save(out, overwrite=wanted.overwrite)
+        print(out)
 
-        run_photos(wanted, model)
+
+def _with_options(kind: type[SuiteOptions]) -> type[Evaluate]:
+    """Returns the command line with the options of a suite beside the common ones."""
+    options = Annotated[kind, tyro.conf.arg(name=""), tyro.conf.FlagCreatePairsOff]
+    return dataclasses.make_dataclass(
+        "Evaluate",
+        [("options", options)],
+        bases=(Evaluate,),
+        namespace={"__doc__": Evaluate.__doc__},
+        frozen=True,
+        kw_only=True,
+    )
+
+
+def _image_size(wanted: Evaluate) -> int | None:
+    """Returns the model's input size, of which only the weights' shapes are read."""
+    if wanted.segmenter != "samjax":
+        return None
+    from samjax.training.launch import sizes_of
+
+    return sizes_of(_model(wanted)).image_size
+
+
+def _model(wanted: Evaluate) -> str:
+    return wanted.model or wanted.named or DEFAULT_MODEL
+
+
+def _segmenter(wanted: Evaluate) -> "Segmenter":
+    if wanted.segmenter == "grabcut":
+        from samjax.evaluation.grabcut import GrabCut
+
+        return GrabCut()
+    from samjax.cli.loading import load_predictor
+    from samjax.evaluation.segmenter import PredictorSegmenter
+
+    model = _model(wanted)
+    return PredictorSegmenter(load_predictor(model, wanted.dtype), model)
+
+
+def _evaluate(suite: "Suite", segmenter: "Segmenter") -> "Report | Result":
+    """Runs the suite, with a bar and lines on the parts that are left out above it."""
+    from samjax.evaluation.report import flat_report
+    from samjax.evaluation.suite import evaluate
+
+    with show_progress("evaluating", len(suite)) as display:
+        for dataset in suite.datasets:
+            for part in dataset.skipped:
+                if part.detail:
+                    display.print(f"samjax: {dataset.name}: left out: {part.detail}")
+        result = evaluate(
+            suite,
+            segmenter,
+            versions=_versions(),
+            on_image=lambda: display.advance(""),
+            on_skipped=lambda part: display.print(f"samjax: left out: {part.detail}"),
+            on_set=lambda of_set: display.print(
+                f"{of_set.name}: done in {of_set.seconds:.0f} s"
+            ),
+        )
+    return flat_report(suite, result) if suite.scores_only else result
+
+
+def _summary(suite: "Suite", report: "Report | Result") -> str:
+    from samjax.evaluation.report import Report
+    from samjax.evaluation.table import table
+
+    return report.summary() if isinstance(report, Report) else table(suite, report)
+
+
+def _out_file(wanted: Evaluate, suite: "Suite") -> Path | None:
+    """Returns the file for the result, which is shown to be writable; None for none."""
+    if wanted.out is None:
+        return None
+    if not suite.scores_only:
+        out = result_file(wanted.out)
+    elif wanted.out.is_dir():
+        raise UsageError(f"--out {wanted.out}: expected a file, this is a folder")
     else:
-        _check_scenes(wanted)
-        _run_scenes(wanted, model)
+        out = wanted.out
+    check_replaceable(out, "evaluation", overwrite=wanted.overwrite)
+    make_folder(out.parent)
+    return out
 
 
-def _run_scenes(wanted: Evaluate, model: str) -> None:
-    if wanted.out is not None:
-        if wanted.out.is_dir():
-            raise UsageError(f"--out {wanted.out}: expected a file, this is a folder")
-        check_replaceable(wanted.out, "evaluation", overwrite=wanted.overwrite)
-        make_folder(wanted.out.parent)
-    keep_compiled_programs()
+def result_file(out: Path) -> Path:
+    """Returns the file that `--out` means: itself, or `result.json` in that folder."""
+    if out.suffix.lower() == ".json" and not out.is_dir():
+        return out
+    return out / "result.json"
 
+
+def _versions() -> dict[str, str]:
+    """Returns the versions that numbers may depend on, and the kind of device."""
     import samjax
     from samjax.devices import find_devices
-    from samjax.evaluation.single_point import HELD_OUT_SEED, evaluate_scenes
 
-    find_devices()
-    predictor = samjax.Predictor(*samjax.load(model, dtype=wanted.dtype))
-    report = evaluate_scenes(
-        predictor,
-        num_scenes=500 if wanted.scenes is None else wanted.scenes,
-        seed=HELD_OUT_SEED if wanted.seed is None else wanted.seed,
-        clicks=wanted.clicks,
-    )
-    print(report.summary())
-    if wanted.out is not None:
-        report.save(wanted.out, overwrite=wanted.overwrite)
-        print(wanted.out)
-
-
-def _check_scenes(wanted: Evaluate) -> None:
-    if wanted.scenes is not None and wanted.scenes < 1:
-        raise UsageError(f"--scenes {wanted.scenes}: expected at least 1")
-    for name in ("min_area", "noc", "images", "objects"):
-        if getattr(wanted, name) not in (None, False):
-            option = name.replace("_", "-")
-            raise UsageError(f"--{option} is for photos: name sets of them with --data")
-    if wanted.segmenter != "samjax":
-        raise UsageError("--segmenter is for photos: name sets of them with --data")
+    kind = find_devices()[0].device_kind
+    versions = {"samjax": samjax.__version__, "device": kind}
+    for package in ("jax", "flax", "numpy", "pillow", "opencv-python-headless"):
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return versions

@@ -1,4 +1,4 @@
-"""`samjax everything PHOTO...`: masks of all that is in photos, folders, datasets."""
+"""`samjax everything IMAGES...`: automatic masks of photos, folders, tars, datasets."""
 
 import dataclasses
 import sys
@@ -10,22 +10,23 @@ import tyro
 
 from samjax.cli import UsageError
 from samjax.cli.arguments import DEFAULT_MODEL, bound_pixels, parse, parse_share
-from samjax.cli.everything_progress import Tally, show_progress
+from samjax.cli.everything_progress import Tally, show_done
 from samjax.cli.loading import load_predictor
 from samjax.cli.outputs import make_folder
-from samjax.inference.automatic_config import PRESETS, AutomaticConfig
+from samjax.cli.progress import show_progress
+from samjax.inference.automatic.config import PRESETS, AutomaticConfig
 
 if TYPE_CHECKING:
-    from samjax.inference.run import Share
+    from samjax.engine.run import Share
 
 Format = Literal["coco", "coco-polygons", "yolo", "label-map"]
 
 
 _MONTH = 30 * 24 * 3600
 
-# Arrays do not fit a command line, and files have one form of masks.
+# Options without a command-line form: arrays, and the form of masks in memory.
 _ONLY_IN_PYTHON = {"point_grids", "output_mode"}
-# Those that nobody gives are the model's, which is loaded later.
+# Thresholds that are not given are those of the model, which is loaded later.
 _THRESHOLDS = {"pred_iou_thresh", "stability_score_thresh"}
 
 
@@ -48,11 +49,11 @@ Options = _options_of_the_command()
 
 @dataclass(frozen=True, kw_only=True)
 class Everything:
-    """Finds the masks of everything in photos, folders of photos, tars and datasets.
+    """Generates the masks of everything in photos, folders of photos, tars and datasets.
 
-    For PHOTO.jpg the folder gets PHOTO.json, the masks in SA-1B's form, and
+    For PHOTO.jpg the folder gets PHOTO.json, the masks in SA-1B's format, and
     overlays/PHOTO.jpg; at the end report.html, which shows the run. A run that was
-    stopped goes on where it was when the same command is given again.
+    stopped resumes when the same command is given again.
     """
 
     images: Annotated[
@@ -61,38 +62,38 @@ class Everything:
     """Photos, folders, uncompressed tars, tfds:NAME/SPLIT or tfds:FOLDER:SPLIT."""
 
     preset: Literal["reference", "paper", "fast", "dense"] = "reference"
-    """The options to start from: the released generator's defaults, what the paper made
-    SA-1B with, a quarter of the points, or many points for small things."""
+    """Preset options: the released generator's defaults, those that SA-1B was made with,
+    a quarter of the points, or many points for small objects."""
 
     options: Annotated[
         Options,  # pyright: ignore[reportInvalidTypeForm]
         tyro.conf.arg(name=""),
     ] = dataclasses.field(default_factory=Options)
-    """Single options, over those of the preset. Thresholds that are not given are those
-    that suit the model: lower ones for small and tiny than for the released models."""
+    """Single options, which override those of the preset. The default thresholds are
+    those of the model: lower ones for small and tiny than for the released models."""
 
     model: str = DEFAULT_MODEL
     """small, tiny, vit_b, vit_l, vit_h, or a file or folder of weights."""
 
     dtype: Literal["float32", "bfloat16"] = "float32"
-    """What to compute in."""
+    """Compute dtype."""
 
     out: Path = Path("samjax_out")
-    """Folder for the results; made if need be."""
+    """Folder of the results; made if it does not exist."""
 
     hierarchy: bool = False
-    """Adds to every mask the one that it is part of, and how deep it lies."""
+    """Adds to every mask its parent mask and its depth in the hierarchy."""
 
     also: tyro.conf.UseAppendAction[tuple[Format, ...]] = ()
-    """Another format to write at the end, beside SA-1B's; may be given again."""
+    """Another format to write at the end, beside SA-1B's; may be repeated."""
 
     tiles: int | None = None
-    """For very large images: goes over them in tiles of so many pixels a side, draws no
-    overlays, and reads TIFF files window by window."""
+    """For very large images: side in pixels of the tiles that they are processed in.
+    Draws no overlays, and reads TIFF files window by window."""
 
     shards: int | None = None
-    """Writes tars of so many images and their records, as SA-1B has them, and no
-    pictures, instead of a file for each image."""
+    """Writes tars of so many images and their records, as in SA-1B, and no pictures,
+    instead of a file for each image."""
 
     pictures: bool = True
     """Overlays and the report."""
@@ -101,32 +102,32 @@ class Everything:
     """Replaces files of the results' names that samjax did not write."""
 
     in_flight: int = 2
-    """Images under way at a time on each device."""
+    """Images in progress at a time on each device."""
 
     max_pixels: int | None = None
     """Most pixels of an image that is read whole, 0 for no bound. Default:
     $SAMJAX_MAX_PIXELS, or about 89 million, a guard against decompression bombs."""
 
     share: str = "0/1"
-    """INDEX/COUNT: this process's part of the run, where several share it by hand."""
+    """INDEX/COUNT: this process's part of a run that is split by hand."""
 
     distributed: str | None = None
-    """Several processes share the run and find each other: tpu (the hosts of a pod),
-    slurm, HOST:PORT,RANK,COUNT (number RANK of COUNT, of which number 0 is reached at
-    HOST:PORT), or auto, which looks which it is."""
+    """Splits the run among processes: tpu (the hosts of a pod), slurm,
+    HOST:PORT,RANK,COUNT (process RANK of COUNT, of which process 0 listens on
+    HOST:PORT), or auto, which detects which."""
 
 
 def run(arguments: list[str]) -> None:
-    """Segments all images and says what it wrote."""
+    """Segments all images and prints the files that were written."""
     wanted = _parse(arguments)
     bound_pixels(wanted.max_pixels)
     options = _given(wanted.options)
-    # What contradicts itself is refused before the model is loaded.
+    # Contradictory options are refused before the model is loaded.
     config = AutomaticConfig(**options)
     share = _share(wanted)
     from samjax.cli.everything_outputs import Pictures, check_outputs, write_formats
     from samjax.data.images import find_images
-    from samjax.inference.run import generate_to_folder
+    from samjax.engine.run import generate_to_folder
 
     items = find_images(wanted.images)
     overwrite = wanted.overwrite
@@ -157,17 +158,17 @@ def run(arguments: list[str]) -> None:
         overwrite=overwrite,
     )
     tally = Tally()
-    with show_progress(-(-len(items) // share.count)) as show:
-        for one in done:
-            tally.add(one)
-            show(one, tally)
+    with show_progress("everything", -(-len(items) // share.count)) as display:
+        for image in done:
+            tally.add(image)
+            show_done(display, image, tally)
     print(f"{tally.in_words()}: {wanted.out}")
     _check_any(tally)
     _note_nothing(tally)
     if share.count > 1:
         print(
-            "when all shares are done, the same command without them writes the report"
-            " and other formats"
+            "when all shares are done, the same command without --share writes the"
+            " report and other formats"
         )
         return
     for path in write_formats(wanted.out, items, wanted.also, overwrite=overwrite):
@@ -178,7 +179,7 @@ def run(arguments: list[str]) -> None:
 
 
 def _given(options: Any) -> dict[str, Any]:
-    """Returns the options; thresholds only where they are given."""
+    """Returns the options; thresholds only where they were given."""
     return {
         name: value
         for name, value in dataclasses.asdict(options).items()
@@ -187,7 +188,7 @@ def _given(options: Any) -> dict[str, Any]:
 
 
 def _parse(arguments: list[str]) -> Everything:
-    """Parses twice, since the preset gives the other options their defaults."""
+    """Parses twice: the defaults of the other options depend on the preset."""
     wanted = parse(Everything, "samjax everything", arguments)
     preset = PRESETS[wanted.preset]
     fields = [field.name for field in dataclasses.fields(Options)]
@@ -213,21 +214,21 @@ def _parse(arguments: list[str]) -> Everything:
 
 
 def _share(wanted: Everything) -> "Share":
-    from samjax.inference.run import Share
+    from samjax.engine.run import Share
 
     if wanted.distributed is not None:
         import jax
 
         from samjax.distributed import Bounds, start
 
-        # Shares take as long as they take: who is done first waits for the others.
+        # Shares take different times: the first process to finish waits for the others.
         start(wanted.distributed, Bounds(leave=_MONTH))
         return Share(jax.process_index(), jax.process_count())
     return Share(*parse_share(wanted.share))
 
 
 def _check_any(tally: Tally) -> None:
-    """Ends the command where nothing could be done, with the first reason."""
+    """Raises the first problem if no image could be segmented."""
     if tally.problems and not tally.made and not tally.found:
         name, problem = next(iter(tally.problems.items()))
         raise ValueError(f"no image could be segmented; {name}: {problem}")
@@ -243,7 +244,7 @@ def _note_nothing(tally: Tally) -> None:
 
 
 def _facts(wanted: Everything, config: AutomaticConfig, tally: Tally) -> dict[str, str]:
-    """What stands at the head of the report."""
+    """Returns the lines at the head of the report."""
     import samjax
 
     usual = AutomaticConfig()

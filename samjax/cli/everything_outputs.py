@@ -1,7 +1,7 @@
-"""What `samjax everything` leaves beside the records: pictures, a report, other formats.
+"""Outputs of `samjax everything` beside the records: overlays, a report, other formats.
 
-All of it is made from the records and the pictures in the folder, so that a run which
-was resumed ends like one that was not.
+All of them are made from the records and overlays in the folder, so that a resumed run
+ends with the same files as an uninterrupted one.
 """
 
 import io
@@ -15,6 +15,14 @@ from PIL import Image
 from samjax.data import formats
 from samjax.data.images import Item
 from samjax.data.schema import Record
+from samjax.engine.run import result_paths
+from samjax.engine.run_folder import (
+    check_new_run,
+    find_record,
+    name_problem,
+    record_path,
+    settings_path,
+)
 from samjax.files import (
     KEY,
     LABELS_LIST,
@@ -26,24 +34,16 @@ from samjax.files import (
     write_bytes,
 )
 from samjax.geometry.masks import decode_rle
-from samjax.inference.run import result_paths
-from samjax.inference.run_folder import (
-    check_new_run,
-    find_record,
-    name_problem,
-    record_path,
-    settings_path,
-)
 from samjax.report import ImageSummary, render_report
 from samjax.visualize import draw_masks, mask_color
 
 if TYPE_CHECKING:
     from samjax.cli.everything_progress import Tally
-    from samjax.inference.many import Outcome
+    from samjax.engine.schedule import Outcome
 
-# More masks than this at a time would be held as pixels.
+# Masks that are decoded to pixels at a time, which bounds memory.
 MASKS_AT_A_TIME = 32
-# The report has so many pictures, and thumbnails are so large.
+# Number of pictures in the report, and the longer side of their thumbnails.
 MAX_PICTURES = 60
 THUMBNAIL = 480
 
@@ -60,15 +60,15 @@ def check_outputs(
     """Checks that a run replaces no file of the user's, before it computes anything.
 
     Args:
-        folder: Of the run.
+        folder: Folder of the run.
         items: Its images.
         shard_size: Images of a shard, if shards are written.
-        pictures: Whether overlays and the report are.
-        also: The names of other formats.
-        overwrite: Whether such files may be replaced.
+        pictures: Whether overlays and the report are written.
+        also: Names of other formats.
+        overwrite: Whether to replace files that samjax did not write.
 
     Raises:
-        WouldReplace: A file is there that samjax did not write.
+        WouldReplace: Such a file exists.
     """
     results = result_paths(items, folder, shard_size)
     check_new_run(folder, results, overwrite=overwrite)
@@ -76,7 +76,7 @@ def check_outputs(
     by_name = {path.name: path for path in inputs}
 
     def check(path: Path, kind: Kind) -> None:
-        # Only an input of the same name can be the same file, but for links.
+        # Only inputs of the same name are compared: comparing all would be quadratic.
         same = [by_name[path.name]] if path.name in by_name else []
         check_replaceable(path, kind, overwrite=overwrite, inputs=same)
 
@@ -84,7 +84,7 @@ def check_outputs(
         check(folder / "report.html", "report")
     is_new = not settings_path(folder).exists()
     for path in results if shard_size is None else []:
-        # Of an image that is done, the overlay is not drawn again.
+        # The overlay of a finished image is not drawn again.
         if pictures and not path.exists():
             check(folder / "overlays" / f"{path.stem}.jpg", "overlay")
         if "label-map" in also:
@@ -102,7 +102,7 @@ _COCO = {"coco": "rle.json", "coco-polygons": "polygons.json"}
 
 
 class Pictures:
-    """Overlays of a run, and the page that shows them."""
+    """Overlays of a run, and its report."""
 
     def __init__(self, folder: Path, *, overwrite: bool = False):
         """Makes the folder of overlays in the run's folder."""
@@ -112,7 +112,7 @@ class Pictures:
         self.overlays.mkdir(exist_ok=True)
 
     def write_overlay(self, outcome: "Outcome", record: Record) -> None:
-        """Draws all masks over an image, if it is held, and writes that as a JPEG."""
+        """Draws all masks over an image that is in memory, and writes it as a JPEG."""
         if outcome.image is None:
             return
         drawn = draw_everything(outcome.image, record)
@@ -126,7 +126,7 @@ class Pictures:
     def write_report(
         self, items: Sequence[Item], tally: "Tally", facts: Mapping[str, str]
     ) -> Path:
-        """Writes the page of the run."""
+        """Writes the report of the run, an HTML page."""
         path = self.folder / "report.html"
         there = [item for item in items if _is_there(self.folder, item)]
         shown = {there[i].stem for i in evenly_chosen(len(there), MAX_PICTURES)}
@@ -136,12 +136,12 @@ class Pictures:
         )
         page = render_report("Everything", facts, summaries, tally.problems)
         check_replaceable(path, "report", overwrite=self.overwrite)
-        # Names of files may be no text at all.
+        # Names of files may hold bytes that are no valid text.
         write_bytes(path, page.encode("utf-8", "backslashreplace"))
         return path
 
     def path(self, item: Item) -> Path:
-        """Where the overlay of an image is."""
+        """Returns the file of an image's overlay."""
         return self.overlays / f"{item.stem}.jpg"
 
     def _summary(self, item: Item, record: Record, shown: bool) -> ImageSummary:
@@ -166,7 +166,7 @@ class Pictures:
 
 
 def draw_everything(image: np.ndarray, record: Mapping[str, Any]) -> np.ndarray:
-    """Draws the masks of a record over its image, the largest first."""
+    """Draws the masks of a record over its image, largest first."""
     annotations = record["annotations"]
     order = np.argsort([-a["area"] for a in annotations], kind="stable")
     for first in range(0, len(order), MASKS_AT_A_TIME):
@@ -179,14 +179,14 @@ def draw_everything(image: np.ndarray, record: Mapping[str, Any]) -> np.ndarray:
     return image
 
 
-def evenly_chosen(number: int, wanted: int) -> Iterator[int]:
-    """Places in a sequence, at most so many, spread over all of it."""
-    wanted = min(number, wanted)
-    return (place * number // wanted for place in range(wanted))
+def evenly_chosen(length: int, most: int) -> Iterator[int]:
+    """Returns at most so many indices of a sequence, evenly spaced."""
+    count = min(length, most)
+    return (i * length // count for i in range(count))
 
 
 def read_records(folder: Path, items: Sequence[Item]) -> Iterator[tuple[Item, Record]]:
-    """The records of a run, in the order of its images."""
+    """Yields the records of a run, in the order of its images."""
     for item in items:
         if not _is_there(folder, item):
             continue
@@ -196,7 +196,7 @@ def read_records(folder: Path, items: Sequence[Item]) -> Iterator[tuple[Item, Re
 
 
 def _is_there(folder: Path, item: Item) -> bool:
-    # Paths cannot have every name.
+    # Some names of images cannot be names of files.
     is_named = not name_problem(item, in_shard=False)
     return is_named and record_path(folder, item).is_file()
 
@@ -208,10 +208,13 @@ def write_formats(
     *,
     overwrite: bool = False,
 ) -> list[Path]:
-    """Writes the run's masks in other formats, and says where.
+    """Writes the run's masks in other formats.
+
+    Returns:
+        The files and folders that were written.
 
     Raises:
-        WouldReplace: A file is there that samjax did not write.
+        WouldReplace: A file exists that samjax did not write.
         OSError: A file cannot be written.
     """
     written = []
@@ -236,15 +239,15 @@ def write_formats(
             path.mkdir(exist_ok=True)
             for item, record in read_records(folder, items):
                 labels = formats.record_to_label_map(record)
-                place = path / f"{item.stem}.png"
-                check_replaceable(place, "label map", overwrite=overwrite)
-                formats.write_label_map(place, labels)
+                file = path / f"{item.stem}.png"
+                check_replaceable(file, "label map", overwrite=overwrite)
+                formats.write_label_map(file, labels)
         written.append(path)
     return written
 
 
 def _list_labels(folder: Path, items: Sequence[Item]) -> None:
-    """Writes down what labels are like, to know those that nobody corrected."""
+    """Saves the hashes of the labels, so that labels a user edits are recognized."""
     names = (f"{item.stem}.txt" for item in items if _is_there(folder, item))
     labels = {name: sha256_of(folder / "yolo" / "labels" / name) for name in names}
     content = {KEY: mark_of("yolo"), "labels": labels}

@@ -1,29 +1,26 @@
-"""How far a run of everything mode is: images, masks, rates, time left."""
+"""Progress of a run of everything mode over many images."""
 
-import contextlib
+from __future__ import annotations
+
 import dataclasses
 import time
-from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from samjax.cli.bars import bar
-from samjax.terminal import printable
+from samjax.cli.progress import Display
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
-    from samjax.inference.run import Done
+    from samjax.engine.run import Done
 
 
 @dataclasses.dataclass
 class Tally:
-    """What a run has done so far.
+    """Counts of a run so far.
 
     Attributes:
-        found: images that were finished before.
-        made: images that were segmented now.
-        masks: masks of these.
-        problems: what could not be read, by the image's name.
+        found: Images that earlier calls segmented.
+        made: Images that this call segmented.
+        masks: Masks of these.
+        problems: Problems of images that could not be read, by name.
     """
 
     found: int = 0
@@ -32,7 +29,7 @@ class Tally:
     problems: dict[str, str] = dataclasses.field(default_factory=dict)
     _start: float = dataclasses.field(default_factory=time.perf_counter)
 
-    def add(self, done: "Done") -> None:
+    def add(self, done: Done) -> None:
         """Counts one more image."""
         if done.outcome is None:
             self.found += 1
@@ -43,12 +40,12 @@ class Tally:
             self.masks += len(done.record["annotations"])
 
     def in_words(self) -> str:
-        """One line of what was done."""
+        """Returns the counts as one line of text."""
         seconds = time.perf_counter() - self._start
         per_image = self.masks / max(self.made, 1)
         images = "1 image" if self.made == 1 else f"{self.made} images"
-        what = f"{images}, {self.masks} masks ({per_image:.1f} an image)"
-        parts = [f"{what} in {seconds:.1f} s ({self.made / seconds:.2f} images/s)"]
+        masks = f"{images}, {self.masks} masks ({per_image:.1f} an image)"
+        parts = [f"{masks} in {seconds:.1f} s ({self.made / seconds:.2f} images/s)"]
         if self.found:
             parts.append(f"{self.found} done before")
         if self.problems:
@@ -56,34 +53,22 @@ class Tally:
         return ", ".join(parts)
 
 
-@contextlib.contextmanager
-def show_progress(number: int) -> Iterator[Callable[["Done", Tally], None]]:
-    """Shows a bar on a terminal, and what is skipped anywhere.
+def remarks(done: Done) -> list[str]:
+    """Returns lines about an image: a note on its earlier result, and why it is skipped."""
+    lines = [done.note] if done.note else []
+    if done.outcome is not None and done.outcome.problem is not None:
+        lines.append(f"skipped {done.item.name}: {done.outcome.problem}")
+    return [f"samjax: {line}" for line in lines]
+
+
+def show_done(display: Display, done: Done, tally: Tally) -> None:
+    """Shows that an image is done, and the remarks on it.
 
     Args:
-        number: of all images.
-
-    Yields:
-        What is to be called after every image.
+        display: The progress of the run.
+        done: The image.
+        tally: Counts of the run, with the image.
     """
-    with bar("everything", number) as (progress, task, console):
-
-        def show(done: "Done", tally: Tally) -> None:
-            say_remarks(console, done)
-            progress.update(task, advance=1, rate=tally.in_words())
-
-        yield show
-
-
-def say_remarks(console: "Console", done: "Done") -> None:
-    """Prints the note on an image's earlier result, and why the image is skipped."""
-    remarks = [done.note] if done.note else []
-    if done.outcome is not None and done.outcome.problem is not None:
-        remarks.append(f"skipped {done.item.name}: {done.outcome.problem}")
-    for remark in remarks:
-        console.print(
-            printable(f"samjax: {remark}"),
-            markup=False,
-            highlight=False,
-            soft_wrap=True,
-        )
+    for line in remarks(done):
+        display.print(line)
+    display.advance(tally.in_words(), was_done_before=done.outcome is None)

@@ -1,4 +1,4 @@
-"""`samjax export`: the model for programs without samjax, and a page that has it."""
+"""`samjax export`: models in ONNX and StableHLO, and a static page with a model."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,7 @@ from samjax.cli.arguments import DEFAULT_MODEL, parse
 from samjax.cli.loading import files_of_model, load_predictor
 
 if TYPE_CHECKING:
-    from samjax.export.files import Place
+    from samjax.export.files import Destination
     from samjax.inference import Predictor
 
 
@@ -22,10 +22,10 @@ class Decoder:
     or FILE.stablehlo, for JAX on CPU, CUDA and TPU.
 
     The ONNX file has the inputs and outputs of segment_anything's exported decoder. A
-    pair is for pages that care for time: FILE.prepare.onnx runs once an image,
-    FILE.prompt.onnx once a click. A program in StableHLO has its weights beside it, in
-    FILE.safetensors. Before anything is written it is run beside the model, and what
-    was found is printed and stored in FILE.json.
+    pair makes a click faster: FILE.prepare.onnx runs once an image, FILE.prompt.onnx once
+    a click. A program in StableHLO has its weights beside it, in FILE.safetensors. Before
+    anything is written it is compared with the model, and the differences are printed and
+    stored in FILE.json.
     """
 
     model: str = DEFAULT_MODEL
@@ -38,7 +38,7 @@ class Decoder:
     """One graph for everything, or one for an image and one for a click."""
 
     storage: Literal["float32", "float16", "int8"] = "float32"
-    """How weights are stored; they are computed with in float32."""
+    """Dtype of the stored weights; computation is in float32."""
 
     best_mask: bool = False
     """Returns one mask and not all: of a lone point the best of three."""
@@ -52,7 +52,7 @@ class Encoder:
     """Writes the image encoder, from a resized photo to its embedding: FILE.onnx, for
     browsers and onnxruntime, or FILE.stablehlo, for JAX on CPU, CUDA and TPU.
 
-    Before it is written it is run beside the model, and what was found is printed and
+    Before it is written it is compared with the model, and the difference is printed and
     stored in FILE.json. An ONNX file holds at most 2 GB: ViT-H fits as float16. A
     program in StableHLO has its weights beside it, in FILE.safetensors.
     """
@@ -64,11 +64,11 @@ class Encoder:
     """The file to write, NAME.onnx or NAME.stablehlo; an export that exists is replaced."""
 
     storage: Literal["float32", "float16", "int8"] = "float32"
-    """How weights are stored."""
+    """Dtype of the stored weights."""
 
     arithmetic: Literal["float32", "int8"] = "float32"
-    """What the large products of an .onnx file are computed in: int8 is faster in a
-    browser, and less exact."""
+    """Dtype of the large matrix products of an .onnx file: int8 is faster in a browser,
+    and less exact."""
 
     overwrite: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Replaces files of these names that are no exports of samjax."""
@@ -89,11 +89,11 @@ class Demo:
     """The encoder runs in the visitor's browser too: a small one."""
 
     storage: Literal["float32", "float16", "int8"] = "float16"
-    """How weights are stored."""
+    """Dtype of the stored weights."""
 
     arithmetic: Literal["float32", "int8"] = "int8"
-    """What the encoder's large products are computed in: int8 takes two thirds of the
-    time. The decoder's are float32."""
+    """Dtype of the encoder's large matrix products: int8 takes two thirds of the time.
+    The decoder's are float32."""
 
     photos: tuple[Path, ...] = ()
     """Photos to begin with, instead of the one that samjax brings."""
@@ -103,15 +103,15 @@ class Demo:
 
 
 def run(arguments: list[str]) -> None:
-    """Exports, and says what was written and how it compares."""
+    """Exports, and prints the files that were written and how they compare."""
     if any(word.partition("=")[0] == "--demo" for word in arguments):
         _export_demo(parse(Demo, "samjax export", arguments))
         return
     wanted: Any = parse(Decoder | Encoder, "samjax export", arguments)
     _check(wanted)
-    place = _place(wanted)
+    destination = _destination(wanted)
     if wanted.out.suffix == ".onnx":
-        # Asked for before the model is loaded.
+        # Imported first: a missing package is reported before the model is loaded.
         import onnx  # noqa: F401
         import onnxruntime  # noqa: F401
 
@@ -122,14 +122,14 @@ def run(arguments: list[str]) -> None:
     embedding = predictor.embed(pixels)
     features = np.asarray(embedding.features)
     if isinstance(wanted, Decoder):
-        _export_decoder(wanted, predictor, features, place)
+        _export_decoder(wanted, predictor, features, destination)
     else:
         resized = embedding.frame.resize_image(pixels)
-        _export_encoder(wanted, predictor, resized, features, place)
+        _export_encoder(wanted, predictor, resized, features, destination)
 
 
 def _export_demo(wanted: Demo) -> None:
-    # Asked for before the model is loaded.
+    # Imported first: a missing package is reported before the model is loaded.
     import fastapi  # noqa: F401
     import onnx  # noqa: F401
     import onnxruntime  # noqa: F401
@@ -182,18 +182,23 @@ def _check(wanted: Decoder | Encoder) -> None:
         )
 
 
-def _place(wanted: Decoder | Encoder) -> "Place":
-    """What may be replaced; refuses now, and not after the work."""
-    from samjax.export.files import Place, files_of_export
+def _destination(wanted: Decoder | Encoder) -> "Destination":
+    """Returns which files may be replaced, and checks that before the work."""
+    from samjax.export.files import Destination, files_of_export
 
-    place = Place(overwrite=wanted.overwrite, inputs=files_of_model(wanted.model))
+    destination = Destination(
+        overwrite=wanted.overwrite, inputs=files_of_model(wanted.model)
+    )
     is_pair = isinstance(wanted, Decoder) and wanted.form == "pair"
-    place.check(files_of_export(wanted.out, pair=is_pair))
-    return place
+    destination.check(files_of_export(wanted.out, pair=is_pair))
+    return destination
 
 
 def _export_decoder(
-    wanted: Decoder, predictor: "Predictor", features: np.ndarray, place: "Place"
+    wanted: Decoder,
+    predictor: "Predictor",
+    features: np.ndarray,
+    destination: "Destination",
 ) -> None:
     about = {"model": wanted.model}
     if wanted.out.suffix == ".onnx":
@@ -208,7 +213,7 @@ def _export_decoder(
             storage=wanted.storage,
             best_mask=wanted.best_mask,
             about=about,
-            place=place,
+            destination=destination,
         )
     else:
         from samjax.export import stablehlo
@@ -220,14 +225,14 @@ def _export_decoder(
             wanted.out,
             storage=wanted.storage,
             about=about,
-            place=place,
+            destination=destination,
         )
-    _say_files(done.files)
-    found = done.agreement
+    _print_files(done.files)
+    agreement = done.agreement
     print(
-        f"beside the model, {found.prompts} prompts on a photo: logits differ by"
-        f" {found.logit_error:.1e} of their size, scores by {found.score_error:.1e},"
-        f" masks have an IoU of {found.mask_iou:.4f} ({found.least_mask_iou:.4f} at least)"
+        f"beside the model, {agreement.prompts} prompts on a photo: logits differ by"
+        f" {agreement.logit_error:.1e} of their size, scores by {agreement.score_error:.1e},"
+        f" masks have an IoU of {agreement.mask_iou:.4f} ({agreement.least_mask_iou:.4f} at least)"
     )
 
 
@@ -236,13 +241,13 @@ def _export_encoder(
     predictor: "Predictor",
     image: np.ndarray,
     features: np.ndarray,
-    place: "Place",
+    destination: "Destination",
 ) -> None:
     given = (predictor.model, predictor.params, image, features, wanted.out)
     options: Any = {
         "storage": wanted.storage,
         "about": {"model": wanted.model},
-        "place": place,
+        "destination": destination,
     }
     if wanted.out.suffix == ".onnx":
         from samjax.export.encoder_files import export_encoder
@@ -252,13 +257,13 @@ def _export_encoder(
         from samjax.export import stablehlo
 
         done = stablehlo.export_encoder(*given, **options)
-    _say_files(done.files)
+    _print_files(done.files)
     print(
         f"beside the model, on a photo: the embedding differs by {done.error:.1e} of its"
         " size"
     )
 
 
-def _say_files(files: list[Path]) -> None:
+def _print_files(files: list[Path]) -> None:
     for file in files:
         print(f"{file}  {file.stat().st_size / 1e6:.1f} MB")

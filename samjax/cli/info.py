@@ -1,4 +1,4 @@
-"""`samjax info`: what is here to compute with, and which weights."""
+"""`samjax info`: versions, devices, models and the cache."""
 
 import importlib.metadata
 import platform
@@ -41,10 +41,10 @@ def _devices() -> str:
     try:
         devices = find_devices()
     except DeviceError as error:
-        # The rest of the tables is what helps to find out why.
+        # The other tables help to find out why.
         return f"device  none: {error}"
     for device in devices:
-        # A CPU has no figures of its own; some backends refuse to be asked.
+        # A CPU has no memory statistics, and some backends do not implement them.
         try:
             limit = (device.memory_stats() or {}).get("bytes_limit")
         except jax.errors.JaxRuntimeError:
@@ -55,10 +55,10 @@ def _devices() -> str:
 
 
 def _models() -> str:
-    from samjax.checkpoints import RELEASES
+    from samjax.checkpoints.releases import releases
 
     rows = [("model", "parameters", "file", "licence", "state")]
-    for release in RELEASES.values():
+    for release in releases().values():
         there = release.path.is_file()
         size = release.size or (release.path.stat().st_size if there else 0)
         if release.bundled:

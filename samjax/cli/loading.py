@@ -1,4 +1,4 @@
-"""The model that a command asks."""
+"""Loading of a command's model, with its progress on the screen."""
 
 import time
 from pathlib import Path
@@ -11,13 +11,13 @@ if TYPE_CHECKING:
 
 
 def load_predictor(model: str, dtype: str) -> "Predictor":
-    """Loads weights by name or path, and says how long that took."""
+    """Loads weights by name or path, and prints how long that took."""
     keep_compiled_programs()
 
     import samjax
     from samjax.devices import find_devices
 
-    # Before the weights are read: no device makes that worth the time.
+    # Before the weights are read: without a device that would be wasted time.
     find_devices()
     start = time.perf_counter()
     predictor = samjax.Predictor(*samjax.load(model, dtype=dtype))
@@ -26,13 +26,12 @@ def load_predictor(model: str, dtype: str) -> "Predictor":
 
 
 def files_of_model(model: str) -> tuple[Path, ...]:
-    """The files that weights are read from, which no result is written over.
+    """Returns the files that weights are read from, which no result may replace.
 
     Args:
-        model: A name, which has none, or a file or folder, of which `mae:` and such may
-            tell the kind.
+        model: A name, or a file or folder, with or without a prefix such as `mae:`.
     """
     path = Path(model.rpartition(":")[2]).expanduser()
     if path.is_dir():
-        return tuple(sorted(one for one in path.iterdir() if one.is_file()))
+        return tuple(sorted(file for file in path.iterdir() if file.is_file()))
     return (path,)

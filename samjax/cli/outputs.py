@@ -1,4 +1,4 @@
-"""Files that the command leaves: whole or not at all, and never over a user's."""
+"""Output files of the command: written completely or not at all, never over a user's."""
 
 import io
 import tempfile
@@ -21,10 +21,10 @@ from samjax.files import (
 
 
 def make_folder(folder: Path) -> None:
-    """Makes a folder for results, and shows now that files can be written there.
+    """Makes a folder for results, and checks that files can be written there.
 
     Raises:
-        OSError: It cannot be made, is a file, or takes no files.
+        OSError: It cannot be made, is a file, or is not writable.
     """
     folder.mkdir(parents=True, exist_ok=True)
     tempfile.TemporaryFile(dir=folder).close()
@@ -36,12 +36,12 @@ def write_image(
     """Writes uint8 (h, w, 3), or boolean (h, w) as black and white, to a PNG.
 
     Args:
-        path: Of the file.
-        kind: Of the output, for its mark.
-        overwrite: Whether a file is replaced that samjax did not write.
+        path: The file.
+        kind: Kind of output, for its mark.
+        overwrite: Whether to replace a file that samjax did not write.
 
     Raises:
-        WouldReplace: Such a file is there.
+        WouldReplace: Such a file exists.
         OSError: The file cannot be written.
     """
     check_replaceable(path, kind, overwrite=overwrite)
@@ -49,7 +49,7 @@ def write_image(
     text = PngInfo()
     text.add_text("Software", mark_of(kind))
     Image.fromarray(pixels).save(data, format="PNG", pnginfo=text)
-    # Pillow hides the reason where the disk is full.
+    # Not `Image.save(path)`: Pillow would hide the reason where the disk is full.
     write_bytes(path, data.getvalue())
 
 
@@ -59,13 +59,13 @@ def write_json(
     """Writes a JSON object, one line per entry of its lists.
 
     Args:
-        path: Of the file.
+        path: The file.
         content: The object.
-        kind: Of the output, for its mark.
-        overwrite: Whether a file is replaced that samjax did not write.
+        kind: Kind of output, for its mark.
+        overwrite: Whether to replace a file that samjax did not write.
 
     Raises:
-        WouldReplace: Such a file is there.
+        WouldReplace: Such a file exists.
         OSError: The file cannot be written.
     """
     check_replaceable(path, kind, overwrite=overwrite)

@@ -1,5 +1,6 @@
-"""Photos and masks that the command line names."""
+"""Photos and masks named on the command line."""
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,43 +9,61 @@ import numpy as np
 from jaxtyping import Bool
 
 from samjax.data.bounds import BadImage, TooManyPixels
-from samjax.data.folders import SUFFIXES, list_images
+from samjax.data.images import check_names, list_items
 from samjax.data.orientation import left_to_turn, upright_view
 from samjax.data.whole_images import open_image, read_header
 
 
-def find_photos(paths: Sequence[Path]) -> list[Path]:
-    """Returns the photos that `paths` name, those of a folder in order of their names.
+def find_photos(paths: Sequence[str | os.PathLike]) -> list[Path]:
+    """Lists the photos that `paths` name, those of a folder sorted by name.
 
-    The head of every file is read, so that a bad one is found before the work begins:
-    one that is named ends it, one of a folder is passed over, and said.
+    The header of every file is read before the work begins: a bad file that is named
+    itself is an error, one in a folder is skipped with a message.
 
     Raises:
-        ValueError: Nothing is named, a folder holds no photo, a file that is named is no
-            image or too large, or two photos have one name but for folder and suffix,
-            so that their results would have the same names.
-        OSError: A path is not there or cannot be read.
+        ValueError: There is no photo, a named file is no image or too large, or two
+            photos differ in folder and suffix alone, so that their results would have
+            the same names.
+        OSError: A path does not exist or cannot be read.
     """
-    photos = [photo for path in paths for photo in _expand(path)]
-    if not photos:
+    if not paths:
         raise ValueError("no photo is named: give files or folders")
-    owners: dict[str, Path] = {}
-    for photo in photos:
-        if photo.stem in owners:
+    named = {Path(path) for path in paths}
+    sound: list[Path] = []
+    skipped: list[Exception] = []
+    items, remarks = list_items(paths)
+    for remark in remarks:
+        print(f"samjax: note: {remark}", file=sys.stderr)
+    for item in items:
+        if item.path is None:
             raise ValueError(
-                f"the results of {photo} and {owners[photo.stem]} would have the same "
-                "names: segment them into different folders"
+                f"{item.name} is in a tar or a dataset, which samjax everything reads: "
+                "unpack it first"
             )
-        owners[photo.stem] = photo
-    return photos
+        try:
+            check_photo(item.path)
+            sound.append(item.path)
+        except (ValueError, OSError) as error:
+            if item.path in named:
+                raise
+            skipped.append(error)
+    if not sound:
+        raise skipped[0]
+    for error in skipped:
+        print(f"samjax: skipped {error}", file=sys.stderr)
+    check_names([photo.name for photo in sound])
+    return sound
 
 
 def check_photo(path: Path) -> tuple[int, int]:
-    """Returns the (h, w) that the head of an image file tells, before any turning.
+    """Reads the header of an image file.
+
+    Returns:
+        Its size (h, w), before any turning by EXIF.
 
     Raises:
-        ValueError: It is no image, or so large that decoding it could be an attack.
-        OSError: It is not there or cannot be read.
+        ValueError: It is no image, or too large to be decoded safely.
+        OSError: It does not exist or cannot be read.
     """
     try:
         return read_header(path, "one").size
@@ -55,48 +74,22 @@ def check_photo(path: Path) -> tuple[int, int]:
 
 
 def read_mask(path: Path) -> Bool[np.ndarray, "h w"]:
-    """Reads a mask: every pixel that is not black is of the object.
+    """Reads a mask, in which every pixel that is not black belongs to the object.
 
     Raises:
         ValueError: The file is no image, is damaged, or is too large.
-        OSError: The file is not there or cannot be read.
+        OSError: The file does not exist or cannot be read.
     """
     try:
-        # What numbers mean as grey levels is of no consequence here.
+        # `any_values`: pixels are compared with zero, whatever grey level they stand for.
         with open_image(path, "one", any_values=True) as image:
             if image is None:
                 raise BadImage("a TIFF file of a kind that Pillow does not read")
             orientation = left_to_turn(image)
-            # Numbered objects: in 16 bits the first ones are all but black.
-            are_numbers = image.mode[0] in "IF"
-            pixels = np.asarray(image if are_numbers else image.convert("RGB"))
+            # Label maps of 16 or 32 bits are not converted: their low ids would become 0.
+            is_label_map = image.mode[0] in "IF"
+            pixels = np.asarray(image if is_label_map else image.convert("RGB"))
     except BadImage as error:
         raise ValueError(f"{path} is damaged, or no mask: {error}") from error
-    mask = np.asarray(pixels != 0 if are_numbers else pixels.any(axis=-1))
+    mask = np.asarray(pixels != 0 if is_label_map else pixels.any(axis=-1))
     return np.array(upright_view(mask, orientation))
-
-
-def _expand(path: Path) -> list[Path]:
-    if not path.is_dir():
-        check_photo(path)
-        return [path]
-    listing = list_images(path)
-    remark = listing.remark(path)
-    if not listing.images:
-        raise ValueError(
-            remark or f"{path} holds no photo: looked for {', '.join(sorted(SUFFIXES))}"
-        )
-    if remark:
-        print(f"samjax: note: {remark}", file=sys.stderr)
-    sound, problems = [], []
-    for photo in listing.images:
-        try:
-            check_photo(photo)
-            sound.append(photo)
-        except (ValueError, OSError) as error:
-            problems.append(error)
-    if not sound:
-        raise problems[0]
-    for problem in problems:
-        print(f"samjax: skipped {problem}", file=sys.stderr)
-    return sound

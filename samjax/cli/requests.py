@@ -1,4 +1,4 @@
-"""Prompts as the command line gives them, before they meet a photo."""
+"""Prompts of the command line, before a photo is read."""
 
 import math
 from collections.abc import Sequence
@@ -13,11 +13,11 @@ Grouping = Literal["kind", "each", "one"]
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """One prompt, in pixels of whatever photo it is put to.
+    """One prompt, in pixels of each photo that it is applied to.
 
     Attributes:
-        points: (x, y) of clicks.
-        labels: 1 for each click on the object, 0 for one beside it.
+        points: (x, y) of points.
+        labels: 1 for each point on the object (foreground), 0 beside it (background).
         box: (left, top, right, bottom) around the object.
         mask: A file with a rough mask of the object.
     """
@@ -31,7 +31,7 @@ class Request:
 def read_requests(
     points: Sequence[str], boxes: Sequence[str], masks: Sequence[Path], group: Grouping
 ) -> list[Request]:
-    """Makes prompts of the words after `--point`, `--box` and `--mask`.
+    """Makes prompts from the values of `--point`, `--box` and `--mask`.
 
     Args:
         points: `X,Y` or `X,Y,1` on an object, `X,Y,0` beside it.
@@ -41,13 +41,13 @@ def read_requests(
             `each` makes one of each point, too; `one` makes one of everything.
 
     Raises:
-        UsageError: A word is malformed, there is no prompt, or the prompts do not go
-            together as `group` says.
+        UsageError: A value is malformed, there is no prompt, or the prompts cannot be
+            grouped so.
     """
     clicks = [_read_point(text) for text in points]
     corners = [_read_box(text) for text in boxes]
     if not (clicks or corners or masks):
-        raise UsageError("nothing is asked for: give --point, --box or --mask")
+        raise UsageError("there is no prompt: give --point, --box or --mask")
     if group == "one":
         if len(corners) > 1 or len(masks) > 1:
             raise UsageError(
@@ -60,7 +60,7 @@ def read_requests(
         beside = [text for text, (_, label) in zip(points, clicks) if label == 0]
         if beside:
             raise UsageError(
-                f"--point {beside[0]} is beside the object, which says nothing alone: "
+                f"--point {beside[0]} is a background point, which is no prompt alone: "
                 "leave out --group each"
             )
         groups = [[click] for click in clicks]

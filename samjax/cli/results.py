@@ -1,8 +1,8 @@
-"""What `samjax segment` leaves of a photo: overlays, masks, one JSON file."""
+"""Results of `samjax segment` for a photo: masks, overlays and one JSON file."""
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import UInt8
@@ -10,10 +10,22 @@ from jaxtyping import UInt8
 from samjax.cli.outputs import write_image, write_json
 from samjax.cli.requests import Request
 from samjax.files import check_replaceable
-from samjax.geometry.boxes import boxes_from_masks
+from samjax.geometry.boxes import boxes_from_masks, to_xywh
 from samjax.geometry.masks import encode_rle
 from samjax.inference import Masks
 from samjax.visualize import draw_boxes, draw_masks, draw_points
+
+
+class Written(NamedTuple):
+    """Files that `write_results` wrote.
+
+    Attributes:
+        overlays: The overlay of each prompt.
+        records: The JSON file with all masks.
+    """
+
+    overlays: tuple[Path, ...]
+    records: Path
 
 
 def write_results(
@@ -21,36 +33,38 @@ def write_results(
     photo: Path,
     image: UInt8[np.ndarray, "h w 3"],
     requests: Sequence[Request],
-    answers: Sequence[Masks],
+    predictions: Sequence[Masks],
     model: str,
     *,
     inputs: Sequence[Path] = (),
     overwrite: bool = False,
-) -> list[Path]:
+) -> Written:
     """Writes pictures and records of one photo, each file whole or not at all.
 
     Args:
-        folder: Where to.
-        photo: Whose file name the results have.
+        folder: Folder of the results.
+        photo: File of the photo; its name without suffix begins the results' names.
         image: The photo, upright.
         requests: The prompts.
-        answers: The masks of each, the best first.
-        model: What the records name as their origin.
+        predictions: The masks of each prompt, in descending order of predicted IoU.
+        model: Name of the model, for the records.
         inputs: Files that were read, which are never replaced.
         overwrite: Whether files are replaced that samjax did not write.
 
     Returns:
-        The overlay of each prompt, and last the file of records.
+        The files.
 
     Raises:
         WouldReplace: Such a file is there.
         OSError: A file cannot be written.
     """
-    counts = [len(one.scores) for one in answers]
+    counts = [len(masks.scores) for masks in predictions]
     check_results(folder, photo, counts, inputs, overwrite=overwrite)
     overlays, annotations = [], []
-    for number, (request, masks) in enumerate(zip(requests, answers, strict=True), 1):
-        stem = f"{photo.stem}_{number}"
+    for prompt, (request, masks) in enumerate(
+        zip(requests, predictions, strict=True), start=1
+    ):
+        stem = f"{photo.stem}_{prompt}"
         for rank, mask in enumerate(masks.masks, start=1):
             path = folder / f"{stem}_mask_{rank}.png"
             write_image(path, mask, "segment", overwrite=overwrite)
@@ -58,18 +72,18 @@ def write_results(
         drawn = _overlay(image, request, masks)
         write_image(overlay, drawn, "segment", overwrite=overwrite)
         overlays.append(overlay)
-        annotations += _annotations(request, number, masks, len(annotations) + 1)
+        annotations += _annotations(request, prompt, masks, len(annotations) + 1)
     height, width, _ = image.shape
     records = folder / f"{photo.stem}.json"
     content = {
         "image": {"file_name": photo.name, "height": height, "width": width},
-        # Masks lie on the photo turned by its EXIF orientation.
+        # Masks are in pixels of the photo after its EXIF orientation is applied.
         "frame": "upright",
         "model": model,
         "annotations": annotations,
     }
     write_json(records, content, "segment", overwrite=overwrite)
-    return [*overlays, records]
+    return Written(tuple(overlays), records)
 
 
 def check_results(
@@ -83,28 +97,22 @@ def check_results(
     """Checks that the results of a photo replace no file of the user's.
 
     Args:
-        folder: Where they go.
-        photo: Whose they are.
-        masks: How many there are of each prompt.
+        folder: Folder of the results.
+        photo: File of the photo.
+        masks: Number of masks of each prompt.
         inputs: Files that are read, which are never replaced.
-        overwrite: Whether other files may be.
+        overwrite: Whether other files may be replaced.
 
     Raises:
-        WouldReplace: A file is there that samjax did not write.
+        WouldReplace: A file exists that samjax did not write.
     """
     names = [f"{photo.stem}.json"]
-    for number, count in enumerate(masks, 1):
-        stem = f"{photo.stem}_{number}"
+    for prompt, count in enumerate(masks, start=1):
+        stem = f"{photo.stem}_{prompt}"
         names += [f"{stem}_mask_{rank}.png" for rank in range(1, count + 1)]
         names.append(f"{stem}_overlay.png")
     for name in names:
         check_replaceable(folder / name, "segment", overwrite=overwrite, inputs=inputs)
-
-
-def best_first(masks: Masks) -> Masks:
-    """The same masks in descending order of score."""
-    order = np.argsort(-masks.scores, kind="stable")
-    return Masks(masks.logits[order], masks.scores[order], masks.frame)
 
 
 def _overlay(image: np.ndarray, request: Request, masks: Masks) -> np.ndarray:
@@ -117,16 +125,16 @@ def _overlay(image: np.ndarray, request: Request, masks: Masks) -> np.ndarray:
 
 
 def _annotations(
-    request: Request, number: int, masks: Masks, first_id: int
+    request: Request, prompt: int, masks: Masks, first_id: int
 ) -> list[dict[str, Any]]:
-    """Records with the fields of SA-1B's annotations, and the prompt they answer."""
+    """Returns records with the fields of SA-1B's annotations, and their prompt."""
     boxes = boxes_from_masks(masks.masks)
     return [
         {
             "id": first_id + rank,
-            "prompt": number,
+            "prompt": prompt,
             "segmentation": encode_rle(mask),
-            "bbox": [int(left), int(top), int(right - left), int(bottom - top)],
+            "bbox": to_xywh(box),
             "area": int(mask.sum()),
             "predicted_iou": float(score),
             "point_coords": [list(point) for point in request.points],
@@ -134,7 +142,7 @@ def _annotations(
             "box": None if request.box is None else list(request.box),
             "mask": None if request.mask is None else request.mask.name,
         }
-        for rank, (mask, score, (left, top, right, bottom)) in enumerate(
-            zip(masks.masks, masks.scores, boxes, strict=True)
+        for rank, (mask, score, box) in enumerate(
+            zip(masks.masks, masks.scores, boxes.tolist(), strict=True)
         )
     ]

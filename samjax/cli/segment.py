@@ -2,7 +2,6 @@
 
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -10,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from samjax.cli.arguments import DEFAULT_MODEL, bound_pixels, parse
-from samjax.cli.bars import bar
 from samjax.cli.loading import load_predictor
 from samjax.cli.outputs import make_folder
 from samjax.cli.photos import find_photos, read_mask
+from samjax.cli.progress import show_steps
 from samjax.cli.requests import Grouping, Request, read_requests
 
 if TYPE_CHECKING:
@@ -27,8 +26,8 @@ class Segment:
     """Finds the masks of objects in photos, from points, boxes and rough masks.
 
     All coordinates are pixels of the photo, x to the right and y down. Every --box is a
-    prompt, every --mask is one, and all --point together are one; --group says
-    otherwise. Each prompt is put to each photo.
+    prompt, every --mask is one, and all --point together are one; --group changes
+    that. Every prompt is applied to every photo.
 
     For PHOTO.jpg and prompt N, counted points first, then boxes, then masks, the folder
     gets PHOTO_N_mask_M.png, white on the object, the best mask first, and
@@ -59,19 +58,19 @@ class Segment:
     """A rough mask: an image of the photo's size, black where the object is not."""
 
     group: Grouping = "kind"
-    """Which are one prompt: all points (kind), nothing (each), everything (one)."""
+    """Forms one prompt of all points (kind), of each point (each), or of everything (one)."""
 
     multimask: Literal["auto", "yes", "no"] = "auto"
-    """Three masks for each prompt, or one; auto: three where a lone prompt is vague."""
+    """Three masks for each prompt, or one; auto: three for a single ambiguous prompt."""
 
     model: str = DEFAULT_MODEL
     """small, tiny, vit_b, vit_l, vit_h, or a file or folder of weights."""
 
     dtype: Literal["float32", "bfloat16"] = "float32"
-    """What to compute in."""
+    """Compute dtype."""
 
     out: Path = Path("samjax_out")
-    """Folder for the results; made if need be."""
+    """Folder of the results; made if it does not exist."""
 
     max_pixels: int | None = None
     """Most pixels of an image that is read whole, 0 for no bound. Default:
@@ -82,7 +81,7 @@ class Segment:
 
 
 def run(arguments: list[str]) -> None:
-    """Segments photo after photo and says what it wrote."""
+    """Segments photo after photo and prints the files that were written."""
     wanted = parse(Segment, "samjax segment", arguments)
     bound_pixels(wanted.max_pixels)
     requests = read_requests(wanted.point, wanted.box, wanted.mask, wanted.group)
@@ -93,33 +92,25 @@ def run(arguments: list[str]) -> None:
 
     inputs = [*photos, *wanted.mask]
     for photo in photos:
-        # Not after the work; how many masks there are of a prompt is not known yet.
+        # Before the work. The number of masks of a prompt is not known yet.
         counts = [1] * len(requests)
         check_results(wanted.out, photo, counts, inputs, overwrite=wanted.overwrite)
     make_folder(wanted.out)
     predictor = load_predictor(wanted.model, wanted.dtype)
     skipped = 0
-    for photo in _progress(photos):
+    for photo in show_steps("segmenting", photos, "photos"):
         try:
             image = _read(photo)
         except (ValueError, OSError) as error:
             if len(photos) == 1:
                 raise
-            # One photo's damage is its own: the others are segmented.
+            # A damaged photo does not end the run: the others are segmented.
             skipped += 1
             print(f"samjax: skipped {photo}: {error}", file=sys.stderr)
             continue
         _segment(predictor, photo, image, requests, wanted, inputs)
     if skipped == len(photos):
         raise ValueError("nothing is segmented: no photo could be read")
-
-
-def _progress(photos: list[Path]) -> Iterator[Path]:
-    """The photos, with a bar on a terminal."""
-    with bar("segmenting", len(photos)) as (progress, task, _):
-        for photo in photos:
-            yield photo
-            progress.advance(task)
 
 
 def _read(photo: Path) -> "np.ndarray":
@@ -138,7 +129,7 @@ def _segment(
 ) -> None:
     import jax
 
-    from samjax.cli.results import best_first, write_results
+    from samjax.cli.results import write_results
 
     height, width, _ = image.shape
     prompts = [_make_prompt(request) for request in requests]
@@ -148,11 +139,11 @@ def _segment(
     embedded = time.perf_counter()
     multimask = {"auto": None, "yes": True, "no": False}[wanted.multimask]
     (answers,) = predictor.predict_batch([embedding], [prompts], multimask=multimask)
-    answers = [best_first(answer) for answer in answers]
+    answers = [masks.best_first() for masks in answers]
     done = time.perf_counter()
     print(
         f"{photo}: {width} x {height}, embedded in {embedded - start:.2f} s, "
-        f"{len(prompts)} prompts answered in {done - embedded:.2f} s"
+        f"masks of {len(prompts)} prompts in {done - embedded:.2f} s"
     )
     written = write_results(
         wanted.out,
@@ -164,10 +155,12 @@ def _segment(
         inputs=inputs,
         overwrite=wanted.overwrite,
     )
-    for request, masks, overlay in zip(requests, answers, written, strict=False):
+    for request, masks, overlay in zip(
+        requests, answers, written.overlays, strict=True
+    ):
         scores = " ".join(f"{score:.2f}" for score in masks.scores)
         print(f"  {_in_words(request)}: score {scores}: {overlay}")
-    print(f"  records: {written[-1]}")
+    print(f"  records: {written.records}")
     _note_points_outside(photo, width, height, requests)
 
 
@@ -198,7 +191,7 @@ def _in_words(request: Request) -> str:
 def _note_points_outside(
     photo: Path, width: int, height: int, requests: list[Request]
 ) -> None:
-    """Says so where a point is outside: allowed, but mostly a mistake."""
+    """Prints a note for every point outside of the photo: allowed, but often a mistake."""
     for request in requests:
         for x, y in request.points:
             if not (0 <= x < width and 0 <= y < height):

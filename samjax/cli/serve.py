@@ -17,7 +17,7 @@ from samjax.cli.loading import load_predictor
 from samjax.cli.outputs import make_folder
 
 MEBIBYTE = 1 << 20
-# Of the pixels of an image: more than any file can have.
+# Bound on pixels that no image reaches.
 NO_BOUND = 1 << 62
 
 
@@ -25,58 +25,58 @@ NO_BOUND = 1 << 62
 class Serve:
     """Segments and annotates the images of a folder in a browser.
 
-    Prints the address to open when it answers there. Masks are stored in
-    FOLDER/.samjax; images can be added while it runs. Only this machine can reach it,
-    unless --host says otherwise: then whoever asks must know the token, which is part
-    of the address. Ctrl-C ends it; nothing that was saved is lost, however it ends.
+    Prints the address to open once the server is ready. Masks are stored in
+    FOLDER/.samjax; images can be added while it runs. Only this machine can reach it
+    unless --host is set: then requests need the token, which is part of the printed
+    address. Ctrl-C ends it; saved masks are never lost, however it ends.
     """
 
     folder: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="FOLDER")] = (
         Path(".")
     )
-    """Of images, and folders of images; made if need be."""
+    """Folder of images, and of folders of images; made if it does not exist."""
 
     model: str = DEFAULT_MODEL
     """small, tiny, vit_b, vit_l, vit_h, or a file or folder of weights."""
 
     dtype: Literal["float32", "bfloat16"] = "float32"
-    """What the server computes in."""
+    """Compute dtype of the server."""
 
     storage: Literal["float32", "float16", "int8"] = "float16"
-    """How weights of the decoder are stored that is sent to browsers."""
+    """Dtype of the stored weights of the decoder that browsers download."""
 
     host: str = "127.0.0.1"
-    """The address to listen at; 0.0.0.0 for all of this machine's."""
+    """Address to listen on; 0.0.0.0 for all addresses of this machine."""
 
     port: int = 8000
-    """0 takes one that is free."""
+    """Port; 0 for any free one."""
 
     token: str | None = None
-    """What whoever asks must know. Default: $SAMJAX_TOKEN; or nothing on this machine
-    alone, and something random elsewhere."""
+    """Token that requests need. Default: $SAMJAX_TOKEN; otherwise none on this machine
+    alone, and a random one with --host."""
 
     allow_host: Annotated[
         tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="NAME")
     ] = ()
-    """A further name that browsers reach the server by, as behind a proxy."""
+    """Additional host name of the server, as behind a proxy; may be repeated."""
 
     state: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
-    """Where masks are stored. Default: FOLDER/.samjax."""
+    """Folder of the stored masks. Default: FOLDER/.samjax."""
 
     label: Annotated[
         tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="LABEL")
     ] = ()
-    """A label to offer."""
+    """Label to offer in the page; may be repeated."""
 
     upload_limit: Annotated[int, tyro.conf.arg(metavar="MIB")] = 64
-    """The largest image that can be sent, in MiB."""
+    """Largest image that can be uploaded, in MiB."""
 
     max_pixels: int | None = None
     """Most pixels of an image, 0 for no bound. Default:
     $SAMJAX_MAX_PIXELS, or about 89 million, a guard against decompression bombs."""
 
     cache_limit: Annotated[int, tyro.conf.arg(metavar="MIB")] = 4096
-    """How much is kept of embeddings and small pictures, in MiB."""
+    """Size of the cache of embeddings and thumbnails, in MiB."""
 
     open: bool = False
     """Opens the page in a browser."""
@@ -126,7 +126,7 @@ def run(arguments: list[str]) -> None:
             pixels=max_pixels() or NO_BOUND,
         ),
     )
-    # The address is taken first: that it is in use is said at once.
+    # The address is bound first: one in use is reported before the model is loaded.
     with bind(wanted.host, wanted.port) as own:
         app = _make_app(wanted, settings, page)
         host = "127.0.0.1" if is_any_address(wanted.host) else wanted.host
@@ -148,13 +148,13 @@ def _check(wanted: Serve) -> None:
             option = name.replace("_", "-")
             raise UsageError(f"--{option} {getattr(wanted, name)}: use at least 1")
     if wanted.token is not None and not wanted.token:
-        raise UsageError("--token: expected some characters")
+        raise UsageError("--token is empty: expected a token, or leave it out")
     if wanted.open and wanted.api_only:
         raise UsageError("--open: there is no page to open with --api-only")
 
 
 def _check_installed(wanted: Serve) -> None:
-    """Says now, and in one line, what has to be installed."""
+    """Checks that the packages of the server are installed, before the model is loaded."""
     try:
         import fastapi  # noqa: F401
         import uvicorn  # noqa: F401
@@ -170,7 +170,7 @@ def _check_installed(wanted: Serve) -> None:
 
 
 def _folders(wanted: Serve) -> tuple[Path, Path]:
-    """The folder of images, and that of masks, in which files can be written."""
+    """Makes the folders of images and of masks, and checks that masks can be written."""
     folder = wanted.folder.expanduser()
     folder.mkdir(parents=True, exist_ok=True)
     state = folder / ".samjax" if wanted.state is None else wanted.state.expanduser()
@@ -193,8 +193,8 @@ def _make_app(wanted: Serve, settings, page: Path | None):
 
 
 def _decoder(wanted: Serve, cache: Path, predictor):
-    """The decoder of the page: from the cache, or made for this run alone."""
-    from samjax.web.decoder import obtain_decoder
+    """Returns the page's decoder from the cache, or exported for this run alone."""
+    from samjax.web.decoder_cache import obtain_decoder
 
     def obtain(folder: Path):
         return obtain_decoder(
@@ -209,7 +209,7 @@ def _decoder(wanted: Serve, cache: Path, predictor):
     try:
         return obtain(cache)
     except OSError as error:
-        # A full or read-only disk is no reason not to annotate.
+        # A full or read-only cache folder does not prevent annotating.
         own = tempfile.TemporaryDirectory(prefix="samjax-serve-")
         atexit.register(own.cleanup)
         print(

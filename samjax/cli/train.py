@@ -1,124 +1,105 @@
 """`samjax train CONFIG`: a run from a config file, with any field of it changed by name."""
 
-import dataclasses
-import importlib.util
-import inspect
+import contextlib
+import functools
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import tyro
 
 from samjax.cli import UsageError
-from samjax.cli.arguments import parse
+from samjax.cli.arguments import parse, value_of
 from samjax.cli.compilation import keep_compiled_programs
-from samjax.cli.finetuning import (
-    held_out_evaluators,
-    initial_of,
-    print_start,
-    save_what_changed,
-    sizes_of,
-    sources_of,
-)
+from samjax.cli.evaluators import evaluators_of
+from samjax.cli.loading import files_of_model
 from samjax.cli.outputs import make_folder
 from samjax.distributed import Bounds, ending_together, start
 from samjax.training.config import TrainConfig
 
-if TYPE_CHECKING:
-    from samjax.training.loop import Evaluator
 
-HELP = """\
-usage: samjax train CONFIG [--out PATH] [--resume] [FIELD VALUE ...]
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Options of a run that its config does not have."""
 
-Trains a model as CONFIG says: a Python file whose get_config() returns a TrainConfig,
-such as configs/train/synthetic_tiny.py. Any field of it can be changed by name, such as
---optimizer.peak-lr 1e-4 or --stages.0.steps 10; samjax train CONFIG --help lists them
-all with their values.
+    out: Path = Path("runs/NAME")
+    """Folder of the run: checkpoints, metrics.jsonl, TensorBoard files, and at the end
+    model.safetensors, which samjax.load reads. Default: runs/ and the config's name."""
 
-  --out PATH  folder of the run: checkpoints, metrics.jsonl, TensorBoard files, and at
-              the end model.safetensors, which samjax.load reads
-              (default: runs/NAME, with the name of the config)
-  --initial MODEL
-              weights to start from: a name, file or folder, as for samjax.load, or
-              mae:FILE or dinov2:FILE_OR_FOLDER for the encoder of a masked autoencoder
-              or a DINOv2; of the sizes of the config, if it does not take theirs
-              (default: random ones)
-  --initial-decoder MODEL
-              prompt encoder and mask decoder to start from, of a name, file or folder as
-              for samjax.load, where --initial gives an encoder alone (default: random)
-  --resume    go on from the newest checkpoint in that folder, if there is one
-  --overwrite replace files of the run's names in that folder that samjax did not write
-  --held-out-scenes INT
-              drawn scenes to evaluate on now and then; 0 for none (default: 50)
-  --held-out-images INT
-              images to evaluate on, of those that a dataset holds out, instead of
-              scenes; 0 for none (default: 100)
-  --profile STEPS
-              record what devices and host do in so many steps, in PATH/profile, for
-              TensorBoard or Perfetto (default: 0, nothing)
-  --distributed auto|tpu|slurm|HOST:PORT,RANK,COUNT
-              train as one of many processes, each started with the same words: of a
-              TPU pod, of a SLURM job, or number RANK of COUNT, of which number 0 is
-              reached at HOST:PORT; auto looks which it is, and trains alone where there
-              are no others (default: what SAMJAX_DISTRIBUTED says, or alone). Scripts
-              that start them are in tools/launch
-  --bounds.start, .heartbeat, .leave, .step, .pause SECONDS
-              how long processes wait for one another; see samjax train CONFIG --help
-"""
+    initial: Annotated[str | None, tyro.conf.arg(metavar="MODEL")] = None
+    """Initial weights: a name, file or folder, as for samjax.load, or mae:FILE or
+    dinov2:FILE_OR_FOLDER for the image encoder's alone; random ones without it."""
+
+    initial_decoder: Annotated[str | None, tyro.conf.arg(metavar="MODEL")] = None
+    """Initial weights of prompt encoder and mask decoder, where --initial has those of
+    an image encoder alone: a name, file or folder; random ones without it."""
+
+    resume: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Resumes from the newest checkpoint in the folder, if there is one."""
+
+    held_out_scenes: int = 50
+    """Drawn scenes to evaluate on during the run and at its end; 0 for none. For runs
+    without a dataset."""
+
+    held_out_images: int = 100
+    """Images to evaluate on, of those that a dataset holds out; 0 for none."""
+
+    profile: Annotated[int, tyro.conf.arg(metavar="STEPS")] = 0
+    """Steps to record a profile of, in the folder profile of the run, for TensorBoard or
+    Perfetto."""
+
+    distributed: Annotated[
+        str | None, tyro.conf.arg(metavar="auto|tpu|slurm|HOST:PORT,RANK,COUNT")
+    ] = None
+    """Trains as one of many processes, all started with the same command line: of a TPU
+    pod, of a SLURM job, or process RANK of COUNT, of which process 0 listens on
+    HOST:PORT; auto detects which, or trains alone. Default: $SAMJAX_DISTRIBUTED, or
+    alone. Scripts that start processes are in tools/launch."""
+
+    overwrite: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Replaces files of the run's names in the folder that samjax did not write."""
+
+    bounds: Bounds = field(default_factory=Bounds)
+    """Timeouts of many processes."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Train:
+class Train(Options):
     """Trains a model as a config says."""
 
-    out: Path
-    """Folder of the run: checkpoints, metrics, and at the end model.safetensors."""
-
-    initial: str | None = None
-    """Weights to start from, as for `samjax.load`, or mae:FILE or dinov2:FILE_OR_FOLDER
-    for the image encoder's; random without it."""
-
-    initial_decoder: str | None = None
-    """Weights whose prompt encoder and mask decoder to start from, as for
-    `samjax.load`, where `--initial` gives an encoder alone; random without it."""
-
-    resume: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """Go on from the newest checkpoint in that folder, if there is one."""
-
-    held_out_scenes: int = 50
-    """Scenes to evaluate on every `evaluate_every` steps and at the end; 0 for none."""
-
-    held_out_images: int = 100
-    """Images of those that a dataset holds out to evaluate on; 0 for none."""
-
-    profile: int = 0
-    """Steps to record a profile of."""
-
-    distributed: str | None = None
-    """How the processes of a run find each other: auto, tpu, slurm, or
-    HOST:PORT,RANK,COUNT; alone without it."""
-
-    overwrite: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """Replaces files of the run's names in that folder that samjax did not write."""
-
-    bounds: Bounds = field(default_factory=Bounds)
-
     config: Annotated[TrainConfig, tyro.conf.arg(name=""), tyro.conf.AvoidSubcommands]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainAny(Options):
+    """Trains a model as a config says.
+
+    The config comes first. Every field of it is an option too, such as
+    --optimizer.peak-learning-rate or --stages.0.steps: samjax train CONFIG --help lists
+    them all with their values.
+    """
+
+    config: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="CONFIG")]
+    """A Python file whose get_config() returns a TrainConfig, such as
+    configs/train/synthetic_tiny.py."""
 
 
 def run(arguments: list[str]) -> None:
     """Trains, and writes the weights when the run is finished."""
     if not arguments or arguments[0] in ("-h", "--help"):
-        print(HELP, end="")
+        with contextlib.suppress(SystemExit):
+            parse(TrainAny, "samjax train", ["--help"])
         if not arguments:
             raise UsageError("no config is named: samjax train CONFIG")
         return
     path, *rest = arguments
     if path.startswith("-"):
         raise UsageError(f"got {path} before a config: samjax train CONFIG [options]")
+    from samjax.training.launch import load_config
+
     config = load_config(Path(path), initial_of(rest))
-    wanted = parse(
+    options = parse(
         Train,
         f"samjax train {path}",
         rest,
@@ -128,181 +109,56 @@ def run(arguments: list[str]) -> None:
             config=config,
         ),
     )
-    make_folder(wanted.out)
+    make_folder(options.out)
     keep_compiled_programs()
-    start(wanted.distributed, wanted.bounds)
+    start(options.distributed, options.bounds)
     with ending_together():
-        finished = _train(wanted)
+        finished = _train(options)
     if not finished:
         raise KeyboardInterrupt
 
 
-def load_config(path: Path, initial: str | None = None) -> TrainConfig:
-    """Returns what `get_config()` of a Python file returns.
-
-    The file is run: a config is code, and one from a stranger is a stranger's program.
-
-    Args:
-        path: The file.
-        initial: Weights that the run starts from: if `get_config` takes a `model`, it
-            gets their sizes.
-
-    Raises:
-        ValueError: It is no Python file, fails, or has no config to give.
-        OSError: It is not there or cannot be read.
-        CheckpointError: There are no such weights.
-    """
-    path.open().close()
-    spec = importlib.util.spec_from_file_location("samjax_config", path)
-    if spec is None or spec.loader is None:
-        raise ValueError(
-            f"{path} is not a Python file: expected a config ending in .py"
-        )
-    module: Any = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-        options = inspect.signature(module.get_config).parameters
-    except Exception as error:
-        raise ValueError(f"{path} gives no config: {error!r}") from error
-    from samjax.checkpoints.initial import is_encoder
-
-    sizes = {}
-    if initial is not None and not is_encoder(initial) and "model" in options:
-        sizes["model"] = sizes_of(initial)
-    try:
-        config = module.get_config(**sizes)
-    except Exception as error:
-        raise ValueError(f"{path} gives no config: {error!r}") from error
-    if not isinstance(config, TrainConfig):
-        raise ValueError(  # noqa: TRY004
-            f"get_config() of {path} returned a {type(config).__name__}, expected a "
-            "samjax.training.config.TrainConfig"
-        )
-    return config
+def initial_of(arguments: list[str]) -> str | None:
+    """Returns the value of `--initial`, on which the defaults of other options depend."""
+    return value_of("--initial", arguments)
 
 
-def _train(wanted: Train) -> bool:
-    """Trains, and leaves the weights if the run is finished."""
+def _train(options: Train) -> bool:
+    """Trains, and prints the files that were written; returns whether it finished."""
     import jax
 
-    from samjax import checkpoints
     from samjax.devices import find_devices
-    from samjax.training.loop import TooManyBadExamples, TrainingDiverged, train
+    from samjax.training.launch import InitialWeightsError, launch
+    from samjax.training.loop import TooManyBadExamples, TrainingDiverged
 
     find_devices()
-    config = wanted.config
-    _check_results(wanted)
-    params = _initial_params(wanted)
-    evaluators = _evaluators(wanted)
-    is_first = jax.process_index() == 0
-    if params is not None and not wanted.resume and is_first:
-        print_start(evaluators, params)
+    weights = (options.initial, options.initial_decoder)
     try:
-        result = train(
-            config,
-            out=wanted.out,
-            resume=wanted.resume,
-            initial_params=params,
-            evaluators=evaluators,
-            make_source=sources_of(config, params),
-            profile_steps=wanted.profile,
-            bounds=wanted.bounds,
-            overwrite=wanted.overwrite,
+        launched = launch(
+            options.config,
+            out=options.out,
+            initial=options.initial,
+            initial_decoder=options.initial_decoder,
+            evaluators=functools.partial(
+                evaluators_of,
+                scenes=options.held_out_scenes,
+                images=options.held_out_images,
+            ),
+            resume=options.resume,
+            profile_steps=options.profile,
+            bounds=options.bounds,
+            overwrite=options.overwrite,
+            inputs=[file for name in weights if name for file in files_of_model(name)],
         )
+    except InitialWeightsError as error:
+        raise UsageError(str(error)) from error
     except (TrainingDiverged, TooManyBadExamples) as error:
         raise ValueError(str(error)) from error
-    if not is_first:
-        return result.finished
-    if not result.finished:
-        print(f"{wanted.out} is at step {result.steps}: go on with --resume")
-        return False
-    path = wanted.out / "model.safetensors"
-    overwrite = wanted.overwrite
-    checkpoints.save(path, config.model, result.params, overwrite=overwrite)
-    print(f"weights: {path}")
-    changed = save_what_changed(
-        wanted.out, config, result.adapted, wanted.initial, overwrite=overwrite
-    )
-    if changed is not None:
-        print(f"what was trained of them: {changed}")
-    return True
-
-
-def _check_results(wanted: Train) -> None:
-    """Refuses now, and not after the run, to write over a file of the user's."""
-    from samjax.cli.loading import files_of_model
-    from samjax.files import Kind, check_replaceable
-
-    given = (wanted.initial, wanted.initial_decoder)
-    inputs = [file for one in given if one is not None for file in files_of_model(one)]
-    kinds: dict[str, Kind] = {"model.safetensors": "weights"}
-    if wanted.config.trainable != "all":
-        kinds["trained.safetensors"] = "trained part"
-    for name, kind in kinds.items():
-        path = wanted.out / name
-        check_replaceable(path, kind, overwrite=wanted.overwrite, inputs=inputs)
-
-
-def _initial_params(wanted: Train) -> Any:
-    """The weights that a run starts from, if it does not start from random ones."""
-    decoder = wanted.initial_decoder
-    if wanted.initial is None:
-        if decoder is not None:
-            raise UsageError(
-                f"--initial-decoder {decoder} goes with the image encoder of another "
-                "model: add --initial dinov2:FILE_OR_FOLDER or mae:FILE, or give the "
-                "weights as --initial alone"
-            )
-        return None
-    import jax
-
-    from samjax import checkpoints
-    from samjax.checkpoints.initial import is_encoder, load_decoder, load_encoder
-    from samjax.models import Sam
-    from samjax.training.step import init_params
-
-    config = wanted.config
-    if is_encoder(wanted.initial):
-        fresh = init_params(jax.random.key(config.seed), Sam(config.model))
-        params = load_encoder(wanted.initial, fresh, config.model)
-        if decoder is not None:
-            params = load_decoder(decoder, params, config.model)
-        return params
-    if decoder is not None:
-        raise UsageError(
-            f"--initial-decoder {decoder} is for an image encoder alone (dinov2: or "
-            f"mae:), and --initial {wanted.initial} has a mask decoder: leave one out"
-        )
-    model, params = checkpoints.load(wanted.initial)
-    # How a model is computed, which weights know nothing of.
-    how = {
-        name: getattr(config.model, name)
-        for name in ("drop_path_rate", "remat", "scan")
-    }
-    if dataclasses.replace(model.config, **how) != config.model:
-        raise UsageError(
-            f"--initial {wanted.initial} has other sizes than the config's model: got "
-            f"{model.config}, expected {config.model}"
-        )
-    return params
-
-
-def _evaluators(wanted: Train) -> dict[str, "Evaluator"]:
-    """Scores on what is held out: training itself knows nothing of evaluation."""
-    config, num_scenes = wanted.config, wanted.held_out_scenes
-    if config.data is not None:
-        return held_out_evaluators(config, wanted.held_out_images)
-    import jax.numpy as jnp
-
-    from samjax.evaluation.single_point import evaluate_scenes
-    from samjax.inference import Predictor
-    from samjax.models import Sam
-
-    model = Sam(config.model, jnp.dtype(config.dtype).type)
-
-    def held_out(params):
-        predictor = Predictor(model, params)
-        report = evaluate_scenes(predictor, num_scenes=num_scenes, show_progress=False)
-        return report.scores
-
-    return {"held_out": held_out} if num_scenes > 0 else {}
+    result = launched.result
+    if not result.finished and jax.process_index() == 0:
+        print(f"{options.out} is at step {result.steps}: go on with --resume")
+    if launched.weights is not None:
+        print(f"weights: {launched.weights}")
+    if launched.trained is not None:
+        print(f"trained part alone: {launched.trained}")
+    return result.finished

@@ -10,10 +10,10 @@ Code written for the reference runs after its import line is changed:
     predictor.set_image(image)
     masks, scores, logits = predictor.predict(point_coords=points, point_labels=labels)
 
-What differs: arrays are numpy, where the reference has tensors (anything that numpy can
-read is taken, CPU tensors among them); JAX chooses the device; a wrong argument is a
-`ValueError` that says what to do, and still an `AssertionError`. Prefer `samjax.Predictor` in
-new code: it keeps no hidden state and answers in batches.
+Differences: arrays are numpy, where the reference has tensors (arguments may be any
+arrays that numpy can read, CPU tensors among them); JAX chooses the device; a wrong
+argument is a `ValueError` with the expected form, and still an `AssertionError`. Prefer
+`samjax.Predictor` in new code: it has no hidden state and predicts in batches.
 """
 
 from samjax.compat.automatic import SamAutomaticMaskGenerator

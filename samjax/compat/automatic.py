@@ -10,12 +10,12 @@ from numpy.typing import ArrayLike
 
 from samjax.compat.model import Sam
 from samjax.compat.predictor import SamPredictor
-from samjax.geometry.boxes import boxes_from_masks, nms_threshold
-from samjax.geometry.boxes import nms as box_nms
+from samjax.geometry.boxes import boxes_from_masks
 from samjax.geometry.masks import counts_to_mask, mask_to_counts
-from samjax.geometry.regions import fill_small_holes, remove_small_islands
-from samjax.inference.automatic import generate_masks
-from samjax.inference.automatic_config import AutomaticConfig, Number
+from samjax.geometry.regions import clean_small_regions
+from samjax.inference.automatic.config import AutomaticConfig, Number
+from samjax.inference.automatic.generate import generate_masks
+from samjax.inference.automatic.suppression import box_nms
 
 FIELDS = (
     "segmentation",
@@ -26,19 +26,19 @@ FIELDS = (
     "stability_score",
     "crop_box",
 )
-"""Of a record, in the reference's order."""
+"""Fields of a record, in the reference's order."""
 
 
 class SamAutomaticMaskGenerator:
     """Segments everything in an image.
 
-    Arguments, defaults and records are the reference's; what they mean is told by
-    `samjax.inference.automatic_config.AutomaticConfig`. As there, the options are
-    attributes, and what is assigned to one holds from the next image on.
+    Arguments, defaults and records are the reference's, described in
+    `samjax.inference.automatic.config.AutomaticConfig`. As in the reference, the options
+    are attributes, and an assignment applies from the next image on.
 
     Attributes:
-        predictor: the `SamPredictor` that images are embedded with. As in the reference
-            it has no image after `generate`.
+        predictor: the `SamPredictor` that embeds images. As in the reference it has no
+            image after `generate`.
         point_grids: the points of the image and of every layer of crops, (x, y) in the
             unit square.
     """
@@ -80,11 +80,12 @@ class SamAutomaticMaskGenerator:
         self.crop_n_points_downscale_factor = crop_n_points_downscale_factor
         self.min_mask_region_area = min_mask_region_area
         self.output_mode = output_mode
-        self.config  # noqa: B018  (options that mean nothing are refused now)
+        # Made to check the options now, not at the first image.
+        self.config  # noqa: B018
 
     @property
     def config(self) -> AutomaticConfig:
-        """The options as they stand."""
+        """The current options."""
         return AutomaticConfig(
             points_per_side=None,
             points_per_batch=self.points_per_batch,
@@ -125,18 +126,17 @@ class SamAutomaticMaskGenerator:
     def postprocess_small_regions(
         mask_data: Any, min_area: int, nms_thresh: float
     ) -> Any:
-        """Fills small holes, removes small islands, and drops what became double.
+        """Fills small holes, removes small islands, and suppresses new duplicates.
 
         Args:
             mask_data: a dictionary, or the reference's `MaskData`, changed in place:
                 `rles`, a list of dictionaries of `size` and `counts`; `boxes` (n, 4);
-                and lists or arrays of whatever else belongs to the masks.
-            min_area: holes and islands of fewer pixels go.
-            nms_thresh: of two boxes that overlap more than this one stays, first those
-                that were not changed.
+                and lists or arrays of any other values per mask.
+            min_area: holes and islands of fewer pixels are filled and removed.
+            nms_thresh: IoU threshold of box NMS, which keeps unchanged masks first.
 
         Returns:
-            What was given.
+            `mask_data`.
         """
         if len(mask_data["rles"]) == 0:
             return mask_data
@@ -145,21 +145,10 @@ class SamAutomaticMaskGenerator:
             counts_to_mask(np.asarray(rle["counts"]), size)
             for rle, size in zip(mask_data["rles"], sizes, strict=True)
         ]
-        after = [
-            remove_small_islands(
-                fill_small_holes(mask, min_area), min_area, keep_largest=True
-            )
-            for mask in before
-        ]
+        after = [clean_small_regions(mask, min_area) for mask in before]
         is_same = np.array([a is b for a, b in zip(after, before, strict=True)])
         boxes = boxes_from_masks(np.stack(after))
-        order, keep = box_nms(
-            boxes.astype(np.float32),
-            is_same.astype(np.float32),
-            np.ones(len(boxes), bool),
-            nms_threshold(float(nms_thresh)),
-        )
-        kept = np.asarray(order)[np.asarray(keep)]
+        kept = box_nms(boxes, is_same.astype(np.float32), nms_thresh)
         for index in kept:
             if not is_same[index]:
                 counts = mask_to_counts(after[index]).tolist()

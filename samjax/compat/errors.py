@@ -1,4 +1,4 @@
-"""The error of a wrong argument, which code written for the reference catches too."""
+"""Error of a wrong argument, which code written for the reference catches too."""
 
 from collections.abc import Sequence
 
@@ -7,31 +7,32 @@ from numpy.typing import ArrayLike, DTypeLike
 
 
 class WrongArgument(ValueError, AssertionError):
-    """An argument that cannot be used, and what to do.
+    """An argument that cannot be used.
 
-    The reference asserts; an `AssertionError` alone would vanish with `python -O`.
+    An `AssertionError` too, since the reference asserts; a plain `assert` would vanish
+    with `python -O`.
     """
 
 
 def checked(
     name: str, value: ArrayLike, shape: Sequence[int | str], dtype: DTypeLike | None
 ) -> np.ndarray:
-    """Returns an argument as an array of a shape.
+    """Returns an argument as an array of the expected shape.
 
     Args:
-        name: of the argument.
-        value: what was given.
-        shape: of every axis its length, or a letter that stands for any.
-        dtype: of the array; None for its own.
+        name: the argument's name, for the error.
+        value: the argument.
+        shape: length of every axis, or a letter for any length.
+        dtype: dtype of the array; None keeps its own.
 
     Raises:
-        WrongArgument: it is of another shape, or no numbers.
+        WrongArgument: the argument has another shape, or is no array of numbers.
     """
     try:
         array = np.asarray(value, dtype)
     except (TypeError, ValueError) as error:
         raise WrongArgument(
-            f"got {name} that are no array of numbers: {error}"
+            f"got {name} that are no array, expected numbers of one shape: {error}"
         ) from error
     wanted = [isinstance(side, str) or side == n for side, n in zip(shape, array.shape)]
     if array.ndim != len(shape) or not all(wanted):

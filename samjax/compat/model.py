@@ -21,6 +21,7 @@ from samjax.geometry.resampling import upscale_logits, upscale_masks
 from samjax.inference.batching import ModelPrompt, sparse_tokens
 from samjax.inference.embedding import ImageEmbedding
 from samjax.inference.predictor import Predictor
+from samjax.models.params import join, kernel_inputs, kind_of
 from samjax.models.prompt_encoder import NOT_A_POINT, PromptInputs
 
 
@@ -28,8 +29,8 @@ class Sam:
     """A model with its parameters, called as the reference's `Sam` is.
 
     Attributes:
-        predictor: samjax's own view of the same model.
-        image_encoder: has `img_size`, the side of the model's input.
+        predictor: the `samjax.Predictor` of the same model.
+        image_encoder: namespace of `img_size`, the side of the model's input.
     """
 
     mask_threshold: float = 0.0
@@ -41,17 +42,17 @@ class Sam:
 
     @property
     def device(self) -> str:
-        """Where arrays go in and come out: always "cpu", whatever JAX computes on."""
+        """Device of arguments and results: always "cpu", whatever JAX computes on."""
         return "cpu"
 
     @property
     def pixel_mean(self) -> Float[np.ndarray, "3 1 1"]:
-        """Mean of the pixels that images are normalized by."""
+        """Mean by which pixels are normalized."""
         return np.array(PIXEL_MEAN, np.float32).reshape(3, 1, 1)
 
     @property
     def pixel_std(self) -> Float[np.ndarray, "3 1 1"]:
-        """Standard deviation of the pixels that images are normalized by."""
+        """Standard deviation by which pixels are normalized."""
         return np.array(PIXEL_STD, np.float32).reshape(3, 1, 1)
 
     def to(self, *_: Any, **__: Any) -> Sam:
@@ -67,7 +68,7 @@ class Sam:
     def __call__(
         self, batched_input: Sequence[Mapping[str, Any]], multimask_output: bool
     ) -> list[dict[str, np.ndarray]]:
-        """Predicts masks for images and prompts that are in the model's frame already.
+        """Predicts masks for images and prompts that are already in the model's frame.
 
         Args:
             batched_input: a dictionary for every image: `image` (3, h, w), resized;
@@ -122,7 +123,11 @@ class Sam:
         *,
         multimask_output: bool,
     ) -> tuple[Float[np.ndarray, "b m l l"], Float[np.ndarray, "b m"]]:
-        """Answers B prompts, in the model's frame, on one image; logits and scores."""
+        """Decodes B prompts, in the model's frame, on one image.
+
+        Returns:
+            Low-res logits, and scores.
+        """
         low_res_size = self.predictor.low_res_size
         prompts = _model_prompts(
             point_coords, point_labels, boxes, mask_input, low_res_size
@@ -146,7 +151,7 @@ class Sam:
     def threshold_masks(
         self, masks: Float[np.ndarray, "b m l l"], frame: Frame
     ) -> Bool[np.ndarray, "b m h w"]:
-        """As `postprocess_masks`, thresholded; several times faster than both."""
+        """Equals `postprocess_masks` and a threshold, and is several times faster."""
         threshold = self.mask_threshold
         return np.stack([upscale_masks(logits, frame, threshold) for logits in masks])
 
@@ -161,7 +166,7 @@ class Sam:
 def make_frame(
     original_size: Sequence[int], input_size: Sequence[int], model_size: int
 ) -> Frame:
-    """A frame of the sizes that the reference passes around."""
+    """Returns the frame of the sizes that the reference's functions take."""
     height, width = (int(side) for side in original_size)
     input_height, input_width = (int(side) for side in input_size)
     return Frame((height, width), (input_height, input_width), model_size)
@@ -174,10 +179,10 @@ def _model_prompts(
     mask_input: ArrayLike | None,
     low_res_size: int,
 ) -> list[ModelPrompt]:
-    """Takes the reference's batched prompts apart.
+    """Returns the prompt sets of the reference's batched prompts.
 
     Raises:
-        WrongArgument: one is of a wrong shape, or they do not belong together.
+        WrongArgument: an argument has a wrong shape, or their lengths differ.
     """
     points = labels = masks = corners = None
     if point_coords is not None:
@@ -200,21 +205,21 @@ def _model_prompts(
             )
     if boxes is not None:
         if np.ndim(boxes) == 3 and np.shape(boxes)[1] == 1:
-            # As the reference's own export has them.
+            # The shape of boxes in the reference's own export.
             boxes = np.asarray(boxes)[:, 0]
         corners = checked("boxes", boxes, ("B", 4), np.float32)
     if mask_input is not None:
         side = low_res_size
         masks = checked("mask_input", mask_input, ("B", 1, side, side), np.float32)
     given = [array for array in (points, corners, masks) if array is not None]
-    numbers = {len(array) for array in given} or {1}
-    if len(numbers) > 1:
+    lengths = {len(array) for array in given} or {1}
+    if len(lengths) > 1:
         raise WrongArgument(
-            f"got prompts for {sorted(numbers)} objects, expected as many boxes and "
+            f"got prompts for {sorted(lengths)} objects, expected as many boxes and "
             "masks as sets of points: B is the first axis of each"
         )
     prompts = []
-    for i in range(numbers.pop()):
+    for i in range(lengths.pop()):
         coordinates, codes = sparse_tokens(
             None if points is None else points[i],
             None if labels is None else labels[i],
@@ -245,15 +250,15 @@ def _build(name: str, checkpoint: str | os.PathLike | None = None) -> Sam:
     if model.config != config:
         alike = [key for key, value in models.SIZES.items() if value == model.config]
         raise ValueError(
-            f"got {checkpoint}, which holds {alike or model.config}, expected {name}: "
+            f"got {checkpoint}, a checkpoint of {alike or model.config}, expected {name}: "
             "choose the entry of sam_model_registry by the file, or use samjax.load"
         )
     return Sam(model, params)
 
 
 def _random_params(model: models.Sam) -> Mapping[str, Any]:
-    """Parameters to start a training from, of the spread that modules start with."""
-    # Drawn with numpy: compiling the initializers of so many takes minutes.
+    """Returns initial parameters, of the variance of the modules' initializers."""
+    # Drawn with numpy: compiling so many initializers takes minutes.
     side = model.config.image_size
     pixels = jax.ShapeDtypeStruct((1, side, side, 3), np.float32)
     prompts = PromptInputs(jnp.zeros((1, 1, 1, 2)), jnp.zeros((1, 1, 1), jnp.int32))
@@ -261,16 +266,14 @@ def _random_params(model: models.Sam) -> Mapping[str, Any]:
     generator = np.random.default_rng(0)
 
     def fill(path, leaf) -> np.ndarray:
-        match path[-1].key:
-            case "scale":
+        name = join(key.key for key in path)
+        match kind_of(name):
+            case "norm":
                 return np.ones(leaf.shape, np.float32)
-            case "kernel":
-                # Transposed kernels are (in, h, w, out), the others (..., in, out).
-                is_transposed = "output_upscaling" in jax.tree_util.keystr(path)
-                inputs = leaf.shape[0] if is_transposed else np.prod(leaf.shape[:-1])
-                spread = np.float32(inputs**-0.5)
+            case "weight":
+                spread = np.float32(kernel_inputs(name, leaf.shape) ** -0.5)
                 return generator.standard_normal(leaf.shape, np.float32) * spread
-            case "embedding" | "positional_encoding_gaussian_matrix":
+            case "token" | "constant":
                 return generator.standard_normal(leaf.shape, np.float32)
             case _:  # biases and tables of positions
                 return np.zeros(leaf.shape, np.float32)

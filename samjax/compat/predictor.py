@@ -1,4 +1,4 @@
-"""`SamPredictor` of `segment_anything`: one current image, and prompts on it."""
+"""`SamPredictor` of `segment_anything`: prompts on one current image."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from samjax.inference.images import read_image
 
 
 class SamPredictor:
-    """Embeds an image once, then answers prompts on it.
+    """Embeds an image once, then predicts masks of prompts on it.
 
-    As in the reference, the state may be saved and put back: `features`,
+    As in the reference, the state may be saved and restored: `features`,
     `original_size`, `input_size` and `is_image_set` can be assigned.
 
     Attributes:
-        model: the `Sam` it was made with.
+        model: the `Sam` given to the constructor.
         transform: maps images, points and boxes to the model's input.
         is_image_set: whether there is a current image.
         original_size: its (h, w).
@@ -34,11 +34,11 @@ class SamPredictor:
         self.reset_image()
 
     def reset_image(self) -> None:
-        """Forgets the current image."""
+        """Removes the current image."""
         self.is_image_set = False
         self.original_size: tuple[int, ...] | None = None
         self.input_size: tuple[int, ...] | None = None
-        # The reference has these, and never sets them to anything else.
+        # The reference has these attributes, which are always None.
         self.orig_h = self.orig_w = self.input_h = self.input_w = None
         self._embedding: ImageEmbedding | None = None
         self._features: np.ndarray | None = None
@@ -47,7 +47,8 @@ class SamPredictor:
         """Embeds an image.
 
         Args:
-            image: uint8 (h, w, 3); `samjax.inference.read_image` lists what else works.
+            image: uint8 (h, w, 3), or another array that `samjax.inference.read_image`
+                reads.
             image_format: "RGB" or "BGR", the order of its channels.
         """
         if image_format not in ("RGB", "BGR"):
@@ -61,7 +62,7 @@ class SamPredictor:
     def set_torch_image(
         self, transformed_image: ArrayLike, original_image_size: tuple[int, ...]
     ) -> None:
-        """Embeds an image that is resized already; numpy, despite the name.
+        """Embeds an image that is already resized; numpy, despite the name.
 
         Args:
             transformed_image: (1, 3, h, w) on the 0..255 scale, its longer side that of
@@ -95,13 +96,13 @@ class SamPredictor:
     ) -> tuple[
         Shaped[np.ndarray, "m h w"], Float[np.ndarray, " m"], Float[np.ndarray, "m l l"]
     ]:
-        """Answers one prompt, given in pixels of the current image.
+        """Predicts the masks of one prompt, in pixels of the current image.
 
         Args:
             point_coords: (N, 2), x and y.
-            point_labels: (N,), 1 on the object, 0 not on it.
+            point_labels: (N,), 1 on the object, 0 off it.
             box: (4,), XYXY.
-            mask_input: (1, l, l), low-res logits of an earlier answer.
+            mask_input: (1, l, l), low-res logits of an earlier prediction.
             multimask_output: three masks, for ambiguous prompts, or one.
             return_logits: logits instead of boolean masks.
 
@@ -142,20 +143,22 @@ class SamPredictor:
         Float[np.ndarray, "b m"],
         Float[np.ndarray, "b m l l"],
     ]:
-        """Answers B prompts, given in the model's frame; numpy, despite the name.
+        """Predicts the masks of B prompts, in the model's frame.
+
+        Arrays are numpy, despite the name.
 
         Args:
             point_coords: (B, N, 2), from `transform.apply_coords`.
             point_labels: (B, N), 1, 0, or -1 for padding. As in the reference, padding
-                changes the answer a little; `samjax.Predictor.predict_batch` takes
-                prompts of different lengths and has exact padding.
+                changes results a little; `samjax.Predictor.predict_batch` takes prompts
+                of different lengths, with padding that does not.
             boxes: (B, 4), from `transform.apply_boxes`.
-            mask_input: (B, 1, l, l), low-res logits of an earlier answer.
+            mask_input: (B, 1, l, l), low-res logits of an earlier prediction.
             multimask_output: three masks or one.
             return_logits: logits instead of boolean masks.
 
         Returns:
-            Masks of the image's size, scores, and low-res logits, of every prompt.
+            For every prompt, masks of the image's size, scores, and low-res logits.
         """
         sizes = self._sizes()
         low_res_masks, scores = self.model.decode(
@@ -195,13 +198,13 @@ class SamPredictor:
 
     @features.setter
     def features(self, features: ArrayLike | None) -> None:
-        """Puts back an embedding that was read from `features` before."""
+        """Restores an embedding that was read from `features`."""
         self._features = None if features is None else np.asarray(features, np.float32)
         self._embedding = None
 
     @property
     def device(self) -> str:
-        """Where arrays go in and come out; always "cpu"."""
+        """Device of arguments and results; always "cpu"."""
         return self.model.device
 
     def _sizes(self) -> tuple[tuple[int, ...], tuple[int, ...]]:

@@ -1,4 +1,4 @@
-"""`segment_anything.utils.transforms`: to the frame of a model's input, in numpy."""
+"""`segment_anything.utils.transforms` in numpy: maps to the frame of a model's input."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def _corners(boxes: ArrayLike) -> np.ndarray:
 class ResizeLongestSide:
     """Resizes images, points and boxes so that the longest side is `target_length`.
 
-    The reference's `apply_image_torch` is absent: it resizes in another way than the
-    predictor does, which its own documentation warns of.
+    The reference's `apply_image_torch` is absent: its resampling differs from that of
+    the predictor, as its own documentation warns.
     """
 
     def __init__(self, target_length: int):

@@ -1,1 +1,1 @@
-"""Scenes, records and formats that samjax trains on and writes."""
+"""Datasets, drawn scenes, records and file formats."""

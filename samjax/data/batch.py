@@ -2,9 +2,9 @@
 
 from typing import NamedTuple, Protocol, runtime_checkable
 
-from jaxtyping import Array
-
-from samjax.data.drawing import decode_runs
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Int32
 
 
 class Batch(NamedTuple):
@@ -26,26 +26,25 @@ class Batch(NamedTuple):
 
 
 class RunBatch(NamedTuple):
-    """A batch of a dataset: its masks are the places where they change.
+    """A batch of a dataset, its masks as run boundaries.
 
-    That is half a megabyte for the 64 masks of an image of 1024 pixels instead of 67;
-    `dense_batch` decodes them on the device.
+    They take half a megabyte for the 64 masks of an image of 1024 x 1024 pixels, dense
+    masks 67; `dense_batch` decodes them on the device.
 
     Attributes:
         images: UInt8 "b h h 3", as in `Batch`.
         sizes: Int32 "b 2", as in `Batch`.
         runs: Int32 "b k l", boundaries of the masks (`samjax.data.runs`).
         valid: Bool "b k", as in `Batch`.
-        status: Int32 "b", `samjax.data.prepare.Status` of each example: above 0 it is
+        status: Int32 "b", `samjax.data.examples.Status` of each example: above 0 it is
             damaged and has no valid mask, below 0 it is sound but has none either.
-        bad_masks: Int32 "b", masks of each example that were damaged.
-        index: Int64 "b", place of each example in its dataset.
-        embeddings: Float "b gh gw c", the images as a frozen encoder embeds them
-            (`samjax.training.embedded`); None where they are still to be embedded.
-        weights: Float32 "b", what the losses of each example's masks are multiplied by;
-            None for 1.
-        part: Int32 "b", which part of a mixture each example is of, and `index` its
-            place in that; None without a mixture.
+        bad_masks: Int32 "b", number of damaged masks of each example.
+        index: Int64 "b", index of each example in its dataset.
+        embeddings: Float "b gh gw c", image embeddings of a frozen encoder; None if the
+            step has to compute them.
+        weights: Float32 "b", factor of the losses of each example's masks; None for 1.
+        part: Int32 "b", the part of a mixture that each example belongs to, with
+            `index` counted within it; None without a mixture.
     """
 
     images: Array
@@ -62,10 +61,10 @@ class RunBatch(NamedTuple):
 
 @runtime_checkable
 class Source(Protocol):
-    """Where batches come from.
+    """A source of batches with random access by step.
 
-    The batch of a step depends on the step and on nothing that happened before, so a
-    resumed run reads what it would have read.
+    The batch of a step is a function of the step alone, so a resumed run reads the same
+    batches as one that was never interrupted.
     """
 
     def batch(self, step: int) -> Batch | RunBatch:
@@ -73,10 +72,43 @@ class Source(Protocol):
         ...
 
 
-def dense_batch(batch: Batch | RunBatch) -> Batch:
-    """Returns a batch with masks of pixels; call it inside the jitted step.
+@runtime_checkable
+class ReaderSource(Source, Protocol):
+    """A source that reads ahead, in threads or processes that have to be ended."""
 
-    A `Batch` passes as it is.
+    @property
+    def position(self) -> dict[str, int]:
+        """Position after the last batch, as a checkpoint keeps it."""
+        ...
+
+    def close(self) -> None:
+        """Ends threads and processes."""
+        ...
+
+
+@runtime_checkable
+class DatasetReader(ReaderSource, Protocol):
+    """A source that reads files, of which some may be damaged."""
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """Problems found when the dataset was opened, one line each."""
+        ...
+
+    @property
+    def num_examples(self) -> int | None:
+        """Examples of the dataset; None for a mixture, which has no single number."""
+        ...
+
+    def damage(self) -> list[str]:
+        """Returns one line for each of the first damaged examples of all batches."""
+        ...
+
+
+def dense_batch(batch: Batch | RunBatch) -> Batch:
+    """Returns a batch with dense masks; call it inside the jitted step.
+
+    A `Batch` is returned unchanged.
     """
     if isinstance(batch, Batch):
         return batch
@@ -87,3 +119,34 @@ def dense_batch(batch: Batch | RunBatch) -> Batch:
         masks=masks & batch.valid[:, :, None, None],
         valid=batch.valid,
     )
+
+
+def decode_runs(
+    runs: Int32[Array, "*batch k l"], sizes: Int32[Array, "*batch 2"], side: int
+) -> Bool[Array, "*batch k {side} {side}"]:
+    """Returns the dense masks of run boundaries, on the device.
+
+    A pixel is in a mask if an odd number of boundaries lies at or before it.
+
+    Args:
+        runs: Rows written by `samjax.data.runs.pack_boundaries`.
+        sizes: h, w of the part of each image that is not padding; masks are False in
+            the padding.
+        side: Side of the frame in pixels.
+    """
+    pixel = jnp.arange(side)
+
+    def draw(positions, size):
+        # int8 may overflow in the sums: only parity is used, and wrapping keeps it.
+        # Padding positions, side * side, are out of range and dropped.
+        changes = jnp.zeros(side * side, jnp.int8).at[positions].add(1, mode="drop")
+        # Two short sums, within columns and over them, in place of one over all pixels.
+        within = jnp.cumsum(changes.reshape(side, side), axis=1, dtype=jnp.int8)
+        before = jnp.cumsum(within[:, -1], dtype=jnp.int8) - within[:, -1]
+        inside = (pixel[:, None] < size[1]) & (pixel[None, :] < size[0])
+        return ((((within + before[:, None]) & 1) == 1) & inside).T
+
+    draw_all = jax.vmap(draw, in_axes=(0, None))
+    for _ in runs.shape[:-2]:
+        draw_all = jax.vmap(draw_all)
+    return draw_all(runs, sizes)

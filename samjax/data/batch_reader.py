@@ -1,10 +1,10 @@
-"""Batches of an endless sequence of examples, read ahead and dealt out to processes.
+"""Batches of an endless sequence of examples, prefetched and sharded over processes.
 
-Grain reads ahead in threads or worker processes, and shares each batch among the
-processes of a run. What it has seen is one number, the index of the next example, so a
-run goes on exactly with another number of workers or processes: the rows of a step are
-those of the sequence from `step * batch_size` on, of which process p of n has the p-th of
-n equal parts.
+Grain prefetches in threads or worker processes and shards each batch over the processes
+of a run. Its state is a single integer, the index of the next example, so a run can be
+resumed exactly with another number of workers or processes: the rows of a step are the
+examples from `step * batch_size` on, and process p of n reads the p-th of n equal
+shards of each batch.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ class ExampleSequence(Protocol):
     """Examples by index; it can be pickled and read by many threads at once."""
 
     def __len__(self) -> int:
-        """Returns how many there are, which is to be more than a run reads."""
+        """Returns the number of examples, which has to exceed what a run reads."""
         ...
 
     def __getitem__(self, index: int, /) -> Any:
@@ -28,20 +28,20 @@ class ExampleSequence(Protocol):
 class BatchReader:
     """Reads the batches of a sequence of examples.
 
-    Steps in order are read ahead; another step than the next starts reading there. With
-    workers, the program must have the `if __name__ == "__main__":` guard that starting
-    processes takes.
+    Consecutive steps are prefetched; reading any other step restarts the prefetching
+    there. With workers, the main module needs the `if __name__ == "__main__":` guard,
+    as worker processes import it.
 
     Args:
         examples: The examples.
-        batch_size: Examples of a batch, over all processes.
-        workers: Processes that make examples; 0 for threads.
-        prefetch: Batches ready ahead, for each worker.
-        process_index: Which part of each batch.
-        process_count: Of how many equal parts.
+        batch_size: Examples per batch, over all processes.
+        workers: Number of processes that prepare examples; 0 for threads.
+        prefetch: Number of prefetched batches, per worker.
+        process_index: The shard of each batch to read.
+        process_count: Number of equal shards.
 
     Raises:
-        ValueError: the batch has no such parts.
+        ValueError: The batch cannot be divided into these shards.
     """
 
     def __init__(
@@ -59,12 +59,14 @@ class BatchReader:
         if not 0 <= process_index < process_count or batch_size % process_count:
             raise ValueError(
                 f"got {batch_size=} for process {process_index} of {process_count}, "
-                "expected a number that the processes can share equally"
+                "expected a batch size that is a multiple of the number of processes"
             )
         self._batch_size = batch_size
         self._next_step = 0
         self._iterator = _elastic_iterator(
-            grain.MapDataset.source(_InParts(examples, batch_size, process_count)),
+            grain.MapDataset.source(
+                _ProcessMajorOrder(examples, batch_size, process_count)
+            ),
             batch_size,
             (process_index, process_count),
             workers,
@@ -72,10 +74,10 @@ class BatchReader:
         )
 
     def read(self, step: int) -> Any:
-        """Returns this process's part of the examples of one step, stacked.
+        """Returns this process's shard of the batch of one step, stacked.
 
         Raises:
-            RuntimeError: a worker was lost.
+            RuntimeError: A worker process died.
         """
         if step != self._next_step:
             self._iterator.set_state({"global_next_index": step * self._batch_size})
@@ -92,19 +94,20 @@ class BatchReader:
 
     @property
     def position(self) -> dict[str, int]:
-        """The state that a checkpoint keeps: the index of the next example, over all epochs."""
+        """The state for a checkpoint: index of the next example, counted over all epochs."""
         return {"global_next_index": self._next_step * self._batch_size}
 
     def close(self) -> None:
-        """Ends threads and workers."""
+        """Stops threads and worker processes."""
         self._iterator.close()
 
 
-class _InParts:
-    """A dataset in the order in which every n-th example is of one process.
+class _ProcessMajorOrder:
+    """A permutation of each batch that gives every process contiguous rows.
 
-    That is how `ElasticIterator` shares out a batch; the rows of each process are to be
-    neighbours in the batch, wherever the borders between processes are.
+    `ElasticIterator` assigns example i to process i modulo n. Contiguous rows make the
+    global batch independent of the number of processes: shards are concatenated in
+    order of the processes.
     """
 
     def __init__(self, examples: Any, batch_size: int, process_count: int):
@@ -116,23 +119,23 @@ class _InParts:
 
     def __getitem__(self, index: int) -> Any:
         start, row = divmod(index, self._batch_size)
-        place, process = divmod(row, self._process_count)
-        row = process * (self._batch_size // self._process_count) + place
+        local_row, process = divmod(row, self._process_count)
+        row = process * (self._batch_size // self._process_count) + local_row
         return self._examples[start * self._batch_size + row]
 
 
 def _elastic_iterator(
     dataset: Any,
     batch_size: int,
-    part: tuple[int, int],
+    shard: tuple[int, int],
     workers: int,
     prefetch: int,
 ) -> Any:
-    """The only place that knows grain's elastic iterator, which is experimental."""
+    """Makes grain's elastic iterator; the API is experimental and used only here."""
     import grain
     from grain.experimental import ElasticIterator
 
-    # Grain's defaults would hold 500 batches ready.
+    # Grain's defaults would prefetch 500 batches.
     threads = 1 if workers else prefetch
     processes = None
     if workers:
@@ -144,7 +147,7 @@ def _elastic_iterator(
         ElasticIterator(
             dataset,
             batch_size,
-            grain.sharding.ShardOptions(*part),
+            grain.sharding.ShardOptions(*shard),
             read_options=grain.ReadOptions(
                 num_threads=threads, prefetch_buffer_size=threads
             ),
@@ -156,6 +159,6 @@ def _elastic_iterator(
 def _mark_flags_as_parsed() -> None:
     from absl import flags
 
-    # Grain's workers read absl's flags, which fails in programs that have none.
+    # Grain's workers read absl's flags, which raises if the program never parsed them.
     if not flags.FLAGS.is_parsed():
         flags.FLAGS.mark_as_parsed()

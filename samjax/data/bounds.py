@@ -1,8 +1,8 @@
-"""Bounds on what a file may claim, and how whoever meets one lifts it.
+"""Bounds on the sizes that untrusted files declare, and the variables that set them.
 
-`SAMJAX_MAX_PIXELS` is the most pixels of an image that is read whole, `SAMJAX_MAX_BYTES`
-the most bytes of a file or an array that is; 0 is no bound. Processes that a run starts
-have the same.
+`SAMJAX_MAX_PIXELS` is the largest number of pixels of an image that is decoded whole,
+`SAMJAX_MAX_BYTES` that of the bytes of a file or an array; 0 removes the bound. Worker
+processes inherit both.
 """
 
 from __future__ import annotations
@@ -16,40 +16,43 @@ BYTES = "SAMJAX_MAX_BYTES"
 
 
 def max_pixels() -> int | None:
-    """Returns the most pixels of an image that is read whole; None for no bound.
+    """Returns the bound on pixels of an image that is decoded whole; None for no bound.
 
-    It is `SAMJAX_MAX_PIXELS` where that is set, and otherwise Pillow's guard against
+    It is `SAMJAX_MAX_PIXELS` if that is set, otherwise Pillow's guard against
     decompression bombs, `PIL.Image.MAX_IMAGE_PIXELS`, about 89 million.
 
     Raises:
-        ValueError: the variable is no number.
+        ValueError: The variable is not a number.
     """
-    given = _variable(PIXELS)
-    if given is not None:
-        # Pillow has its own check, at twice this, before it gives an image away.
-        Image.MAX_IMAGE_PIXELS = given or None
+    bound = _variable(PIXELS)
+    if bound is not None:
+        # Pillow checks images itself when it opens them, and raises at twice this
+        # value.
+        Image.MAX_IMAGE_PIXELS = bound or None
     return Image.MAX_IMAGE_PIXELS
 
 
 def max_bytes(usual: int) -> int:
-    """Returns the most bytes to read where `usual` is enough for all that is known.
+    """Returns the bound on bytes to read, `usual` unless `SAMJAX_MAX_BYTES` raises it.
 
-    `SAMJAX_MAX_BYTES` can only raise it.
+    Args:
+        usual: A bound that every known sound file stays below.
 
     Raises:
-        ValueError: the variable is no number.
+        ValueError: The variable is not a number.
     """
-    given = _variable(BYTES)
-    if given is None:
+    bound = _variable(BYTES)
+    if bound is None:
         return usual
-    return max(usual, given) if given else 1 << 62
+    # Larger than any file, and still an int64.
+    return max(usual, bound) if bound else 1 << 62
 
 
 def check_pixels(width: int, height: int, name: str) -> None:
-    """Checks that an image is not too large to be read whole.
+    """Checks that an image is not too large to be decoded whole.
 
     Raises:
-        TooManyPixels: it is.
+        TooManyPixels: It is too large.
     """
     bound = max_pixels()
     if bound is not None and width * height > bound:
@@ -57,17 +60,17 @@ def check_pixels(width: int, height: int, name: str) -> None:
 
 
 class BadImage(ValueError):
-    """A file cannot be read as an image; the message says what to do."""
+    """A file cannot be read as an image; the message has the remedy."""
 
 
 class TooManyPixels(BadImage):
     """An image is larger than the bound on pixels.
 
     Args:
-        name: of its file.
-        pixels: how many it has.
-        size: the same in words.
-        bound: the most that it may have.
+        name: Name of the file.
+        pixels: Number of pixels.
+        size: The same as text, such as width x height.
+        bound: Largest number of pixels allowed.
     """
 
     def __init__(self, name: str, pixels: int, size: str, bound: int | None):

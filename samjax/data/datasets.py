@@ -1,7 +1,7 @@
-"""Datasets as training batches: any order of any epoch, from the step alone.
+"""Datasets as sources of shuffled training batches.
 
-Grain shuffles by index, so that the rows of a step are a function of seed, step and batch
-size; how they are read ahead and shared among processes is in `batch_reader`.
+Grain shuffles by index, so the rows of a step are a function of seed, step and batch
+size. `samjax.data.batch_reader` prefetches batches and shards them over processes.
 """
 
 from __future__ import annotations
@@ -15,54 +15,60 @@ from samjax.data.batch import RunBatch
 from samjax.data.batch_reader import BatchReader
 from samjax.data.colour import jitter_colours
 from samjax.data.copy_paste import donor_config, paste_objects
-from samjax.data.examples import ExampleSource
-from samjax.data.prepare import Example, PrepareConfig, prepare
+from samjax.data.examples import Example, ExampleSource
+from samjax.data.prepare import PrepareConfig, prepare
 from samjax.data.problems import DamageLog
+
+Format = Literal["sa1b", "tfds", "coco", "folder", "npz"]
+
+# Formats of fine-tuning datasets, which can be split and limited.
+_FINETUNING_FORMATS = ("coco", "folder", "npz")
 
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetConfig:
-    """A dataset to train on, and how it is read.
+    """A training dataset and the options for reading it.
 
     Attributes:
-        path: Where it is. For `"sa1b"` a folder of tars or of extracted files, a tar, a
-            pattern, or several of these; otherwise a folder, or the JSON file of COCO.
-        format: `"sa1b"`: SA-1B as published; `"tfds"`: a folder that `samjax data build`
-            or TFDS wrote; `"coco"`, `"folder"`, `"npz"`: as `samjax.data.finetune` has
-            them.
-        workers: Processes that prepare examples; 0 prepares them in threads of this
-            one. Neither changes what is read.
-        prefetch: Batches that each worker has ready, or that are ready in all without
-            workers.
-        flip: Whether half of the images are mirrored.
-        jitter: Bounds of the scale of large-scale jitter, or None for none.
-        largest_mask: Share of the image above which a mask is left out, or None.
-        smallest_mask: Pixels in the training frame below which a mask is left out, or
-            None.
-        copy_paste: Chance that objects of another image of the dataset are pasted on
-            an image; 0 for none (`samjax.data.copy_paste`).
+        path: Path of the dataset. For `"sa1b"` a folder of tars or of extracted files,
+            a tar, a glob pattern, or several of these; otherwise a folder, or COCO's
+            JSON file.
+        format: `"sa1b"`: SA-1B as published; `"tfds"`: a folder written by `samjax data
+            build` or TFDS; `"coco"`, `"folder"`, `"npz"`: as in `samjax.data.finetune`.
+        workers: Number of processes that prepare examples; 0 uses threads of this
+            process. The batches are the same.
+        prefetch: Number of prefetched batches, per worker, or in total without workers.
+        flip: Whether to mirror images left to right with probability 0.5.
+        jitter: Bounds of the scale of large-scale jitter; None for none.
+        largest_mask: Fraction of the image area above which a mask is left out; None
+            for no bound.
+        smallest_mask: Area in pixels of the training frame below which a mask is left
+            out; None for no bound.
+        copy_paste: Probability that objects of another image of the dataset are pasted
+            on an image (`samjax.data.copy_paste`).
         colour_jitter: Strength of the jitter of brightness, contrast and saturation, 0
             for none (`samjax.data.colour`).
-        greyscale: Chance that an image loses its colours.
-        boundaries_per_mask: Run boundaries kept of each mask.
-        validation_fraction: Part of the images that is held out, chosen by the hash of
-            their names. This and the next two are for `coco`, `folder` and `npz`.
-        limit: Most examples to train on, or None for all; what is held out stays.
-        separate: Whether each connected region of a label map is an object by itself.
-        unlabelled: Whether images without a mask are kept, for what needs images alone.
-            This and the next three are for `coco`.
+        greyscale: Probability that an image is converted to grey.
+        boundaries_per_mask: Largest number of run boundaries per mask.
+        validation_fraction: Fraction of the images that is held out, chosen by the hash
+            of their names. This and the next two are for `coco`, `folder` and `npz`.
+        limit: Largest number of training examples, or None for all; the held-out part
+            does not depend on it.
+        separate: Whether each connected region of a label map is an object of its own.
+        unlabelled: Whether to keep images without a mask, for uses that read images
+            only. This and the next three are for `coco`.
         crowds: Whether masks with `iscrowd` are objects: regions of many objects, or
-            brushed masks, which some tools mark so. They are in any case where the file
-            has no others.
-        exclude_licences: Licences whose images are left out, by the number that the
-            file gives them or by name: `("5", "CC BY-SA")`.
-        images: Folder that the file's names of images start from, where it is none of
-            those near the file.
-        max_bad_fraction: Share of damaged examples above which a run stops.
+            masks painted with a brush, which some tools mark so. If a file has no other
+            masks, they always are.
+        exclude_licences: Licences whose images are left out, by their id in the file or
+            by name: `("5", "CC BY-SA")`.
+        images: Folder to which the file names in the annotation file are relative, if
+            it is none of the usual ones beside that file.
+        max_bad_fraction: Fraction of damaged examples above which a run stops.
     """
 
     path: str | tuple[str, ...]
-    format: Literal["sa1b", "tfds", "coco", "folder", "npz"] = "sa1b"
+    format: Format = "sa1b"
     workers: int = 0
     prefetch: int = 2
     flip: bool = False
@@ -85,15 +91,17 @@ class DatasetConfig:
     def __post_init__(self):
         problems = []
         if not self.path:
-            problems.append("path is empty: name the dataset")
+            problems.append("path is empty: give the path of the dataset")
         if self.format != "sa1b" and not isinstance(self.path, str):
             problems.append(f"path={self.path}: {self.format} takes one path")
         if self.workers < 0 or self.prefetch < 1:
             problems.append(
                 f"workers={self.workers}, prefetch={self.prefetch}: use at least 0 and 1"
             )
-        is_users = self.format in ("coco", "folder", "npz")
-        if not is_users and (self.validation_fraction or self.limit or self.separate):
+        is_finetuning = self.format in _FINETUNING_FORMATS
+        if not is_finetuning and (
+            self.validation_fraction or self.limit or self.separate
+        ):
             problems.append(
                 "validation_fraction, limit and separate are for coco, folder and npz, "
                 f"not for {self.format}"
@@ -117,15 +125,15 @@ class DatasetConfig:
 
     @property
     def augments(self) -> bool:
-        """Whether an image is another one whenever it comes."""
+        """Whether an image differs from epoch to epoch."""
         chances = (self.copy_paste, self.colour_jitter, self.greyscale)
         return self.flip or self.jitter is not None or any(chances)
 
     def preparation(self, *, image_size: int, masks_per_image: int) -> PrepareConfig:
-        """Returns what becomes of each example, for these shapes of a batch.
+        """Returns the preparation of each example, for these shapes of a batch.
 
         Raises:
-            ValueError: an option or a shape is out of bounds.
+            ValueError: An option or a shape is out of bounds.
         """
         return PrepareConfig(
             image_size=image_size,
@@ -151,21 +159,22 @@ def open_source(
     process_index: int = 0,
     process_count: int = 1,
 ) -> DatasetSource:
-    """Opens a dataset as the source of one process's part of each batch.
+    """Opens a dataset as the source of one process's shard of each batch.
 
     Args:
         config: The dataset.
         image_size: Side of the training frame in pixels.
-        masks_per_image: Slots for masks of each image.
-        batch_size: Images of a batch, over all processes.
-        seed: Of order, masks, flips and jitter.
-        process_index: Which part of each batch.
-        process_count: Of how many equal parts.
+        masks_per_image: Mask slots of each image.
+        batch_size: Images per batch, over all processes.
+        seed: Seed of the order, the choice of masks, flips and jitter.
+        process_index: The shard of each batch to read.
+        process_count: Number of equal shards.
 
     Raises:
-        ValueError: there is no such dataset, or the batch has no such parts.
-        OSError: it cannot be read.
-        ImportError: a package for its format is missing.
+        ValueError: There is no such dataset, or the batch cannot be divided into these
+            shards.
+        OSError: The dataset cannot be read.
+        ImportError: A package for its format is missing.
     """
     return DatasetSource(
         open_examples(config),
@@ -182,23 +191,48 @@ def open_source(
 def open_examples(
     config: DatasetConfig, part: Literal["train", "validation"] = "train"
 ) -> ExampleSource:
-    """Opens a dataset as raw examples.
+    """Opens a dataset, or the part of it that is held out, as raw examples.
 
     Args:
         config: The dataset.
-        part: What is trained on, or what is held out of it.
+        part: The training part, or the part held out for validation.
 
     Raises:
-        ValueError: there is no such dataset.
-        OSError: it cannot be read.
-        ImportError: a package for its format is missing.
+        ValueError: There is no such dataset.
+        OSError: The dataset cannot be read.
+        ImportError: A package for its format is missing.
     """
-    # Each format has packages of its own, which the others do without.
+    source = open_whole(config)
+    if config.format not in _FINETUNING_FORMATS:
+        return source
+    from samjax.data.finetune import split_examples
+    from samjax.data.finetune.split import GroupedSource
+
+    # All sources of these formats have groups; the type checker is told so.
+    assert isinstance(source, GroupedSource)
+    trained, held_out = split_examples(
+        source, config.validation_fraction, limit=config.limit
+    )
+    return trained if part == "train" else held_out
+
+
+def open_whole(config: DatasetConfig) -> ExampleSource:
+    """Opens a dataset as raw examples, without a split.
+
+    Args:
+        config: The dataset; its `validation_fraction` and `limit` are not applied.
+
+    Raises:
+        ValueError: There is no such dataset.
+        OSError: The dataset cannot be read.
+        ImportError: A package for its format is missing.
+    """
+    # Imported where used: each format needs packages that the others do not.
     if config.format == "sa1b":
         from samjax.data.sa1b.source import open_sa1b
 
         return open_sa1b(config.path)
-    # One path: the config holds that.
+    # `DatasetConfig` has checked that these formats have a single path.
     path = str(config.path)
     if config.format == "tfds":
         from samjax.data.tfds.source import TfdsSource
@@ -206,7 +240,7 @@ def open_examples(
         return TfdsSource(path)
     from samjax.data import finetune
 
-    source = finetune.open_examples(
+    return finetune.open_examples(
         path,
         config.format,
         separate=config.separate,
@@ -215,31 +249,28 @@ def open_examples(
         exclude_licences=config.exclude_licences,
         images=config.images,
     )
-    trained, held_out = finetune.split_examples(
-        source, config.validation_fraction, limit=config.limit
-    )
-    return trained if part == "train" else held_out
 
 
 class DatasetSource:
-    """The batches of a dataset, shuffled anew in each epoch, without end.
+    """An endless source of the batches of a dataset, reshuffled in each epoch.
 
-    `batch(step)` depends on seed and step alone. Steps in order are read ahead; another
-    step than the next starts reading there. With workers, the program must have the
-    `if __name__ == "__main__":` guard that starting processes takes.
+    `batch(step)` depends on seed and step alone. Consecutive steps are prefetched;
+    reading any other step restarts the prefetching there. With workers, the main module
+    needs the `if __name__ == "__main__":` guard, as worker processes import it.
 
     Args:
         examples: The dataset.
-        config: What becomes of each example.
-        batch_size: Images of a batch, over all processes.
-        seed: Of order and preparation.
-        workers: Processes that prepare examples; 0 for threads.
-        prefetch: Batches ready ahead, for each worker.
-        process_index: Which part of each batch.
-        process_count: Of how many equal parts.
+        config: Preparation of each example.
+        batch_size: Images per batch, over all processes.
+        seed: Seed of the order and of the preparation.
+        workers: Number of processes that prepare examples; 0 for threads.
+        prefetch: Number of prefetched batches, per worker.
+        process_index: The shard of each batch to read.
+        process_count: Number of equal shards.
 
     Raises:
-        ValueError: the batch has no such parts, or there are no examples.
+        ValueError: The batch cannot be divided into these shards, or there are no
+            examples.
     """
 
     def __init__(
@@ -266,47 +297,52 @@ class DatasetSource:
         )
 
     def batch(self, step: int) -> RunBatch:
-        """Returns this process's part of the batch of one step, as NumPy arrays.
+        """Returns this process's shard of the batch of one step, as NumPy arrays.
 
         Raises:
-            RuntimeError: a worker was lost.
+            RuntimeError: A worker process died.
         """
         batch = RunBatch(*self._reader.read(step))
         self._damage.add(batch)
         return batch
 
     def damage(self) -> list[str]:
-        """Says what is wrong with the first damaged examples of all batches so far."""
-        return self._damage.words()
+        """Describes the first damaged examples of all batches read so far."""
+        return self._damage.describe()
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """What was wrong with the dataset when it was opened, one line each."""
+        """Problems found when the dataset was opened, one line each."""
         return tuple(getattr(self.examples, "problems", ()))
 
     @property
+    def num_examples(self) -> int:
+        """Examples of the dataset, damaged ones included."""
+        return len(self.examples)
+
+    @property
     def position(self) -> dict[str, int]:
-        """What a checkpoint keeps: the index of the next example, over all epochs."""
+        """The state for a checkpoint: index of the next example, counted over all epochs."""
         return self._reader.position
 
     def close(self) -> None:
-        """Ends threads and workers."""
+        """Stops threads and worker processes."""
         self._reader.close()
 
 
 def shuffled(examples: ExampleSource, config: PrepareConfig, seed: int) -> Any:
-    """Returns the examples of a dataset without end, each epoch in an order of its own.
+    """Returns the endless sequence of a dataset's examples, reshuffled in each epoch.
 
     Args:
         examples: The dataset.
-        config: What becomes of each example.
-        seed: Of order and preparation.
+        config: Preparation of each example.
+        seed: Seed of the order and of the preparation.
 
     Returns:
-        A sequence of `Example`, as `samjax.data.batch_reader` takes it.
+        A sequence of `Example`, for `samjax.data.batch_reader.BatchReader`.
 
     Raises:
-        ValueError: there are no examples.
+        ValueError: There are no examples.
     """
     import grain
 
@@ -317,7 +353,7 @@ def shuffled(examples: ExampleSource, config: PrepareConfig, seed: int) -> Any:
 
 
 class _Prepare:
-    """Reads, prepares and augments the example of an index; goes to the workers."""
+    """Reads, prepares and augments the example of an index; pickled to the workers."""
 
     def __init__(self, examples: ExampleSource, config: PrepareConfig):
         self._examples, self._config = examples, config
@@ -326,14 +362,17 @@ class _Prepare:
         config = self._config
         example = prepare(self._examples[index], config, rng, index)
         if config.copy_paste and rng.random() < config.copy_paste:
+            # Uniform over all examples but this one: draw from one fewer, and shift
+            # those from `index` on.
             other = int(rng.integers(max(1, len(self._examples) - 1)))
             other += other >= index and len(self._examples) > 1
             donor = prepare(self._examples[other], donor_config(config), rng, other)
             example = paste_objects(example, donor, config, rng)
         if config.colour_jitter or config.greyscale:
             height, width = example.size
-            shown = example.image[:height, :width]
-            shown[...] = jitter_colours(
-                shown, config.colour_jitter, config.greyscale, rng
+            # The padding stays zero.
+            visible = example.image[:height, :width]
+            visible[...] = jitter_colours(
+                visible, config.colour_jitter, config.greyscale, rng
             )
         return example

@@ -1,11 +1,11 @@
-"""Files of images to pixels at a given size, strictly and fast.
+"""Strict and fast decoding of image files at a given size.
 
-JPEG files, which is what datasets hold, are decoded by libjpeg-turbo (through simplejpeg,
-which refuses a file that is cut off or damaged where others return grey or garbage) at a
-half, quarter or eighth of their size where they become so small anyway: less than half
-the work, and the mean difference to decoding all of it and resizing with Pillow's filter
-stays below one of 255 grey levels. All other files are read as
-`samjax.data.whole_images` reads them.
+JPEG files, the usual format of datasets, are decoded by libjpeg-turbo through
+simplejpeg, which rejects truncated or damaged files where other decoders return grey or
+garbage. Images that are to be reduced are decoded at a half, quarter or eighth of their
+size: less than half the work, and the mean difference from full decoding and Pillow's
+resize stays below one of 255 grey levels. All other formats are read by
+`samjax.data.whole_images`.
 """
 
 import functools
@@ -29,19 +29,19 @@ _NAME = "the bytes of a file"
 
 
 class ImageFile:
-    """An image of which only the header is read.
+    """An image file; construction reads its header only.
 
     Args:
-        data: the bytes of a file.
-        frame: whether the image is turned upright by its EXIF orientation, or taken as
-            it is stored: on which of the two its masks lie.
+        data: The bytes of the file.
+        frame: The frame of the masks: the image turned upright by its EXIF orientation,
+            or its pixels as stored.
 
     Attributes:
         size: h, w in pixels, in that frame.
-        frame: as given.
+        frame: The argument of that name.
 
     Raises:
-        BadImage: the bytes are no image, or of more pixels than
+        BadImage: The bytes are not an image, or it has more pixels than
             `samjax.data.bounds.max_pixels`.
     """
 
@@ -66,7 +66,7 @@ class ImageFile:
         """Decodes the image and resizes it to `size` (h, w).
 
         Raises:
-            BadImage: the file is cut off or damaged.
+            BadImage: The file is truncated or damaged.
         """
         pixels = np.empty((*size, 3), np.uint8)
         self.read_into(pixels)
@@ -76,9 +76,9 @@ class ImageFile:
         """Decodes the image, resizes it to the size of `out` and writes it there.
 
         Raises:
-            BadImage: the file is cut off or damaged; `out` may hold a part of it.
+            BadImage: The file is truncated or damaged; `out` may hold a part of it.
         """
-        # The same memory, as the file stores its pixels.
+        # A view with the stored orientation: decoding into it writes upright pixels.
         if self.frame == "upright":
             out = stored_view(out, self._orientation)
         if not self._is_jpeg:
@@ -89,7 +89,7 @@ class ImageFile:
 
         eighths = _eighths(self._stored_size, out.shape[:2])
         height, width = (-(-side * eighths // 8) for side in self._stored_size)
-        # Straight to where it belongs, if it needs no resizing.
+        # Decode directly into `out` if no resizing is needed.
         at_once = self._stored_size == out.shape[:2] and out.flags.c_contiguous
         try:
             pixels = simplejpeg.decode_jpeg(
@@ -102,13 +102,14 @@ class ImageFile:
         except (ValueError, RuntimeError, MemoryError) as error:
             raise BadImage(str(error)) from error
         if not at_once:
-            # Of a side that is no multiple of 8 the last pixel is only partly there.
+            # The last pixel covers less than a whole one if a side is not a multiple of
+            # 8, so the extent is fractional.
             scaled = tuple(side * eighths / 8 for side in self._stored_size)
             _resize(pixels, (scaled[0], scaled[1]), out)
 
 
 def _jpeg_size(data: bytes) -> tuple[int, int] | None:
-    """The (h, w) of a JPEG that simplejpeg decodes; None where Pillow is to."""
+    """Returns the (h, w) of a JPEG that simplejpeg decodes; None if Pillow has to."""
     import simplejpeg
 
     try:
@@ -119,10 +120,10 @@ def _jpeg_size(data: bytes) -> tuple[int, int] | None:
 
 
 def _eighths(size: tuple[int, int], target: tuple[int, int]) -> int:
-    """The least of 1, 2, 4 and 8 eighths that has the detail of the target size.
+    """Returns the smallest of 1, 2, 4 and 8 eighths with the detail of the target size.
 
-    A tenth less than the target is near enough: resizing a whole image by a filter
-    without aliasing blurs it more than that. Other fractions decode slower than 8 / 8.
+    A tenth less than the target is accepted: an anti-aliased resize of the whole image
+    blurs it by more than that. Other fractions decode slower than 8 / 8.
     """
     for eighths in (1, 2, 4):
         if all(
@@ -136,18 +137,18 @@ def _eighths(size: tuple[int, int], target: tuple[int, int]) -> int:
 def _resize(
     pixels: np.ndarray, extent: tuple[int | float, int | float], out: np.ndarray
 ) -> None:
-    """Resizes pixels of which `extent` (h, w) is covered by the image into `out`."""
+    """Resizes pixels into `out`; the image covers `extent` (h, w) of them, perhaps fractional."""
     height, width = out.shape[:2]
     if extent == (height, width):
         out[...] = pixels
         return
     scales = height / extent[0], width / extent[1]
     cv2 = _cv2()
-    # OpenCV takes no views that run backwards.
+    # OpenCV rejects views with negative strides.
     pixels = np.ascontiguousarray(pixels)
-    # Bilinear weights reach one pixel far: they alias where it shrinks by much.
+    # Bilinear interpolation aliases under strong reduction; area averaging does not.
     method = cv2.INTER_LINEAR if min(scales) > 1 / 1.5 else cv2.INTER_AREA
-    # Given a scale instead of a size, it resizes the part of the last pixel right.
+    # A scale in place of a size lets OpenCV account for the fractional last pixel.
     whole = tuple(
         round(side * scale) for side, scale in zip(pixels.shape, scales, strict=False)
     )
@@ -157,7 +158,7 @@ def _resize(
         resized = cv2.resize(
             pixels,
             None,
-            # Straight to where it belongs, if it is of that size.
+            # Write directly into `out` if the size matches.
             out if whole == (height, width) and out.flags.c_contiguous else None,
             fx=scales[1],
             fy=scales[0],
@@ -171,6 +172,6 @@ def _resize(
 def _cv2() -> ModuleType:
     import cv2
 
-    # Examples are prepared side by side already.
+    # Examples are already prepared in parallel.
     cv2.setNumThreads(1)
     return cv2

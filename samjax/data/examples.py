@@ -1,9 +1,10 @@
-"""Examples as a dataset stores them: the bytes of an image, and the record of its masks.
+"""Examples: raw, as the bytes of an image file and the record of its masks, and prepared.
 
-All formats meet here: a source gives raw examples by index, `samjax.data.prepare` makes
-training examples of them.
+Raw examples are the interface between file formats and training: every format implements
+`ExampleSource`, and `samjax.data.prepare` turns a raw example into arrays.
 """
 
+import enum
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -16,17 +17,18 @@ from samjax.geometry.frame import Frame
 
 
 class RawExample(NamedTuple):
-    """An image and its masks, not looked at yet; either may be missing or damaged.
+    """An image and its masks, unchecked; either may be missing or damaged.
 
     Attributes:
-        name: What to call it in a report; unique in its dataset.
-        image: The bytes of an image file, or None where it is missing.
-        record: The bytes of a JSON file in SA-1B's form, the same parsed
-            (`samjax.data.schema.Record`), or None where it is missing. Its image's
-            size is that of its masks; the image file may be a smaller copy. Its image's
-            `frame` says whether that file is turned upright by its EXIF orientation;
-            without one it is taken as it is stored, as SA-1B's files are.
-        problem: Why a part is missing, in words; None where nothing is known.
+        name: Name of the example in reports; unique in its dataset.
+        image: The bytes of an image file, or None if it is missing.
+        record: A record in SA-1B's form, as the bytes of a JSON file or parsed
+            (`samjax.data.schema.Record`), or None if it is missing. The size in
+            `record["image"]` is that of the masks; the image file may be a smaller
+            copy. The field `frame` beside it states whether the masks refer to the
+            image turned upright by its EXIF orientation; without the field they refer
+            to the pixels as stored, as in SA-1B.
+        problem: Why a part is missing; None if the reason is unknown.
     """
 
     name: str
@@ -39,9 +41,9 @@ class RawExample(NamedTuple):
 class ExampleSource(Protocol):
     """A dataset of raw examples with random access.
 
-    It can be pickled and read by many threads and processes at once. What is wrong with
-    the data is never raised: a part that cannot be read is None, with `problem` saying
-    why, or whatever bytes are there, and whoever prepares the example finds out.
+    It can be pickled and read by many threads and processes at once. Damaged data
+    raises nothing here: a part that cannot be read is None, with the reason in
+    `problem`, or the damaged bytes themselves, which `samjax.data.prepare` detects.
     """
 
     def __len__(self) -> int:
@@ -53,15 +55,57 @@ class ExampleSource(Protocol):
         ...
 
 
+class Status(enum.IntEnum):
+    """Status of a prepared example: above 0 it is damaged, below 0 it is sound but has
+    no mask."""
+
+    NO_MASK = -1
+    """Sound, but without masks: it has none, or they are empty in the frame."""
+    FINE = 0
+    MISSING_IMAGE = 1
+    MISSING_RECORD = 2
+    BAD_IMAGE = 3
+    """The image is truncated, corrupt, too large, or of no known format."""
+    BAD_RECORD = 4
+    """The record is not JSON, or not in SA-1B's form."""
+    SIZE_MISMATCH = 5
+    """The image has neither the size of its record nor that of a smaller copy."""
+    BAD_MASKS = 6
+    """No usable mask, and some of the masks are damaged."""
+
+
+class Example(NamedTuple):
+    """A prepared example; a batch of them is a `samjax.data.batch.RunBatch`.
+
+    Attributes:
+        image: UInt8 "s s 3", RGB, zero in the padding at the bottom and right.
+        size: Int32 "2", h, w of the part that is not padding; (s, s) if the example is
+            damaged.
+        runs: Int32 "k l", boundaries of the masks in the frame (`samjax.data.runs`).
+        valid: Bool "k", False where the slot holds no mask.
+        status: Int32 "", a `Status`.
+        bad_masks: Int32 "", number of masks read and found damaged.
+        index: Int64 "", index of the example in its dataset.
+    """
+
+    image: np.ndarray
+    size: np.ndarray
+    runs: np.ndarray
+    valid: np.ndarray
+    status: np.ndarray
+    bad_masks: np.ndarray
+    index: np.ndarray
+
+
 def open_image_file(image: bytes, info: Mapping[str, Any]) -> ImageFile:
-    """Opens the image of an example in the frame that its masks are in.
+    """Opens the image of an example in the frame of its masks.
 
     Args:
-        image: The bytes of its file.
-        info: The `image` of its record.
+        image: The bytes of the image file.
+        info: The field `image` of the record.
 
     Raises:
-        BadImage: The bytes are no image, or too large.
+        BadImage: The bytes are not an image, or the image is too large.
     """
     return ImageFile(image, declared_frame(info) or "stored")
 
@@ -69,20 +113,20 @@ def open_image_file(image: bytes, info: Mapping[str, Any]) -> ImageFile:
 def smaller_size(size: tuple[int, int], long_side: int) -> tuple[int, int]:
     """Returns the size (h, w) of a copy of an image, at most `long_side` on its longer side.
 
-    By this, readers know whether an image file is of its record.
+    Readers check with it that an image file belongs to its record.
     """
     return Frame.fit(size, min(long_side, max(size))).resized_size
 
 
-def place_in_parts(index: int, stops: Int[np.ndarray, " parts"]) -> tuple[int, int]:
-    """Finds an example of a dataset that is in parts, such as files.
+def locate_in_parts(index: int, stops: Int[np.ndarray, " parts"]) -> tuple[int, int]:
+    """Finds the part (such as a file) of a dataset that holds an example.
 
     Args:
-        index: Of the example in the dataset.
-        stops: Of each part, the index after its last example.
+        index: Index of the example in the dataset.
+        stops: For each part, the index after its last example.
 
     Returns:
-        The number of the part, and the place of the example in it.
+        The index of the part, and the index of the example within it.
 
     Raises:
         IndexError: There is no such example.
@@ -90,5 +134,5 @@ def place_in_parts(index: int, stops: Int[np.ndarray, " parts"]) -> tuple[int, i
     count = int(stops[-1]) if len(stops) else 0
     if not 0 <= index < count:
         raise IndexError(f"got index {index}, expected 0 to {count - 1}")
-    number = int(np.searchsorted(stops, index, side="right"))
-    return number, index - (int(stops[number - 1]) if number else 0)
+    part = int(np.searchsorted(stops, index, side="right"))
+    return part, index - (int(stops[part - 1]) if part else 0)

@@ -1,16 +1,16 @@
-"""Files that are no image which is read here, known by their first bytes."""
+"""Recognition of files that cannot be read as images, by their first bytes."""
 
 from __future__ import annotations
 
 HEAD = 512
-"""How many bytes are looked at."""
+"""Number of bytes that recognition needs."""
 
 _HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs")
 _JPEG = "convert it to JPEG or PNG first"
 _ARRAY = "read it with {}, scale it to 0..255, and pass it as uint8, RGB or grey"
 
-# Where the bytes stand, the bytes, what has them, and what to do.
-_SIGNS: tuple[tuple[int, bytes, str, str], ...] = (
+# Offset, signature, name of the format, remedy.
+_SIGNATURES: tuple[tuple[int, bytes, str, str], ...] = (
     (
         128,
         b"DICM",
@@ -42,7 +42,7 @@ _SIGNS: tuple[tuple[int, bytes, str, str], ...] = (
 
 
 def is_heic(head: bytes) -> bool:
-    """Whether a file begins as HEIC or HEIF do, which iPhones write."""
+    """Whether a file begins like HEIC or HEIF, the formats of iPhones."""
     if head[4:8] != b"ftyp":
         return False
     length = min(int.from_bytes(head[:4]), len(head))
@@ -52,24 +52,24 @@ def is_heic(head: bytes) -> bool:
 
 
 def is_tiff(head: bytes) -> bool:
-    """Whether a file begins as TIFF and BigTIFF do, and is one."""
-    # DICOM leaves the first bytes to whoever writes, and some fill in a head of TIFF.
+    """Whether a file begins like TIFF or BigTIFF."""
+    # DICOM's first 128 bytes are free for the writer, and some put a TIFF header there.
     if head[128:132] == b"DICM":
         return False
     return head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
 def recognize(head: bytes) -> str | None:
-    """Says what a file is that Pillow does not know, and what to do.
+    """Names the format of a file that Pillow cannot read, with the remedy.
 
     Args:
-        head: its first `HEAD` bytes, or all.
+        head: The first `HEAD` bytes of the file, or all of a shorter one.
 
     Returns:
-        Words that complete "got FILE, which is ..."; None where it is not known.
+        The end of the sentence "got FILE, which is ..."; None for an unknown format.
     """
     if not head:
-        return "empty: copy or download it anew"
+        return "empty: copy or download it again"
     if is_heic(head):
         return (
             "HEIC: run pip install pillow-heif to have it read, or convert it to JPEG "
@@ -80,8 +80,8 @@ def recognize(head: bytes) -> str | None:
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if text.startswith(b"<?xml") and b"<svg" in text:
         return f"an SVG drawing: {_JPEG}"
-    for start, sign, name, remedy in _SIGNS:
-        is_text = sign[:1] == b"<"
-        if (text if is_text else head[start:]).startswith(sign):
+    for start, signature, name, remedy in _SIGNATURES:
+        is_text = signature[:1] == b"<"
+        if (text if is_text else head[start:]).startswith(signature):
             return f"{name}: {remedy}"
     return None

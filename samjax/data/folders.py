@@ -1,9 +1,9 @@
-"""The images of a folder: one rule for all who look for them.
+"""The images of a folder, by one rule for all callers.
 
-An image is a regular file, or a link to one, with an image's ending, that is not hidden.
-Folders, sockets, FIFOs, devices and links that lead nowhere are passed over whatever
-they are called. Files with the endings of images that are not looked for (`.heic`,
-`.avif`) are passed over too, and can be named to the user.
+An image is a regular file, or a link to one, that has an image suffix and is not
+hidden. Folders, sockets, FIFOs, devices and dangling links are skipped whatever their
+names. Files with suffixes of other image formats (`.heic`, `.avif`) are skipped too,
+and listed for a warning.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from typing import BinaryIO, NamedTuple
 SUFFIXES = frozenset(
     {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 )
-"""The endings of images in a folder or a tar, in lower case; a file that is named itself
-may have any."""
+"""Suffixes of images in a folder or a tar, in lower case; a file given by its own path
+may have any suffix."""
 
 OTHER_SUFFIXES = frozenset(
     {
@@ -29,22 +29,22 @@ OTHER_SUFFIXES = frozenset(
         *(".raf", ".raw", ".rw2", ".svg", ".svs", ".tga", ".xbm", ".xpm"),
     }
 )
-"""Endings of images that are passed over in a folder, and named."""
+"""Suffixes of other image formats, whose files are skipped with a warning."""
 
 
 class Listing(NamedTuple):
-    """The images of a folder, and what looks like one and is none.
+    """The images of a folder, and the files of other image formats.
 
     Attributes:
-        images: in order of their names.
-        passed_over: names of files that may be images and are not looked at.
+        images: Paths in order of their names.
+        passed_over: Names of skipped files that may be images.
     """
 
     images: tuple[Path, ...]
     passed_over: tuple[str, ...]
 
     def remark(self, folder: str | os.PathLike) -> str | None:
-        """One line about what was passed over; None where that is nothing."""
+        """Returns a one-line warning about the skipped files; None if there are none."""
         if not self.passed_over:
             return None
         count = len(self.passed_over)
@@ -57,21 +57,21 @@ class Listing(NamedTuple):
 
 
 def has_image_name(name: str) -> bool:
-    """Whether a file of this name, without its folder, counts as an image."""
+    """Whether a file name, without a folder, is that of an image."""
     return PurePath(name).suffix.lower() in SUFFIXES and not name.startswith(".")
 
 
 def list_images(folder: str | os.PathLike) -> Listing:
-    """Lists the images of a folder, without those of its folders.
+    """Lists the images of a folder, not recursively.
 
     Raises:
-        OSError: the folder cannot be read.
+        OSError: The folder cannot be read.
     """
     images: list[Path] = []
     passed_over: list[str] = []
     with os.scandir(folder) as entries:
-        found = sorted(entries, key=lambda entry: entry.name)
-    for entry in image_entries(found, passed_over):
+        in_order = sorted(entries, key=lambda entry: entry.name)
+    for entry in image_entries(in_order, passed_over):
         images.append(Path(folder) / entry.name)
     return Listing(tuple(images), tuple(passed_over))
 
@@ -79,11 +79,12 @@ def list_images(folder: str | os.PathLike) -> Listing:
 def image_entries(
     entries: Iterable[os.DirEntry[str]], passed_over: list[str] | None = None
 ) -> Iterator[os.DirEntry[str]]:
-    """Picks the images of a folder's entries.
+    """Filters the images among the entries of a folder.
 
     Args:
-        entries: of `os.scandir`.
-        passed_over: takes the names of files that may be images and are not looked at.
+        entries: Entries from `os.scandir`.
+        passed_over: A list to which the names of skipped files of other image formats
+            are appended.
     """
     for entry in entries:
         if entry.name.startswith("."):
@@ -99,17 +100,18 @@ def image_entries(
 
 
 def open_regular(path: str | os.PathLike) -> BinaryIO:
-    """Opens a regular file to be read.
+    """Opens a regular file for reading.
 
-    Whatever else is there (a FIFO, a device) is refused at once, where opening it would
-    wait for ever.
+    A FIFO or a device is rejected at once; opening a FIFO would block until it has a
+    writer.
 
     Raises:
-        ValueError: it is no regular file.
-        OSError: it is a folder, is not there, or cannot be read.
+        ValueError: The path is not a regular file.
+        OSError: The path is a folder, does not exist, or cannot be read.
     """
 
     def opener(name: str, flags: int) -> int:
+        # Checked after opening, by the descriptor: a check by name before would race.
         return os.open(name, flags | getattr(os, "O_NONBLOCK", 0))
 
     file = open(path, "rb", opener=opener)  # noqa: SIM115
@@ -131,5 +133,5 @@ def _is_file(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_file()
     except OSError:
-        # A link in a circle.
+        # A circular link.
         return False

@@ -1,7 +1,7 @@
-"""Where many images come from: files, folders, tars, datasets; one list of `Item`s.
+"""Images from files, folders, tars and datasets, as one list of `Item`s.
 
-Every source is a sequence with random access, so that processes share it by index and a
-run resumes anywhere. Nothing of an image is read before its turn.
+The list has random access, so that processes can shard it by index and a run can resume
+anywhere. An image is read only when its item is.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from samjax.data.sa1b.headers import DamagedTar, open_tar, read_members
 
 @runtime_checkable
 class RandomAccess(Protocol):
-    """What sequences, sources of grain and datasets of TFDS have in common."""
+    """The common interface of sequences, grain's sources and TFDS datasets."""
 
     def __len__(self) -> int: ...
 
@@ -31,11 +31,10 @@ class Item(NamedTuple):
     """An image of a source.
 
     Attributes:
-        name: Its file name, without a folder; unlike all others of its source but for
-            the suffix.
-        read: Returns the bytes of its file, or the image as an array or of Pillow's.
-            Raises OSError or ValueError where that fails.
-        path: Where the file is, if it is one of its own.
+        name: File name without a folder; its stem is unique in the list.
+        read: Returns the bytes of the image's file, an array, or a Pillow image. Raises
+            OSError or ValueError on failure.
+        path: Path of the file, if the image is a file of its own.
     """
 
     name: str
@@ -49,108 +48,131 @@ class Item(NamedTuple):
 
 
 def find_images(
-    places: Sequence[str | os.PathLike | RandomAccess],
+    sources: Sequence[str | os.PathLike | RandomAccess],
 ) -> list[Item]:
-    """Finds the images that places name, in a lasting order.
+    """Lists the images of all sources, in a reproducible order.
 
     Args:
-        places: each a file; a folder, of which the images are taken in order of their
-            names, but not those of its folders (`samjax.data.folders`); an uncompressed
-            tar, its images in order of their names; `tfds:NAME/SPLIT` or
-            `tfds:FOLDER:SPLIT`, a dataset of TFDS with a feature `image`; or a sequence of arrays, of the bytes of files, or of
-            mappings with these at `image`, such as a source of grain. Elements of
-            datasets and sequences are named by their place.
+        sources: Each is a file; a folder, whose images are listed by name, not
+            recursively (`samjax.data.folders`); an uncompressed tar, whose images are
+            listed by name; `tfds:NAME/SPLIT` or `tfds:FOLDER:SPLIT`, a TFDS dataset
+            with a feature `image`; or a sequence (such as a grain source) of arrays, of
+            the bytes of files, or of mappings with these under `image`. Elements of
+            datasets and sequences are named by their index.
 
     Raises:
-        ValueError: there are no images, or two would have results of the same name.
-        OSError: a place is not there or cannot be read.
-        ImportError: a dataset of TFDS is named, and TFDS is missing.
+        ValueError: There are no images, or results of two images would have the same
+            name.
+        OSError: A source does not exist or cannot be read.
+        ImportError: A TFDS dataset is given, and TFDS is missing.
     """
-    remarks: list[str] = []
-    items = [item for place in places for item in _expand(place, remarks)]
-    if not items:
-        said = f" ({'; '.join(remarks)})" if remarks else ""
-        raise ValueError(
-            "no image is there: give images, folders or tars with "
-            + ", ".join(sorted(SUFFIXES))
-            + said
-        )
+    items, remarks = list_items(sources)
     for remark in remarks:
         warnings.warn(remark, stacklevel=2)
-    owners: dict[str, str] = {}
-    for item in items:
-        if item.stem in owners:
-            raise ValueError(
-                f"the results of {item.name} and {owners[item.stem]} would have the "
-                "same name: give them in two runs, with folders of their own"
-            )
-        owners[item.stem] = item.name
+    check_names([item.name for item in items])
     return items
 
 
-def _expand(place: Any, remarks: list[str]) -> list[Item]:
-    if not isinstance(place, str | os.PathLike):
-        return _of_sequence(place)
-    if str(place).startswith("tfds:"):
-        return _of_sequence(_tfds_source(str(place).removeprefix("tfds:")))
-    path = Path(place)
+def list_items(
+    sources: Sequence[str | os.PathLike | RandomAccess],
+) -> tuple[list[Item], list[str]]:
+    """Lists images as `find_images` does, without checking their names.
+
+    Returns:
+        The images, and remarks on files of folders that were passed over.
+    """
+    remarks: list[str] = []
+    items = [item for source in sources for item in _expand(source, remarks)]
+    if not items:
+        skipped = f" ({'; '.join(remarks)})" if remarks else ""
+        raise ValueError(
+            "no image is there: give images, folders or tars with "
+            + ", ".join(sorted(SUFFIXES))
+            + skipped
+        )
+    return items, remarks
+
+
+def check_names(names: Sequence[str]) -> None:
+    """Checks that results of images, named by their stems, have different names.
+
+    Raises:
+        ValueError: Two would have the same name.
+    """
+    owners: dict[str, str] = {}
+    for name in names:
+        stem = Path(name).stem
+        if stem in owners:
+            raise ValueError(
+                f"the results of {name} and {owners[stem]} would have the same name: "
+                "give them in two runs, with folders of their own"
+            )
+        owners[stem] = name
+
+
+def _expand(source: Any, remarks: list[str]) -> list[Item]:
+    if not isinstance(source, str | os.PathLike):
+        return _items_of_sequence(source)
+    if str(source).startswith("tfds:"):
+        return _items_of_sequence(_tfds_source(str(source).removeprefix("tfds:")))
+    path = Path(source)
     if path.is_dir():
         listing = list_images(path)
         if remark := listing.remark(path):
             remarks.append(remark)
-        return [_of_file(file) for file in listing.images]
+        return [_item_of_file(file) for file in listing.images]
     if path.suffix.lower() == ".tar":
-        return _of_tar(path)
+        return _items_of_tar(path)
     if not path.exists():
         raise FileNotFoundError(2, "no such file or folder", str(path))
-    return [_of_file(path)]
+    return [_item_of_file(path)]
 
 
-def _of_file(path: Path) -> Item:
+def _item_of_file(path: Path) -> Item:
     return Item(path.name, functools.partial(read_regular, path), path)
 
 
-def _of_tar(path: Path) -> list[Item]:
-    """The images of a tar, read in place by where their bytes lie.
+def _items_of_tar(path: Path) -> list[Item]:
+    """Returns the images of a tar, each read in place at its offset.
 
-    Of a tar that is cut off or damaged, those before that; an item of its own name, last,
-    says so when it is read.
+    If the tar is truncated or damaged, these are the images before the damage, and a
+    last item with the tar's own name raises an error when it is read.
     """
-    found: list[Item] = []
+    members: list[Item] = []
     damage: DamagedTar | None = None
     with open_tar(path) as stream:
         file = stream.fileno()
         try:
             for member in read_members(file, os.fstat(file).st_size):
-                # As paths of the system are decoded, so that every name is some text.
+                # With surrogate escapes, as for paths: any bytes decode to some text.
                 name = os.fsdecode(member.name.rpartition(b"/")[2])
                 if has_image_name(name):
-                    found.append(Item(name, _Slice(path, member.offset, member.size)))
+                    members.append(Item(name, _Slice(path, member.offset, member.size)))
         except DamagedTar as error:
             damage = error
-    if damage is not None and not found:
+    if damage is not None and not members:
         raise ValueError(
             f"{path} cannot be read as an uncompressed tar ({damage}): "
             "unpack a compressed one first"
         )
-    items = sorted(found, key=lambda item: item.name)
+    items = sorted(members, key=lambda item: item.name)
     if damage is not None:
-        said = f"{damage}; the {len(items)} images before that are used"
-        items.append(Item(path.name, _Damage(f"{path}: {said}")))
+        message = f"{damage}; the {len(items)} images before that are used"
+        items.append(Item(path.name, _Damage(f"{path}: {message}")))
     return items
 
 
 class _Damage(NamedTuple):
-    """Stands for what is lost of a damaged tar: reading it fails."""
+    """The lost part of a damaged tar; reading it raises an error."""
 
-    what: str
+    message: str
 
     def __call__(self) -> bytes:
-        raise ValueError(self.what)
+        raise ValueError(self.message)
 
 
 class _Slice(NamedTuple):
-    """Reads a stretch of a file."""
+    """Reads a range of bytes of a file."""
 
     path: Path
     offset: int
@@ -165,7 +187,7 @@ class _Slice(NamedTuple):
         return content
 
 
-def _of_sequence(source: RandomAccess) -> list[Item]:
+def _items_of_sequence(source: RandomAccess) -> list[Item]:
     digits = max(6, len(str(len(source))))
     return [
         Item(f"{index:0{digits}d}.png", _Element(source, index))
@@ -181,7 +203,7 @@ class _Element(NamedTuple):
 
     def __call__(self) -> Any:
         element = self.source[self.index]
-        # TFDS's own form of SA-1B has the bytes one level further down.
+        # TFDS's own dataset `segment_anything` nests the bytes one level deeper.
         for key in ("image", "content"):
             if isinstance(element, Mapping):
                 element = element[key]
@@ -205,15 +227,15 @@ def _tfds_source(name: str) -> RandomAccess:
     else:
         dataset, _, split = name.rpartition("/")
         builder = tfds.builder(dataset or name)
-    # Decoding is left to us, who are strict and do not turn what is not to be turned.
+    # TFDS would decode leniently and apply no EXIF orientation; samjax decodes itself.
     skip: Any = tfds.decode.SkipDecoding()
     if hasattr(builder.info.features["image"], "keys"):  # pyright: ignore
-        # TFDS's own form of SA-1B has the bytes one level further down.
+        # TFDS's own dataset `segment_anything` nests the bytes one level deeper.
         skip = {"content": skip}
     try:
         return builder.as_data_source(split=split, decoders={"image": skip})  # pyright: ignore
     except NotImplementedError as error:
         raise ValueError(
-            f"tfds:{name} is not stored as array_record, which alone can be read at any "
-            "place: prepare it with file_format='array_record'"
+            f"tfds:{name} is not stored as array_record, which is needed for random "
+            "access: prepare it with file_format='array_record'"
         ) from error

@@ -1,12 +1,12 @@
-"""Images too large to hold: windows of them, as RGB uint8.
+"""Images that are too large for memory, read in windows as RGB uint8.
 
-`open_large_image` reads TIFF window by window (`samjax.data.tiff_windows`), whatever the
-size of the whole. Other formats cannot be read in parts; they are read whole, up to the
-bound on pixels, as are kinds of TIFF that only Pillow decodes. `ArrayImage` is for arrays
-and memory maps.
+`open_large_image` reads TIFF window by window (`samjax.data.tiff_windows`), whatever
+the size of the whole. Other formats cannot be read in windows; they are decoded whole,
+up to the bound on pixels, as are kinds of TIFF that only Pillow decodes. `ArrayImage`
+is for arrays and memory maps.
 
-Which files there are, and what their pixels become, is as for every other reader
-(`samjax.data.whole_images`, `samjax.data.tiff_form`): upright RGB.
+The formats and the conversion to upright RGB are those of the other readers
+(`samjax.data.whole_images`, `samjax.data.tiff_form`).
 
 TIFF needs tifffile, and most of its compressions imagecodecs: the extra `large`.
 """
@@ -45,21 +45,22 @@ class LargeImage(Protocol):
         """Returns the pixels of a window; bottom and right are exclusive.
 
         Raises:
-            ValueError: the window is not within the image, or its pixels cannot be used.
+            ValueError: The window is not within the image, or its pixels cannot be
+                used.
         """
         ...
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ArrayImage:
-    """An array or a memory map, of which only the windows that are read are touched.
+    """An array or a memory map; only the windows that are read are accessed.
 
     Attributes:
         array: (h, w, 3) RGB, (h, w, 4) RGBA, (h, w, 1) or (h, w) grey; bool, uint8,
-            uint16, or other integers that lie in 0..255.
+            uint16, or other integers with values in 0..255.
 
     Raises:
-        ValueError: the array has another shape or type.
+        ValueError: The array has another shape or dtype.
     """
 
     array: np.ndarray
@@ -93,21 +94,21 @@ class ArrayImage:
 def open_large_image(
     path: str | os.PathLike, *, cache_bytes: int = CACHE_BYTES
 ) -> LargeImage:
-    """Opens an image to be read in windows.
+    """Opens an image for reading in windows.
 
-    Of a TIFF file with several pages it is the first. What is returned holds no file
-    open, and may be shared between threads.
+    Only the first page of a TIFF file is read. The result keeps no file open and can be
+    shared between threads.
 
     Args:
-        path: a TIFF or BigTIFF file, or another that Pillow reads.
-        cache_bytes: how much of decoded tiles and strips is kept for later windows;
-            strips are as wide as the image, so it should hold a row of windows.
+        path: A TIFF or BigTIFF file, or another format that Pillow reads.
+        cache_bytes: Size of the cache of decoded tiles and strips; strips are as wide
+            as the image, so it should hold a row of windows.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: the file is damaged, of a kind that cannot be used, or too large to
-            be read whole, which its format requires.
-        ImportError: it is a TIFF file, and tifffile is missing.
+        FileNotFoundError: There is no such file.
+        ValueError: The file is damaged, of a kind that cannot be used, or of a format
+            that has to be read whole and too large for that.
+        ImportError: It is a TIFF file, and tifffile is missing.
     """
     path = Path(path)
     with open_regular(path) as file:
@@ -121,6 +122,6 @@ def open_large_image(
         return ArrayImage(read_rgb(path))
     except TooManyPixels as error:
         raise ValueError(
-            f"{error}. Its format has to be read whole: or write it anew as a tiled TIFF "
+            f"{error}. Its format has to be read whole: or convert it to a tiled TIFF "
             "file"
         ) from error

@@ -1,8 +1,8 @@
-"""Mixtures of datasets and drawn scenes: which example of a batch is of which part.
+"""Mixtures of datasets and drawn scenes.
 
-The parts of a mixture are shuffled each by itself, as if it were trained on alone, so no
-example comes a second time before all others of its part have come. A step is again a
-function of seed, step and batch size.
+Each part of a mixture is shuffled on its own, as if it were the only dataset, so every
+example of a part is read once per epoch of that part. A batch is a function of seed,
+step and batch size.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from samjax.data.prepare import PrepareConfig
 from samjax.data.problems import DamageLog
 from samjax.data.synthetic.config import SceneConfig
 
-# Examples within which the numbers of all parts are as their weights say.
+# Number of consecutive examples in which the counts of the parts match their weights.
 BLOCK = 10_000
 
 
@@ -33,14 +33,14 @@ class MixturePart:
     """A dataset, or drawn scenes, as a part of a mixture.
 
     Attributes:
-        weight: How many of the examples are of this part, relative to the others'.
+        weight: Relative number of examples from this part.
         data: The dataset; None for drawn scenes.
-        scenes: Drawn scenes, drawn by the host's CPU; each stage sets their size and
-            their number of masks.
-        textures: Photos that the scenes' regions are filled from, instead of what the
-            scenes look like (`samjax.data.textures`); masks are not read.
-        loss_weight: What the losses of this part's masks are multiplied by, such as
-            less than 1 for masks that a model made.
+        scenes: Scenes drawn on the host's CPU; each training stage sets their size and
+            number of masks.
+        textures: A dataset of photos that fill the scenes' regions in place of the
+            drawn materials (`samjax.data.textures`); its masks are not read.
+        loss_weight: Factor of the losses of this part's masks, such as less than 1 for
+            pseudo-labels.
     """
 
     weight: float = 1.0
@@ -63,22 +63,22 @@ class MixturePart:
             raise ValueError("MixturePart: " + "; ".join(problems))
 
 
-# What a mixture says for all of its parts.
-_OF_ALL = ("workers", "prefetch", "boundaries_per_mask", "max_bad_fraction")
+# Fields of `DatasetConfig` that a mixture sets for all of its parts.
+_COMMON_FIELDS = ("workers", "prefetch", "boundaries_per_mask", "max_bad_fraction")
 
 
 @dataclass(frozen=True, kw_only=True)
 class MixtureConfig:
-    """Datasets and drawn scenes to train on together, and how they are read.
+    """A mixture of datasets and drawn scenes, and the options for reading it.
 
     Attributes:
-        parts: What is mixed.
-        workers: Processes that prepare examples; 0 prepares them in threads of this
-            one. This and the next three are said here for all parts, and not by them.
-        prefetch: Batches that each worker has ready, or that are ready in all without
-            workers.
-        boundaries_per_mask: Run boundaries kept of each mask.
-        max_bad_fraction: Share of damaged examples above which a run stops.
+        parts: The parts of the mixture.
+        workers: Number of processes that prepare examples; 0 uses threads of this
+            process. This and the next three apply to all parts and cannot be set in
+            them.
+        prefetch: Number of prefetched batches, per worker, or in total without workers.
+        boundaries_per_mask: Largest number of run boundaries per mask.
+        max_bad_fraction: Fraction of damaged examples above which a run stops.
     """
 
     parts: tuple[MixturePart, ...]
@@ -103,17 +103,18 @@ class MixtureConfig:
             problems.append(f"max_bad_fraction={self.max_bad_fraction}: use 0 to 1")
         total = sum(part.weight for part in self.parts)
         defaults = DatasetConfig(path="any")
-        for number, part in enumerate(self.parts):
+        for index, part in enumerate(self.parts):
+            # A smaller share would be rounded to no example of a block.
             if part.weight * BLOCK < total:
                 problems.append(
-                    f"parts[{number}].weight={part.weight} of {total}: use at least "
+                    f"parts[{index}].weight={part.weight} of {total}: use at least "
                     f"one in {BLOCK}"
                 )
-            for name in _OF_ALL if part.data is not None else ():
+            for name in _COMMON_FIELDS if part.data is not None else ():
                 if getattr(part.data, name) != getattr(defaults, name):
                     problems.append(
-                        f"parts[{number}].data.{name}: say {name} of the mixture, "
-                        "which has it for all parts"
+                        f"parts[{index}].data.{name}: set {name} of the mixture, "
+                        "which applies to all parts"
                     )
         if problems:
             raise ValueError("MixtureConfig: " + "; ".join(problems))
@@ -129,28 +130,30 @@ def open_mixture(
     process_index: int = 0,
     process_count: int = 1,
 ) -> MixtureSource:
-    """Opens a mixture as the source of one process's part of each batch.
+    """Opens a mixture as the source of one process's shard of each batch.
 
     Args:
         config: The mixture.
         image_size: Side of the training frame in pixels.
-        masks_per_image: Slots for masks of each image.
-        batch_size: Images of a batch, over all processes.
-        seed: Of which part each example is of, and of the parts' order, masks and
-            augmentation.
-        process_index: Which part of each batch.
-        process_count: Of how many equal parts.
+        masks_per_image: Mask slots of each image.
+        batch_size: Images per batch, over all processes.
+        seed: Seed of the assignment of examples to parts, and of the parts' order,
+            masks and augmentation.
+        process_index: The shard of each batch to read.
+        process_count: Number of equal shards.
 
     Raises:
-        ValueError: there is no such dataset, or the batch has no such parts.
-        OSError: a dataset cannot be read.
-        ImportError: a package for a format is missing.
+        ValueError: There is no such dataset, or the batch cannot be divided into these
+            shards.
+        OSError: A dataset cannot be read.
+        ImportError: A package for a format is missing.
     """
     problems: list[str] = []
     sequences: list[ExampleSequence] = []
     parts: list[tuple[ExampleSource, PrepareConfig] | None] = []
-    for number, part in enumerate(config.parts):
-        part_seed = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
+    for part_index, part in enumerate(config.parts):
+        # Two parts may be the same dataset: each needs an order of its own.
+        part_seed = int(np.random.SeedSequence([seed, part_index]).generate_state(1)[0])
         if part.data is not None:
             data = dataclasses.replace(
                 part.data, boundaries_per_mask=config.boundaries_per_mask
@@ -163,7 +166,7 @@ def open_mixture(
             sequences.append(shuffled(examples, prepared, part_seed))
             parts.append((examples, prepared))
         elif part.scenes is not None:
-            # Drawing needs JAX, which processes that only read do without.
+            # Drawing needs JAX, which workers that only read need not load.
             from samjax.data.scene_examples import SceneExamples
 
             scenes = dataclasses.replace(
@@ -197,13 +200,13 @@ def open_mixture(
 
 
 class MixtureSource:
-    """The batches of a mixture, without end; `batch(step)` depends on the step alone.
+    """An endless source of the batches of a mixture; a batch depends on the step alone.
 
     Args:
-        reader: Reads the batches of `MixedExamples`.
-        problems: What was wrong with the datasets when they were opened.
-        damage: Keeps the damaged examples.
-        is_weighted: Whether batches say by what their losses are multiplied.
+        reader: A reader of `MixedExamples`.
+        problems: Problems met when the datasets were opened, one line each.
+        damage: The log of damaged examples.
+        is_weighted: Whether batches have loss weights.
     """
 
     def __init__(
@@ -218,10 +221,10 @@ class MixtureSource:
         self._damage, self._is_weighted = damage, is_weighted
 
     def batch(self, step: int) -> RunBatch:
-        """Returns this process's part of the batch of one step, as NumPy arrays.
+        """Returns this process's shard of the batch of one step, as NumPy arrays.
 
         Raises:
-            RuntimeError: a worker was lost.
+            RuntimeError: A worker process died.
         """
         example, weights, part = self._reader.read(step)
         batch = RunBatch(
@@ -230,32 +233,37 @@ class MixtureSource:
         self._damage.add(batch)
         return batch
 
+    @property
+    def num_examples(self) -> None:
+        """None: an epoch of one part is no epoch of the others."""
+        return None
+
     def damage(self) -> list[str]:
-        """Says what is wrong with the first damaged examples of all batches so far."""
-        return self._damage.words()
+        """Describes the first damaged examples of all batches read so far."""
+        return self._damage.describe()
 
     @property
     def position(self) -> dict[str, int]:
-        """What a checkpoint keeps: the index of the next example, over all parts."""
+        """The state for a checkpoint: index of the next example, counted over all parts."""
         return self._reader.position
 
     def close(self) -> None:
-        """Ends threads and workers."""
+        """Stops threads and worker processes."""
         self._reader.close()
 
 
 class MixedExamples:
-    """The examples of all parts in one order.
+    """The examples of all parts in one endless sequence with random access.
 
-    Every `BLOCK` examples in turn have each part as often as its weight says, to the
-    nearest whole number, in an order drawn for the block: any example's part, and its
-    place in that, are known without those before.
+    Each block of `BLOCK` examples has a fixed count of every part, by its weight
+    rounded to an integer, in an order drawn per block. So the part of any example, and
+    its index within that, follow without counting the examples before.
 
     Args:
-        parts: Sequences without end.
-        weights: How many of the examples are of each, relative to one another.
-        loss_weights: What the losses of each part are multiplied by.
-        seed: Of the order.
+        parts: Endless sequences of examples.
+        weights: Relative number of examples of each part.
+        loss_weights: Factor of the losses of each part.
+        seed: Seed of the order.
     """
 
     def __init__(
@@ -273,35 +281,35 @@ class MixedExamples:
         return sys.maxsize
 
     def __getitem__(self, index: int, /) -> tuple[Any, np.ndarray, np.ndarray]:
-        part, place = self.place(index)
+        part, index_in_part = self.locate(index)
         weight = np.array(self._loss_weights[part], np.float32)
-        return self._parts[part][place], weight, np.array(part, np.int32)
+        return self._parts[part][index_in_part], weight, np.array(part, np.int32)
 
-    def place(self, index: int) -> tuple[int, int]:
-        """Returns which part an example is of, and its place in the part's sequence."""
+    def locate(self, index: int) -> tuple[int, int]:
+        """Returns the part of an example, and its index in the part's sequence."""
         block, row = divmod(index, BLOCK)
-        parts, places = _block(self._counts, self._seed, block)
+        parts, ranks = _block(self._counts, self._seed, block)
         part = int(parts[row])
-        return part, block * self._counts[part] + int(places[row])
+        return part, block * self._counts[part] + int(ranks[row])
 
 
 def _counts(weights: np.ndarray) -> tuple[int, ...]:
-    """Examples of each part in a block: the shares rounded so that they add up."""
+    """Returns the examples of each part in a block (largest remainder method)."""
     exact = weights / weights.sum() * BLOCK
     counts = np.floor(exact).astype(int)
-    most_left = np.argsort(counts - exact, kind="stable")
-    counts[most_left[: BLOCK - counts.sum()]] += 1
+    largest_remainders = np.argsort(counts - exact, kind="stable")
+    counts[largest_remainders[: BLOCK - counts.sum()]] += 1
     return tuple(counts.tolist())
 
 
 @functools.lru_cache(maxsize=8)
 def _block(
-    counts: tuple[int, ...], seed: int, number: int
+    counts: tuple[int, ...], seed: int, block: int
 ) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"]]:
-    """The part of each example of a block, and how many of it come before."""
-    rng = np.random.default_rng([seed, number])
+    """Returns the part of each example of a block, and its rank among that part's."""
+    rng = np.random.default_rng([seed, block])
     parts = rng.permutation(np.repeat(np.arange(len(counts)), counts))
-    places = np.empty_like(parts)
+    ranks = np.empty_like(parts)
     for part, count in enumerate(counts):
-        places[parts == part] = np.arange(count)
-    return parts, places
+        ranks[parts == part] = np.arange(count)
+    return parts, ranks

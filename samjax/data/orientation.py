@@ -1,9 +1,9 @@
-"""The frames of a photo: its pixels as they are stored, and as they are shown.
+"""The two frames of a photo, stored and upright, and EXIF's orientation between them.
 
-A camera stores what its sensor gives and notes how it was held: EXIF's orientation, a
-number from 1 to 8. `stored` pixels are those of the file, `upright` ones are turned by
-that number, as all viewers and labelling tools show them. A record says in `frame`
-which of the two its masks lie on (`samjax.data.schema.ImageInfo`).
+A camera stores pixels in the order of its sensor and records its orientation in EXIF,
+an integer from 1 to 8. `stored` pixels are those of the file; `upright` pixels are
+rotated or mirrored by the orientation, as viewers and labelling tools show them. The
+field `frame` of a record names the frame of its masks (`samjax.data.schema.ImageInfo`).
 """
 
 from __future__ import annotations
@@ -19,44 +19,45 @@ from PIL import Image
 FrameName = Literal["upright", "stored"]
 
 _TAG = 0x0112
-# Rows of the stored image are columns of the upright one.
+# Orientations in which rows of the stored image are columns of the upright one; those
+# whose rows, or columns, are in reverse order after that transposition.
 _TRANSPOSED = (5, 6, 7, 8)
 _ROWS_FLIPPED = (3, 4, 7, 8)
 _COLUMNS_FLIPPED = (2, 3, 6, 7)
-# A PNG of more chunks than this is looked through no further.
+# Number of chunks after which the search for a PNG's EXIF ends.
 _MOST_CHUNKS = 1 << 16
 
 
-def declared_frame(*places: Any) -> FrameName | None:
-    """Returns the frame that a file says its masks are in.
+def declared_frame(*objects: Any) -> FrameName | None:
+    """Returns the frame that an annotation file declares for its masks, None for none.
 
     Args:
-        places: JSON objects that may have a field `frame`, the nearest first. Other
-            programs may have one of that name for something else.
+        objects: JSON objects that may have a field `frame`, the most specific first.
+            Other values of the field are ignored, as other programs may use the name.
     """
-    for place in places:
-        found = place.get("frame") if isinstance(place, Mapping) else None
-        if found == "upright" or found == "stored":
-            return found
+    for fields in objects:
+        frame = fields.get("frame") if isinstance(fields, Mapping) else None
+        if frame == "upright" or frame == "stored":
+            return frame
     return None
 
 
 def upright_size(size: tuple[int, int], orientation: int) -> tuple[int, int]:
-    """Returns the (h, w) of a stored image turned upright, and the other way round."""
+    """Converts the (h, w) of a stored image to upright, or back (its own inverse)."""
     return (size[1], size[0]) if orientation in _TRANSPOSED else size
 
 
 def upright_view(stored: np.ndarray, orientation: int) -> np.ndarray:
-    """Returns a view of stored pixels, (h, w, ...), as they are upright."""
+    """Returns the upright view of stored pixels, (h, w, ...)."""
     if orientation in _TRANSPOSED:
         stored = stored.swapaxes(0, 1)
     return _flipped(stored, orientation)
 
 
 def stored_view(upright: np.ndarray, orientation: int) -> np.ndarray:
-    """Returns a view of upright pixels, (h, w, ...), as they are stored.
+    """Returns the stored view of upright pixels, (h, w, ...).
 
-    What is written there is upright in the array that was given.
+    Stored pixels written to the view are upright in the array.
     """
     flipped = _flipped(upright, orientation)
     return flipped.swapaxes(0, 1) if orientation in _TRANSPOSED else flipped
@@ -65,12 +66,12 @@ def stored_view(upright: np.ndarray, orientation: int) -> np.ndarray:
 def stored_window(
     size: tuple[int, int], window: tuple[int, int, int, int], orientation: int
 ) -> tuple[int, int, int, int]:
-    """Returns where a window of an upright image lies among the stored pixels.
+    """Converts a window of the upright image to the stored pixels.
 
     Args:
         size: (h, w) of the upright image.
-        window: its top, left, bottom and right.
-        orientation: of the image.
+        window: Top, left, bottom and right, upright.
+        orientation: EXIF's orientation of the image.
     """
     top, left, bottom, right = window
     if orientation in _ROWS_FLIPPED:
@@ -83,15 +84,15 @@ def stored_window(
 
 
 def orientation_of(image: Image.Image) -> int:
-    """Reads the orientation of an image that Pillow has opened, without its pixels."""
+    """Reads the orientation of an image opened by Pillow, without decoding pixels."""
     exif: Any = None
     with contextlib.suppress(Exception):
         if image.format == "TIFF":
-            # Its own tag alone, which is all that other readers of TIFF look at.
+            # TIFF's own tag alone, as in other TIFF readers; Pillow would use XMP too.
             exif = getattr(image, "tag_v2", {})
-        # Damaged EXIF is of no consequence: such a photo is shown as it is stored.
+        # Damaged EXIF is ignored: viewers show such a photo as stored.
         if image.format == "PNG" and not _has_exif(image):
-            # `image.getexif` of a PNG would decode it to look behind its pixels.
+            # `image.getexif` decodes a PNG to find EXIF that follows the pixels.
             exif = _exif_of_chunks(getattr(image, "fp", None))
         if exif is None:
             exif = Image.Image.getexif(image)
@@ -101,10 +102,10 @@ def orientation_of(image: Image.Image) -> int:
 
 
 def left_to_turn(image: Image.Image) -> int:
-    """The orientation that the pixels have which Pillow gives of an image it has opened.
+    """Returns the orientation that remains to be applied to Pillow's decoded pixels.
 
-    TIFF files it turns itself when it decodes them, and gives the size that they have
-    then.
+    Pillow turns TIFF files upright itself when it decodes them, and reports the upright
+    size before.
     """
     return 1 if image.format == "TIFF" else orientation_of(image)
 
@@ -120,10 +121,10 @@ def _has_exif(image: Image.Image) -> bool:
 
 
 def _exif_of_chunks(file: Any) -> Image.Exif | None:
-    """Finds the EXIF of a PNG file wherever it stands, and leaves the file as it was."""
+    """Finds the EXIF chunk of a PNG file; restores the file's position."""
     if file is None:
         return None
-    place = file.tell()
+    position = file.tell()
     try:
         file.seek(8)
         for _ in range(_MOST_CHUNKS):
@@ -137,5 +138,5 @@ def _exif_of_chunks(file: Any) -> Image.Exif | None:
                 return exif
             file.seek(length + 4, 1)
     finally:
-        file.seek(place)
+        file.seek(position)
     return None

@@ -1,4 +1,4 @@
-"""Pixels of any type to 8 bits: the rules of `samjax.inference.images`."""
+"""Conversion of pixels of any dtype to 8 bits."""
 
 from __future__ import annotations
 
@@ -9,18 +9,20 @@ from jaxtyping import Shaped, UInt8
 def to_eight_bits(
     image: Shaped[np.ndarray, "*shape"],
 ) -> UInt8[np.ndarray, "*shape"]:
-    """Returns pixels as 8 bits, by fixed rules.
+    """Converts pixels to 8 bits by fixed rules, whatever the range of their values.
 
-    Bool becomes 0 and 255, 16 bits are divided by 257, other integers stay as they are.
+    Bool becomes 0 and 255, 16 bits are divided by 257, other integers keep their
+    values.
 
     Raises:
-        ValueError: integers beyond 0..255, floats, or what is no number.
+        ValueError: Integers beyond 0..255, floats, or a dtype that is not numeric.
     """
     if image.dtype == np.uint8:
         return image
     if image.dtype == np.bool_:
         return image.astype(np.uint8) * np.uint8(255)
     if image.dtype.kind == "u" and image.dtype.itemsize == 2:
+        # 65535 / 257 is 255 exactly; adding half of 257 rounds to nearest.
         return ((image.astype(np.uint32) + 128) // 257).astype(np.uint8)
     if not np.issubdtype(image.dtype, np.number) or np.iscomplexobj(image):
         raise ValueError(f"got an image of {image.dtype}, expected uint8 in 0..255")

@@ -1,15 +1,15 @@
-"""From the bytes of an example to arrays of fixed shapes in the training frame.
+"""Preparation of an example: from the bytes of its files to arrays of fixed shapes.
 
 The training frame is the model's input: the image resized so that its longest side is
-`image_size` (sizes as `samjax.geometry.Frame` has them), padded with zeros at the bottom
-and right. Masks lie in the same square, resized to what is nearest.
+`image_size` (rounded as in `samjax.geometry.Frame`), padded with zeros at the bottom
+and right. Masks are resized to the same padded square with nearest-neighbour
+interpolation.
 
-Nothing here raises and nothing is left out: an example that is damaged comes out with a
-status and without masks, since a process that skipped it would fall behind the others
-and leave them waiting for ever.
+`prepare` never raises and never drops an example: a damaged one is returned with a
+status and without masks. A process that skipped it would be one batch short, and the
+other processes of the run would wait for it in a collective operation for ever.
 """
 
-import enum
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,7 +19,14 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from samjax.data.decode import BadImage, ImageFile
-from samjax.data.examples import RawExample, open_image_file, smaller_size
+from samjax.data.examples import (
+    Example,
+    RawExample,
+    Status,
+    open_image_file,
+    smaller_size,
+)
+from samjax.data.rle_parsing import read_boundaries
 from samjax.data.runs import (
     Boundaries,
     Window,
@@ -28,34 +35,35 @@ from samjax.data.runs import (
     move_boundaries,
     nearest,
     pack_boundaries,
-    read_boundaries,
 )
 from samjax.geometry.frame import Frame
 
 
 @dataclass(frozen=True, kw_only=True)
 class PrepareConfig:
-    """What becomes of an example.
+    """Shapes, mask selection and augmentation of the prepared examples.
 
     Attributes:
         image_size: Side of the training frame in pixels.
-        masks_per_image: Masks of an example; of more, some are drawn at random.
-        boundaries_per_mask: Run boundaries kept of each mask. Of a mask with more, the
-            longest runs are kept; if they are less than 99 % of it, it counts as bad.
-        largest_mask: Share of the image above which a mask is left out, as it is of
-            nothing in particular; None keeps all.
-        smallest_mask: Pixels in the frame below which a mask is left out; None keeps
-            all that are not empty.
-        flip: Whether half of the images are mirrored left to right.
-        jitter: Bounds of the scale by which an image is resized beyond its fitting
-            into the frame, drawn uniformly for each; of what becomes larger than the
-            frame a part is taken at random (large-scale jitter, Ghiasi et al. 2021).
-            None resizes to fit.
-        copy_paste: Chance that objects of another example are pasted on an image
+        masks_per_image: Number of mask slots of an example. If an image has more
+            masks, a random subset is taken.
+        boundaries_per_mask: Largest number of run boundaries per mask. A mask with more
+            keeps its longest runs; if these cover less than 99 % of it, it counts as
+            bad.
+        largest_mask: Fraction of the image area above which a mask is left out, as it
+            selects no particular object; None keeps all.
+        smallest_mask: Area in pixels of the frame below which a mask is left out; None
+            keeps all that are not empty.
+        flip: Whether to mirror images left to right with probability 0.5.
+        jitter: Bounds of the scale by which an image is resized relative to the size
+            that fits the frame, drawn uniformly per image; an image that becomes larger
+            than the frame is cropped at random (large-scale jitter, Ghiasi et al.
+            2021). None resizes to fit.
+        copy_paste: Probability that objects of another example are pasted on an image
             (`samjax.data.copy_paste`).
         colour_jitter: Strength of the jitter of brightness, contrast and saturation, 0
             to 1 (`samjax.data.colour`).
-        greyscale: Chance that an image loses its colours.
+        greyscale: Probability that an image is converted to grey.
     """
 
     image_size: int
@@ -80,7 +88,7 @@ class PrepareConfig:
                 f"boundaries_per_mask={self.boundaries_per_mask}: use an even number"
             )
         if self.largest_mask is not None and not 0 < self.largest_mask <= 1:
-            problems.append(f"largest_mask={self.largest_mask}: use a share, 0 to 1")
+            problems.append(f"largest_mask={self.largest_mask}: use a fraction, 0 to 1")
         if self.smallest_mask is not None and self.smallest_mask < 1:
             problems.append(f"smallest_mask={self.smallest_mask}: use at least 1")
         for name in ("copy_paste", "colour_jitter", "greyscale"):
@@ -92,63 +100,26 @@ class PrepareConfig:
             raise ValueError("PrepareConfig: " + "; ".join(problems))
 
 
-class Status(enum.IntEnum):
-    """What became of an example: above 0 it is damaged, below 0 there is no mask in it."""
-
-    NO_MASK = -1
-    """Sound, but no mask is left: there are none, or they vanish in the frame."""
-    FINE = 0
-    MISSING_IMAGE = 1
-    MISSING_RECORD = 2
-    BAD_IMAGE = 3
-    """The image is cut off, corrupt, too large, or of no known format."""
-    BAD_RECORD = 4
-    """The record is not JSON, or not in SA-1B's form."""
-    SIZE_MISMATCH = 5
-    """The image is not of the size, or at least the shape, that its record says."""
-    BAD_MASKS = 6
-    """No mask is left, and some of them were damaged."""
-
-
-class Example(NamedTuple):
-    """An example as a step takes it.
-
-    Attributes:
-        image: UInt8 "s s 3", RGB, zero in the padding at the bottom and right.
-        size: Int32 "2", h, w of what is not padding; all of it where it is damaged.
-        runs: Int32 "k l", boundaries of the masks in the frame (`samjax.data.runs`).
-        valid: Bool "k", which of them are masks.
-        status: Int32 "", a `Status`.
-        bad_masks: Int32 "", masks that were looked at and found damaged.
-        index: Int64 "", place of the example in its dataset.
-    """
-
-    image: np.ndarray
-    size: np.ndarray
-    runs: np.ndarray
-    valid: np.ndarray
-    status: np.ndarray
-    bad_masks: np.ndarray
-    index: np.ndarray
-
-
 def prepare(
     raw: RawExample,
     config: PrepareConfig,
     rng: np.random.Generator,
     index: int = -1,
 ) -> Example:
-    """Makes an example of a raw one, whatever that is.
+    """Prepares a raw example, sound or damaged.
 
     Args:
-        raw: Of an `ExampleSource`.
-        config: What becomes of it.
-        rng: Decides flip, scale, part and masks. The same state, the same example.
-        index: Its place in the dataset.
+        raw: An element of an `ExampleSource`.
+        config: Shapes and augmentation.
+        rng: Source of randomness for flip, scale, crop and choice of masks; the same
+            state gives the same example.
+        index: Index of the example in its dataset.
     """
     status, side = Status.FINE, config.image_size
     image = np.zeros((side, side, 3), np.uint8)
     shape = (config.masks_per_image, config.boundaries_per_mask)
+    # side * side is past the last pixel: the padding of rows of boundaries, which the
+    # decoder drops.
     runs = np.full(shape, side * side, np.int32)
     visible, masks, bad_masks = (side, side), 0, 0
     try:
@@ -156,7 +127,7 @@ def prepare(
         if not masks:
             status = Status.BAD_MASKS if bad_masks else Status.NO_MASK
     except _Damaged as damage:
-        # Whatever was written before that was found.
+        # The decoder may have written a part of the image before it failed.
         status, image = damage.status, np.zeros_like(image)
     return Example(
         image=image,
@@ -170,11 +141,11 @@ def prepare(
 
 
 def diagnose(raw: RawExample, config: PrepareConfig) -> str | None:
-    """Says in words what is wrong with an example, None where nothing is.
+    """Returns a description of the damage of an example, None if it is sound.
 
     Args:
-        raw: Of an `ExampleSource`.
-        config: What becomes of it; masks per image are as many as are looked at.
+        raw: An element of an `ExampleSource`.
+        config: As for training; `masks_per_image` bounds how many masks are read.
     """
     shape = (config.masks_per_image, config.boundaries_per_mask)
     image = np.zeros((config.image_size, config.image_size, 3), np.uint8)
@@ -191,8 +162,8 @@ def diagnose(raw: RawExample, config: PrepareConfig) -> str | None:
 class _Damaged(Exception):
     """An example cannot be used."""
 
-    def __init__(self, status: Status, words: object):
-        super().__init__(str(words).partition("\n")[0])
+    def __init__(self, status: Status, reason: object):
+        super().__init__(str(reason).partition("\n")[0])
         self.status = status
 
 
@@ -203,10 +174,10 @@ def _prepare(
     frame: np.ndarray,
     runs: np.ndarray,
 ) -> tuple[tuple[int, int], int, int]:
-    """Fills image and boundaries in.
+    """Writes the image into `frame` and the boundaries of its masks into `runs`.
 
     Returns:
-        The visible size, the number of masks and that of damaged ones.
+        The size that is not padding, the number of masks and that of damaged ones.
     """
     if raw.image is None:
         raise _Damaged(Status.MISSING_IMAGE, raw.problem or "its image is missing")
@@ -234,12 +205,12 @@ def _fill(frame: np.ndarray, file: ImageFile, view: "_View") -> None:
     if view.visible == view.resized and not view.flip:
         file.read_into(frame[:height, :width])
         return
-    part = file.read(view.resized)[top : top + height, left : left + width]
-    frame[:height, :width] = part[:, ::-1] if view.flip else part
+    crop = file.read(view.resized)[top : top + height, left : left + width]
+    frame[:height, :width] = crop[:, ::-1] if view.flip else crop
 
 
 class _View(NamedTuple):
-    """How an image comes into the frame: resized, cut, then mirrored."""
+    """Transform from an image to the frame: resize, crop, then mirror."""
 
     resized: tuple[int, int]
     corner: tuple[int, int]
@@ -276,9 +247,10 @@ def _draw_view(
 def _read_record(
     record: bytes | Mapping[str, Any],
 ) -> tuple[Any, tuple[int, int], list[bytes], int]:
-    """Returns the record's image, its size, its masks' texts, and how many had none.
+    """Returns the record's image, its size, the masks' RLE strings and the number without.
 
-    Only what training needs is looked at, and a mask in a wrong form costs itself.
+    Only the fields that training uses are checked, and a malformed mask loses that mask
+    alone.
     """
     try:
         content = json.loads(record) if isinstance(record, bytes) else record
@@ -286,7 +258,7 @@ def _read_record(
         size = (image["height"], image["width"])
     except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
         raise _Damaged(Status.BAD_RECORD, f"its record: {error!r:.200}") from error
-    # Integers of NumPy come from datasets of TFDS.
+    # TFDS datasets have NumPy's integers.
     if not isinstance(annotations, list | tuple) or not all(
         isinstance(side, int | np.integer) and not isinstance(side, bool) and side > 0
         for side in size
@@ -300,11 +272,11 @@ def _read_record(
     if size[0] * size[1] >= _MOST_PIXELS:
         raise _Damaged(Status.BAD_RECORD, f"its record has a size of {size}")
     texts = [_text(annotation, size) for annotation in annotations]
-    found = [text for text in texts if text is not None]
-    return image, size, found, len(texts) - len(found)
+    readable = [text for text in texts if text is not None]
+    return image, size, readable, len(texts) - len(readable)
 
 
-# COCO counts pixels in 32 bits, and so do boundaries here.
+# COCO counts pixels in 32 bits, and boundaries are int32 positions.
 _MOST_PIXELS = 1 << 31
 
 
@@ -328,12 +300,12 @@ def _choose_masks(
     rng: np.random.Generator,
     runs: np.ndarray,
 ) -> tuple[int, int]:
-    """Draws up to K masks that can be used, and fills their boundaries in.
+    """Draws up to K usable masks without replacement and writes their boundaries to `runs`.
 
-    In place of those that cannot, others are drawn for as long as there are any.
+    Masks that cannot be used are replaced by further draws until none are left.
 
     Returns:
-        How many there are, and how many were damaged.
+        The number of masks written, and the number of damaged ones among those drawn.
     """
     order = rng.permutation(len(texts))
     masks, bad_masks, start = 0, 0, 0
@@ -350,7 +322,7 @@ def _choose_masks(
 def _read_masks(
     texts: list[bytes], window: Window, config: PrepareConfig
 ) -> tuple[Boundaries, np.ndarray, int]:
-    """Returns boundaries in the frame, which masks to use, and how many were damaged."""
+    """Returns boundaries in the frame, the usable masks and the number of damaged ones."""
     side = config.image_size
     visible = (len(window.rows), len(window.columns))
     read = read_boundaries(texts, window.size)
@@ -363,16 +335,16 @@ def _read_masks(
 def choose_usable(
     boundaries: Boundaries, visible: tuple[int, int], config: PrepareConfig
 ) -> tuple[Boundaries, Int[np.ndarray, " n"], Bool[np.ndarray, " m"]]:
-    """Finds which masks can be trained on.
+    """Selects the masks that can be trained on.
 
     Args:
-        boundaries: in the frame.
+        boundaries: Boundaries in the frame.
         visible: h, w of the part of the frame that is not padding.
-        config: what is asked of a mask.
+        config: Bounds on area and on the number of boundaries.
 
     Returns:
-        Boundaries that fit the rows of an example, the masks to use, and which masks
-        lost too much to fit.
+        Boundaries shortened to the rows of an example, the indices of the usable masks,
+        and for each mask whether shortening lost more than 1 % of it.
     """
     areas = mask_areas(boundaries, visible, config.image_size)
     boundaries, lost = drop_short_runs(

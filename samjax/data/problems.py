@@ -1,4 +1,4 @@
-"""Problems with data, in words: many on one line, and those of examples of a run."""
+"""Messages about problems with data: a one-line summary, and a run's damaged examples."""
 
 from __future__ import annotations
 
@@ -12,46 +12,48 @@ from samjax.data.examples import ExampleSource
 from samjax.data.prepare import PrepareConfig, diagnose
 
 if TYPE_CHECKING:
-    # It brings JAX, which processes that only read do without.
+    # Imports JAX, which worker processes need not load.
     from samjax.data.batch import RunBatch
 
-# Kinds of problems that are named; the rest is counted.
+# Number of kinds of problems that a summary shows; the others are counted.
 _SHOWN = 4
 
-# Damaged examples of which a run keeps the place.
+# Number of damaged examples whose indices a run keeps.
 _KEPT = 100
 
 
 def summary(problems: Sequence[str]) -> str:
-    """Puts problems on one line: the first of every kind, and how many there are of it.
+    """Summarizes problems on one line: the first of each kind, with their count.
 
-    Problems are of one kind where they differ in names and numbers only. The kinds with
-    most problems come first.
+    Problems that differ in names and numbers only are of the same kind. The most
+    frequent kinds come first.
     """
     kinds: dict[str, list[str]] = {}
     for problem in problems:
         kinds.setdefault(_kind(problem), []).append(problem)
     most = sorted(kinds.values(), key=len, reverse=True)
     shown = [
-        own[0] if len(own) == 1 else f"{own[0]} (and {len(own) - 1} more like it)"
-        for own in most[:_SHOWN]
+        alike[0]
+        if len(alike) == 1
+        else f"{alike[0]} (and {len(alike) - 1} more like it)"
+        for alike in most[:_SHOWN]
     ]
     rest = sum(map(len, most[_SHOWN:]))
     return "; ".join([*shown, f"and {rest} more"] if rest else shown)
 
 
 def _kind(problem: str) -> str:
-    """A problem without what differs among those of one kind: names, values, numbers."""
+    """Returns a problem without names, values and numbers: the key of its kind."""
     without_values = re.sub(r"'[^']*'|\[[^\]]*\]|\S*[/\\.]\S*", "", problem)
     return re.sub(r"[\d.]+", "#", without_values)
 
 
 class DamageLog:
-    """The first damaged examples among the batches of a run.
+    """A log of the first damaged examples in the batches of a run.
 
     Args:
-        parts: The datasets that batches are of, each with what becomes of its examples;
-            None for a part that is drawn. Where batches do not name parts, one.
+        parts: The datasets of a mixture, each with the preparation of its examples;
+            None for drawn scenes. A single one if batches have no field `part`.
     """
 
     def __init__(self, parts: Sequence[tuple[ExampleSource, PrepareConfig] | None]):
@@ -60,7 +62,7 @@ class DamageLog:
         self._masks: dict[tuple[int, int], None] = {}
 
     def add(self, batch: RunBatch) -> None:
-        """Keeps the places of the damaged examples of a batch."""
+        """Records the indices of the damaged examples of a batch."""
         part: Any = (
             batch.part if batch.part is not None else np.zeros_like(batch.status)
         )
@@ -72,12 +74,15 @@ class DamageLog:
                 if len(kept) < _KEPT:
                     kept[int(part[row]), int(batch.index[row])] = None
 
-    def words(self) -> list[str]:
-        """Says what is wrong with them, whole examples first; they are read again."""
-        found = []
-        for number, index in {**self._damaged, **self._masks}:
-            part = self._parts[number]
+    def describe(self) -> list[str]:
+        """Reads the recorded examples again and describes their damage.
+
+        Examples that are damaged as a whole come before those with damaged masks.
+        """
+        descriptions = []
+        for part_index, index in {**self._damaged, **self._masks}:
+            part = self._parts[part_index]
             if part is not None:
                 examples, config = part
-                found.append(diagnose(examples[index], config))
-        return [words for words in found if words is not None]
+                descriptions.append(diagnose(examples[index], config))
+        return [text for text in descriptions if text is not None]

@@ -1,17 +1,17 @@
-"""Masks as the places where they change: from COCO's text to the training frame.
+"""Run boundaries of masks, and their transforms to the training frame.
 
-A mask of SA-1B is a kilobyte of text and its pixels are megabytes, so nothing here draws
-pixels: the device does (`samjax.data.drawing`). The text of all masks of an image is read at
-once to run boundaries, positions in the column by column order of COCO at which a mask
-changes; each boundary moves to the training frame by two tables, which is exactly
-nearest-neighbour resizing of the mask.
+A mask of SA-1B is a kilobyte of text and megabytes of pixels, so dense masks are
+decoded on the device only (`samjax.data.batch.decode_runs`). The host works on run boundaries:
+the positions in COCO's column-major order at which a mask changes
+(`samjax.data.rle_parsing`). Each boundary is mapped to the training frame by two lookup
+tables, which is exactly nearest-neighbour resizing of the mask.
 
-In the training frame, a square of `side` pixels, position `column * side + row` is a
-pixel. A boundary is never in the padding: one at the foot of a column stands at the head
-of the next. Rows of boundaries end with copies of `side * side`.
+In the training frame, a square of `side` pixels, the pixel (row, column) has position
+`column * side + row`. A boundary is never in the padding: one at the bottom of the
+visible part of a column is moved to the top of the next column. Rows of boundaries are
+padded with `side * side`.
 """
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -19,13 +19,13 @@ from jaxtyping import Bool, Int, Int32
 
 
 class Boundaries(NamedTuple):
-    """Run boundaries of many masks of one size, in order of masks and positions.
+    """Run boundaries of several masks of one size, sorted by mask and position.
 
     Attributes:
-        mask: Int32 "n", which mask each is of.
-        position: Int32 "n", the first pixel after the change, column by column. A
-            position may repeat; what changes twice does not change.
-        good: Bool "m", False for a mask whose text was damaged; it has no boundaries.
+        mask: Int32 "n", index of the mask of each boundary.
+        position: Int32 "n", the first pixel after the change, in column-major order. A
+            position may repeat; two equal boundaries cancel.
+        good: Bool "m", False for a mask whose RLE is damaged; it has no boundaries.
     """
 
     mask: np.ndarray
@@ -34,12 +34,13 @@ class Boundaries(NamedTuple):
 
 
 class Window(NamedTuple):
-    """Which pixel of an image is under each row and column of the training frame.
+    """Sampling grid of the training frame: the source row and column of each of its own.
 
     Attributes:
-        size: h, w of the image that the masks are of.
-        rows: Int "y", the image's row under each row, not falling.
-        columns: Int "x", the image's column under each column, in any order.
+        size: h, w of the image of the masks.
+        rows: Int "y", the image's row for each row of the frame, non-decreasing.
+        columns: Int "x", the image's column for each column of the frame, in any order
+            (decreasing for a flip).
     """
 
     size: tuple[int, int]
@@ -50,63 +51,21 @@ class Window(NamedTuple):
 def nearest(
     length: int, resized: int, start: int = 0, stop: int | None = None
 ) -> Int[np.ndarray, " n"]:
-    """Returns what is nearest to the centres of pixels of a resized row or column.
+    """Returns the source index of each pixel of a row or column resized by nearest neighbour.
 
     Args:
-        length: of the original.
-        resized: its length after resizing.
-        start: first resized pixel asked for.
-        stop: one after the last one, the end by default.
+        length: Length of the original.
+        resized: Length after resizing.
+        start: First resized pixel.
+        stop: One after the last resized pixel; the end by default.
 
     Returns:
-        Places in the original: `floor((place + 0.5) * length / resized)` without
-        rounding, which Pillow's NEAREST is too but where it rounds ties down.
+        `floor((i + 0.5) * length / resized)`, exact. Pillow's NEAREST is the same
+        except that it rounds ties down.
     """
-    places = np.arange(start, resized if stop is None else stop)
-    return (2 * places + 1) * length // (2 * resized)
-
-
-def read_boundaries(texts: Sequence[bytes], size: tuple[int, int]) -> Boundaries:
-    """Reads many masks in COCO's compressed form at once.
-
-    A text is damaged if it is empty, has bytes that the code does not use, ends within
-    a number, has a number of more than 35 bits or a negative run, or if its runs do not
-    add up to the size; that costs its mask and no other.
-
-    Args:
-        texts: `counts` of each mask.
-        size: h, w of all of them, fewer than 2**31 pixels.
-    """
-    good = np.array([_is_whole(text) for text in texts], bool)
-    kept = np.flatnonzero(good)
-    whole = [texts[i] for i in kept.tolist()]
-    if not whole:
-        nothing = np.zeros(0, np.int32)
-        return Boundaries(nothing, nothing, good)
-    codes = np.frombuffer(b"".join(whole), np.uint8) - np.uint8(48)
-    last = np.flatnonzero(codes < 32)
-    first = np.append(0, last[:-1] + 1)
-    stops = np.cumsum([len(text) for text in whole])
-    # Numbers of a text are numbers[heads[i] : tails[i]].
-    tails = np.searchsorted(last, stops - 1) + 1
-    heads = np.append(0, tails[:-1])
-    owner = np.repeat(np.arange(len(kept)), tails - heads)
-    runs = _undo_differences(_numbers(codes, first, last), heads, owner)
-    pixels = size[0] * size[1]
-    damaged = (runs < 0) | (last - first > 6)
-    ends = np.cumsum(runs)
-    ends -= (ends[heads] - runs[heads])[owner]
-    sound = (ends[tails - 1] == pixels) & (
-        np.bincount(owner[damaged], minlength=len(kept)) == 0
-    )
-    good[kept] = sound
-    inner = sound[owner]
-    inner[tails - 1] = False
-    return Boundaries(
-        mask=kept[owner[inner]].astype(np.int32),
-        position=ends[inner].astype(np.int32),
-        good=good,
-    )
+    indices = np.arange(start, resized if stop is None else stop)
+    # In integers: floating point would round some of the ties the other way.
+    return (2 * indices + 1) * length // (2 * resized)
 
 
 def boundaries_of_masks(
@@ -114,25 +73,27 @@ def boundaries_of_masks(
     left: int = 0,
     visible: tuple[int, int] | None = None,
 ) -> Boundaries:
-    """Finds where masks change that are drawn in the training frame.
+    """Computes the run boundaries of dense masks in the training frame.
 
     Args:
-        masks: some columns of the frame, all rows of them.
-        left: the first of these columns.
-        visible: h, w of the part of the frame that is not padding, where masks are
-            False; None for all.
+        masks: Adjacent columns of the frame, with all of their rows.
+        left: The first of these columns.
+        visible: h, w of the part of the frame that is not padding; masks are False in
+            the padding. None for all.
     """
     count, side, width = masks.shape
     height, end = visible or (side, side)
+    # A False pixel at both ends, so that a run there has boundaries too.
     columns = np.zeros((count, side * width + 2), bool)
     columns[:, 1:-1] = masks.swapaxes(1, 2).reshape(count, side * width)
     mask, position = np.nonzero(columns[:, 1:] != columns[:, :-1])
     position += left * side
     row = position % side
     position += np.where(row >= height, side - row, 0)
-    # In order still, but what ends at a foot may begin again at the next head.
+    # Still sorted, but a run that reached the bottom of a column and one from the top
+    # of the next now have equal boundaries, which cancel.
     keys = mask * (side * side + side) + position
-    kept = _once_of_pairs(keys)
+    kept = _odd_occurrences(keys)
     kept = kept[position[kept] < end * side]
     return Boundaries(
         mask[kept].astype(np.int32),
@@ -144,14 +105,17 @@ def boundaries_of_masks(
 def cut_boundaries(
     boundaries: Boundaries, covered: Int[np.ndarray, " n"]
 ) -> Boundaries:
-    """Takes one mask's pixels from many others.
+    """Subtracts one mask from each of several others.
 
     Args:
-        boundaries: of the others.
-        covered: positions of the one mask's boundaries, each once, in order.
+        boundaries: Boundaries of the others.
+        covered: Positions of the boundaries of the mask to subtract, distinct and
+            sorted.
     """
-    count, number = len(boundaries.good), len(covered)
-    mask = np.concatenate([boundaries.mask, np.repeat(np.arange(count), number)])
+    count, cover_count = len(boundaries.good), len(covered)
+    # A sweep over the merged boundaries of each mask and the cover, which tracks by
+    # parity whether a position is inside the mask and under the cover.
+    mask = np.concatenate([boundaries.mask, np.repeat(np.arange(count), cover_count)])
     position = np.concatenate([boundaries.position, np.tile(covered, count)])
     is_cover = np.arange(len(mask)) >= len(boundaries.mask)
     keys = mask.astype(np.int64) << 32 | position
@@ -160,8 +124,8 @@ def cut_boundaries(
     own = np.bincount(boundaries.mask, minlength=count)
     own_before = np.cumsum(own) - own
     inside = (np.cumsum(~is_cover) - own_before[mask]) & 1
-    under = (np.cumsum(is_cover) - number * mask) & 1
-    # What holds after the last of all that change at one place.
+    under = (np.cumsum(is_cover) - cover_count * mask) & 1
+    # The state at a position is that after the last of its boundaries.
     last = np.flatnonzero(np.diff(keys, append=-1))
     state = (inside & ~under)[last]
     before = np.where(np.diff(mask[last], prepend=-1), 0, np.roll(state, 1))
@@ -174,78 +138,83 @@ def cut_boundaries(
 
 
 def move_boundaries(boundaries: Boundaries, window: Window, side: int) -> Boundaries:
-    """Moves boundaries to the training frame, as if each mask were resized and cropped.
+    """Maps boundaries to the training frame, as if each mask were resized and cropped.
 
     Returns:
-        Boundaries in the frame, each position once; masks of which nothing is seen have
-        none.
+        Boundaries in the frame, distinct per mask; masks that are empty in the frame
+        have none.
     """
     height = window.size[0]
     seen, order = np.unique(window.columns, return_inverse=True)
     column = boundaries.position // np.int32(height)
     row = boundaries.position - column * np.int32(height)
-    # Pixels of the frame that come before a row or column of the image.
+    # Lookup tables: the number of rows (columns) of the frame before each of the image.
     rows_before = np.searchsorted(window.rows, np.arange(height + 1))
+    # Below the last visible row is the top of the next column.
     rows_before[rows_before == len(window.rows)] = side
     columns_before = np.searchsorted(seen, np.arange(window.size[1] + 1))
     is_seen = np.diff(columns_before, append=columns_before[-1]) > 0
-    place = columns_before.astype(np.int32)[column] * np.int32(side)
-    place += np.where(is_seen[column], rows_before.astype(np.int32)[row], 0)
+    # A boundary in a column that is not sampled moves to the next one that is.
+    position = columns_before.astype(np.int32)[column] * np.int32(side)
+    position += np.where(is_seen[column], rows_before.astype(np.int32)[row], 0)
     mask, end = boundaries.mask, len(window.columns) * side
-    # In order of masks and positions, which a flip leaves only here and there.
-    keys = mask.astype(np.int64) * (end + 1) + np.minimum(place, end)
+    # Keys sort by mask, then position. The lookup keeps the order; a flip does not.
+    keys = mask.astype(np.int64) * (end + 1) + np.minimum(position, end)
     if not np.array_equal(order, np.arange(len(order))):
-        mask, place = _arrange_columns(mask, place, order, side, len(boundaries.good))
-        keys = np.sort(mask.astype(np.int64) * (end + 1) + place)
-        mask, place = np.divmod(keys, end + 1)
-    kept = _once_of_pairs(keys)
-    kept = kept[place[kept] < end]
+        mask, position = _arrange_columns(
+            mask, position, order, side, len(boundaries.good)
+        )
+        keys = np.sort(mask.astype(np.int64) * (end + 1) + position)
+        mask, position = np.divmod(keys, end + 1)
+    kept = _odd_occurrences(keys)
+    kept = kept[position[kept] < end]
     return Boundaries(
-        mask[kept].astype(np.int32), place[kept].astype(np.int32), boundaries.good
+        mask[kept].astype(np.int32), position[kept].astype(np.int32), boundaries.good
     )
 
 
 def mask_areas(
     boundaries: Boundaries, visible: tuple[int, int], side: int
 ) -> Int[np.ndarray, " m"]:
-    """Returns the pixels of each mask in the training frame.
+    """Returns the area in pixels of each mask in the training frame.
 
     Args:
-        boundaries: in the frame.
+        boundaries: Boundaries in the frame.
         visible: h, w of the part of the frame that is not padding.
-        side: of the frame.
+        side: Side of the frame.
     """
-    count = len(boundaries.good)
-    number = np.bincount(boundaries.mask, minlength=count)
-    packed = _without_padding(boundaries.position, visible[0], side)
-    sums = np.append(0, np.cumsum(_signs(number) * packed))
-    stops = np.cumsum(number)
-    area = sums[stops] - sums[stops - number]
-    return area + np.where(number % 2 == 1, visible[0] * visible[1], 0)
+    counts = np.bincount(boundaries.mask, minlength=len(boundaries.good))
+    unpadded = _without_padding(boundaries.position, visible[0], side)
+    # The area is the alternating sum of ends and starts, differences of one cumulative
+    # sum over all masks; an odd count means that the last run ends with the image.
+    sums = np.append(0, np.cumsum(_signs(counts) * unpadded))
+    stops = np.cumsum(counts)
+    area = sums[stops] - sums[stops - counts]
+    return area + np.where(counts % 2 == 1, visible[0] * visible[1], 0)
 
 
 def drop_short_runs(
     boundaries: Boundaries, most: int, visible: tuple[int, int], side: int
 ) -> tuple[Boundaries, Int[np.ndarray, " m"]]:
-    """Takes their shortest runs from masks with more boundaries than a row holds.
+    """Removes the shortest runs of masks with more than `most` boundaries.
 
     Args:
-        boundaries: in the frame.
-        most: boundaries of a mask, even.
+        boundaries: Boundaries in the frame.
+        most: Largest number of boundaries per mask, even.
         visible: h, w of the part of the frame that is not padding.
-        side: of the frame.
+        side: Side of the frame.
 
     Returns:
-        Boundaries, and the pixels that each mask lost.
+        Boundaries, and the number of pixels that each mask lost.
     """
-    number = np.bincount(boundaries.mask, minlength=len(boundaries.good))
-    lost = np.zeros(len(number), np.int64)
+    counts = np.bincount(boundaries.mask, minlength=len(boundaries.good))
+    lost = np.zeros(len(counts), np.int64)
     kept = np.ones(len(boundaries.mask), bool)
-    stops = np.cumsum(number)
-    for mask in np.flatnonzero(number > most):
-        places = slice(stops[mask] - number[mask], stops[mask])
-        positions = boundaries.position[places]
-        kept[places], lost[mask] = _longest_runs(positions, most, visible, side)
+    stops = np.cumsum(counts)
+    for mask in np.flatnonzero(counts > most):
+        own = slice(stops[mask] - counts[mask], stops[mask])
+        positions = boundaries.position[own]
+        kept[own], lost[mask] = _longest_runs(positions, most, visible, side)
     if lost.any():
         boundaries = boundaries._replace(
             mask=boundaries.mask[kept], position=boundaries.position[kept]
@@ -258,77 +227,33 @@ def pack_boundaries(
     masks: Int[np.ndarray, " k"],
     rows: Int32[np.ndarray, "k l"],
 ) -> None:
-    """Writes the boundaries of some masks into rows of a fixed length.
+    """Writes the boundaries of selected masks into rows of a fixed length.
 
     Args:
-        boundaries: in the frame, of each of `masks` at most as many as a row is long.
-        masks: which masks, in order.
-        rows: to be written to; what is left of each row stays as it is, and that is to
-            be `side * side`.
+        boundaries: Boundaries in the frame, at most `l` per selected mask.
+        masks: Indices of the selected masks, one per row.
+        rows: Output, filled with the padding `side * side` by the caller.
     """
     row_of = np.full(len(boundaries.good), -1)
     row_of[masks] = np.arange(len(masks))
-    number = np.bincount(boundaries.mask, minlength=len(boundaries.good))
-    place = _places_in_groups(number)
+    counts = np.bincount(boundaries.mask, minlength=len(boundaries.good))
+    rank = _ranks_in_groups(counts)
     row = row_of[boundaries.mask]
-    wanted = row >= 0
-    rows[row[wanted], place[wanted]] = boundaries.position[wanted]
-
-
-# The bytes of the code, 48 to 111.
-_CODE = bytes(range(48, 112))
-
-
-def _is_whole(text: bytes) -> bool:
-    # A number goes on where the sixth bit is set.
-    return bool(text) and text[-1] < 80 and not text.translate(None, _CODE)
-
-
-def _numbers(codes: np.ndarray, first: np.ndarray, last: np.ndarray) -> np.ndarray:
-    """Puts the groups of five bits between first and last together."""
-    values = (codes[first] & 31).astype(np.int64)
-    longer = np.flatnonzero(last > first)
-    for place in range(1, 7):
-        if not len(longer):
-            break
-        values[longer] |= (codes[first[longer] + place] & 31).astype(np.int64) << (
-            5 * place
-        )
-        longer = longer[last[longer] - first[longer] > place]
-    negative = np.flatnonzero(codes[last] & 16)
-    bits = 5 * np.minimum(last[negative] - first[negative] + 1, 7)
-    values[negative] -= np.int64(1) << bits
-    return values
-
-
-def _undo_differences(
-    values: np.ndarray, heads: np.ndarray, owner: np.ndarray
-) -> np.ndarray:
-    """Adds to each number the sum of those two, four, six, ... places before it.
-
-    The first number of a mask stands alone, beside both sums.
-    """
-    alone = values[heads]
-    values[heads] = 0
-    # Whatever masks they are of: what a sum had before its mask is taken off again.
-    runs = np.empty_like(values)
-    before = np.empty((2, len(heads)), values.dtype)
-    for parity in (0, 1):
-        total = np.cumsum(values[parity::2])
-        runs[parity::2] = total
-        before[parity] = np.append(0, total)[(heads + 1 - parity) // 2]
-    place = np.arange(len(values)) & 1
-    runs -= before[place, owner]
-    runs[heads] = alone
-    return runs
+    selected = row >= 0
+    rows[row[selected], rank[selected]] = boundaries.position[selected]
 
 
 def _arrange_columns(
-    mask: np.ndarray, place: np.ndarray, order: np.ndarray, side: int, masks: int
+    mask: np.ndarray, position: np.ndarray, order: np.ndarray, side: int, masks: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Puts column `order[x]` at column x: flips, and repeats where images grow."""
+    """Moves column `order[x]` to column x: flips, and repetition where images grow.
+
+    Boundaries within a column move with it. Those at its top depend on its neighbour
+    and are recomputed: there is one if the mask at the end of the column before
+    differs from the mask at the start of this one.
+    """
     columns = int(order.max(initial=-1)) + 1
-    column, row = np.divmod(place, side)
+    column, row = np.divmod(position, side)
     in_frame = column < columns
     mask, column, row = mask[in_frame], column[in_frame], row[in_frame]
     cell = mask * columns + column
@@ -338,7 +263,7 @@ def _arrange_columns(
         np.bincount(cell[chosen], minlength=masks * columns).reshape(shape)
         for chosen in (at_head, ~at_head)
     )
-    # Whether each column starts and ends within the mask.
+    # Whether the mask is on at the start and at the end of each column, by parity.
     ends = np.cumsum(heads + inner, axis=1) & 1
     starts = (ends - inner) & 1
     arranged_ends = np.pad(ends[:, order[:-1]], ((0, 0), (1, 0)))
@@ -347,45 +272,50 @@ def _arrange_columns(
     targets = np.argsort(order, kind="stable")
     first_target = np.cumsum(copies) - copies
     mask, column, row = mask[~at_head], column[~at_head], row[~at_head]
-    number = copies[column]
-    which = _places_in_groups(number)
-    moved = targets[np.repeat(first_target[column], number) + which]
-    places = moved * side + np.repeat(row, number)
+    repeats = copies[column]
+    copy = _ranks_in_groups(repeats)
+    moved = targets[np.repeat(first_target[column], repeats) + copy]
+    positions = moved * side + np.repeat(row, repeats)
     return (
-        np.concatenate([np.repeat(mask, number), head_mask]).astype(np.int32),
-        np.concatenate([places, head_column * side]).astype(np.int32),
+        np.concatenate([np.repeat(mask, repeats), head_mask]).astype(np.int32),
+        np.concatenate([positions, head_column * side]).astype(np.int32),
     )
 
 
-def _once_of_pairs(keys: np.ndarray) -> np.ndarray:
-    """Where a sorted list has what is in it an odd number of times, one place of each."""
+def _odd_occurrences(keys: np.ndarray) -> np.ndarray:
+    """Returns the first index of each key that occurs an odd number of times in a sorted list.
+
+    Two equal boundaries cancel, so only the parity of their count matters.
+    """
     new = np.flatnonzero(np.diff(keys, prepend=-1))
-    number = np.diff(new, append=len(keys))
-    return new[number % 2 == 1]
+    counts = np.diff(new, append=len(keys))
+    return new[counts % 2 == 1]
 
 
-def _signs(number: np.ndarray) -> np.ndarray:
-    """-1 for boundaries at which a mask begins, 1 for those at which it ends."""
-    return 2 * (_places_in_groups(number) & 1) - 1
+def _signs(counts: np.ndarray) -> np.ndarray:
+    """Returns -1 for boundaries at which a run begins, 1 for those at which it ends."""
+    return 2 * (_ranks_in_groups(counts) & 1) - 1
 
 
-def _places_in_groups(number: np.ndarray) -> np.ndarray:
-    """Counts from 0 in each of some groups that follow one another."""
-    return np.arange(number.sum()) - np.repeat(np.cumsum(number) - number, number)
+def _ranks_in_groups(counts: np.ndarray) -> np.ndarray:
+    """Returns 0, 1, 2, ... within each of several consecutive groups of given lengths."""
+    return np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
 
 
-def _without_padding(places: np.ndarray, height: int, side: int) -> np.ndarray:
-    column = places // side
-    return places.astype(np.int64) - column * (side - height)
+def _without_padding(positions: np.ndarray, height: int, side: int) -> np.ndarray:
+    """Converts positions in the frame to positions in its visible part alone."""
+    column = positions // side
+    # int64: areas are sums of positions.
+    return positions.astype(np.int64) - column * (side - height)
 
 
 def _longest_runs(
-    places: np.ndarray, most: int, visible: tuple[int, int], side: int
+    positions: np.ndarray, most: int, visible: tuple[int, int], side: int
 ) -> tuple[np.ndarray, int]:
-    """Which boundaries to keep, and the pixels of the runs between the others."""
+    """Returns which boundaries of a mask to keep, and the total length of the other runs."""
     end = visible[1] * side
-    pairs = np.append(places, [end] * (len(places) % 2)).reshape(-1, 2)
+    pairs = np.append(positions, [end] * (len(positions) % 2)).reshape(-1, 2)
     lengths = np.diff(_without_padding(pairs, visible[0], side), axis=1)[:, 0]
     kept = np.zeros(len(lengths), bool)
     kept[np.argsort(-lengths, kind="stable")[: most // 2]] = True
-    return np.repeat(kept, 2)[: len(places)], int(lengths[~kept].sum())
+    return np.repeat(kept, 2)[: len(positions)], int(lengths[~kept].sum())

@@ -1,8 +1,9 @@
-"""Drawn scenes as examples of a dataset, for mixtures: drawn on the host, by number.
+"""Drawn scenes as examples with random access, for mixtures.
 
-A run on drawn scenes alone draws them where it trains (`synthetic.source`). Beside photos
-they have to come as these do, one example at a time from threads or worker processes: the
-host's CPU draws them, and their masks become run boundaries.
+A run on drawn scenes alone draws them on the training device
+(`samjax.data.synthetic.source`). In a mixture they have to come as other examples do,
+one at a time from threads or worker processes: the host's CPU draws them, and their
+masks are converted to run boundaries.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from samjax.data.examples import ExampleSource
-from samjax.data.prepare import Example, PrepareConfig, Status, choose_usable
+from samjax.data.examples import Example, ExampleSource, Status
+from samjax.data.prepare import PrepareConfig, choose_usable
 from samjax.data.runs import boundaries_of_masks, pack_boundaries
 from samjax.data.synthetic.config import SceneConfig
 from samjax.data.synthetic.scene import draw_scene
@@ -25,15 +26,15 @@ from samjax.data.textures import draw_photos, fill_regions
 
 
 class SceneExamples:
-    """Drawn scenes, each a function of the seed and its number.
+    """An endless sequence of drawn scenes, each a function of the seed and its index.
 
     Args:
-        config: The scenes; their size is the side of the training frame, their
-            `num_masks` the masks of an example.
-        boundaries_per_mask: Run boundaries kept of each mask.
-        seed: Another seed, other scenes.
-        textures: Photos that the scenes' regions are filled from; None leaves them as
-            they are drawn. A scene for which no photo can be read is damaged.
+        config: The scenes; `size` is the side of the training frame, `num_masks` the
+            number of mask slots.
+        boundaries_per_mask: Largest number of run boundaries per mask.
+        seed: Seed of the scenes.
+        textures: Photos that fill the scenes' regions; None for the drawn materials. A
+            scene for which no photo can be read counts as damaged.
     """
 
     def __init__(
@@ -50,15 +51,15 @@ class SceneExamples:
             masks_per_image=config.num_masks,
             boundaries_per_mask=boundaries_per_mask,
         )
-        # Named by JAX at run time, out of a type checker's sight.
+        # JAX defines its options at run time, unseen by the type checker.
         self._cache = jax.config.jax_compilation_cache_dir  # pyright: ignore
-        self._was_sent = False
+        self._was_pickled = False
 
     def __len__(self) -> int:
         return sys.maxsize
 
     def __getitem__(self, index: int, /) -> Example:
-        self._keep_off_the_accelerators()
+        self._use_cpu_only()
         with jax.default_device(jax.local_devices(backend="cpu")[0]):
             draw = _draw if self._textures is None else _draw_masks
             drawn = draw(np.uint32(self._seed), np.uint32(index), self._config)
@@ -74,26 +75,27 @@ class SceneExamples:
         return example_of_scene(image, masks[valid], self._prepared, index)
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_was_sent": True}
+        return self.__dict__ | {"_was_pickled": True}
 
-    def _keep_off_the_accelerators(self) -> None:
-        # A worker process has no backend yet, and would take those of the run.
-        if self._was_sent and multiprocessing.parent_process() is not None:
+    def _use_cpu_only(self) -> None:
+        # JAX in a worker process is not initialized yet, and would claim the
+        # accelerators of the run.
+        if self._was_pickled and multiprocessing.parent_process() is not None:
             jax.config.update("jax_platforms", "cpu")
             jax.config.update("jax_compilation_cache_dir", self._cache)
-            self._was_sent = False
+            self._was_pickled = False
 
 
 def example_of_scene(
     image: np.ndarray, masks: np.ndarray, config: PrepareConfig, index: int
 ) -> Example:
-    """Makes an example of a picture that fills the training frame.
+    """Makes an example of an image that fills the training frame.
 
     Args:
         image: UInt8 "s s 3".
-        masks: Bool "m s s", at most as many as an example holds.
-        config: The shapes of an example, and which masks to keep.
-        index: Its number.
+        masks: Bool "m s s", at most `masks_per_image`.
+        config: Shapes and bounds on masks.
+        index: Index of the scene.
     """
     side = config.image_size
     boundaries, usable, too_coarse = choose_usable(
@@ -114,13 +116,13 @@ def example_of_scene(
 
 
 @functools.partial(jax.jit, static_argnames="config")
-def _draw(seed: jax.Array, number: jax.Array, config: SceneConfig) -> Any:
-    scene = draw_scene(jax.random.fold_in(jax.random.key(seed), number), config)
+def _draw(seed: jax.Array, index: jax.Array, config: SceneConfig) -> Any:
+    scene = draw_scene(jax.random.fold_in(jax.random.key(seed), index), config)
     return scene.image.astype(jnp.uint8), scene.masks, scene.valid
 
 
 @functools.partial(jax.jit, static_argnames="config")
-def _draw_masks(seed: jax.Array, number: jax.Array, config: SceneConfig) -> Any:
-    # Nobody asks for the picture, so XLA leaves its lighting out.
-    image, masks, valid = _draw(seed, number, config)
+def _draw_masks(seed: jax.Array, index: jax.Array, config: SceneConfig) -> Any:
+    # The image is unused, so XLA eliminates the lighting as dead code.
+    image, masks, valid = _draw(seed, index, config)
     return jnp.zeros_like(image), masks, valid

@@ -1,11 +1,11 @@
-"""Records of masks as SA-1B writes them: one JSON file per image.
+"""Mask records in SA-1B's format: one JSON file per image.
 
     {"image": {"image_id", "width", "height", "file_name"},
      "annotations": [{"bbox", "area", "segmentation", ...}, ...]}
 
-Boxes are XYWH and points XY, in pixels of the image; boxes end at the last pixel, so a
-mask of one pixel has width 0. Masks are COCO's compressed run lengths. There are no
-class labels.
+Boxes are XYWH and points XY, in pixels of the image; a box ends at the last pixel, so a
+mask of one pixel has width 0. Masks are COCO's compressed RLE. There are no class
+labels.
 """
 
 import json
@@ -19,21 +19,22 @@ from samjax.geometry.masks import Rle
 
 
 class Annotation(TypedDict):
-    """One mask, its fields in SA-1B's order.
+    """A mask with SA-1B's fields, in SA-1B's order.
 
     Attributes:
         bbox: x, y, width, height of the mask's box.
         area: Number of pixels.
-        segmentation: The mask.
-        predicted_iou: The model's own estimate of the mask's quality.
+        segmentation: The mask, run-length encoded.
+        predicted_iou: The model's estimate of the IoU between mask and object.
         point_coords: The points that prompted the mask.
-        crop_box: x, y, width, height of the crop that the mask was made in.
-        id: Number of the mask, unique in its dataset.
-        stability_score: IoU of the mask with itself at a lower and a higher threshold.
+        crop_box: x, y, width, height of the crop in which the mask was predicted.
+        id: Id of the mask, unique in its dataset.
+        stability_score: IoU between the mask at a higher and at a lower threshold of
+            its logits.
         parent: Not in SA-1B: id of the smallest mask that contains it, None for none.
         depth: Not in SA-1B: 0 for a whole, 1 for a part of it, 2 for a subpart.
-        agreement: Not in SA-1B: IoU with the masks found in other views of the image
-            (`samjax.engine.pseudo_labels`).
+        agreement: Not in SA-1B: IoU with the masks predicted in other views of the
+            image.
     """
 
     bbox: list[float]
@@ -53,13 +54,14 @@ class ImageInfo(TypedDict):
     """The image of a record.
 
     Attributes:
-        image_id: Number of the image, unique in its dataset.
-        width: In pixels.
-        height: In pixels.
-        file_name: Of the image, without a folder.
-        frame: Not in SA-1B: whether width, height and masks are of the image turned
-            upright by its EXIF orientation, or of its pixels as they are stored. SA-1B's
-            own are of the stored ones (`samjax.data.orientation`).
+        image_id: Id of the image, unique in its dataset.
+        width: Width in pixels.
+        height: Height in pixels.
+        file_name: Name of the image file, without a folder.
+        frame: Not in SA-1B: whether width, height and masks refer to the image turned
+            upright by its EXIF orientation or to the pixels as stored. Without the
+            field, as in SA-1B, they refer to the stored pixels
+            (`samjax.data.orientation`).
     """
 
     image_id: int
@@ -70,25 +72,25 @@ class ImageInfo(TypedDict):
 
 
 class Record(TypedDict):
-    """An image and its masks: one file of SA-1B."""
+    """An image and its masks: the content of one of SA-1B's JSON files."""
 
     image: ImageInfo
     annotations: list[Annotation]
 
 
 def record_to_json(record: Record) -> str:
-    """Writes a record as one line of strict JSON."""
+    """Returns a record as one line of strict JSON."""
     return json_text(record, separators=(",", ":"))
 
 
 def record_from_json(text: str | bytes) -> Record:
-    """Reads a record and checks that every field is there and of its kind.
+    """Parses a record and checks that every field is present and of the right type.
 
-    Whether a mask's run lengths are sound is for `geometry.masks.decode_rle` to find.
+    The RLE of the masks is not decoded; `samjax.geometry.masks.decode_rle` checks it.
 
     Raises:
-        ValueError: Not JSON, or fields are missing or of the wrong kind; all of them
-            are named.
+        ValueError: The text is not JSON, or fields are missing or of the wrong type;
+            the message lists them.
     """
     try:
         content = json.loads(text)
@@ -111,21 +113,21 @@ def _problems(content: Any) -> list[str]:
         kind = type(annotations).__name__
         return [*problems, f"annotations: expected a list, got {kind}"]
     for index, annotation in enumerate(annotations):
-        place = f"annotations[{index}]"
-        problems += _field_problems(annotation, _ANNOTATION_FIELDS, place)
+        path = f"annotations[{index}]"
+        problems += _field_problems(annotation, _ANNOTATION_FIELDS, path)
     return problems
 
 
-def _field_problems(fields: Any, expected: Mapping[str, Any], place: str) -> list[str]:
+def _field_problems(fields: Any, expected: Mapping[str, Any], path: str) -> list[str]:
     if not isinstance(fields, Mapping):
-        return [f"{place}: expected an object, got {type(fields).__name__}"]
+        return [f"{path}: expected an object, got {type(fields).__name__}"]
     problems = []
     for name, (description, holds) in expected.items():
         if name not in fields:
-            problems.append(f"{place}.{name} is missing")
+            problems.append(f"{path}.{name} is missing")
         elif not holds(fields[name]):
             got = repr(fields[name])[:40]
-            problems.append(f"{place}.{name}: expected {description}, got {got}")
+            problems.append(f"{path}.{name}: expected {description}, got {got}")
     return problems
 
 

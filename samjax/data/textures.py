@@ -1,7 +1,7 @@
-"""Drawn scenes that wear photos: every region filled with a part of one.
+"""Drawn scenes textured with photos: every region is filled with a crop of a photo.
 
-The boundaries are the scene's, known to the pixel, and what is on both sides of them
-looks as photos do.
+The boundaries are those of the scene, exact to the pixel, between regions with the
+appearance of photos.
 """
 
 from collections.abc import Sequence
@@ -13,29 +13,30 @@ from samjax.data.colour import jitter_colours
 from samjax.data.decode import BadImage, ImageFile
 from samjax.data.examples import ExampleSource
 
-# Photos that a scene is filled from, and how often another one is tried for each that
-# cannot be read.
+# Photos per scene, and attempts per photo, as some may not be readable.
 _PHOTOS, _TRIES = 4, 3
-# The shorter side of a photo against that of the scene: the detail of its textures.
+# Bounds of the shorter side of a photo relative to the scene, the scale of its
+# textures.
 _SCALES = (1.0, 1.6)
-# Without it, two parts of one sky would meet at a boundary that nobody sees.
+# Strength of the colour jitter of each region: two crops of one sky would otherwise
+# meet at an invisible boundary.
 _JITTER = 0.3
 
 
 def draw_photos(
     examples: ExampleSource, side: int, rng: np.random.Generator
 ) -> list[UInt8[np.ndarray, "_ _ 3"]]:
-    """Reads some photos at random, each resized to cover a square.
+    """Reads random photos, each resized to cover a square.
 
     Args:
-        examples: Where they come from; masks are not looked at.
-        side: Of the square.
-        rng: Decides which, and how large.
+        examples: A dataset of photos; masks are not read.
+        side: Side of the square in pixels.
+        rng: Source of randomness for the choice and the scales.
 
     Returns:
-        The photos; none where none of many could be read.
+        Up to four photos; none if no attempt succeeded.
     """
-    found = []
+    photos = []
     for _ in range(_PHOTOS * _TRIES):
         raw = examples[int(rng.integers(len(examples)))]
         scale = rng.uniform(*_SCALES)
@@ -43,14 +44,14 @@ def draw_photos(
             file = ImageFile(raw.image or b"", "upright")
             ratio = scale * side / min(file.size)
             height, width = (max(side, round(ratio * length)) for length in file.size)
-            # A panorama would be many times the scene.
+            # A panorama would take many times the memory of the scene.
             if max(height, width) <= 8 * side:
-                found.append(file.read((height, width)))
+                photos.append(file.read((height, width)))
         except BadImage:
             continue
-        if len(found) == _PHOTOS:
+        if len(photos) == _PHOTOS:
             break
-    return found
+    return photos
 
 
 def fill_regions(
@@ -58,15 +59,15 @@ def fill_regions(
     photos: Sequence[UInt8[np.ndarray, "_ _ 3"]],
     rng: np.random.Generator,
 ) -> UInt8[np.ndarray, "s s 3"]:
-    """Fills the masks of a scene, and what is in none, with parts of photos.
+    """Fills the masks of a scene, and its background, with crops of photos.
 
-    Two pixels are of one region if they are in the same masks. Edges are soft within
-    one pixel of a boundary.
+    Pixels of the same masks form a region. Edges are blended within one pixel of a
+    boundary.
 
     Args:
-        masks: Each inside, around or beside each of the others.
-        photos: None smaller than the scene.
-        rng: Decides which part of which photo, mirrored or not, in which colours.
+        masks: Masks, any two of them nested or disjoint.
+        photos: Photos at least as large as the scene.
+        rng: Source of randomness for the crops, mirroring and colours.
     """
     import cv2
 
@@ -89,14 +90,15 @@ def fill_regions(
         chosen = inside[top:bottom, left:right]
         picture[top:bottom, left:right][chosen] = part[chosen]
     around = np.ones((3, 3), np.uint8)
-    shallow = regions.astype(np.uint16)
-    at_edge = cv2.dilate(shallow, around) != cv2.erode(shallow, around)
+    # OpenCV's morphology has no int32.
+    labels = regions.astype(np.uint16)
+    at_edge = cv2.dilate(labels, around) != cv2.erode(labels, around)
     picture[at_edge] = cv2.blur(picture, (3, 3))[at_edge]
     return picture
 
 
 def _regions(masks: Bool[np.ndarray, "m s s"]) -> Int[np.ndarray, "s s"]:
-    """Numbers the smallest mask that each pixel is in, from 1 on; 0 in none."""
+    """Labels each pixel with the index of its smallest mask, from 1; 0 outside all."""
     regions = np.zeros(masks.shape[1:], np.int32)
     for index in np.argsort(-masks.sum(axis=(1, 2)), kind="stable"):
         regions[masks[index]] = index + 1

@@ -1,9 +1,9 @@
-"""Which kinds of TIFF are read, and by what: one table for all who read images.
+"""Supported kinds of TIFF and the decoder of each: one table for all readers.
 
-A TIFF file can hold nearly anything. What its samples mean is said by a few tags, and
-those decide here whether a page is an image that is read or is refused, with the same
-words everywhere. Pillow decodes a page as a whole; tifffile does it window by window
-(`samjax.data.tiff_windows`). Each knows kinds that the other does not, or reads wrongly:
+A few tags determine the meaning of a TIFF page's samples. By these tags a page is read
+or rejected, with the same message in all readers. Pillow decodes a page as a whole;
+tifffile reads it window by window (`samjax.data.tiff_windows`). Each supports kinds
+that the other does not support or decodes wrongly:
 
     grey (black or white is zero)    1, 8 bits      both
                                      16 bits        both
@@ -14,7 +14,7 @@ words everywhere. Pillow decodes a page as a whole; tifffile does it window by w
                                      2, 4 bits      Pillow
                                      16 bits        tifffile
     RGB, with or without alpha       8, 16 bits     both; 16 bits in planes tifffile
-      with 2 or more more samples    8, 16 bits     tifffile; Pillow 8 bits
+      with 2 or more extra samples   8, 16 bits     tifffile; Pillow 8 bits
     YCbCr                            8 bits         both in JPEG, else Pillow
     CMYK                             8, 16 bits     Pillow
     CIE L*a*b*                       8 bits         Pillow
@@ -39,24 +39,24 @@ _COLORS = {
     YCBCR: 3,
     CIELAB: 3,
 }
-# Adobe's tag of DNG, and the interpretations of sensors' samples.
+# Adobe's tag of DNG, and the photometric interpretations of raw sensor data.
 _DNG_VERSION, _SENSORS = 50706, (32803, 34892)
 _SUB_IFDS, _NEW_SUBFILE_TYPE = 330, 254
 
 
 class TiffForm(NamedTuple):
-    """What the tags of a page say about its samples.
+    """Form of the samples of a page, from its tags.
 
     Attributes:
-        photometric: TIFF's number of what samples mean.
-        bits: of a sample; 0 where samples differ.
+        photometric: TIFF's code of the photometric interpretation.
+        bits: Bits per sample; 0 if samples differ.
         sample_format: 1 for unsigned integers, 2 for signed ones, 3 for floats.
-        samples: of a pixel.
-        extra: how many of them are declared to be no colours.
-        is_planar: whether each sample has a plane of its own.
-        depth: 1 of a flat image.
-        compression: TIFF's number.
-        is_raw: whether it is what a camera's sensor saw, or the preview of that.
+        samples: Samples per pixel.
+        extra: Number of samples declared as extra, not colour.
+        is_planar: Whether each sample is stored as a plane of its own.
+        depth: Number of slices of a volume; 1 for a flat image.
+        compression: TIFF's code of the compression.
+        is_raw: Whether the page is a camera's raw sensor data, or a preview of it.
     """
 
     photometric: int
@@ -71,19 +71,19 @@ class TiffForm(NamedTuple):
 
     @classmethod
     def of_pillow(cls, tags: Any) -> TiffForm:
-        """The form of a page that Pillow has opened.
+        """Returns the form of a page opened by Pillow.
 
         Args:
-            tags: its `tag_v2`.
+            tags: The image's `tag_v2`.
         """
         photometric = tags.get(262, 0)
         compression = tags.get(259, 1)
-        # Writers of JPEG leave it out.
+        # Writers of JPEG compression often omit the tag.
         usual = 3 if compression == 7 and photometric in (RGB, YCBCR) else 1
         return cls(
             photometric=photometric,
-            bits=_one(tags.get(258, (1,))),
-            sample_format=_one(tags.get(339, (1,))),
+            bits=_common_value(tags.get(258, (1,))),
+            sample_format=_common_value(tags.get(339, (1,))),
             samples=tags.get(277, usual),
             extra=len(tags.get(338, ())),
             is_planar=tags.get(284, _CONTIGUOUS) != _CONTIGUOUS,
@@ -94,7 +94,7 @@ class TiffForm(NamedTuple):
 
     @classmethod
     def of_tifffile(cls, page: Any) -> TiffForm:
-        """The form of a page that tifffile has opened."""
+        """Returns the form of a page opened by tifffile."""
         return cls(
             photometric=int(page.photometric),
             bits=page.bitspersample if isinstance(page.bitspersample, int) else 0,
@@ -116,19 +116,19 @@ class TiffForm(NamedTuple):
 
     @property
     def colors(self) -> int:
-        """Samples of a pixel that are its colour."""
+        """Number of colour samples per pixel; 0 for an unknown interpretation."""
         return _COLORS.get(self.photometric, 0)
 
 
 def refusal(form: TiffForm) -> str | None:
-    """Why a page is no image for anyone, and what to do; None where it is one.
+    """Explains why no reader supports a page, with the remedy; None if one does.
 
     Returns:
-        Words that follow "got FILE, ".
+        The end of the sentence "got FILE, ...".
     """
     if form.is_raw:
         return (
-            "what a camera's sensor saw (DNG and other raw files): develop it to JPEG "
+            "raw data of a camera's sensor (DNG and other raw files): develop it to JPEG "
             "or TIFF first"
         )
     if form.depth != 1:
@@ -140,8 +140,8 @@ def refusal(form: TiffForm) -> str | None:
         kind = _KINDS.get(form.sample_format, "unknown")
         return (
             f"whose samples are {kind}{form.bits or ''} of {form.bits or 'mixed'} bits, "
-            "expected unsigned integers of 8 or 16 bits: how their values map to grey "
-            "levels is for you to say. Read it with tifffile.imread(FILE), scale it to "
+            "expected unsigned integers of 8 or 16 bits: the mapping of their values "
+            "to grey levels is not defined. Read it with tifffile.imread(FILE), scale it to "
             "0..255, and pass it, or write it anew, as uint8"
         )
     further = form.samples - form.colors
@@ -162,7 +162,7 @@ def refusal(form: TiffForm) -> str | None:
 
 
 def _refused_bands(form: TiffForm) -> str:
-    # What this says to do is done by a test.
+    # A test runs the code of this message.
     pixels = "tifffile.imread(FILE)"
     chosen = f"{pixels}[[0, 1, 2]]" if form.is_planar else f"{pixels}[..., [0, 1, 2]]"
     more = ", planarconfig='separate'" if form.is_planar else ""
@@ -175,7 +175,7 @@ def _refused_bands(form: TiffForm) -> str:
 
 
 def pillow_reads(form: TiffForm) -> bool:
-    """Whether Pillow decodes a page that is not refused, and decodes it rightly."""
+    """Whether Pillow decodes a page that is not refused, and decodes it correctly."""
     further = form.samples - form.colors
     if form.photometric in (MIN_IS_WHITE, MIN_IS_BLACK):
         if further:
@@ -185,28 +185,28 @@ def pillow_reads(form: TiffForm) -> bool:
         return form.bits <= 8 and not (further and form.bits != 8)
     if form.photometric == RGB and further > 1:
         return form.bits == 8 and not form.is_planar
-    # Of 16 bits in planes it takes the bytes for others.
+    # Pillow misreads the bytes of 16-bit planes.
     most = 8 if form.is_planar or form.photometric in (YCBCR, CIELAB) else 16
     return 8 <= form.bits <= most and form.bits != 12
 
 
 def windows_read(form: TiffForm) -> bool:
-    """Whether tifffile decodes a page that is not refused, and we its colours."""
+    """Whether tifffile decodes a page that is not refused, to colours known here."""
     if form.bits not in (1, 8, 16):
         return False
     if form.photometric == YCBCR:
-        # The decoder of JPEG makes RGB of it.
+        # The JPEG decoder converts it to RGB.
         return form.compression in JPEG
     return form.photometric in (MIN_IS_WHITE, MIN_IS_BLACK, RGB, PALETTE)
 
 
-def _one(values: Any) -> int:
-    """What all samples have; 0 where they differ."""
+def _common_value(values: Any) -> int:
+    """Returns the value that all samples have in common; 0 if they differ."""
     values = values if isinstance(values, tuple) else (values,)
     return int(values[0]) if len(set(values)) == 1 else 0
 
 
 def _is_raw(photometric: Any, tags: Any) -> bool:
-    # A camera's file begins with a small preview, and has the sensor's picture behind.
+    # The first page of a camera's file is a small preview, the raw data in a sub-IFD.
     is_preview = tags.get(_NEW_SUBFILE_TYPE, 0) == 1 and _SUB_IFDS in tags
     return photometric in _SENSORS or _DNG_VERSION in tags or is_preview

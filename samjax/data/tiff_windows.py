@@ -1,7 +1,7 @@
-"""TIFF through tifffile: windows of pages of any size, and what Pillow cannot decode.
+"""TIFF through tifffile: windows of pages of any size, and kinds that Pillow cannot read.
 
-Uncompressed pixels are read through a memory map, others by decoding the tiles or strips
-that a window touches. `samjax.data.tiff_form` says which kinds there are.
+Uncompressed pixels are read through a memory map, others by decoding the tiles or
+strips that a window overlaps. The supported kinds are in `samjax.data.tiff_form`.
 """
 
 from __future__ import annotations
@@ -35,22 +35,23 @@ from samjax.data.tiff_form import (
     windows_read,
 )
 
-# None, PackBits, LZMA and the two numbers of deflate.
+# TIFF's codes of no compression, deflate (two), PackBits and LZMA; the others need
+# imagecodecs.
 _DECODED_BY_TIFFFILE = (1, 8, 32773, 32946, 34925)
 _PREMULTIPLIED_ALPHA = 1
 
 
 class NotInWindows(Exception):
-    """A TIFF file is of a kind that Pillow reads as a whole."""
+    """A TIFF file of a kind that only Pillow reads, as a whole."""
 
 
 def open_tiff(path: Path, cache_bytes: int) -> TiffImage:
-    """Opens the first page of a TIFF file to be read in windows.
+    """Opens the first page of a TIFF file for reading in windows.
 
     Raises:
-        NotInWindows: it is of a kind that Pillow reads as a whole.
-        BadImage: the file is damaged or of a kind that is not read.
-        ImportError: tifffile is missing, or what decodes its compression.
+        NotInWindows: It is of a kind that only Pillow reads, as a whole.
+        BadImage: The file is damaged or of a kind that is not supported.
+        ImportError: tifffile is missing, or imagecodecs and the compression needs it.
     """
     tifffile = _required("tifffile", str(path))
     is_whole = False
@@ -62,7 +63,7 @@ def open_tiff(path: Path, cache_bytes: int) -> TiffImage:
             if problem is None and not is_whole:
                 image = _image_of_page(path, page, cache_bytes)
     except Exception as error:
-        # What damaged tags raise is of many kinds: struct.error, IndexError, ...
+        # Damaged tags raise errors of many types: struct.error, IndexError, ...
         raise BadImage(f"got {path}, a damaged TIFF file ({error})") from error
     if is_whole:
         raise NotInWindows
@@ -79,15 +80,15 @@ def read_tiff_whole(
     """Reads a TIFF file of a kind that Pillow does not decode, as upright RGB.
 
     Raises:
-        BadImage: it is of a kind that is not read, damaged or too large, or a package
-            that would read it is missing.
-        OSError: it cannot be read.
+        BadImage: The file is damaged, too large, or of a kind that is not supported, or
+            a package to read it is missing.
+        OSError: The file cannot be read.
     """
 
     def read(page: Any) -> np.ndarray:
         shape = (*page.shaped[2:4], page.shaped[4])
         planes = page.asarray().reshape(page.shaped[0], *shape)
-        # Of planes and samples one has a single entry.
+        # Samples are either interleaved or in planes: one of the two axes has length 1.
         samples = (
             planes[0] if page.planarconfig == 1 else np.moveaxis(planes[..., 0], 0, -1)
         )
@@ -99,9 +100,9 @@ def read_tiff_whole(
 def read_tiff_header(
     source: bytes | str | os.PathLike, name: str
 ) -> tuple[tuple[int, int], int]:
-    """Reads the stored (h, w) and the orientation of such a file.
+    """Reads the stored (h, w) and the orientation of a file for `read_tiff_whole`.
 
-    Raises as `read_tiff_whole` does.
+    Raises the errors of `read_tiff_whole`.
     """
 
     def read(page: Any) -> tuple[tuple[int, int], int]:
@@ -157,7 +158,7 @@ def _required(package: str, name: str) -> Any:
 
 
 def _problem(page: Any) -> tuple[str | None, bool]:
-    """Why a page cannot be used, or else whether Pillow has to read it as a whole."""
+    """Returns why a page cannot be used, or else whether Pillow has to read it whole."""
     if 0 in page.shaped:
         return (
             f"whose first page is of shape {page.shape}, expected a flat image",
@@ -175,7 +176,7 @@ def _unread(form: TiffForm) -> str:
     return (
         f"of TIFF's photometric interpretation {form.photometric} with {form.samples} "
         f"samples of {form.bits} bits{' in planes' if form.is_planar else ''}, a kind "
-        "that is not read: convert it to 8 bits of grey or RGB"
+        "that is not supported: convert it to 8 bits of grey or RGB"
     )
 
 
@@ -184,7 +185,7 @@ def _is_mapped(page: Any) -> bool:
 
 
 def _segment_problem(page: Any) -> str | None:
-    """Why tiles or strips cannot be decoded one by one; None if they can."""
+    """Returns why tiles or strips cannot be decoded one by one; None if they can."""
     (height, width), bound = page.chunks[:2], max_pixels()
     if bound is not None and height * width > bound:
         return (
@@ -192,11 +193,11 @@ def _segment_problem(page: Any) -> str | None:
             f"most {bound} pixels in each: write it anew in tiles (tiffcp -t, or "
             f"gdal_translate -co TILED=YES), or set {PIXELS}={height * width}"
         )
-    number = page.shaped[0] * -(-page.imagelength // height)
-    number *= -(-page.imagewidth // width)
+    expected = page.shaped[0] * -(-page.imagelength // height)
+    expected *= -(-page.imagewidth // width)
     listed = min(len(page.dataoffsets), len(page.databytecounts))
-    if listed < number:
-        return f"which lists {listed} tiles or strips of {number}: it is damaged"
+    if listed < expected:
+        return f"which lists {listed} tiles or strips of {expected}: it is damaged"
     return None
 
 
@@ -218,7 +219,8 @@ def _tiff_image(
 ) -> TiffImage:
     palette = None
     if page.photometric == PALETTE:
-        # Most writers of palettes shift 8 bits up, some repeat them; both come back.
+        # Palettes have 16 bits. Writers scale 8 bits by 256 or by 257: the upper byte
+        # is the original in both cases.
         palette = (page.colormap.T >> 8).astype(np.uint8)
         palette = palette.reshape(1 << page.bitspersample, 3)
     return TiffImage(
@@ -237,11 +239,11 @@ class TiffImage:
 
     Attributes:
         size: (h, w), upright.
-        samples: reads a window as it is stored, (h, w, samples).
-        orientation: TIFF's number of how rows and columns are stored.
-        photometric: TIFF's number of what samples mean.
+        samples: Reads a window of the stored samples, (h, w, samples).
+        orientation: TIFF's code of the orientation of rows and columns.
+        photometric: TIFF's code of the photometric interpretation.
         palette: RGB of every index.
-        is_premultiplied: whether colours were multiplied by alpha.
+        is_premultiplied: Whether colours are premultiplied by alpha.
     """
 
     size: tuple[int, int]
@@ -271,6 +273,7 @@ class TiffImage:
         if self.photometric == MIN_IS_WHITE:
             rgb = 255 - rgb
         if self.is_premultiplied:
+            # Pillow's division by alpha, so that both readers give the same pixels.
             alpha = to_eight_bits(pixels[:, :, colors : colors + 1])
             size, rgba = rgb.shape[1::-1], np.concatenate([rgb, alpha], axis=2)
             image = Image.frombytes("RGBa", size, rgba.tobytes()).convert("RGBA")
@@ -284,7 +287,7 @@ def check_window(
     """Checks that a window lies within an image of (h, w) and is not empty.
 
     Raises:
-        ValueError: it does not, or it is.
+        ValueError: It does not, or it is empty.
     """
     height, width = size
     if not (0 <= top < bottom <= height and 0 <= left < right <= width):
@@ -295,7 +298,7 @@ def check_window(
 
 
 def to_rgb(pixels: Shaped[np.ndarray, "h w *c"]) -> UInt8[np.ndarray, "h w 3"]:
-    """Returns pixels of grey, RGB or RGBA as RGB uint8, in an array of their own."""
+    """Converts grey, RGB or RGBA pixels to RGB uint8, in a new array."""
     if pixels.ndim == 2:
         pixels = pixels[:, :, None]
     pixels = to_eight_bits(pixels[:, :, :3])
@@ -303,31 +306,33 @@ def to_rgb(pixels: Shaped[np.ndarray, "h w *c"]) -> UInt8[np.ndarray, "h w 3"]:
 
 
 def _mapped(path: Path, page: Any) -> Callable[[int, int, int, int], np.ndarray]:
-    """Reads windows of pixels that lie in the file one after the other."""
+    """Returns a reader of windows of contiguous uncompressed pixels, by a memory map."""
     dtype = np.dtype(page.parent.byteorder + page.dtype.char)
     array = np.memmap(path, dtype, "r", page.dataoffsets[0], page.shaped)
-    # Of planes and samples one has a single entry.
+    # Samples are either interleaved or in planes: one of the two axes has length 1.
     samples = array[0, 0] if page.planarconfig == 1 else np.moveaxis(array[:, 0], 0, -1)
     samples = samples if samples.ndim == 3 else samples[:, :, 0]
     return lambda top, left, bottom, right: samples[top:bottom, left:right]
 
 
 class _Segments:
-    """Reads windows of the tiles or strips of a page, each decoded by itself."""
+    """Reads windows of a compressed page, decoding each tile or strip on its own."""
 
     def __init__(self, path: Path, page: Any, cache_bytes: int):
         self._path, self._page = path, page
-        # The decoder is made while the file is open, as it reads tags.
+        # tifffile creates the decoder from tags, which needs the open file.
         self._decode = page.decode
         bytes_each = math.prod(page.chunks) * page.dtype.itemsize
-        self._segment = functools.lru_cache(cache_bytes // bytes_each)(self._read_one)
+        self._segment = functools.lru_cache(cache_bytes // bytes_each)(
+            self._read_segment
+        )
 
     def read(self, top: int, left: int, bottom: int, right: int) -> np.ndarray:
         page, (height, width) = self._page, self._page.chunks[:2]
         down, across = -(-page.imagelength // height), -(-page.imagewidth // width)
         planes, _, _, _, samples = page.shaped
         shape = (bottom - top, right - left, planes * samples)
-        # What a file leaves out has the value that it names for that.
+        # Tiles that a sparse file omits have its nodata value.
         window = np.full(shape, page.nodata, page.dtype)
         for plane in range(planes):
             of_plane = window[:, :, plane * samples : (plane + 1) * samples]
@@ -339,10 +344,10 @@ class _Segments:
                         _paste(of_plane, segment, *corner)
         return window
 
-    def _read_one(self, number: int) -> np.ndarray | None:
-        """A decoded tile or strip; None for one that the file leaves out."""
+    def _read_segment(self, index: int) -> np.ndarray | None:
+        """Decodes a tile or strip; returns None for one that the file omits."""
         page = self._page
-        offset, length = page.dataoffsets[number], page.databytecounts[number]
+        offset, length = page.dataoffsets[index], page.databytecounts[index]
         if length == 0:
             return None
         with open(self._path, "rb") as file:
@@ -353,17 +358,17 @@ class _Segments:
         try:
             if not is_whole:
                 raise ValueError("it ends beyond the file")
-            return self._decode(data, number, **tables)[0][0]
+            return self._decode(data, index, **tables)[0][0]
         except Exception as error:
-            # Every decoder has errors of its own.
+            # Every decoder has its own error types.
             raise ValueError(
-                f"got {self._path}, whose tile or strip {number} cannot be decoded "
+                f"got {self._path}, whose tile or strip {index} cannot be decoded "
                 f"({error}): the file is damaged or cut off"
             ) from error
 
 
 def _paste(window: np.ndarray, segment: np.ndarray, top: int, left: int) -> None:
-    """Writes a segment, whose corner is at (top, left), where it lies in a window."""
+    """Copies the overlap of a segment, with its corner at (top, left), into a window."""
     bottom, right = top + segment.shape[0], left + segment.shape[1]
     target = window[max(top, 0) : bottom, max(left, 0) : right]
     segment = segment[max(-top, 0) :, max(-left, 0) :]

@@ -1,4 +1,4 @@
-"""Files of photos whose stored pixels are the upright ones."""
+"""Rewriting of image files so that their stored pixels are upright."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from PIL import Image
 from samjax.data.orientation import left_to_turn
 from samjax.data.whole_images import open_image, read_header, read_rgb
 
-# Hardly less than lossless, where a JPEG has to be written anew.
+# JPEG quality of a rewritten file: visually lossless.
 _QUALITY = 97
 _TRANSPOSITIONS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -33,31 +33,31 @@ _OPTIONS: dict[str, dict[str, Any]] = {
 def upright_file(data: bytes, name: str = "the bytes of a file") -> bytes:
     """Returns a file of the same image whose stored pixels are upright.
 
-    A file that needs no turning is returned as it is, to the byte. Any other is written
-    anew in its own format without the orientation: without loss, but for JPEG, which is
-    written at a high quality. What Pillow cannot write so becomes a PNG of its RGB.
+    A file that is upright already is returned unchanged. Any other is rewritten in its
+    own format, lossless except for JPEG, which is written at high quality. A format
+    that Pillow cannot write in this way is converted to an RGB PNG.
 
     Args:
-        data: the bytes of a file.
-        name: what to call it in errors.
+        data: The bytes of the file.
+        name: Name of the file in error messages.
 
     Raises:
-        BadImage: it cannot be read.
+        BadImage: The file cannot be read.
     """
     if read_header(data, name).orientation == 1:
         return data
     with open_image(data, name) as image:
-        anew = None if image is None else _written_anew(image)
-    if anew is not None:
-        return anew
+        rewritten = None if image is None else _rewrite(image)
+    if rewritten is not None:
+        return rewritten
     content = io.BytesIO()
     Image.fromarray(read_rgb(data, name)).save(content, format="PNG")
     return content.getvalue()
 
 
-def _written_anew(image: Any) -> bytes | None:
-    """The upright image in its own format; None where that cannot be written."""
-    # An MPO is a JPEG with further pictures behind it, which are not kept.
+def _rewrite(image: Any) -> bytes | None:
+    """Returns the upright image in its own format; None if that cannot be written."""
+    # An MPO is a JPEG followed by further images, which are dropped.
     orientation, kind = left_to_turn(image), image.format.replace("MPO", "JPEG")
     if kind not in _OPTIONS:
         return None
@@ -65,7 +65,7 @@ def _written_anew(image: Any) -> bytes | None:
     kept = {key: image.info[key] for key in _KEPT if key in image.info}
     method = _TRANSPOSITIONS.get(orientation)
     turned = image.copy() if method is None else image.transpose(method)
-    # Nothing else that the file says is kept: some of it could turn the image again.
+    # Other metadata is dropped: EXIF or XMP could turn the image a second time.
     turned.info = kept
     content = io.BytesIO()
     profile = {"icc_profile": kept["icc_profile"]} if "icc_profile" in kept else {}

@@ -1,4 +1,4 @@
-"""Reads a dataset as training does, example by example, and says what is wrong with it."""
+"""Verification of a dataset: reads every example as training does and reports damage."""
 
 from __future__ import annotations
 
@@ -8,23 +8,22 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from samjax.data.datasets import DatasetConfig, open_examples
+from samjax.data.datasets import DatasetConfig, Format, open_whole
 from samjax.data.examples import ExampleSource
 from samjax.data.prepare import PrepareConfig, diagnose
 
-Format = Literal["sa1b", "tfds", "coco", "folder", "npz"]
-
-# The frame of the published models, and all masks of nearly every image.
+# The input size of the released models, and more masks than nearly any image has.
 _PREPARE = PrepareConfig(image_size=1024, masks_per_image=512)
 
 
-class Opened(NamedTuple):
-    """A dataset that is to be looked at.
+class OpenedDataset(NamedTuple):
+    """A dataset to verify.
 
     Attributes:
-        examples: Of the dataset.
-        problems: What was left out when it was opened, a line each.
-        notes: How it was understood, a line each.
+        examples: The examples of the dataset.
+        problems: Parts of the dataset that were left out when it was opened, one line
+            each.
+        notes: Remarks on how the files were interpreted, one line each.
     """
 
     examples: ExampleSource
@@ -34,23 +33,18 @@ class Opened(NamedTuple):
 
 def open_for_verification(
     path: str | os.PathLike, format: Literal["sa1b", "coco", "folder", "npz"]
-) -> Opened:
-    """Opens a dataset, and keeps what there is to say of it.
+) -> OpenedDataset:
+    """Opens a dataset and collects the problems and notes of opening it.
 
     Raises:
-        ValueError: there is no such dataset, or nothing of it can be used.
-        OSError: it cannot be read.
+        ValueError: There is no such dataset, or no part of it can be used.
+        OSError: The dataset cannot be read.
     """
-    if format == "sa1b":
-        examples = open_examples(DatasetConfig(path=str(path), format="sa1b"))
-    else:
-        from samjax.data import finetune
-
-        with warnings.catch_warnings():
-            # What is warned of is returned.
-            warnings.simplefilter("ignore", UserWarning)
-            examples = finetune.open_examples(path, format)
-    return Opened(
+    with warnings.catch_warnings():
+        # Problems are returned, so the warnings would repeat them.
+        warnings.simplefilter("ignore", UserWarning)
+        examples = open_whole(DatasetConfig(path=str(path), format=format))
+    return OpenedDataset(
         examples,
         tuple(getattr(examples, "problems", ())),
         tuple(getattr(examples, "notes", ())),
@@ -61,22 +55,22 @@ def verify_examples(examples: ExampleSource, *, every: int = 1) -> Iterator[str 
     """Reads examples as training does, images and masks.
 
     Args:
-        examples: Of a dataset.
-        every: Looks at every so many.
+        examples: The examples of a dataset.
+        every: Stride: checks every n-th example.
 
     Yields:
-        What is wrong with an example, None where nothing is.
+        A description of the damage of each example, None for a sound one.
     """
     for index in range(0, len(examples), every):
         yield diagnose(examples[index], _PREPARE)
 
 
 def guess_format(path: str | os.PathLike) -> Format:
-    """Tells what a dataset is by what lies there.
+    """Detects the format of a dataset by its file name or the names in its folder.
 
     Raises:
-        ValueError: it looks like none.
-        OSError: it is not there or cannot be read.
+        ValueError: The format is not recognized.
+        OSError: The path does not exist or cannot be read.
     """
     path = Path(path)
     if not path.is_dir():
@@ -93,8 +87,8 @@ def guess_format(path: str | os.PathLike) -> Format:
             "--format"
         )
     names = {item.name for item in path.iterdir()}
-    below = {"1.0.0", "segment_anything", "dataset_info.json", "build.json"}
-    if names & below:
+    names_of_tfds = {"1.0.0", "segment_anything", "dataset_info.json", "build.json"}
+    if names & names_of_tfds:
         return "tfds"
     if {"images", "masks"} <= names:
         return "folder"
@@ -104,8 +98,9 @@ def guess_format(path: str | os.PathLike) -> Format:
     if ".tar" in suffixes:
         return "sa1b"
     if ".json" in suffixes or "annotations" in names:
-        alike = sum(name.endswith(".json") for name in names)
-        return "sa1b" if alike > 1 else "coco"
+        # SA-1B has one JSON file per image, COCO one for all images.
+        json_files = sum(name.endswith(".json") for name in names)
+        return "sa1b" if json_files > 1 else "coco"
     raise ValueError(
         f"{path} looks like no dataset: expected dataset_info.json (TFDS), images/ and "
         "masks/, a JSON file of COCO, .npz files or tars, or --format"

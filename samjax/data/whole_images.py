@@ -1,11 +1,11 @@
-"""Files of images that are read whole: one reader, with one table of pixel forms.
+"""Decoding of whole image files: the one reader of all callers, and its pixel formats.
 
-Whoever takes a file of an image comes through here: photos to segment, photos of a
-dataset, images too large for memory whose format has no parts. Only decoders on a list
-are tried, which run in this process and take nothing but pixels from a file: Pillow
-would else hand PostScript, which is a program, to an interpreter. The size is held
-against a bound before anything is decoded, and whatever a decoder raises for a damaged
-file becomes a `BadImage` that names the file.
+All image files are opened here: photos to segment, photos of a dataset, large images
+whose format cannot be read in windows. Only listed decoders are tried, all of which run
+in this process and take pixels only from a file; by default Pillow would pass
+PostScript, which is a program, to an interpreter. The size is checked against a bound
+before anything is decoded, and every error of a decoder on a damaged file becomes a
+`BadImage` that names the file.
 
 Pixels become RGB uint8, upright (`samjax.data.orientation`):
 
@@ -14,7 +14,7 @@ Pixels become RGB uint8, upright (`samjax.data.orientation`):
     RGBa, La                             divided by alpha, which is then dropped
     I;16, and I of a PNG, PPM, JPEG 2000 16 bits, of which 65535 is white
     I;16 of a TIFF of 12 bits            4095 is white
-    I of other files, F                  refused: what is white cannot be known
+    I of other files, F                  refused: the value of white is undefined
 """
 
 from __future__ import annotations
@@ -54,22 +54,23 @@ FORMATS = (
     *("ICO", "IM", "IMT", "MCIDAS", "MSP", "PCD", "PCX", "PIXAR", "PSD", "QOI", "SGI"),
     *("SPIDER", "SUN", "TGA", "XBM", "XPM", "XVTHUMB"),
 )
-"""Pillow's decoders that are tried. EPS starts Ghostscript, IPTC opens what it holds with
-any decoder, WMF, BUFR, GRIB, HDF5 and MPEG have none."""
+"""The decoders of Pillow that are tried. EPS is excluded as it starts Ghostscript, IPTC as
+it opens its content with any decoder; WMF, BUFR, GRIB, HDF5 and MPEG have no decoder."""
 
-# In these a Pillow image of 32-bit integers holds 16 bits; None is one in memory.
+# Formats whose 16-bit images Pillow opens as mode I (32 bits); None is an image that
+# was not read from a file.
 _SIXTEEN_BITS_IN_I = ("PNG", "PPM", "JPEG2000", None)
-# Pixels that are converted at a time: what a conversion takes besides the result.
+# Pixels converted at a time, which bounds the memory beside the result.
 _PIXELS_AT_A_TIME = 1 << 20
 _EXPECTED = "expected a whole JPEG, PNG, TIFF or another format that Pillow reads"
 
 
 class Header(NamedTuple):
-    """What a file says before its pixels are decoded.
+    """Size and orientation of an image file, read without decoding pixels.
 
     Attributes:
         size: (h, w) as stored.
-        orientation: by which it is turned upright.
+        orientation: EXIF's orientation, 1 to 8.
     """
 
     size: tuple[int, int]
@@ -87,14 +88,14 @@ def read_rgb(
     """Reads an image as upright RGB.
 
     Args:
-        source: the file.
-        name: what to call it in errors; by default its path.
-        notes: takes remarks on what was read: only one of several pages, values that
-            use a small part of their range.
+        source: The file.
+        name: Name of the file in error messages; its path by default.
+        notes: A list to which remarks are appended: only one of several pages was read,
+            values use a small part of their range.
 
     Raises:
-        BadImage: it is no image that is read, is damaged, or is too large.
-        OSError: it is not there or cannot be read.
+        BadImage: The file is not an image of a supported kind, damaged, or too large.
+        OSError: The file does not exist or cannot be read.
     """
     name = _named(source, name)
     with open_image(source, name) as image:
@@ -109,11 +110,11 @@ def read_rgb(
 
 
 def read_header(source: Source, name: str | None = None) -> Header:
-    """Reads the size and the orientation of an image, without its pixels.
+    """Reads the size and the orientation of an image, without decoding pixels.
 
     Raises:
-        BadImage: it is no image that is read, or is too large.
-        OSError: it is not there or cannot be read.
+        BadImage: The file is not an image of a supported kind, or too large.
+        OSError: The file does not exist or cannot be read.
     """
     name = _named(source, name)
     with open_image(source, name) as image:
@@ -129,16 +130,16 @@ def read_header(source: Source, name: str | None = None) -> Header:
 def read_in_frame(
     data: bytes, size: tuple[int, int], frame: FrameName | None = None
 ) -> UInt8[np.ndarray, "h w 3"]:
-    """Reads the pixels of an image on which masks lie.
+    """Reads the pixels of an image in the frame of its masks.
 
     Args:
-        data: the bytes of the file.
+        data: The bytes of the file.
         size: (h, w) of the masks.
-        frame: the frame that the masks' file declares. None takes the upright pixels,
-            unless their size is not that of the masks and that of the stored ones is.
+        frame: The frame that the annotation file declares. None selects the upright
+            frame, unless only the stored size matches that of the masks.
 
     Raises:
-        BadImage: as `read_rgb`.
+        BadImage: See `read_rgb`.
     """
     header = read_header(data)
     pixels = read_rgb(data)
@@ -156,25 +157,26 @@ def open_image(
     formats: Sequence[str] = FORMATS,
     any_values: bool = False,
 ) -> Iterator[Any]:
-    """Opens a file with Pillow, within bounds, and translates all that it raises.
+    """Opens a file with Pillow, within the bound on pixels, and translates all errors.
 
     Args:
-        source: the file.
-        name: what to call it in errors; by default its path.
-        formats: of Pillow, that are tried.
-        any_values: whether numbers are wanted whose grey levels cannot be known, as of
-            label maps.
+        source: The file.
+        name: Name of the file in error messages; its path by default.
+        formats: The decoders of Pillow to try.
+        any_values: Whether pixels may be of a kind without defined grey levels, such as
+            the object ids of label maps.
 
     Yields:
-        Pillow's image, not decoded yet; None for a TIFF file that is none of Pillow's
-        kinds, and that tifffile is to read.
+        Pillow's image, not decoded yet; None for a TIFF file of a kind that Pillow does
+        not support and tifffile has to read.
 
     Raises:
-        BadImage: it is no image that is read, is damaged, or is too large; also what is
-            raised while it is decoded in the body of the `with`.
-        OSError: it is not there or cannot be read.
+        BadImage: The file is not an image of a supported kind, damaged, or too large;
+            errors of decoding within the `with` block are translated too.
+        OSError: The file does not exist or cannot be read.
     """
     name = _named(source, name)
+    # Sets Pillow's own bound as well.
     max_pixels()
     with contextlib.ExitStack() as stack:
         head = b""
@@ -200,7 +202,7 @@ def open_image(
             raise
         except Exception as error:
             if isinstance(error, OSError) and error.errno is not None:
-                # The system's own: not there, not allowed, a failing disk.
+                # From the system: no such file, no permission, a failing disk.
                 raise
             raise _explained(error, head, name) from error
 
@@ -208,14 +210,13 @@ def open_image(
 def image_to_rgb(
     image: Image.Image, name: str = "a Pillow image"
 ) -> UInt8[np.ndarray, "h w 3"]:
-    """Returns the pixels of a Pillow image as upright RGB, by this module's table.
+    """Converts a Pillow image to upright RGB, by the table of this module.
 
-    It takes little more memory than the decoded image and the result.
+    It needs little more memory than the decoded image and the result.
 
     Raises:
-        BadImage: what its values mean cannot be known.
-        Exception: of Pillow, where the image is a file that is damaged; `open_image`
-            translates it.
+        BadImage: The meaning of the pixel values is not defined.
+        Exception: Errors of Pillow for a damaged file; `open_image` translates them.
     """
     if not _is_for_pillow(image, name):
         raise BadImage(
@@ -234,7 +235,7 @@ def image_to_rgb(
         _check_integers(image, name)
     for top in range(0, image.height, rows):
         bottom = min(top + rows, image.height)
-        # One strip is the whole of a small image, which needs no copy.
+        # A small image is a single strip, which needs no copy.
         strip = image
         if bottom - top < image.height:
             strip = image.crop((0, top, image.width, bottom))
@@ -257,31 +258,31 @@ def _grey_of(
     pixels: np.ndarray, image: Image.Image, form: TiffForm | None
 ) -> np.ndarray:
     if image.mode == "F":
-        # Refused, with what to do.
+        # Raises: floats have no defined white.
         return to_eight_bits(pixels)
     if form is not None and form.bits == 12:
         return ((pixels.astype(np.uint32) * 255 + 2047) // 4095).astype(np.uint8)
     grey = to_eight_bits(pixels.astype(np.uint16))
-    # Pillow turns white-is-zero round in fewer bits.
+    # Pillow inverts white-is-zero images of up to 8 bits only.
     is_negative = form is not None and form.photometric == MIN_IS_WHITE
     return 255 - grey if is_negative else grey
 
 
 def _check_integers(image: Image.Image, name: str) -> None:
-    """Refuses integers of 32 bits of which 16 bits cannot be what is meant."""
+    """Raises for 32-bit integers that cannot be 16-bit grey levels."""
     extrema: Any = image.getextrema()
     low, high = extrema
     got = f"got {name} of 32-bit integers in {low}..{high}"
     if image.format not in _SIXTEEN_BITS_IN_I:
         raise BadImage(
-            f"{got}, expected 8 or 16 bits, of which white is known: scale it to 0..255 "
+            f"{got}, expected 8 or 16 bits, with a defined white: scale it to 0..255 "
             "in NumPy, and pass it, or write it anew, as uint8"
         )
     if low < 0 or high > 65535:
         raise BadImage(f"{got}, expected 0..65535: scale them to 8 or 16 bits")
     if image.format is None and 0 < high < 256:
         raise BadImage(
-            f"{got}, of which 16 bits are taken, so that all is black: pass "
+            f"{got}, read as 16 bits, which would be all black: pass "
             "numpy.asarray(image), or image.convert('L')"
         )
 
@@ -295,8 +296,8 @@ def _is_for_pillow(image: Any, name: str) -> bool:
                 "astropy.io.fits, scale it to 0..255, and pass it as uint8"
             )
         return True
-    # Pillow turns TIFF files upright as it loads them, by what XMP says too, but gives
-    # a size by the tag alone; and no other reader of TIFF looks there.
+    # Pillow turns TIFF files upright when it loads them, by the orientation in XMP too,
+    # but reports the size by TIFF's tag alone. Other TIFF readers ignore XMP.
     image.info.pop("xmp", None)
     if problem := refusal(form):
         raise BadImage(f"got {name}, {problem}")
@@ -313,7 +314,7 @@ def _notes(image: Any, pixels: np.ndarray, name: str) -> list[str]:
     notes = []
     if image.mode.startswith("I") and 0 < pixels.max() <= 16:
         notes.append(
-            f"{name} uses less than 12 of its 16 bits, so that it is nearly black: "
+            f"{name} uses less than 12 of its 16 bits, so it is nearly black: "
             "stretch it to 0..65535, or to 8 bits, before"
         )
     if image.format == "TIFF" and _has_more_pages(image):
@@ -325,10 +326,10 @@ def _notes(image: Any, pixels: np.ndarray, name: str) -> list[str]:
 
 
 def _has_more_pages(image: Any) -> bool:
-    # Counting pages takes time that grows with their square; a second one is enough.
+    # Counting all pages takes quadratic time; a second one is enough.
     with contextlib.suppress(Exception):
         image.seek(1)
-        # Smaller copies of the first page, and its mask, are no pages of their own.
+        # Reduced copies of the first page, and its mask, do not count.
         return not image.tag_v2.get(254, 0) & 0b101
     return False
 
@@ -354,7 +355,7 @@ def _named(source: Source, name: str | None) -> str:
 
 @functools.cache
 def _registered(formats: tuple[str, ...], wants_heif: bool) -> tuple[str, ...]:
-    """Those of some formats that this Pillow has."""
+    """Returns the formats that this build of Pillow supports, HEIF by pillow-heif."""
     Image.init()
     if wants_heif and "HEIF" in formats and "HEIF" not in Image.OPEN:
         with contextlib.suppress(ImportError):
@@ -367,13 +368,13 @@ def _registered(formats: tuple[str, ...], wants_heif: bool) -> tuple[str, ...]:
 def _explained(error: Exception, head: bytes, name: str) -> BadImage:
     bombs = (Image.DecompressionBombWarning, Image.DecompressionBombError)
     if isinstance(error, bombs):
-        found = re.search(r"\d+", str(error))
-        pixels = int(found[0]) if found else 0
+        digits = re.search(r"\d+", str(error))
+        pixels = int(digits[0]) if digits else 0
         return TooManyPixels(name, pixels, f"{pixels}", max_pixels())
     if known := recognize(head):
         return BadImage(f"got {name}, which is {known}")
     if isinstance(error, UnidentifiedImageError):
-        # Its own words name the object in memory.
+        # Pillow's message has the address of the stream, not the file's name.
         return BadImage(f"got {name}, which is no image that Pillow knows: {_EXPECTED}")
     return BadImage(
         f"got {name}, which cannot be read as an image ({error}): {_EXPECTED}"

@@ -1,7 +1,9 @@
-"""The data engine: stages that make masks for models to be trained on (SAM, section 4).
+"""The data engine (SAM, section 4): jobs over datasets, and stages that make masks.
 
-There is the third stage in small, pseudo-labels: `pseudo_labels` has what becomes of one
-photo, `labelling` the run over many.
+`run` segments everything in many images into a folder, resumable and shared by processes;
+`schedule` keeps several images in flight, and `run_folder` knows the results of earlier
+runs. `annotations` stores the masks of the assisted-manual stage. The fully automatic
+stage is there in small: `pseudo_labels` labels one photo, `labelling` many.
 """
 
 from samjax.engine.labelling import label_photos

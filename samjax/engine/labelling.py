@@ -1,12 +1,12 @@
-"""A run of pseudo-labels over many photos, into one COCO file; stopped and resumed freely.
+"""Pseudo-labels of many photos in one COCO file, as a run that can be resumed.
 
-    labels.json            the labels; whole or not there
-    labels.json.partial    while a run is under way: a line that says what it is of, and
-                           one for each photo that is done
+    labels.json            the labels; complete or absent
+    labels.json.partial    during a run: a line with its settings, and one per labelled
+                           photo
 
-A photo that is done in either is not done again. The line that a killed process was
-writing is dropped, and its photo done again, so that the labels are those of a run that
-was not killed.
+Photos in either file are not labelled again. An incomplete last line, of a process that
+was killed, is dropped and its photo labelled again, so that the labels are those of an
+uninterrupted run.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from samjax.data.formats.coco_content import read_content
 from samjax.data.schema import ImageInfo, Record, record_from_json, record_to_json
 from samjax.engine.photos import Photos, PhotoToLabel
 from samjax.engine.pseudo_labels import PseudoLabelConfig, label_photo
-from samjax.files import json_text, replacing
+from samjax.engine.run import Done, plain_options
+from samjax.engine.run_folder import check_same_settings
+from samjax.engine.schedule import Generate, Outcome, generate_for_many
+from samjax.files import json_text, locked, replacing
 from samjax.inference.embedding import weights_fingerprint
-from samjax.inference.many import Generate, Outcome, generate_for_many
 from samjax.inference.predictor import Predictor
-from samjax.inference.run import Done, plain_options
-from samjax.inference.run_folder import check_same_settings
 
 FORMAT = "samjax pseudo-labels"
 VERSION = 1
@@ -48,36 +48,52 @@ def label_photos(
 ) -> Iterator[Done]:
     """Labels photos and writes the labels to one COCO file at the end.
 
-    Images keep their numbers and fields, licences included; those without a label are in
-    the file too. `info` says by which weights and options labels were made.
+    Images keep their ids and fields, licences included; those without a label are in the
+    file too. `info` has the weights and options that the labels were made with.
 
     Args:
         predictor: The model.
         photos: The photos of the whole run.
-        out: The file; its folder must be there.
+        out: The file; its folder must exist.
         config: Options.
-        in_flight: Photos under way at a time on each device.
-        generate: Makes the labels of a photo; None stands for `label_photo`.
+        in_flight: Number of photos in flight on each device.
+        generate: Returns the labels of a photo; None for `label_photo`.
 
     Yields:
-        Every photo: those that were done before, then the others in their order. The
-        file is written after the last.
+        Every photo: those labelled before, then the others in order. The file is written
+        after the last.
 
     Raises:
-        ValueError: A file is there that is of other weights or options, of other photos
-            or of no such run.
+        ValueError: The file exists and has other weights, options or photos, or is no
+            file of such a run.
+        InUse: Another process writes the file.
         OSError: A file cannot be read or written.
     """
     config = config or PseudoLabelConfig()
+    # Two runs into one file would drop each other's lines.
+    out = Path(out)
+    lock = out.with_name(f".{out.name}.lock")
+    with locked(lock, str(out), "wait for it, or name another file"):
+        yield from _label_photos(predictor, photos, out, config, in_flight, generate)
+
+
+def _label_photos(
+    predictor: Predictor,
+    photos: Photos,
+    out: Path,
+    config: PseudoLabelConfig,
+    in_flight: int,
+    generate: Generate | None,
+) -> Iterator[Done]:
     info = _info(predictor, config)
-    labels = _Labels(Path(out), info)
+    labels = _Labels(out, info)
     names = {photo.item.name for photo in photos.photos}
     if foreign := sorted(labels.records.keys() - names):
         raise ValueError(
             f"{out} has {len(foreign)} photos that are none of these, {foreign[0]} "
             "among them: name another file"
         )
-    to_do = [one for one in photos.photos if one.item.name not in labels.records]
+    to_do = [photo for photo in photos.photos if photo.item.name not in labels.records]
     for photo in photos.photos:
         if photo.item.name in labels.records:
             yield Done(photo.item, labels.records[photo.item.name], None)
@@ -97,10 +113,10 @@ def label_photos(
 
 
 class _Labels:
-    """What a run has made so far, in its two files.
+    """The labels of a run so far, in its two files.
 
     Attributes:
-        records: Of the photos that are done, by their names.
+        records: Records of the labelled photos, by name.
     """
 
     def __init__(self, path: Path, info: Mapping[str, Any]):
@@ -118,42 +134,42 @@ class _Labels:
                 hidden.write_text(json_text(info) + "\n", "utf-8")
 
     def add(self, record: Record) -> None:
-        """Writes down that a photo is done."""
+        """Appends the labels of a photo."""
         with self.partial.open("a", encoding="utf-8", newline="\n") as file:
             file.write(record_to_json(record) + "\n")
         self._keep([record])
 
     def finish(self, photos: Photos) -> None:
-        """Writes the labels of all photos, in their order, and removes the other file."""
+        """Writes the labels of all photos in order, and removes the partial file."""
         records = []
         for photo in photos.photos:
             record = self.records.get(photo.item.name)
             if record is not None:
-                image: ImageInfo = {**record["image"], "image_id": photo.number}
+                image: ImageInfo = {**record["image"], "image_id": photo.image_id}
                 records.append(Record(image=image, annotations=record["annotations"]))
         write_coco(
             self.path,
             records,
             info=self.info,
             licences=photos.licences,
-            image_fields={photo.number: photo.fields for photo in photos.photos},
+            image_fields={photo.image_id: photo.fields for photo in photos.photos},
         )
         self.partial.unlink()
 
     def _read_partial(self) -> Iterator[Record]:
-        """Reads what is done, and cuts off what a killed process did not end."""
+        """Yields the records of the partial file, and cuts off an incomplete last line."""
         content = self.partial.read_bytes()
         whole = content[: content.rfind(b"\n") + 1]
         first, *lines = whole.split(b"\n")[:-1] or [b""]
         try:
-            found = _checked(json.loads(first))
+            info = _checked(json.loads(first))
             records = [record_from_json(line) for line in lines]
         except (ValueError, RecursionError) as error:
             raise ValueError(
                 f"{self.partial} is damaged, or no file of `samjax data label`: move it "
                 "away to begin anew"
             ) from error
-        check_same_settings(self.partial, _settings(self.info), _settings(found))
+        check_same_settings(self.partial, _settings(self.info), _settings(info))
         if len(whole) < len(content):
             os.truncate(self.partial, len(whole))
         yield from records
@@ -164,7 +180,7 @@ class _Labels:
 
 
 def _info(predictor: Predictor, config: PseudoLabelConfig) -> dict[str, Any]:
-    """What labels are made by, as JSON has it."""
+    """Returns the weights and options of labels, as JSON types."""
     from samjax import __version__
 
     options = {
@@ -184,12 +200,12 @@ def _info(predictor: Predictor, config: PseudoLabelConfig) -> dict[str, Any]:
 
 
 def _settings(info: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of `info` that labels of one file have in common."""
+    """Returns the entries of `info` that all labels of a file must share."""
     return {key: info.get(key) for key in ("weights", "dtype")} | info["options"]
 
 
 def _info_of(path: Path) -> dict[str, Any]:
-    """Reads what the labels of a file were made by.
+    """Reads the weights and options of the labels of a file.
 
     Raises:
         ValueError: It is no file of labels.
@@ -213,6 +229,6 @@ def _checked(info: Any) -> dict[str, Any]:
 def _record(photo: PhotoToLabel, outcome: Outcome) -> Record:
     height, width = outcome.size
     image = ImageInfo(
-        image_id=photo.number, width=width, height=height, file_name=photo.item.name
+        image_id=photo.image_id, width=width, height=height, file_name=photo.item.name
     )
     return Record(image=image, annotations=list(outcome.annotations))

@@ -1,4 +1,4 @@
-"""Photos to label: a folder of images, or those of a COCO file that have no masks."""
+"""Photos to label: a folder of images, or the images without masks of a COCO file."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ from samjax.inference.images import read_image
 
 # The fields of an image in a COCO file that its record has.
 _OF_RECORD = ("id", "width", "height", "file_name")
-# Photos of a folder are read upright, and so their labels lie.
+# Photos of a folder are read upright, so their labels are in the upright frame.
 _UPRIGHT = {"frame": "upright"}
 
 
 class PhotoToLabel(NamedTuple):
-    """A photo of which nothing is read before its turn.
+    """A photo, read when it is labelled.
 
     Attributes:
-        number: Its number in the set.
-        item: Its name, perhaps with folders, and what reads its pixels.
-        fields: Everything else that a COCO file says about it, its licence included.
+        image_id: Id of the image in the dataset.
+        item: Its name, perhaps with folders, and the function that reads its pixels.
+        fields: Its further fields in a COCO file, its licence included.
     """
 
-    number: int
+    image_id: int
     item: Item
     fields: Mapping[str, Any]
 
@@ -52,7 +52,7 @@ class Photos:
     Attributes:
         photos: The photos.
         licences: COCO's `licenses`, to which their fields may refer.
-        problems: What was left out, and why.
+        problems: Messages about the images that were left out.
     """
 
     photos: tuple[PhotoToLabel, ...]
@@ -61,39 +61,39 @@ class Photos:
 
 
 def open_photos(
-    place: str | os.PathLike,
+    source: str | os.PathLike,
     *,
     exclude_licences: Sequence[str] = (),
     labelled_too: bool = False,
 ) -> Photos:
-    """Finds the photos of a place.
+    """Lists the photos of a folder or a COCO file.
 
     Args:
-        place: A folder of images; or a COCO file, or a folder with `annotations.json`,
+        source: A folder of images; or a COCO file, or a folder with `annotations.json`,
             or with one such file and no images beside it.
         exclude_licences: Licences, by number or name, whose images are left out
             (`samjax.data.formats.licences.is_excluded`). For COCO's files.
-        labelled_too: Whether images of a COCO file that have masks are wanted too.
+        labelled_too: Whether images of a COCO file that have masks are listed too.
 
     Raises:
         ValueError: There is no photo to label, or it is no COCO file.
-        OSError: The place is not there or cannot be read.
+        OSError: The source does not exist or cannot be read.
     """
-    place = Path(place)
-    file = _coco_file(place)
+    source = Path(source)
+    file = _coco_file(source)
     if file is not None:
         return _of_coco(file, exclude_licences, labelled_too)
     if exclude_licences:
         raise ValueError(
-            f"{place} is a folder of images, which says nothing about licences, but "
+            f"{source} is a folder of images, which has no licences, but "
             f"{', '.join(exclude_licences)} is to be left out: name a COCO file"
         )
     return Photos(
         photos=tuple(
             PhotoToLabel(
-                number, item._replace(read=_reader(place / item.name)), _UPRIGHT
+                image_id, item._replace(read=_reader(source / item.name)), _UPRIGHT
             )
-            for number, item in enumerate(find_images([place]), start=1)
+            for image_id, item in enumerate(find_images([source]), start=1)
         )
     )
 
@@ -101,12 +101,12 @@ def open_photos(
 def read_photo(
     path: Path, size: tuple[int, int] | None, frame: FrameName | None = None
 ) -> UInt8[np.ndarray, "h w 3"]:
-    """Decodes a photo, turned as training turns it.
+    """Decodes a photo in the orientation that training uses.
 
     Args:
-        path: Of the file.
-        size: (h, w) that a COCO file gives it; None for the upright photo.
-        frame: That the COCO file declares.
+        path: Path of the file.
+        size: (h, w) in the COCO file; None for the upright photo.
+        frame: Frame that the COCO file declares.
 
     Raises:
         ValueError: It is missing, damaged or of another size.
@@ -126,15 +126,15 @@ def read_photo(
     return pixels
 
 
-def _coco_file(place: Path) -> Path | None:
-    """The COCO file that a path means; None for a folder of images."""
-    if place.is_dir() and not (place / "annotations.json").is_file():
+def _coco_file(source: Path) -> Path | None:
+    """Returns the COCO file of a source; None for a folder of images."""
+    if source.is_dir() and not (source / "annotations.json").is_file():
         try:
-            find_images([place])
+            find_images([source])
         except ValueError:
-            return annotation_file(place)
+            return annotation_file(source)
         return None
-    return annotation_file(place)
+    return annotation_file(source)
 
 
 def _of_coco(file: Path, exclude_licences: Sequence[str], labelled_too: bool) -> Photos:
@@ -157,7 +157,7 @@ def _of_coco(file: Path, exclude_licences: Sequence[str], labelled_too: bool) ->
             ": there is nothing to label"
         )
     content = read_content(file)
-    entries = {one["id"]: one for one in content["images"] if "id" in one}
+    entries = {entry["id"]: entry for entry in content["images"] if "id" in entry}
     folder, cut = image_folder(file, [image["file_name"] for image in images])
     photos = []
     for image in images:

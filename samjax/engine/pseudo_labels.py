@@ -1,9 +1,9 @@
-"""Pseudo-labels of a photo: everything mode's masks that views of it agree on.
+"""Pseudo-labels of a photo: masks of everything mode that recur in views of it.
 
 The fully automatic stage of the data engine (SAM, section 4) in small. The paper keeps
-masks that are confident (predicted IoU) and stable (stability score), which is enough for
-a model trained on millions of masks people drew. A smaller model is sure of much that is
-no object, so here a mask must also come back in other views of the photo.
+confident (predicted IoU) and stable (stability score) masks, which suffices for a model
+trained on millions of human masks. A smaller model gives high scores to many masks that
+are no objects, so here a mask must also be predicted in other views of the photo.
 """
 
 from __future__ import annotations
@@ -18,21 +18,16 @@ from jaxtyping import Float, Int, UInt8
 from samjax.data.schema import Annotation
 from samjax.engine.views import View
 from samjax.geometry.overlaps import intersections, pairwise_iou
-from samjax.inference.automatic import (
-    Proposal,
-    finish,
-    propose,
-    suppress,
-    suppress_between_crops,
-    to_annotation,
-)
-from samjax.inference.automatic_config import AutomaticConfig
+from samjax.inference.automatic.config import AutomaticConfig
+from samjax.inference.automatic.generate import propose
+from samjax.inference.automatic.records import Proposal, to_annotation
+from samjax.inference.automatic.suppression import select_masks
 from samjax.inference.predictor import Predictor
 
 Propose = Callable[
     [Predictor, UInt8[np.ndarray, "h w 3"], AutomaticConfig], list[Proposal]
 ]
-"""Finds masks in an image, as `samjax.inference.automatic.propose`."""
+"""Finds masks in an image, as `samjax.inference.automatic.generate.propose`."""
 
 EVERYTHING = AutomaticConfig(
     points_per_side=16,
@@ -41,23 +36,23 @@ EVERYTHING = AutomaticConfig(
     max_mask_area_fraction=0.8,
     mask_nms_thresh=0.8,
 )
-"""Everything mode as labels are made with it: a quarter of the released generator's
-points, and bounds for `small`, whose scores are lower than ViT-H's."""
+"""Default options of everything mode for labels: a quarter of the released generator's
+points, and thresholds for `small`, whose scores are lower than ViT-H's."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PseudoLabelConfig:
-    """Which masks become labels.
+    """Selection of masks as labels.
 
     Attributes:
-        everything: Everything mode, in all views; doubles are dropped after views have
-            been compared.
+        everything: Options of everything mode in all views; duplicates are suppressed
+            after the comparison of views.
         mirror: Whether the mirror image is a view.
         scales: Scales of further views, above 0 and below 1: the photo's longest side
             in the model's frame over the frame's side.
-        agreement: A mask must have an IoU of at least this with a mask of another view.
-        least_views: Other views in which there must be such a mask; None stands for all.
-        smallest: Share of the photo below which a mask is no label.
+        agreement: Minimum IoU of a label with a mask of another view.
+        least_views: Number of other views that must have such a mask; None for all.
+        smallest: Minimum area of a label, as a fraction of the photo.
     """
 
     everything: AutomaticConfig = EVERYTHING
@@ -93,12 +88,12 @@ class PseudoLabelConfig:
 
 
 class InViews(NamedTuple):
-    """What was found in a photo and in other views of it, doubles and all.
+    """Masks of a photo and of its views, before suppression of duplicates.
 
     Attributes:
         size: (h, w) of the photo.
-        masks: Found in the photo itself.
-        others: Found in every other view, in the frame of the photo.
+        masks: Masks of the photo itself.
+        others: Masks of every other view, in the frame of the photo.
     """
 
     size: tuple[int, int]
@@ -113,20 +108,19 @@ def label_photo(
     *,
     propose: Propose = propose,
 ) -> list[Annotation]:
-    """Makes the pseudo-labels of a photo.
+    """Returns the pseudo-labels of a photo.
 
     Args:
         predictor: The model.
         image: The photo, RGB.
         config: Options.
-        propose: Finds masks in a view.
+        propose: Proposes the masks of a view.
 
     Returns:
-        A record for every mask that is kept, as `generate_masks` makes them, with its
-        agreement.
+        A record per label, as from `generate_masks`, with its agreement.
 
     Raises:
-        ImportError: Small regions are to be cleaned up, and OpenCV is missing.
+        ImportError: The removal of small regions needs OpenCV, which is missing.
     """
     config = config or PseudoLabelConfig()
     return choose_labels(find_in_views(predictor, image, config, propose), config)
@@ -140,13 +134,13 @@ def find_in_views(
 ) -> InViews:
     """Runs everything mode on a photo and on its views; arguments as `label_photo`.
 
-    Other views are asked only at the points that found something in the photo. On three
-    photos of COCO they agreed on 98 % of the masks that they agree on when they are asked
-    at the whole grid, which has two to five times as many points. With crops, whose
-    points are those of their layers, views are asked as the photo is.
+    Other views are prompted only with the points that gave a mask in the photo. On three
+    photos of COCO this confirmed 98 % of the masks that the whole grid confirms, which has
+    two to five times as many points. With crops, views use the whole grids of their
+    layers.
     """
     size = (image.shape[0], image.shape[1])
-    # Doubles of a mask may be what another view agrees with.
+    # Without suppression: a duplicate may be the one that matches another view.
     with_doubles = dataclasses.replace(
         config.everything,
         box_nms_thresh=1.0,
@@ -158,7 +152,7 @@ def find_in_views(
     masks = _large_enough(masks, size, config)
     if not masks:
         return InViews(size, [], tuple([] for _ in config.views))
-    points = np.unique([one.point for one in masks], axis=0) / [size[1], size[0]]
+    points = np.unique([mask.point for mask in masks], axis=0) / [size[1], size[0]]
     others = []
     for view in config.views:
         options = with_doubles
@@ -167,37 +161,37 @@ def find_in_views(
             options = dataclasses.replace(
                 options, points_per_side=None, point_grids=grids
             )
-        found = propose(view.predictor(predictor), view.of_image(image), options)
-        others.append([view.to_photo(one, size) for one in found])
+        proposals = propose(view.predictor(predictor), view.of_image(image), options)
+        others.append([view.to_photo(proposal, size) for proposal in proposals])
     return InViews(size, masks, tuple(others))
 
 
-def choose_labels(found: InViews, config: PseudoLabelConfig) -> list[Annotation]:
-    """Keeps what enough views agree with, without doubles.
+def choose_labels(in_views: InViews, config: PseudoLabelConfig) -> list[Annotation]:
+    """Returns the masks that enough views confirm, without duplicates.
 
     Args:
-        found: From `find_in_views`.
+        in_views: From `find_in_views`.
         config: Options.
 
     Returns:
         As `label_photo`.
     """
-    size, others = found.size, found.others
-    kept, values = _agreed(found.masks, others, size, config)
+    size, others = in_views.size, in_views.others
+    kept, values = _agreed(in_views.masks, others, size, config)
     compared = {
-        one.counts.tobytes(): value for one, value in zip(kept, values, strict=True)
+        mask.counts.tobytes(): value for mask, value in zip(kept, values, strict=True)
     }
     kept = without_doubles(kept, size, config.everything)
     kept = _large_enough(kept, size, config)
-    coded = [one.counts.tobytes() for one in kept]
+    coded = [mask.counts.tobytes() for mask in kept]
     if compared.keys() >= set(coded):
-        values = [compared[one] for one in coded]
+        values = [compared[counts] for counts in coded]
     else:
-        # Masks that were cleaned up are others than those that were compared.
+        # The removal of small regions changed masks: compare them with the views again.
         kept, values = _agreed(kept, others, size, config)
     records = []
     for number, (proposal, value) in enumerate(zip(kept, values, strict=True)):
-        record = to_annotation(number, proposal, size, "coco_rle")
+        record = to_annotation(proposal, number, size, "coco_rle")
         record["agreement"] = value
         records.append(record)
     return records
@@ -209,17 +203,18 @@ def agreements(
     size: tuple[int, int],
     least_views: int | None = None,
 ) -> Float[np.ndarray, " k"]:
-    """Returns how far other views agree with each mask.
+    """Returns the agreement of other views with each mask.
 
     Args:
         masks: Run lengths of the masks.
         others: Run lengths of the masks of every other view, in the frame of the photo.
         size: (h, w) of the photo.
-        least_views: Views that count: those that agree most. None stands for all.
+        least_views: Number of views that count, those with the highest agreement; None
+            for all.
 
     Returns:
-        The least IoU, over the views that count, with the most alike mask of the view;
-        0 where a view has none.
+        The minimum over these views of the maximum IoU with a mask of the view; 0 where
+        a view has none.
     """
     best = np.zeros((len(others), len(masks)))
     for row, of_view in zip(best, others, strict=True):
@@ -233,26 +228,17 @@ def agreements(
 def without_doubles(
     proposals: Sequence[Proposal], size: tuple[int, int], config: AutomaticConfig
 ) -> list[Proposal]:
-    """Drops what is alike and cleans up, in the steps of everything mode.
+    """Suppresses duplicates and removes small regions, as everything mode does.
 
     Args:
         proposals: Masks of an image, perhaps of several crops.
         size: (h, w) of the image.
-        config: Everything mode's options.
+        config: Options of everything mode.
     """
     by_crop: dict[tuple[int, int, int, int], list[Proposal]] = {}
     for proposal in proposals:
         by_crop.setdefault(proposal.crop_box, []).append(proposal)
-    kept = [
-        proposal
-        for of_crop in by_crop.values()
-        for proposal in suppress(
-            of_crop, [one.predicted_iou for one in of_crop], config.box_nms_thresh
-        )
-    ]
-    if config.crop_n_layers:
-        kept = suppress_between_crops(kept, config.crop_nms_thresh)
-    return finish(kept, size, config)
+    return select_masks(list(by_crop.values()), size, config)
 
 
 def _large_enough(
@@ -268,7 +254,7 @@ def _agreed(
     size: tuple[int, int],
     config: PseudoLabelConfig,
 ) -> tuple[list[Proposal], list[float]]:
-    """The proposals that enough views agree with, and how far they do."""
+    """Returns the proposals that enough views confirm, and their agreement."""
     values = agreements(
         [proposal.counts for proposal in proposals],
         [[proposal.counts for proposal in of_view] for of_view in others],
@@ -276,5 +262,5 @@ def _agreed(
         config.least_views,
     ).tolist()
     pairs = zip(proposals, values, strict=True)
-    kept = [(one, value) for one, value in pairs if value >= config.agreement]
-    return [one for one, _ in kept], [value for _, value in kept]
+    kept = [(mask, value) for mask, value in pairs if value >= config.agreement]
+    return [mask for mask, _ in kept], [value for _, value in kept]

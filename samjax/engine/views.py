@@ -1,7 +1,7 @@
-"""Views of a photo: its mirror image, and itself smaller in the model's frame.
+"""Views of a photo: its mirror image, and the photo at a smaller scale in the frame.
 
-A model that knows an object finds it in all of them; what it finds in one alone owes its
-outline to where patches and points happened to lie.
+A model segments a familiar object in all views; a mask that appears in one alone owes its
+outline to the positions of patches and points.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from jaxtyping import Float, UInt8
 
 from samjax.geometry.frame import Frame
 from samjax.geometry.masks import counts_to_mask, mask_to_counts
-from samjax.inference.automatic import Proposal
+from samjax.inference.automatic.records import Proposal
 from samjax.inference.embedding import ImageEmbedding
 from samjax.inference.images import ImageSource, read_image
 from samjax.inference.predictor import Predictor
@@ -21,10 +21,10 @@ from samjax.inference.predictor import Predictor
 
 @dataclasses.dataclass(frozen=True)
 class View:
-    """A way to show a photo to a model.
+    """A transformation of a photo before the model.
 
     Attributes:
-        mirrored: Whether left and right change places.
+        mirrored: Whether the photo is flipped horizontally.
         scale: Longest side in the model's frame, over the frame's side; above 0 and up
             to 1. The rest of the frame is padding, and every object smaller.
     """
@@ -40,24 +40,24 @@ class View:
             )
 
     def of_image(self, image: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h w 3"]:
-        """Returns the pixels of a photo as this view shows them, at its own size."""
+        """Returns a photo's pixels in this view, at the photo's size."""
         return np.ascontiguousarray(image[:, ::-1]) if self.mirrored else image
 
     def of_points(self, points: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "n 2"]:
-        """Returns where points (x, y) of the photo are in this view, both from 0 to 1."""
+        """Maps points (x, y) of the photo to this view, both in 0 to 1."""
         return np.abs(points - [1, 0]) if self.mirrored else points
 
     def to_photo(self, proposal: Proposal, size: tuple[int, int]) -> Proposal:
-        """Returns a mask that was found in this view in the frame of the photo, exactly.
+        """Maps a mask of this view to the frame of the photo, exactly.
 
         Args:
-            proposal: In the frame of the view, which is of the photo's size.
+            proposal: A mask in the frame of the view, which has the photo's size.
             size: (h, w) of the photo.
         """
         if not self.mirrored:
             return proposal
         width = size[1]
-        # Ends of crops are behind the last pixel, those of boxes on it.
+        # Crops end behind their last pixel, boxes on it.
         left, top, right, bottom = proposal.box
         first, upper, last, lower = proposal.crop_box
         x, y = proposal.point
@@ -77,7 +77,7 @@ class View:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _AtScale(Predictor):
-    """Embeds images smaller than the frame of its model allows."""
+    """A predictor that embeds images at a fraction of the model's frame."""
 
     view_scale: float
 

@@ -1,8 +1,8 @@
-"""GrabCut from a box: a floor that a learned model has to beat. Needs the `eval` extra.
+"""GrabCut from a box: a baseline without learning. Needs the `eval` extra.
 
 Rother et al., 2004, in OpenCV's implementation: colour models of object and background,
-fitted to what lies inside and outside the box, and a graph cut, in turns. It sees no
-other prompt than a box, and has no predicted IoU.
+fitted to the pixels inside and outside the box, alternate with a graph cut. It takes no
+other prompt than a box, and predicts no IoU.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ class GrabCut:
     """GrabCut as a `Segmenter`.
 
     Attributes:
-        iterations: Turns of fitting and cutting.
+        iterations: Iterations of fitting and cutting.
     """
 
     iterations: int = 5
 
     @property
     def prompt_kinds(self) -> frozenset[PromptKind]:
-        """Boxes alone."""
+        """Boxes only."""
         return frozenset(("box",))
 
     def describe(self) -> Mapping[str, Any]:
@@ -38,7 +38,7 @@ class GrabCut:
         return {"name": "grabcut", "iterations": self.iterations}
 
     def embed(self, image: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h w 3"]:
-        """Returns the image: there is nothing to compute before the box is known.
+        """Returns the image: all computation depends on the box.
 
         Raises:
             ImportError: OpenCV is missing.
@@ -49,10 +49,10 @@ class GrabCut:
     def predict(
         self, embedding: UInt8[np.ndarray, "h w 3"], prompts: Sequence[Prompt]
     ) -> list[Prediction]:
-        """Cuts an object out of each box.
+        """Segments the object in each box.
 
         Raises:
-            ValueError: A prompt is anything but a box alone.
+            ValueError: A prompt is not a box alone.
         """
         predictions = []
         for prompt in prompts:
@@ -62,24 +62,23 @@ class GrabCut:
                     "got points or a mask, expected a box: GrabCut's prompt"
                 )
             mask = cut_out(embedding, prompt.box, iterations=self.iterations)
-            one = FixedMasks(mask[None])
-            predictions.append(Prediction(one, one))
+            masks = FixedMasks(mask[None])
+            predictions.append(Prediction(masks, masks))
         return predictions
 
 
 def cut_out(
     image: UInt8[np.ndarray, "h w 3"], box: Real[np.ndarray, " 4"], *, iterations: int
 ) -> Bool[np.ndarray, "h w"]:
-    """Runs GrabCut on the pixels of a box, the outermost ones included.
+    """Runs GrabCut on the pixels of a box, including the outermost ones.
 
     Args:
         image: RGB.
         box: XYXY, indices of the outermost pixels, as `boxes_from_masks` has them.
-        iterations: Turns of fitting and cutting.
+        iterations: Iterations of fitting and cutting.
 
     Returns:
-        The mask; the whole box where no pixel is outside of it, so that there is no
-        background to fit.
+        The mask; the whole box if no pixel is outside of it to fit the background to.
     """
     cv2 = _cv2()
     height, width = image.shape[:2]
@@ -89,7 +88,7 @@ def cut_out(
     inside = np.zeros((height, width), bool)
     inside[top:bottom, left:right] = True
     labels = np.where(inside, cv2.GC_PR_FGD, cv2.GC_BGD).astype(np.uint8)
-    # Its mixtures begin with k-means from random centres.
+    # The colour mixtures are initialized by k-means from random centres.
     cv2.setRNGSeed(0)
     try:
         cv2.grabCut(

@@ -1,9 +1,9 @@
 """Confidence intervals by bootstrap over images.
 
-Objects of one image are alike, so that a bootstrap over objects is too sure of itself:
-nominal 95 % cover 77 to 82 % where IoUs within an image correlate by a half. Images are
-drawn instead, with all of their objects. Below some 40 images the intervals are still
-too narrow (89 to 91 % at 15).
+Objects of one image are correlated, so that intervals of a bootstrap over objects are too
+narrow: nominal 95 % cover 77 to 82 % if IoUs within an image correlate by a half. Images
+are resampled instead, with all of their objects. Below some 40 images the intervals are
+still too narrow (89 to 91 % at 15).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from jaxtyping import Float, Integer, Real
 
 RESAMPLES = 10_000
 FEW_IMAGES = 40
-"""Images below which an interval covers less than it says."""
+"""Number of images below which an interval covers less than its level."""
 
 _CHUNK = 500
 
@@ -30,11 +30,11 @@ def bootstrap_means(
     """Returns means over objects of images drawn with replacement.
 
     Args:
-        values: A number of each object.
-        images: The image of each object.
-        seed: Of the draws. Scores of the same objects with one seed are of the same
-            draws.
-        resamples: How often images are drawn.
+        values: One value per object.
+        images: Index of each object's image.
+        seed: Seed of the draws. With the same seed, scores of the same objects are
+            means over the same draws.
+        resamples: Number of draws.
     """
     _, image = np.unique(images, return_inverse=True)
     count = np.bincount(image)
@@ -43,14 +43,15 @@ def bootstrap_means(
     even = np.full(len(count), 1 / len(count))
     means = []
     for start in range(0, resamples, _CHUNK):
-        number = min(_CHUNK, resamples - start)
-        weights = rng.multinomial(len(count), even, size=number)
+        chunk = min(_CHUNK, resamples - start)
+        # How often each image is drawn: the mean is then two products of matrices.
+        weights = rng.multinomial(len(count), even, size=chunk)
         means.append((weights @ total) / (weights @ count))
     return np.concatenate(means)
 
 
 def interval(means: Float[np.ndarray, " r"], level: float = 0.95) -> list[float]:
-    """Returns the two percentiles that `level` of the means lie between."""
+    """Returns the percentiles that bound the central `level` of the means."""
     tail = 100 * (1 - level) / 2
     return [float(side) for side in np.percentile(means, [tail, 100 - tail])]
 
@@ -58,5 +59,5 @@ def interval(means: Float[np.ndarray, " r"], level: float = 0.95) -> list[float]
 def mean_of_sets(
     sets: Sequence[Float[np.ndarray, " r"]],
 ) -> Float[np.ndarray, " r"]:
-    """Returns the bootstrapped means of a mean over sets, each drawn by itself."""
+    """Returns the bootstrapped mean over sets that are resampled independently."""
     return np.mean(np.stack(sets), axis=0)

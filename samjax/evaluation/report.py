@@ -1,4 +1,4 @@
-"""What an evaluation found: scores, and the numbers behind them."""
+"""The flat report of scores on drawn scenes: one dataset, no intervals."""
 
 import json
 from collections.abc import Mapping
@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from samjax.evaluation.result import Result
+from samjax.evaluation.suite import Suite
 from samjax.files import (
     KEY,
     check_replaceable,
@@ -17,13 +19,13 @@ from samjax.files import (
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """The result of one evaluation.
+    """The scores on one dataset.
 
     Attributes:
-        suite: What was evaluated on.
+        suite: Description of the dataset.
         protocol: Every choice that the scores depend on.
         scores: The scores, by name.
-        objects: One record per object, with what each score is the mean of.
+        objects: One record per object, with the values that each score is the mean of.
     """
 
     suite: str
@@ -32,11 +34,11 @@ class Report:
     objects: tuple[Mapping[str, Any], ...]
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
-        """Writes the report as JSON; the file is whole or not there.
+        """Writes the report as JSON; no partial file is ever left.
 
         Args:
-            path: Of the file.
-            overwrite: Whether a file is replaced that is no such report.
+            path: Path of the file.
+            overwrite: Whether a file that is no such report is replaced.
 
         Raises:
             WouldReplace: Such a file is there, and stays as it is.
@@ -57,7 +59,23 @@ class Report:
         return cls(**fields)
 
     def summary(self) -> str:
-        """Puts the scores in a small table."""
+        """Returns the scores as a small table."""
         width = max(map(len, self.scores))
         lines = [f"{name:<{width}}  {value:.3f}" for name, value in self.scores.items()]
         return "\n".join([f"{self.suite}, {len(self.objects)} objects", *lines])
+
+
+def flat_report(suite: Suite, result: Result) -> Report:
+    """Returns the flat report of a result on one dataset.
+
+    Args:
+        suite: The suite.
+        result: Its result.
+    """
+    (only,) = result.sets
+    return Report(
+        suite=only.name,
+        protocol=suite.protocol,
+        scores=result.scores,
+        objects=only.objects,
+    )

@@ -1,7 +1,8 @@
-"""The result of a suite on sets of photos: scores, intervals, and every number behind them."""
+"""The result of a suite: scores, intervals, and the records that they come from."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from collections.abc import Mapping
@@ -21,28 +22,30 @@ class SetResult:
 
     Attributes:
         name: The name of the set.
-        images: Photos that were scored.
-        scores: Mean IoUs over objects, by the names of `single_point_photos`.
-        intervals: 95 % intervals of the same.
-        noc: For each threshold the mean number of clicks, its interval and the share of
-            objects that do not reach it; empty unless asked for.
-        calibration: As `samjax.evaluation.calibration`; None for models without clicks.
-        small: Objects below the least area, which are left out.
-        skipped: Names of what was left out, and the errors, by reason.
+        images: Number of images that were scored.
+        scores: The scores, by name.
+        intervals: 95 % intervals of those that are means over objects.
+        details: Tables of the metrics, by name; each is a field of its own in the file.
+        small: Number of objects below the least area, which are left out.
+        skipped: Names of the parts that were left out, and the errors, by reason.
         objects: One record per object.
-        seconds: The time that it took.
+        seconds: Duration.
     """
 
     name: str
     images: int
     scores: Mapping[str, float]
     intervals: Mapping[str, list[float]]
-    noc: Mapping[str, Mapping[str, Any]]
-    calibration: Mapping[str, Any] | None
+    details: Mapping[str, Any]
     small: int
     skipped: Mapping[str, list[str]]
     objects: tuple[Mapping[str, Any], ...]
     seconds: float
+
+    @property
+    def noc(self) -> Mapping[str, Mapping[str, Any]]:
+        """Numbers of clicks by threshold (`NumberOfClicks`); empty if not counted."""
+        return self.details.get("noc", {})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,12 +56,13 @@ class Result:
         suite: Its name.
         model: The description of the model (`Segmenter.describe`).
         protocol: Every choice that the scores depend on.
-        deviations: Where the protocol departs from the paper's.
+        deviations: Differences from the protocol of the paper.
         scores: Means over the sets.
         intervals: Their 95 % intervals.
-        calibration: Over the objects of all sets.
+        details: Tables of the metrics over the objects of all sets, by name; each is a
+            field of its own in the file.
         sets: The result on each set.
-        versions: Of what it was computed with.
+        versions: Versions of the packages that it was computed with.
     """
 
     suite: str
@@ -67,16 +71,21 @@ class Result:
     deviations: tuple[str, ...]
     scores: Mapping[str, float]
     intervals: Mapping[str, list[float]]
-    calibration: Mapping[str, Any] | None
+    details: Mapping[str, Any]
     sets: tuple[SetResult, ...]
     versions: Mapping[str, str]
 
+    @property
+    def calibration(self) -> Mapping[str, Any] | None:
+        """The calibration of the predicted IoU (`Calibration`), if there is one."""
+        return self.details.get("calibration")
+
     def save(self, path: str | os.PathLike, *, overwrite: bool = False) -> None:
-        """Writes the result as JSON; the file is whole or not there.
+        """Writes the result as JSON; no partial file is ever left.
 
         Args:
-            path: Of the file.
-            overwrite: Whether a file is replaced that is no such result.
+            path: Path of the file.
+            overwrite: Whether a file that is no such result is replaced.
 
         Raises:
             WouldReplace: Such a file is there, and stays as it is.
@@ -85,7 +94,8 @@ class Result:
         path = Path(path)
         check_replaceable(path, "evaluation", overwrite=overwrite)
         path.parent.mkdir(parents=True, exist_ok=True)
-        content = {"format": FORMAT, "version": VERSION} | asdict(self)
+        content = {"format": FORMAT, "version": VERSION} | _flat(asdict(self))
+        content["sets"] = [_flat(of_set) for of_set in content["sets"]]
         text = json_text(content, indent=1)
         write_bytes(path, f"{text}\n".encode())
 
@@ -104,15 +114,32 @@ class Result:
                 f"{VERSION}"
             )
         fields["sets"] = tuple(
-            SetResult(**one | {"objects": tuple(one["objects"])})
-            for one in fields["sets"]
+            SetResult(**_nested(SetResult, of_set)) for of_set in fields["sets"]
         )
-        fields["deviations"] = tuple(fields["deviations"])
-        return cls(**fields)
+        return cls(**_nested(cls, fields))
+
+
+def _flat(fields: dict[str, Any]) -> dict[str, Any]:
+    """Puts each of the details in a field of its own, in their place."""
+    flat: dict[str, Any] = {}
+    for name, value in fields.items():
+        flat |= value if name == "details" else {name: value}
+    return flat
+
+
+def _nested(kind: type, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Collects the fields that a dataclass does not have in its `details`."""
+    names = {field.name for field in dataclasses.fields(kind)}
+    own = {name: value for name, value in fields.items() if name in names}
+    own["details"] = {name: fields[name] for name in fields if name not in names}
+    for name in ("objects", "deviations"):
+        if name in own:
+            own[name] = tuple(own[name])
+    return own
 
 
 def _read(path: Path) -> dict[str, Any] | None:
-    """The fields of a result, `version` among them; None of another file."""
+    """Returns the fields of a result with its `version`; None for any other file."""
     try:
         fields = json.loads(path.read_text("utf-8"))
     except (ValueError, RecursionError):

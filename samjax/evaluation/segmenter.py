@@ -1,7 +1,7 @@
-"""The models that can be evaluated: a protocol, and samjax's own model behind it.
+"""The protocol of promptable models that are evaluated, and its adapter for samjax.
 
-A suite prompts a `Segmenter` and never sees parameters, so that a model of another
-family is evaluated by one adapter: embed an image once, then predict masks for prompts.
+A suite prompts a `Segmenter` and has no access to parameters, so that a model of another
+family needs one adapter: embed an image once, then predict masks for prompts.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
-from samjax.inference.batching import to_model
 from samjax.inference.embedding import ImageEmbedding, weights_fingerprint
 from samjax.inference.masks import Masks
 from samjax.inference.predictor import Predictor
@@ -24,13 +23,13 @@ PromptKind = Literal["points", "box", "mask"]
 
 @dataclasses.dataclass(frozen=True)
 class FixedMasks:
-    """Masks of one prompt that are of the original image's size already.
+    """Masks of one prompt, at the size of the original image.
 
     Attributes:
         masks: The masks.
-        scores: Their predicted IoUs, or None where the model predicts none.
-        logits: Their low-res logits, which can be the mask of a next prompt, or None
-            where the model has none.
+        scores: Their predicted IoUs, or None if the model predicts none.
+        logits: Their low-res logits, which can be the mask of the next prompt, or None
+            if the model has none.
     """
 
     masks: Bool[np.ndarray, "m h w"]
@@ -39,16 +38,15 @@ class FixedMasks:
 
 
 MaskSet = Masks | FixedMasks
-"""Masks of one prompt; samjax's own are resized when they are first asked for."""
+"""Masks of one prompt; those of `Masks` are resized on first access."""
 
 
 class Prediction(NamedTuple):
     """The masks that a model predicts for one prompt.
 
     Attributes:
-        single: The one mask of an unambiguous prompt.
-        multimask: The masks of an ambiguous one; the same as `single` for models
-            without multimask output.
+        single: The single mask.
+        multimask: The multimask output; the same as `single` for models without it.
     """
 
     single: MaskSet
@@ -61,15 +59,15 @@ class Segmenter(Protocol):
 
     @property
     def prompt_kinds(self) -> frozenset[PromptKind]:
-        """The kinds of prompt that it takes."""
+        """Kinds of prompts that it takes."""
         ...
 
     def describe(self) -> Mapping[str, Any]:
-        """Returns its name, and all that tells it from others, for a result file."""
+        """Returns its name and the fields that identify it in a result file."""
         ...
 
     def embed(self, image: UInt8[np.ndarray, "h w 3"]) -> Any:
-        """Computes all that is needed of an image; once per image."""
+        """Computes everything that depends on the image alone, once per image."""
         ...
 
     def predict(self, embedding: Any, prompts: Sequence[Prompt]) -> list[Prediction]:
@@ -83,7 +81,7 @@ class PredictorSegmenter:
 
     Attributes:
         predictor: The model.
-        name: The name or path that it was loaded by.
+        name: Name or path that it was loaded from.
     """
 
     predictor: Predictor
@@ -113,14 +111,13 @@ class PredictorSegmenter:
     def predict(
         self, embedding: ImageEmbedding, prompts: Sequence[Prompt]
     ) -> list[Prediction]:
-        """Decodes all prompts of an image together."""
-        frame, size = embedding.frame, self.predictor.low_res_size
-        in_model = [to_model(prompt, frame, size) for prompt in prompts]
-        (decoded,) = self.predictor.decode_prompts([embedding], [in_model])
+        """Decodes all prompts of an image in one batch."""
         return [
-            Prediction(
-                Masks(logits[:1], scores[:1], frame),
-                Masks(logits[1:], scores[1:], frame),
-            )
-            for logits, scores in decoded
+            Prediction(_part(masks, slice(0, 1)), _part(masks, slice(1, None)))
+            for masks in self.predictor.predict_all(embedding, prompts)
         ]
+
+
+def _part(masks: Masks, part: slice) -> Masks:
+    """Returns a slice of masks, which is resized to the original size on first access."""
+    return Masks(masks.logits[part], masks.scores[part], masks.frame)

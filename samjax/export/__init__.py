@@ -1,1 +1,1 @@
-"""The model for programs without JAX: ONNX graphs, written from the parameters."""
+"""Exports of the model: ONNX graphs, written from the parameters, and StableHLO."""

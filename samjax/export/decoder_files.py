@@ -1,4 +1,4 @@
-"""Writes a decoder's files, once it has been run and found to be the model."""
+"""Writes a decoder's files, once its predictions have been compared with the model's."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -9,35 +9,36 @@ from typing import Any, Literal
 import numpy as np
 
 from samjax.export.decoder_graphs import write_pair, write_single
-from samjax.export.files import FREE, NotTheModel, Place, write_files
+from samjax.export.files import FREE, Destination, NotTheModel, write_files
+from samjax.export.image_graph import read_decoder
 from samjax.export.onnx_graph import MADE_WITH, VERSIONS, Storage
-from samjax.export.shared_graph import read_decoder
 from samjax.export.verify import (
     Agreement,
-    Answer,
     Feeds,
+    Prediction,
     agreement,
-    answers_of_model,
-    draw_questions,
+    draw_prompts,
+    predict,
 )
 from samjax.models.sam import Sam
 
 Form = Literal["single", "pair"]
 
-# Of float32 weights: of logits over the root of their mean square, and of scores.
+# With float32 weights, of mask logits over the root of their mean square, and of
+# predicted IoUs.
 LARGEST_ERROR = 1e-4
-# Of weights that are stored smaller: the mean IoU of masks with those of float32.
+# With smaller weights: the mean IoU of masks with those of float32.
 LEAST_IOU = {"float32": 0.999, "float16": 0.99, "int8": 0.9}
 
 
 @dataclass(frozen=True, kw_only=True)
 class ExportedDecoder:
-    """What was written.
+    """The files of an exported decoder.
 
     Attributes:
         files: The graphs.
-        report: The file beside them that says what was found of them.
-        agreement: With the model.
+        report: The JSON file beside them, with sizes, hashes and agreement.
+        agreement: How close its predictions are to the model's.
     """
 
     files: list[Path]
@@ -55,27 +56,27 @@ def export_decoder(
     storage: Storage = "float32",
     best_mask: bool = False,
     about: dict[str, Any] | None = None,
-    place: Place = FREE,
+    destination: Destination = FREE,
 ) -> ExportedDecoder:
     """Writes the mask decoder as ONNX.
 
     Args:
         model: The model.
         params: Its parameters.
-        embeddings: Image embeddings "gh gw c", over which it is compared.
+        embeddings: Image embeddings "gh gw c" for comparing its predictions.
         out: The file; of a pair its name gets `.prepare` and `.prompt` before the
             suffix.
         form: `"single"` has the inputs and outputs of the reference's exported decoder,
             `"pair"` is a graph for an image and a faster one for a click.
-        storage: How weights are stored. What is computed is float32.
+        storage: How weights are stored; they are float32 when computing.
         best_mask: Whether the single graph returns one mask instead of all.
-        about: What else the report is to say, such as the model's name.
-        place: What may be replaced.
+        about: Further fields of the report, such as the model's name.
+        destination: Which files may be replaced.
 
     Raises:
-        WouldReplace: Something else is where a file goes.
-        NotTheModel: The graph does not answer as the model does.
-        ValueError: The pair cannot choose a mask.
+        WouldReplace: A file that is no export of samjax is in the way.
+        NotTheModel: The graph's predictions differ from the model's.
+        ValueError: `best_mask` with a pair, which returns all masks.
     """
     if best_mask and form == "pair":
         raise ValueError(
@@ -89,8 +90,8 @@ def export_decoder(
         graphs = {"decoder": write_single(decoder, storage, best_mask=best_mask)}
         names = {"decoder": out}
     contents = {part: graph.SerializeToString() for part, graph in graphs.items()}
-    found = compare(contents, model, params, embeddings, best_mask=best_mask)
-    check(found, storage)
+    measured = compare(contents, model, params, embeddings, best_mask=best_mask)
+    check(measured, storage)
     path = out.with_suffix(".json")
     write_files(
         {names[part]: content for part, content in contents.items()},
@@ -101,13 +102,13 @@ def export_decoder(
             "storage": storage,
             "image_size": model.config.image_size,
             "best_mask": best_mask,
-            "agreement": dataclasses.asdict(found),
+            "agreement": dataclasses.asdict(measured),
             **VERSIONS,
         },
         MADE_WITH,
-        place,
+        destination,
     )
-    return ExportedDecoder(files=list(names.values()), report=path, agreement=found)
+    return ExportedDecoder(files=list(names.values()), report=path, agreement=measured)
 
 
 def compare(
@@ -118,7 +119,7 @@ def compare(
     *,
     best_mask: bool = False,
 ) -> Agreement:
-    """Runs graphs in onnxruntime, and compares what they answer with the model.
+    """Runs graphs in onnxruntime, and compares their predictions with the model's.
 
     Args:
         contents: The files' contents, `"decoder"` or `"prepare"` and `"prompt"`.
@@ -127,38 +128,38 @@ def compare(
         embeddings: Image embeddings "gh gw c".
         best_mask: Whether the graph returns one mask instead of all.
     """
-    questions = draw_questions(model, embeddings)
-    wanted = answers_of_model(model, params, questions)
+    prompts = draw_prompts(model, embeddings)
+    expected = predict(model, params, prompts)
     if best_mask:
-        wanted = [
-            _best(answer, feeds["point_labels"].shape[1])
-            for answer, feeds in zip(wanted, questions, strict=True)
+        expected = [
+            _best(prediction, feeds["point_labels"].shape[1])
+            for prediction, feeds in zip(expected, prompts, strict=True)
         ]
-    return agreement(_run(contents, questions), wanted)
+    return agreement(_run(contents, prompts), expected)
 
 
-def check(found: Agreement, storage: Storage) -> None:
-    """Checks that a graph is the model.
+def check(measured: Agreement, storage: Storage) -> None:
+    """Checks that the predictions of a graph are the model's.
 
     Raises:
-        NotTheModel: It is not.
+        NotTheModel: They are not.
     """
-    largest = max(found.logit_error, found.score_error)
-    # Not a number is no agreement either.
+    largest = max(measured.logit_error, measured.score_error)
+    # Written so that NaN fails.
     if storage == "float32" and not largest <= LARGEST_ERROR:
         raise NotTheModel(
-            f"what was made differs from the model by {largest:.2g}, expected at most"
+            f"the exported decoder differs from the model by {largest:.2g}, expected at most"
             f" {LARGEST_ERROR:g}: nothing was written"
         )
-    if not found.mask_iou >= LEAST_IOU[storage]:
+    if not measured.mask_iou >= LEAST_IOU[storage]:
         raise NotTheModel(
             f"with weights stored as {storage}, masks have an IoU of"
-            f" {found.mask_iou:.3f} with the model's, expected at least"
+            f" {measured.mask_iou:.3f} with the model's, expected at least"
             f" {LEAST_IOU[storage]:g}: nothing was written; store them as float32"
         )
 
 
-def _run(contents: dict[str, bytes], questions: Sequence[Feeds]) -> list[Answer]:
+def _run(contents: dict[str, bytes], prompts: Sequence[Feeds]) -> list[Prediction]:
     import onnxruntime
 
     sessions = {
@@ -166,25 +167,25 @@ def _run(contents: dict[str, bytes], questions: Sequence[Feeds]) -> list[Answer]
         for part, content in contents.items()
     }
     results = ["low_res_masks", "iou_predictions"]
-    found = []
-    for feeds in questions:
+    predictions = []
+    for feeds in prompts:
         if "decoder" in sessions:
             size = np.array([60, 80], np.float32)
-            given = {**feeds, "orig_im_size": size}
-            answer: Any = sessions["decoder"].run(results, given)
+            prompt = {**feeds, "orig_im_size": size}
+            prediction: Any = sessions["decoder"].run(results, prompt)
         else:
             prompt = {k: v for k, v in feeds.items() if k.startswith("point")}
             image = {k: v for k, v in feeds.items() if k not in prompt}
             names = [output.name for output in sessions["prepare"].get_outputs()]
             shared: Any = sessions["prepare"].run(names, image)
             prompt.update(zip(names, shared, strict=True))
-            answer = sessions["prompt"].run(results, prompt)
-        found.append(tuple(answer))
-    return found
+            prediction = sessions["prompt"].run(results, prompt)
+        predictions.append(tuple(prediction))
+    return predictions
 
 
-def _best(answer: Answer, points: int) -> Answer:
-    logits, scores = answer
-    # Two points are a lone one, and the one that stands for no box.
+def _best(prediction: Prediction, points: int) -> Prediction:
+    logits, scores = prediction
+    # Two points are a single one and the padding point that a prompt without box has.
     best = 1 + int(np.argmax(scores[0, 1:])) if points <= 2 else 0
     return logits[:, best : best + 1], scores[:, best : best + 1]

@@ -1,8 +1,8 @@
 """The mask decoder as ONNX: one graph that a click runs, or two of which it runs one.
 
-The two, `prepare` once an image and `prompt` once a click, are for pages that care for
-time. The one graph has the inputs and outputs of `segment_anything`'s exported decoder,
-so that what was made for that file works with it.
+The two, `prepare` once an image and `prompt` once a click, are for interactive pages.
+The one graph has the inputs and outputs of `segment_anything`'s exported decoder, so that
+it is a replacement for that file.
 """
 
 from typing import Any, NamedTuple
@@ -10,14 +10,14 @@ from typing import Any, NamedTuple
 import jax
 
 from samjax.export.full_size_graph import write_best, write_full_size
+from samjax.export.image_graph import (
+    DecoderParts,
+    ImageValues,
+    write_dense,
+    write_image,
+)
 from samjax.export.onnx_graph import Graph, Storage
 from samjax.export.prompt_graph import PromptWriter
-from samjax.export.shared_graph import (
-    Decoder,
-    SharedValues,
-    write_dense,
-    write_shared,
-)
 
 
 class Pair(NamedTuple):
@@ -27,7 +27,7 @@ class Pair(NamedTuple):
     prompt: Any
 
 
-def write_pair(decoder: Decoder, storage: Storage = "float32") -> Pair:
+def write_pair(decoder: DecoderParts, storage: Storage = "float32") -> Pair:
     """Writes the graphs of an image and of a click.
 
     `prepare` takes `image_embeddings` (1, c, h, w), `mask_input` (1, 1, 4h, 4w) and
@@ -37,24 +37,24 @@ def write_pair(decoder: Decoder, storage: Storage = "float32") -> Pair:
     a prompt has no box, one point (0, 0) of label -1 belongs to it.
     """
     prepare = Graph("prepare", storage)
-    shared = write_shared(prepare, decoder, _image(prepare, decoder))
+    shared = write_image(prepare, decoder, _image(prepare, decoder))
     prompt = Graph("prompt", storage)
-    given = []
+    inputs = []
     for name, value, shape in _named(decoder, shared):
         prepare.output(value, name, shape)
-        given.append(prompt.input(name, shape))
-    theirs = jax.tree.unflatten(jax.tree.structure(shared), given)
-    masks, scores = PromptWriter(prompt, decoder, theirs).write(*_points(prompt))
+        inputs.append(prompt.input(name, shape))
+    image = jax.tree.unflatten(jax.tree.structure(shared), inputs)
+    masks, scores = PromptWriter(prompt, decoder, image).write(*_points(prompt))
     prompt.output(masks, "low_res_masks", _low_res(decoder, decoder.masks))
     prompt.output(scores, "iou_predictions", (1, decoder.masks))
     return Pair(
-        prepare.model("What all prompts of an image share."),
+        prepare.model("The part of the mask decoder that prompts of an image share."),
         prompt.model("The masks of a prompt."),
     )
 
 
 def write_single(
-    decoder: Decoder, storage: Storage = "float32", *, best_mask: bool = False
+    decoder: DecoderParts, storage: Storage = "float32", *, best_mask: bool = False
 ) -> Any:
     """Writes the one graph, `onnx.ModelProto`.
 
@@ -66,27 +66,27 @@ def write_single(
     Args:
         decoder: The decoder.
         storage: How weights are stored.
-        best_mask: Whether to return one mask instead of all: of a lone point the best
-            of the three, else the single one.
+        best_mask: Whether to return one mask instead of all: for a single point the
+            best of the three, else the single mask.
     """
     graph = Graph("decoder", storage)
     image = _image(graph, decoder)
     coords, labels = _points(graph)
     original = graph.input("orig_im_size", (2,))
-    shared = write_shared(graph, decoder, image)
+    shared = write_image(graph, decoder, image)
     masks, scores = PromptWriter(graph, decoder, shared).write(coords, labels)
-    number = decoder.masks
+    count = decoder.masks
     if best_mask:
-        number = 1
+        count = 1
         masks, scores = write_best(graph, decoder, masks, scores, labels)
-    full = write_full_size(graph, decoder, masks, original, number)
-    graph.output(full, "masks", (1, number, "height", "width"))
-    graph.output(scores, "iou_predictions", (1, number))
-    graph.output(masks, "low_res_masks", _low_res(decoder, number))
+    full = write_full_size(graph, decoder, masks, original, count)
+    graph.output(full, "masks", (1, count, "height", "width"))
+    graph.output(scores, "iou_predictions", (1, count))
+    graph.output(masks, "low_res_masks", _low_res(decoder, count))
     return graph.model("The masks of a prompt.")
 
 
-def _image(graph: Graph, decoder: Decoder) -> str:
+def _image(graph: Graph, decoder: DecoderParts) -> str:
     (height, width), channels = decoder.grid, decoder.model.config.prompt_embed_dim
     return write_dense(
         graph,
@@ -102,28 +102,26 @@ def _points(graph: Graph) -> tuple[str, str]:
     return coords, graph.input("point_labels", (1, "points"))
 
 
-def _low_res(decoder: Decoder, number: int) -> tuple[int, int, int, int]:
+def _low_res(decoder: DecoderParts, count: int) -> tuple[int, int, int, int]:
     height, width = decoder.grid
-    return 1, number, 4 * height, 4 * width
+    return 1, count, 4 * height, 4 * width
 
 
 def _named(
-    decoder: Decoder, shared: SharedValues
+    decoder: DecoderParts, shared: ImageValues
 ) -> list[tuple[str, str, tuple[int, ...]]]:
-    """The shared values with names and shapes."""
-    heads, places = decoder.model.config.decoder_num_heads, decoder.positions
-    layers, (final, _) = decoder.linear.transformer
-    width = final.embedding.shape[1]
-    depth = len(layers)
-    columns, rows = (heads, width, places), (heads, places, width)
+    """Returns the values of a prepared image with names and shapes."""
+    heads, positions = decoder.model.config.decoder_num_heads, decoder.positions
+    layers = decoder.linear.layers
+    depth, width = len(layers), layers[0].keys.embedding.shape[1]
+    columns, rows = (heads, width, positions), (heads, positions, width)
     mixed = [matrix.shape[1] for layer in layers for matrix in layer.variance.mixed]
     shapes = {
         "first": (columns, rows, columns),
         "readings": (*(columns, rows, columns) * (depth - 1), columns, rows),
-        "places": (columns,) * (2 * depth - 1),
-        "squares": ((1, places),) * depth,
-        "mixed": tuple((heads, channels, places) for channels in mixed),
-        "rows": (places, decoder.linear.upscaling.embedding.shape[1]),
+        "squares": ((1, positions),) * depth,
+        "mixed": tuple((heads, channels, positions) for channels in mixed),
+        "rows": (positions, decoder.linear.upscaled.embedding.shape[1]),
     }
     paths, _ = jax.tree_util.tree_flatten_with_path(shared)
     sizes = jax.tree.leaves(

@@ -1,4 +1,4 @@
-"""Writes an image encoder's file, once it has been run and found to be the model."""
+"""Writes an image encoder's file, once its embedding has been compared with the model's."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,25 +9,26 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from samjax.export.encoder_graph import write_encoder
-from samjax.export.files import FREE, NotTheModel, Place, write_files
+from samjax.export.files import FREE, Destination, NotTheModel, write_files
 from samjax.export.onnx_graph import MADE_WITH, VERSIONS, Arithmetic, Storage
+from samjax.models.params import IMAGE_ENCODER
 from samjax.models.sam import Sam
 
-# Of a protobuf.
+# The limit of a protobuf, in bytes.
 _LARGEST_FILE = 2**31 - 1
 _BYTES = {"float32": 4, "float16": 2, "int8": 1}
 
-# Of the embedding, over the root of its mean square, by how weights are stored.
+# Largest difference of the embedding over the root of its mean square, by storage.
 LARGEST_ERROR = {"float32": 1e-4, "float16": 0.1, "int8": 1.0}
 
 
 @dataclass(frozen=True, kw_only=True)
 class ExportedEncoder:
-    """What was written.
+    """The files of an exported encoder.
 
     Attributes:
         files: The graph, or a program and its weights.
-        report: The file beside them that says what was found of them.
+        report: The JSON file beside them, with sizes, hashes and the error.
         error: The largest difference of a photo's embedding from the model's, over the
             root of its mean square.
     """
@@ -47,7 +48,7 @@ def export_encoder(
     storage: Storage = "float32",
     arithmetic: Arithmetic = "float32",
     about: dict[str, Any] | None = None,
-    place: Place = FREE,
+    destination: Destination = FREE,
 ) -> ExportedEncoder:
     """Writes the image encoder as ONNX.
 
@@ -55,17 +56,17 @@ def export_encoder(
         model: The model.
         params: Its parameters.
         image: A photo, its longer side of the model's input size.
-        embedding: What the model makes of it, with which the graph is compared.
+        embedding: The model's embedding of it, for comparison with the graph's.
         out: The file.
         storage: How weights are stored.
-        arithmetic: What its large products are computed in; the rest is float32.
-        about: What else the report is to say, such as the model's name.
-        place: What may be replaced.
+        arithmetic: Precision of its large products; the rest is float32.
+        about: Further fields of the report, such as the model's name.
+        destination: Which files may be replaced.
 
     Raises:
-        WouldReplace: Something else is where a file goes.
-        NotTheModel: The graph does not embed the photo as the model does.
-        ValueError: It would be larger than an ONNX file can be.
+        WouldReplace: A file that is no export of samjax is in the way.
+        NotTheModel: The graph's embedding of the photo differs from the model's.
+        ValueError: The weights are larger than an ONNX file can be.
     """
     _check_size(params, storage)
     content = write_encoder(model, params, storage, arithmetic).SerializeToString()
@@ -84,7 +85,7 @@ def export_encoder(
             **VERSIONS,
         },
         MADE_WITH,
-        place,
+        destination,
     )
     return ExportedEncoder(files=[out], report=report, error=error)
 
@@ -94,29 +95,30 @@ def difference(
     image: UInt8[np.ndarray, "h w 3"],
     embedding: Float[np.ndarray, "gh gw c"],
 ) -> float:
-    """Runs a graph in onnxruntime, and says how far its embedding is from another."""
+    """Runs a graph in onnxruntime; returns the `relative_difference` of its embedding."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(content)
-    found: Any = session.run(None, {"image": image.astype(np.float32)})[0]
-    return relative_difference(found, embedding)
+    exported: Any = session.run(None, {"image": image.astype(np.float32)})[0]
+    return relative_difference(exported, embedding)
 
 
 def relative_difference(
-    found: Float[np.ndarray, "1 c gh gw"], embedding: Float[np.ndarray, "gh gw c"]
+    exported: Float[np.ndarray, "1 c gh gw"], embedding: Float[np.ndarray, "gh gw c"]
 ) -> float:
-    """The largest difference, over the root of the mean square of what is right."""
-    wanted = embedding.transpose(2, 0, 1)[None]
-    return float(np.max(np.abs(found - wanted)) / np.sqrt(np.mean(np.square(wanted))))
+    """Returns the largest difference over the root of the embedding's mean square."""
+    expected = embedding.transpose(2, 0, 1)[None]
+    size = np.sqrt(np.mean(np.square(expected)))
+    return float(np.max(np.abs(exported - expected)) / size)
 
 
 def check_difference(error: float, storage: Storage) -> None:
-    """Checks that an encoder is the model's.
+    """Checks the difference of an exported encoder's embedding from the model's.
 
     Raises:
-        NotTheModel: It is not.
+        NotTheModel: It is too large.
     """
-    # Not a number is no agreement either.
+    # Written so that NaN fails.
     if not error <= LARGEST_ERROR[storage]:
         raise NotTheModel(
             f"the exported encoder's embedding differs from the model's by {error:.2g}"
@@ -126,7 +128,7 @@ def check_difference(error: float, storage: Storage) -> None:
 
 
 def _check_size(params: Any, storage: Storage) -> None:
-    leaves = jax.tree.leaves(params["image_encoder"])
+    leaves = jax.tree.leaves(params[IMAGE_ENCODER])
     size = _BYTES[storage] * sum(leaf.size for leaf in leaves)
     if size > _LARGEST_FILE:
         raise ValueError(

@@ -1,8 +1,8 @@
 """The image encoder as an ONNX graph, from pixels to the image embedding.
 
 Tokens are "s c", in row-major order of the grid, or "b t c" in windows. The large
-attention of global blocks goes by blocks of queries, as on a CPU: its logits would not
-fit a browser's memory at once.
+attention of global blocks is computed for blocks of queries, as on a CPU: all its logits
+would not fit a browser's memory.
 """
 
 from collections.abc import Sequence
@@ -36,8 +36,8 @@ def write_encoder(
         model: The model.
         params: Its parameters.
         storage: How weights are stored.
-        arithmetic: What dense layers, and queries with keys, are multiplied in. In
-            `"int8"` a browser's CPU multiplies more than twice as fast.
+        arithmetic: Precision of dense layers and of queries with keys. In `"int8"` a
+            browser's CPU multiplies more than twice as fast.
     """
     writer = EncoderWriter(Graph("encoder", storage, arithmetic), model, params)
     return writer.write().model("The embedding of an image.")
@@ -58,7 +58,7 @@ class EncoderWriter:
         self.side = model.config.grid_size
 
     def write(self) -> Graph:
-        """Writes all of it."""
+        """Writes the whole encoder."""
         graph, side = self.graph, self.side
         tokens = self._embed_patches(graph.input("image", ("height", "width", 3)))
         for i in range(self.config.depth):
@@ -97,30 +97,30 @@ class EncoderWriter:
         pixels = graph.reshape(pixels, side * side, patch * patch * 3)
         layer = self.params["patch_embed"]["proj"]
         kernel = layer["kernel"].reshape(-1, self.config.embed_dim)
-        places = self.params["pos_embed"].reshape(-1, self.config.embed_dim)
+        positions = self.params["pos_embed"].reshape(-1, self.config.embed_dim)
         return graph.add(
             graph.matmul(pixels, graph.weight("patch_embed/kernel", kernel)),
             graph.constant(layer["bias"]),
-            graph.weight("pos_embed", places),
+            graph.weight("pos_embed", positions),
         )
 
     def _block(self, tokens: str, index: int) -> str:
         graph, name = self.graph, f"blocks_{index}"
         params = self.params[name]
-        found = graph.layer_norm(tokens, params["norm1"], ENCODER_EPSILON)
+        update = graph.layer_norm(tokens, params["norm1"], ENCODER_EPSILON)
         if index in self.config.global_attention_blocks:
-            found = graph.reshape(found, 1, self.side**2, -1)
-            found = self._attention(found, name, self.side)
-            found = graph.reshape(found, self.side**2, -1)
+            update = graph.reshape(update, 1, self.side**2, -1)
+            update = self._attention(update, name, self.side)
+            update = graph.reshape(update, self.side**2, -1)
         else:
-            found = self._in_windows(found)
-            found = self._attention(found, name, self.config.window_size)
-            found = self._from_windows(found)
-        tokens = graph.add(tokens, found)
-        found = graph.layer_norm(tokens, params["norm2"], ENCODER_EPSILON)
+            update = self._in_windows(update)
+            update = self._attention(update, name, self.config.window_size)
+            update = self._from_windows(update)
+        tokens = graph.add(tokens, update)
+        update = graph.layer_norm(tokens, params["norm2"], ENCODER_EPSILON)
         mlp = params["mlp"]
-        found = graph.op("Gelu", graph.dense(f"{name}/mlp/lin1", found, mlp["lin1"]))
-        return graph.add(tokens, graph.dense(f"{name}/mlp/lin2", found, mlp["lin2"]))
+        update = graph.op("Gelu", graph.dense(f"{name}/mlp/lin1", update, mlp["lin1"]))
+        return graph.add(tokens, graph.dense(f"{name}/mlp/lin2", update, mlp["lin2"]))
 
     def _attention(self, tokens: str, name: str, side: int) -> str:
         """Attention over grids of `side` x `side` tokens, "b t c"."""
@@ -147,15 +147,15 @@ class EncoderWriter:
                 for part in (query, *terms)
             ]
             attended = [
-                self._attend(q, key, value, of_block, side)
-                for q, *of_block in zip(*split, strict=True)
+                self._attend(q, key, value, block_terms, side)
+                for q, *block_terms in zip(*split, strict=True)
             ]
-        found = graph.concatenate(*attended, axis=1)
-        found = graph.reshape(found, -1, heads, side * side, width)
-        found = graph.reshape(
-            graph.transpose(found, 0, 2, 1, 3), -1, side * side, channels
+        joined = graph.concatenate(*attended, axis=1)
+        joined = graph.reshape(joined, -1, heads, side * side, width)
+        joined = graph.reshape(
+            graph.transpose(joined, 0, 2, 1, 3), -1, side * side, channels
         )
-        return graph.dense(f"{name}/attn/proj", found, params["proj"])
+        return graph.dense(f"{name}/attn/proj", joined, params["proj"])
 
     def _attend(
         self, query: str, key: str, value: str, terms: Sequence[str], side: int
@@ -182,19 +182,19 @@ class EncoderWriter:
     ) -> tuple[str, ...]:
         """Products of queries with the rows', and columns', distances: "g t side".
 
-        Empty where all are zero: an encoder that began as one without relative positions
-        may have kept its tables so, and adding zeros is a tenth of its time.
+        Empty where the tables are all zero, as those of an encoder initialized from one
+        without relative positions may be: adding zeros would be a tenth of its time.
         """
         graph, params = self.graph, self.params[name]["attn"]
         if not (np.any(params["rel_pos_h"]) or np.any(params["rel_pos_w"])):
             return ()
-        place = np.arange(side)
-        distances = graph.constant(place[:, None] - place[None] + side - 1, np.int64)
+        index = np.arange(side)
+        distances = graph.constant(index[:, None] - index[None] + side - 1, np.int64)
 
         def relative(table: str) -> str:
             stored = graph.weight(f"{name}/attn/{table}", params[table])
-            found = graph.op("Gather", stored, distances, axis=0)
-            return graph.transpose(found, 0, 2, 1)
+            by_distance = graph.op("Gather", stored, distances, axis=0)
+            return graph.transpose(by_distance, 0, 2, 1)
 
         grid = graph.reshape(query, -1, side, side, width)
         rows = graph.matmul(grid, relative("rel_pos_h"))
@@ -206,33 +206,39 @@ class EncoderWriter:
         )
 
     def _query_blocks(self, tokens: int) -> int:
-        """Into how many equal blocks to cut the queries of a global block."""
+        """Number of equal blocks into which the queries of a global block are cut."""
         logits = self.config.num_heads * tokens * tokens
         blocks = 1
         while logits > blocks * _LARGEST_LOGITS and tokens % (2 * blocks) == 0:
             blocks *= 2
-        # Windows are many: of them all queries go at once.
+        # Only the global grid: a window's logits are small.
         return blocks if tokens == self.side**2 else 1
 
     def _in_windows(self, tokens: str) -> str:
         """ "s c" to "b t c", with zeros beyond the grid."""
         graph, size = self.graph, self.config.window_size
-        number = -(-self.side // size)
-        channels, padding = self.config.embed_dim, number * size - self.side
+        windows_per_side = -(-self.side // size)
+        channels, padding = self.config.embed_dim, windows_per_side * size - self.side
         grid = graph.reshape(tokens, self.side, self.side, channels)
         if padding:
             grid = graph.op("Pad", grid, graph.integers(0, 0, 0, padding, padding, 0))
-        grid = graph.reshape(grid, number, size, number, size, channels)
+        grid = graph.reshape(
+            grid, windows_per_side, size, windows_per_side, size, channels
+        )
         grid = graph.transpose(grid, 0, 2, 1, 3, 4)
-        return graph.reshape(grid, number**2, size**2, channels)
+        return graph.reshape(grid, windows_per_side**2, size**2, channels)
 
     def _from_windows(self, windows: str) -> str:
         graph, size = self.graph, self.config.window_size
-        number, channels = -(-self.side // size), self.config.embed_dim
-        grid = graph.reshape(windows, number, number, size, size, channels)
+        windows_per_side, channels = -(-self.side // size), self.config.embed_dim
+        grid = graph.reshape(
+            windows, windows_per_side, windows_per_side, size, size, channels
+        )
         grid = graph.transpose(grid, 0, 2, 1, 3, 4)
-        grid = graph.reshape(grid, number * size, number * size, channels)
-        if number * size != self.side:
+        grid = graph.reshape(
+            grid, windows_per_side * size, windows_per_side * size, channels
+        )
+        if windows_per_side * size != self.side:
             ends = graph.integers(self.side, self.side)
             grid = graph.op(
                 "Slice", grid, graph.integers(0, 0), ends, graph.integers(0, 1)

@@ -1,4 +1,4 @@
-"""Writes what is exported, and the report on it beside it."""
+"""Writes exported files, and a JSON report beside them."""
 
 import hashlib
 import os
@@ -12,16 +12,16 @@ from samjax.files import check_replaceable, json_text, write_bytes
 
 
 class NotTheModel(ValueError):
-    """What is exported does not answer as the model does; nothing was written."""
+    """The exported model's outputs differ from the model's; nothing was written."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
-    """What may be replaced where an export goes.
+class Destination:
+    """Which files an export may replace.
 
     Attributes:
-        overwrite: Whether files that are no exports of samjax may be.
-        inputs: Files that are read, which are never replaced.
+        overwrite: Whether to replace files that are no exports of samjax.
+        inputs: Files that are read for the export; never replaced.
     """
 
     overwrite: bool = False
@@ -31,7 +31,7 @@ class Place:
         """Checks that files may be written.
 
         Raises:
-            WouldReplace: Something else is there.
+            WouldReplace: A file that is no export of samjax is in the way.
         """
         for file in files:
             check_replaceable(
@@ -39,12 +39,12 @@ class Place:
             )
 
 
-FREE = Place()
+FREE = Destination()
 """Nothing but exports of samjax is replaced."""
 
 
 def files_of_export(out: Path, *, pair: bool = False) -> list[Path]:
-    """The files that an export to `out` writes, its report last."""
+    """Returns the files that an export to `out` writes, its report last."""
     files = [out]
     if pair:
         names = (f".{part}{out.suffix}" for part in ("prepare", "prompt"))
@@ -59,23 +59,24 @@ def write_files(
     report: Path,
     about: Mapping[str, Any],
     made_with: Sequence[str],
-    place: Place = FREE,
+    destination: Destination = FREE,
 ) -> None:
     """Writes files and a report on them, each whole or not at all.
 
     Args:
         contents: The files.
         report: Where to write the report, JSON.
-        about: What it says beside versions, sizes and hashes.
+        about: Its fields beside versions, sizes and hashes.
         made_with: Packages whose versions it names.
-        place: What may be replaced.
+        destination: Which files may be replaced.
 
     Raises:
-        WouldReplace: Something else is there; nothing was written.
+        WouldReplace: A file that is no export of samjax is in the way; nothing was
+            written.
         OSError: A file cannot be written.
     """
-    place.check([*contents, report])
-    said = {
+    destination.check([*contents, report])
+    fields = {
         **about,
         "files": {
             path.name: {
@@ -88,4 +89,4 @@ def write_files(
     }
     for path, content in contents.items():
         write_bytes(path, content)
-    write_bytes(report, (json_text(said, indent=1) + "\n").encode())
+    write_bytes(report, (json_text(fields, indent=1) + "\n").encode())

@@ -1,15 +1,15 @@
 """Masks at the size of the original image, as a graph, and the choice of one of them.
 
-As `segment_anything`'s exported decoder does it, so that masks come out as logits at the
-size that is asked for.
+As in `segment_anything`'s exported decoder, masks are logits at the size of the original
+image.
 """
 
+from samjax.export.image_graph import DecoderParts
 from samjax.export.onnx_graph import Graph
-from samjax.export.shared_graph import Decoder
 
 
 def write_full_size(
-    graph: Graph, decoder: Decoder, masks: str, original: str, number: int
+    graph: Graph, decoder: DecoderParts, masks: str, original: str, count: int
 ) -> str:
     """Resizes low-res logits to the model's input, cuts off its padding, and resizes.
 
@@ -18,7 +18,7 @@ def write_full_size(
         decoder: The decoder.
         masks: "1 m 4*gh 4*gw".
         original: "2", height and width of the original image.
-        number: How many masks, m.
+        count: Number of masks, m.
 
     Returns:
         "1 m h w".
@@ -30,25 +30,24 @@ def write_full_size(
     resized = graph.add(graph.multiply(scale, original), graph.constant(0.5))
     # To int64: whole numbers of pixels without padding.
     resized = graph.op("Cast", graph.op("Floor", resized), to=7)
-    whole = _resize(graph, masks, integers(1, number, side, side))
+    whole = _resize(graph, masks, integers(1, count, side, side))
     unpadded = graph.op("Slice", whole, integers(0, 0), resized, integers(2, 3))
     size = graph.op("Cast", original, to=7)
-    return _resize(
-        graph, unpadded, graph.concatenate(integers(1, number), size, axis=0)
-    )
+    return _resize(graph, unpadded, graph.concatenate(integers(1, count), size, axis=0))
 
 
 def write_best(
-    graph: Graph, decoder: Decoder, masks: str, scores: str, labels: str
+    graph: Graph, decoder: DecoderParts, masks: str, scores: str, labels: str
 ) -> tuple[str, str]:
-    """Chooses a mask: of a lone point the best of the three, else the single one.
+    """Selects a mask: for a single point the best of the three, else the single mask.
 
     Args:
         graph: To write to.
         decoder: The decoder.
         masks: "1 m i j".
         scores: "1 m".
-        labels: "1 n": with the point that stands for no box, two are a lone point.
+        labels: "1 n". A single point has a second label, of the padding point that a
+            prompt without box has.
 
     Returns:
         The mask and its score, with m = 1.

@@ -1,4 +1,4 @@
-"""Writes ONNX graphs: values, nodes and weights, in the few forms that the model needs.
+"""A builder of ONNX graphs: values, nodes and weights of the kinds that the model needs.
 
 The versions are those that onnxruntime-web reads, not the newest that `onnx` writes.
 """
@@ -22,14 +22,14 @@ _SMALLEST = 1024
 
 
 class Graph:
-    """A graph that is being written. Values are known by their names.
+    """A graph that is being built. A value is the name of a node's output.
 
     Args:
-        name: Of the graph.
+        name: Name of the graph.
         storage: How large weights are stored; they are float32 again before they are
             used, so that the arithmetic is the same for all.
-        arithmetic: What dense layers multiply in. In `"int8"` their weights are rounded
-            once, by channel, and values as they come, by tensor.
+        arithmetic: Precision of dense layers. For `"int8"` their weights are rounded
+            once, by channel, and activations at run time, by tensor.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Graph:
         return names
 
     def constant(self, value: Any, dtype: Any = np.float32) -> str:
-        """Adds an exact constant, once for all places that use it."""
+        """Adds an exact constant; equal ones are stored once."""
         array = np.asarray(value, dtype)
         key = (array.dtype.str, array.shape, array.tobytes())
         if key not in self._constants:
@@ -91,7 +91,7 @@ class Graph:
         """Adds a weight, stored as this graph stores them, as a float32 value.
 
         Args:
-            name: Its place among the parameters; a second call gives the same value.
+            name: Its path among the parameters; a second call returns the same value.
             array: The weight. In int8, the channels that are scaled are the last axis.
         """
         array = np.asarray(array, np.float32)
@@ -109,7 +109,7 @@ class Graph:
         return self._named(f"{name}/float32", "Mul", whole, scale)
 
     def matmul(self, a: str, b: str) -> str:
-        """A matrix product, or many."""
+        """A matrix product, or a batch of them."""
         return self.op("MatMul", a, b)
 
     def rounded_matmul(self, a: str, b: str) -> str:
@@ -133,15 +133,15 @@ class Graph:
         return total
 
     def reshape(self, value: str, *shape: int) -> str:
-        """Another shape: 0 keeps a side, -1 is what is left."""
+        """Changes the shape: 0 keeps a side, -1 is the remaining size."""
         return self.op("Reshape", value, self.integers(*shape))
 
     def transpose(self, value: str, *order: int) -> str:
-        """Another order of the axes."""
+        """Permutes the axes."""
         return self.op("Transpose", value, perm=list(order))
 
     def concatenate(self, *values: str, axis: int) -> str:
-        """Puts values one after the other."""
+        """Concatenates values along an axis."""
         return values[0] if len(values) == 1 else self.op("Concat", *values, axis=axis)
 
     def total(self, kind: str, value: str, axis: int) -> str:
@@ -162,13 +162,13 @@ class Graph:
             stored, scale = _rounded(params["kernel"])
             # Unsigned: of signed ones, CPUs without VNNI cut off sums at 16 bits.
             stored = (stored.astype(np.int16) + 128).astype(np.uint8)
-            found = self._matmul_integers(
+            product = self._matmul_integers(
                 value,
                 self._store(f"{name}/kernel", stored),
                 self._store(f"{name}/scale", scale),
                 self.constant(128, np.uint8),
             )
-            return self.add(found, bias)
+            return self.add(product, bias)
         kernel = self.weight(f"{name}/kernel", params["kernel"])
         return self.add(self.matmul(value, kernel), bias)
 
@@ -198,7 +198,7 @@ class Graph:
     def rescale_channels(
         self, centred: str, params: Mapping[str, np.ndarray], axes: int, epsilon: float
     ) -> str:
-        """The same of what has a mean of zero along that axis."""
+        """Normalizes channels whose mean is zero already."""
         shape = (-1, *(1,) * (axes - 2))
         scale, bias = (
             self.constant(params[name].reshape(shape)) for name in ("scale", "bias")

@@ -1,53 +1,48 @@
-"""A prompt's masks from what its image shares, as a graph: once a click.
+"""The masks of one prompt over a prepared image, as a graph: run once per click.
 
-The same function as `Sam.answer` and `Sam.draw_answered`, with the same names. Heads and
-tokens are one axis, "j", wherever positions, "s", are the other; a layer's tokens are as
-many as the prompt has points, and five more.
+The same function as `AmortizedDecoder.decode_prompts`, by the same algebra. A layer's
+tokens are as many as the prompt has points, and one more per output token.
 """
 
-from typing import NamedTuple
+from collections.abc import Sequence
 
 import numpy as np
 
+from samjax.export.factored_graph import GraphTransformer
+from samjax.export.image_graph import DecoderParts, ImageValues, write_positions
 from samjax.export.onnx_graph import Graph
-from samjax.export.shared_graph import Decoder, SharedValues, write_places
 from samjax.export.token_graph import TokenWriter
-from samjax.models.layers import DECODER_EPSILON, ENCODER_EPSILON
-from samjax.models.shared_image import Reading
+from samjax.models.amortized.factors import (
+    PreparedImage,
+    PreparedLayer,
+    ProjectedImage,
+    UpscaledImage,
+    VarianceFactors,
+)
+from samjax.models.layers import ENCODER_EPSILON
 
 
-class Sides(NamedTuple):
-    """What the image side of a prompt has of its own.
-
-    Attributes:
-        scale: "1 s".
-        weights: For every layer so far "j s".
-        values: For every layer so far "n t e".
-    """
-
-    scale: str
-    weights: tuple[str, ...]
-    values: tuple[str, ...]
-
-
-class PromptWriter(TokenWriter):
+class PromptWriter:
     """Writes the part of a decoder that is run for every prompt.
 
     Args:
         graph: To write to.
         decoder: The decoder.
-        shared: What its image shares.
+        shared: Values of the prepared image.
     """
 
-    def __init__(self, graph: Graph, decoder: Decoder, shared: SharedValues):
+    def __init__(self, graph: Graph, decoder: DecoderParts, shared: ImageValues):
+        self.graph, self.decoder = graph, decoder
+        self.params = decoder.params["mask_decoder"]
         heads = decoder.model.config.decoder_num_heads
-        super().__init__(graph, decoder.params["mask_decoder"], heads)
-        self.decoder, self.shared = decoder, shared
-        self.places = write_places(graph, decoder)
-        self.linear = decoder.linear
+        self.token_writer = TokenWriter(graph, self.params, heads)
+        self.transformer = GraphTransformer(
+            graph, self.params, heads, decoder.positions
+        )
+        self.image = _name_image(graph, decoder, shared)
 
     def write(self, points: str, labels: str) -> tuple[str, str]:
-        """Writes the answer to a prompt.
+        """Writes the masks of a prompt.
 
         Args:
             points: "1 n 2", (x, y) in pixels of the model's input.
@@ -56,26 +51,28 @@ class PromptWriter(TokenWriter):
         Returns:
             Low-res logits "1 m h w" and predicted IoUs "1 m" of all masks.
         """
-        tokens, sides = self._attend(self._tokens(points, labels))
-        scores = self.head_mlp("iou_prediction_head", self.row(tokens, 0, 1))
-        of_masks = [
-            self.head_mlp(
-                f"output_hypernetworks_mlps_{i}", self.row(tokens, 1 + i, 2 + i)
+        tokens, side = self.transformer.run(self.image, self._tokens(points, labels))
+        writer = self.token_writer
+        scores = writer.head_mlp("iou_prediction_head", writer.row(tokens, 0, 1))
+        classifiers = [
+            writer.head_mlp(
+                f"output_hypernetworks_mlps_{i}", writer.row(tokens, 1 + i, 2 + i)
             )
             for i in range(self.decoder.masks)
         ]
-        classifiers = self.graph.concatenate(*of_masks, axis=0)
-        return self._draw(sides, classifiers), scores
+        pixels = self.transformer.write_pixels(side, self.image.upscaled)
+        return self._draw(pixels, self.graph.concatenate(*classifiers, axis=0)), scores
 
     def _tokens(self, points: str, labels: str) -> str:
+        """Writes the prompt encoder: output tokens, then a token per point, "t c"."""
         graph, encoder = self.graph, self.decoder.params["prompt_encoder"]
         height, width = (
             side * self.decoder.model.config.patch_size for side in self.decoder.grid
         )
-        places = graph.add(points, graph.constant(0.5))
+        centres = graph.add(points, graph.constant(0.5))
         signed = graph.op(
             "Sub",
-            graph.multiply(places, graph.constant([2.0 / width, 2.0 / height])),
+            graph.multiply(centres, graph.constant([2.0 / width, 2.0 / height])),
             graph.constant(1.0),
         )
         frequencies = encoder["pe_layer"]["positional_encoding_gaussian_matrix"]
@@ -87,12 +84,12 @@ class PromptWriter(TokenWriter):
         labels = graph.reshape(labels, -1, 1)
         kinds = [encoder["not_a_point_embed"]["embedding"]]
         kinds += [encoder[f"point_embeddings_{i}"]["embedding"] for i in range(4)]
-        numbers = graph.constant([[-1.0, 0.0, 1.0, 2.0, 3.0]])
-        is_kind = graph.op("Cast", graph.op("Equal", labels, numbers), to=1)
-        of_kind = graph.matmul(is_kind, graph.constant(np.concatenate(kinds)))
-        nowhere = graph.op("Equal", labels, graph.constant(-1.0))
-        somewhere = graph.op("Cast", graph.op("Not", nowhere), to=1)
-        sparse = graph.add(graph.multiply(waves, somewhere), of_kind)
+        codes = graph.constant([[-1.0, 0.0, 1.0, 2.0, 3.0]])
+        is_kind = graph.op("Cast", graph.op("Equal", labels, codes), to=1)
+        kind_embedding = graph.matmul(is_kind, graph.constant(np.concatenate(kinds)))
+        is_padding = graph.op("Equal", labels, graph.constant(-1.0))
+        is_point = graph.op("Cast", graph.op("Not", is_padding), to=1)
+        sparse = graph.add(graph.multiply(waves, is_point), kind_embedding)
         outputs = [
             self.params[name]["embedding"] for name in ("iou_token", "mask_tokens")
         ]
@@ -100,220 +97,9 @@ class PromptWriter(TokenWriter):
             graph.constant(np.concatenate(outputs)), sparse, axis=0
         )
 
-    def _attend(self, original: str) -> tuple[str, Sides]:
-        graph, transformer = self.graph, self.params["transformer"]
-        tokens, sides = original, None
-        for i, layer in enumerate(self.linear.transformer.layers):
-            names = f"transformer/layers_{i}"
-            params = transformer[f"layers_{i}"]
-            query = tokens if i == 0 else graph.add(tokens, original)
-            found = self.self_attention(f"{names}/self_attn", query, tokens)
-            tokens = found if i == 0 else graph.add(tokens, found)
-            tokens = self.norm(tokens, params["norm1"])
-            found = self._gather_from_image(
-                f"{names}/cross_attn_token_to_image",
-                graph.add(tokens, original),
-                sides,
-                layer.from_image,
-                self._of_layer(i),
-            )
-            tokens = self.norm(graph.add(tokens, found), params["norm2"])
-            hidden = graph.op("Relu", self.dense(f"{names}/mlp/lin1", tokens))
-            hidden = self.dense(f"{names}/mlp/lin2", hidden)
-            tokens = self.norm(graph.add(tokens, hidden), params["norm3"])
-            sides = self._update(i, names, tokens, original, sides)
-        assert sides is not None
-        found = self._gather_from_image(
-            "transformer/final_attn_token_to_image",
-            graph.add(tokens, original),
-            sides,
-            self.linear.transformer.final,
-            (*self.shared.readings[-2:], self.places[-1]),
-        )
-        tokens = self.norm(graph.add(tokens, found), transformer["norm_final_attn"])
-        return tokens, sides
-
-    def _of_layer(self, index: int) -> tuple[str, ...]:
-        """Keys, values and the places' keys of a layer; of the first they are one."""
-        if index == 0:
-            return self.shared.first[:2]
-        keys, values, _ = self.shared.readings[3 * index - 3 : 3 * index]
-        return keys, values, self.places[2 * index - 2]
-
-    def _gather_from_image(
-        self,
-        name: str,
-        query: str,
-        sides: Sides | None,
-        readings: tuple[Reading, Reading],
-        shared: tuple[str, ...],
-    ) -> str:
-        graph = self.graph
-        keys, values = readings
-        q = self.scaled(f"{name}/q_proj", query)
-        logits = self._scores(f"{name}/keys", sides, keys, q, shared[0], shared[2:])
-        weights = graph.op("Softmax", logits, axis=-1)
-        constant = graph.constant(values.constant[:, :, 0][:, None])
-        if sides is None:
-            attended = graph.add(graph.matmul(weights, shared[1]), constant)
-        else:
-            scaled = graph.multiply(weights, sides.scale)
-            attended = graph.add(graph.matmul(scaled, shared[1]), constant)
-            overlaps = graph.op(
-                "Gemm",
-                graph.reshape(weights, -1, self.decoder.positions),
-                graph.concatenate(*sides.weights, axis=0),
-                transB=1,
-            )
-            shares = self._split_rows(overlaps)
-            own = self._projected(f"{name}/values", sides, values)
-            attended = graph.add(attended, graph.matmul(shares, own))
-        return self.dense(f"{name}/out_proj", self.join(attended))
-
-    def _scores(
-        self,
-        name: str,
-        sides: Sides | None,
-        reading: Reading,
-        vectors: str,
-        embedding: str,
-        places: tuple[str, ...],
-    ) -> str:
-        """Products of every position's projection with vectors of tokens: "n t s".
-
-        Without what all positions have in common.
-        """
-        graph = self.graph
-        products = graph.matmul(vectors, embedding)
-        if sides is None:
-            return products
-        own = self._projected(name, sides, reading)
-        factors = graph.matmul(vectors, graph.transpose(own, 0, 2, 1))
-        return graph.add(
-            graph.multiply(products, sides.scale),
-            graph.matmul(vectors, places[0]),
-            graph.matmul(factors, graph.concatenate(*sides.weights, axis=0)),
-        )
-
-    def _update(
-        self, index: int, names: str, tokens: str, original: str, sides: Sides | None
-    ) -> Sides:
-        """Adds to the image side what it gathers from tokens, and normalizes it."""
-        graph, name = self.graph, f"{names}/cross_attn_image_to_token"
-        layer = self.linear.transformer.layers[index]
-        keys = self.scaled(f"{name}/k_proj", graph.add(tokens, original))
-        values = self.by_head(self.dense(f"{name}/v_proj", tokens))
-        if index == 0:
-            queries, places = self.shared.first[2], ()
-        else:
-            queries = self.shared.readings[3 * index - 1]
-            places = self.places[2 * index - 1 : 2 * index]
-        logits = self._scores(
-            f"{name}/queries", sides, layer.queries, keys, queries, places
-        )
-        constant = graph.matmul(keys, graph.constant(layer.queries.constant[:, :, :1]))
-        weights = graph.softmax(graph.add(logits, constant), 1)
-        return self._normalized(index, weights, values, sides)
-
-    def _normalized(
-        self, index: int, weights: str, values: str, sides: Sides | None
-    ) -> Sides:
-        graph, variance = self.graph, self.linear.transformer.layers[index].variance
-        all_weights = [graph.reshape(weights, -1, self.decoder.positions)]
-        all_values = [self._with_constant(values)]
-        squares, scale = self.shared.squares[index], None
-        if sides is not None:
-            all_weights = [*sides.weights, *all_weights]
-            all_values = [*sides.values, *all_values]
-            scale = sides.scale
-            squares = graph.multiply(scale, scale, squares)
-        first = index * (index + 1) // 2
-        mixed = self.shared.mixed[first : first + index + 1]
-        for i, own in enumerate(all_weights):
-            products = graph.matmul(all_values[i], mixed[i])
-            products = graph.multiply(products, graph.constant(2.0))
-            if scale is not None:
-                products = graph.multiply(products, scale)
-            products = graph.reshape(products, -1, self.decoder.positions)
-            for j, theirs in enumerate(all_weights[: i + 1]):
-                # Each product of two layers is taken once, and counted twice.
-                times = np.float32(1.0 if i == j else 2.0)
-                matrix = times * variance.vectors[i][j]
-                between = self._between(
-                    f"layers_{index}/between_{i}_{j}",
-                    matrix,
-                    all_values[i],
-                    all_values[j],
-                )
-                products = graph.add(products, graph.matmul(between, theirs))
-            of_own = graph.multiply(own, products)
-            squares = graph.add(squares, graph.total("ReduceSum", of_own, 0))
-        squares = graph.op("Max", squares, graph.constant(0.0))
-        rescale = graph.reciprocal_root(squares, DECODER_EPSILON)
-        return Sides(
-            scale=rescale if scale is None else graph.multiply(scale, rescale),
-            weights=tuple(graph.multiply(each, rescale) for each in all_weights),
-            values=tuple(all_values),
-        )
-
-    def _between(self, name: str, matrix: np.ndarray, one: str, other: str) -> str:
-        """Products of two layers' values: "n t e" and "k u f" to "j l"."""
-        graph, heads = self.graph, self.heads
-        rows = graph.weight(name, matrix.reshape(*matrix.shape[:2], -1))
-        found = graph.reshape(graph.matmul(one, rows), -1, heads, matrix.shape[-1])
-        found = graph.matmul(
-            graph.transpose(found, 1, 0, 2), graph.transpose(other, 0, 2, 1)
-        )
-        return graph.reshape(graph.transpose(found, 1, 0, 2), 0, -1)
-
-    def _projected(self, name: str, sides: Sides, reading: Reading) -> str:
-        """What every head and token of the layers so far has added: "n j d"."""
-        graph, found = self.graph, []
-        for i, (values, vectors) in enumerate(
-            zip(sides.values, reading.vectors, strict=True)
-        ):
-            heads, channels, *shape = vectors.shape
-            rows = graph.weight(
-                f"{name}/vectors_{i}", vectors.reshape(heads, channels, -1)
-            )
-            own = graph.reshape(graph.matmul(values, rows), -1, *shape)
-            found.append(graph.transpose(own, 1, 0, 2))
-        return graph.concatenate(*found, axis=1)
-
-    def _with_constant(self, values: str) -> str:
-        """Values with one more channel: ones in the first head, zeros in the others."""
-        graph = self.graph
-        ones = np.zeros((self.heads, 1, 1), np.float32)
-        ones[0] = 1.0
-        tokens = graph.op("Shape", values, start=1, end=2)
-        shape = graph.concatenate(
-            graph.integers(self.heads), tokens, graph.integers(1), axis=0
-        )
-        column = graph.op("Expand", graph.constant(ones), shape)
-        return graph.concatenate(values, column, axis=2)
-
-    def _draw(self, sides: Sides, classifiers: str) -> str:
-        graph, rows = self.graph, self.linear.upscaling
-        height, width = self.decoder.grid
-        own = [
-            graph.reshape(
-                graph.matmul(values, graph.weight(f"upscaling/vectors_{i}", vectors)),
-                -1,
-                vectors.shape[-1],
-            )
-            for i, (values, vectors) in enumerate(
-                zip(sides.values, rows.vectors, strict=True)
-            )
-        ]
-        # One more row for what every position has: it costs less than a pass over them.
-        ones = graph.constant(np.ones((1, self.decoder.positions)))
-        features = graph.op(
-            "Gemm",
-            graph.concatenate(*sides.weights, ones, axis=0),
-            graph.concatenate(*own, graph.constant(rows.constant[None]), axis=0),
-            graph.multiply(self.shared.rows, graph.reshape(sides.scale, -1, 1)),
-            transA=1,
-        )
+    def _draw(self, features: str, classifiers: str) -> str:
+        """Finishes upscaling and classifies pixels, of features without a mean."""
+        graph, (height, width) = self.graph, self.decoder.grid
         norm = self.params["output_upscaling_1"]
         channels = norm["scale"].shape[0]
         features = graph.reshape(features, -1, channels)
@@ -334,10 +120,111 @@ class PromptWriter(TokenWriter):
         logits = graph.transpose(logits, 0, 2, 4, 1, 3, 5)
         return graph.reshape(logits, 1, masks, 4 * height, 4 * width)
 
-    def _split_rows(self, value: str) -> str:
-        """ "j l" to "n t l"."""
-        columns = self.graph.op("Shape", value, start=1)
-        shape = self.graph.concatenate(
-            self.graph.integers(self.heads, -1), columns, axis=0
+
+def _name_image(
+    graph: Graph, decoder: DecoderParts, shared: ImageValues
+) -> PreparedImage:
+    """Returns the prepared image as the algebra reads it, of names of the graph.
+
+    Its projections of the embedding are values of the image's graph; those of the
+    positional encoding and all that tokens are multiplied with are written here.
+    """
+    linear, depth = decoder.linear, len(decoder.linear.layers)
+    positions = write_positions(graph, decoder)
+    layers = tuple(
+        _name_layer(
+            graph,
+            i,
+            layer,
+            shared,
+            # The first layer's embedding includes the positional encoding.
+            (None, None) if i == 0 else positions[2 * i - 2 : 2 * i],
         )
-        return self.graph.op("Reshape", value, shape)
+        for i, layer in enumerate(linear.layers)
+    )
+    name, upscaled = "transformer/final_attn_token_to_image", linear.upscaled
+    keys, values = shared.readings[3 * depth - 3 :]
+    return PreparedImage(
+        layers=layers,
+        final_keys=_name_projection(
+            graph, f"{name}/keys", linear.final_keys, keys, positions[-1]
+        ),
+        final_values=_name_values(graph, f"{name}/values", linear.final_values, values),
+        upscaled=UpscaledImage(
+            shared.rows,
+            tuple(
+                graph.weight(f"upscaling/vectors_{i}", vectors)
+                for i, vectors in enumerate(upscaled.vectors)
+            ),
+            graph.constant(upscaled.bias[None]),
+        ),
+        grid=decoder.grid,
+    )
+
+
+def _name_layer(
+    graph: Graph,
+    index: int,
+    layer: PreparedLayer,
+    shared: ImageValues,
+    positions: Sequence[str | None],
+) -> PreparedLayer:
+    keys, values, queries = (
+        shared.first if index == 0 else shared.readings[3 * index - 3 : 3 * index]
+    )
+    positions_of_keys, positions_of_queries = positions
+    to_image = f"transformer/layers_{index}/cross_attn_token_to_image"
+    to_tokens = f"transformer/layers_{index}/cross_attn_image_to_token"
+    first = index * (index + 1) // 2
+    return PreparedLayer(
+        keys=_name_projection(
+            graph, f"{to_image}/keys", layer.keys, keys, positions_of_keys
+        ),
+        values=_name_values(graph, f"{to_image}/values", layer.values, values),
+        queries=_name_projection(
+            graph, f"{to_tokens}/queries", layer.queries, queries, positions_of_queries
+        ),
+        variance=VarianceFactors(
+            squares=shared.squares[index],
+            mixed=shared.mixed[first : first + index + 1],
+            pairs=tuple(
+                tuple(
+                    graph.weight(f"layers_{index}/between_{i}_{j}", _by_head(matrix))
+                    for j, matrix in enumerate(matrices)
+                )
+                for i, matrices in enumerate(layer.variance.pairs)
+            ),
+        ),
+    )
+
+
+def _name_values(
+    graph: Graph, name: str, part: ProjectedImage, embedding: str
+) -> ProjectedImage:
+    """Values have positions before channels, and so has their bias: "n 1 d"."""
+    assert part.bias is not None
+    part = part._replace(bias=part.bias.swapaxes(1, 2))
+    return _name_projection(graph, name, part, embedding)
+
+
+def _name_projection(
+    graph: Graph,
+    name: str,
+    part: ProjectedImage,
+    embedding: str,
+    positions: str | None = None,
+) -> ProjectedImage:
+    return ProjectedImage(
+        embedding,
+        positions,
+        tuple(
+            graph.weight(f"{name}/vectors_{i}", _by_head(vectors))
+            for i, vectors in enumerate(part.vectors)
+        ),
+        None if part.bias is None else graph.constant(part.bias),
+    )
+
+
+def _by_head(array: np.ndarray) -> np.ndarray:
+    """ "k e ..." as one matrix per head k."""
+    return array.reshape(*array.shape[:2], -1)

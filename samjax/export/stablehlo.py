@@ -1,7 +1,7 @@
 """The model as StableHLO: programs for CPU, CUDA and TPU that need JAX, not samjax.
 
-A program is `jax.export`'s: what wrote it and what runs it may be of different versions,
-within the months that JAX promises. Weights are its first argument, a dict of arrays,
+A program is `jax.export`'s: it may be written and run by different versions of JAX,
+within the months that JAX guarantees. Weights are its first argument, a dict of arrays,
 and travel beside it: one file holds 2 GB at most, and a program is 0.2 MB.
 """
 
@@ -24,24 +24,23 @@ from samjax.export.encoder_files import (
     check_difference,
     relative_difference,
 )
-from samjax.export.files import FREE, Place, write_files
+from samjax.export.files import FREE, Destination, write_files
 from samjax.export.onnx_graph import Storage
 from samjax.export.verify import (
-    Answer,
     Feeds,
+    Prediction,
     agreement,
-    answers_of_model,
-    draw_questions,
+    draw_prompts,
+    predict,
 )
 from samjax.files import KEY, mark_of
 from samjax.geometry.frame import normalize
 from samjax.models.mask_decoder import MaskPrediction
+from samjax.models.params import IMAGE_ENCODER
 from samjax.models.prompt_encoder import PromptInputs
 from samjax.models.sam import Sam
 
 PLATFORMS = ("cpu", "cuda", "tpu")
-
-_ENCODER = "image_encoder"
 
 
 class Program(NamedTuple):
@@ -49,7 +48,7 @@ class Program(NamedTuple):
 
     Attributes:
         exported: The program.
-        weights: By the names that samjax's own weight files have.
+        weights: Arrays by the names of samjax's own weight files.
     """
 
     exported: jax.export.Exported
@@ -57,7 +56,7 @@ class Program(NamedTuple):
 
 
 def lower_decoder(model: Sam, params: Any, storage: Storage = "float32") -> Program:
-    """Makes a program of prompt encoder and mask decoder, for `p` prompts of `n` points.
+    """Lowers prompt encoder and mask decoder to a program for `p` prompts of `n` points.
 
     After the weights it takes `image_embeddings` (1, c, gh, gw), `point_coords`
     (p, n, 2), `point_labels` (p, n), `mask_input` (p, 1, 4*gh, 4*gw) and
@@ -67,12 +66,12 @@ def lower_decoder(model: Sam, params: Any, storage: Storage = "float32") -> Prog
     to it; points of label -2 change nothing.
 
     Args:
-        model: The model, which answers for images of its own size.
+        model: The model; the program is for images of its own size.
         params: Its parameters.
         storage: `"float32"` or `"float16"`, of large weights.
 
     Raises:
-        ValueError: It is another storage.
+        ValueError: The storage is `"int8"`.
     """
     model = model.clone(dtype=jnp.float32)
     side, channels = model.config.grid_size, model.config.prompt_embed_dim
@@ -84,16 +83,16 @@ def lower_decoder(model: Sam, params: Any, storage: Storage = "float32") -> Prog
             masks[None, :, 0],
             has_mask[None] > 0,
         )
-        found = model.apply(
+        prediction = model.apply(
             {"params": _nested(weights)},
             embeddings.transpose(0, 2, 3, 1),
             prompts,
             method="decode",
         )
-        found = cast(MaskPrediction, found)
+        prediction = cast(MaskPrediction, prediction)
         return {
-            "low_res_masks": found.low_res_logits[0],
-            "iou_predictions": found.iou_predictions[0],
+            "low_res_masks": prediction.low_res_logits[0],
+            "iou_predictions": prediction.iou_predictions[0],
         }
 
     weights = _weights(params, storage, of_encoder=False)
@@ -109,7 +108,7 @@ def lower_decoder(model: Sam, params: Any, storage: Storage = "float32") -> Prog
 
 
 def lower_encoder(model: Sam, params: Any, storage: Storage = "float32") -> Program:
-    """Makes a program of the image encoder, for `b` images of one size.
+    """Lowers the image encoder to a program for `b` images of one size.
 
     After the weights it takes `images` (b, h, w, 3), float32 RGB from 0 to 255, resized
     so that the longer side is the model's input size, and returns image embeddings
@@ -121,9 +120,9 @@ def lower_encoder(model: Sam, params: Any, storage: Storage = "float32") -> Prog
         storage: `"float32"` or `"float16"`, of large weights.
 
     Raises:
-        ValueError: It is another storage.
+        ValueError: The storage is `"int8"`.
     """
-    # One program is for all platforms: a kernel of one of them cannot be part of it.
+    # One program is for all platforms, so that a kernel for one of them is left out.
     model = model.clone(dtype=jnp.float32, attention="blocks")
     size = model.config.image_size
 
@@ -133,7 +132,7 @@ def lower_encoder(model: Sam, params: Any, storage: Storage = "float32") -> Prog
         rest = ((0, size - height), (0, size - width), (0, 0))
         sizes = jnp.stack([jnp.asarray(height), jnp.asarray(width)])
 
-        # One by one: the tokens of an image fill a device, and memory does not grow.
+        # One image after another: each fills a device, and memory does not grow with b.
         def encode_image(image):
             pixels = normalize(jnp.pad(image, rest)[None], sizes[None])
             features = model.apply(variables, pixels, method="encode_image")
@@ -155,30 +154,31 @@ def export_decoder(
     *,
     storage: Storage = "float32",
     about: dict[str, Any] | None = None,
-    place: Place = FREE,
+    destination: Destination = FREE,
 ) -> ExportedDecoder:
     """Writes the mask decoder as StableHLO, and its weights beside it.
 
     Args:
         model: The model.
         params: Its parameters.
-        embeddings: Image embeddings "gh gw c", over which it is compared.
+        embeddings: Image embeddings "gh gw c" for comparing its predictions.
         out: The file, NAME.stablehlo; weights are NAME.safetensors.
         storage: `"float32"` or `"float16"`, of large weights.
-        about: What else the report is to say, such as the model's name.
-        place: What may be replaced.
+        about: Further fields of the report, such as the model's name.
+        destination: Which files may be replaced.
 
     Raises:
-        WouldReplace: Something else is where a file goes.
-        NotTheModel: The program does not answer as the model does.
+        WouldReplace: A file that is no export of samjax is in the way.
+        NotTheModel: The program's predictions differ from the model's.
     """
     contents = _serialized(lower_decoder(model, params, storage), out)
-    # Every number of points is compiled anew: one, a box, a mask, and many.
-    questions = draw_questions(model, embeddings)
-    questions = [*questions[:3], questions[-1]]
-    answers = _answers(*_read(contents, out), questions)
-    found = agreement(answers, answers_of_model(model, params, questions))
-    check(found, storage)
+    # Every number of points is compiled anew, so only a few: a point, a box, a mask, and
+    # many points.
+    prompts = draw_prompts(model, embeddings)
+    prompts = [*prompts[:3], prompts[-1]]
+    predictions = _run(*_read(contents, out), prompts)
+    measured = agreement(predictions, predict(model, params, prompts))
+    check(measured, storage)
     report = _write(
         contents,
         out,
@@ -186,11 +186,11 @@ def export_decoder(
             **(about or {}),
             "storage": storage,
             "image_size": model.config.image_size,
-            "agreement": dataclasses.asdict(found),
+            "agreement": dataclasses.asdict(measured),
         },
-        place,
+        destination,
     )
-    return ExportedDecoder(files=list(contents), report=report, agreement=found)
+    return ExportedDecoder(files=list(contents), report=report, agreement=measured)
 
 
 def export_encoder(
@@ -202,7 +202,7 @@ def export_encoder(
     *,
     storage: Storage = "float32",
     about: dict[str, Any] | None = None,
-    place: Place = FREE,
+    destination: Destination = FREE,
 ) -> ExportedEncoder:
     """Writes the image encoder as StableHLO, and its weights beside it.
 
@@ -210,20 +210,20 @@ def export_encoder(
         model: The model.
         params: Its parameters.
         image: A photo, its longer side of the model's input size.
-        embedding: What the model makes of it, with which the program is compared.
+        embedding: The model's embedding of it, for comparison with the program's.
         out: The file, NAME.stablehlo; weights are NAME.safetensors.
         storage: `"float32"` or `"float16"`, of large weights.
-        about: What else the report is to say, such as the model's name.
-        place: What may be replaced.
+        about: Further fields of the report, such as the model's name.
+        destination: Which files may be replaced.
 
     Raises:
-        WouldReplace: Something else is where a file goes.
-        NotTheModel: The program does not embed the photo as the model does.
+        WouldReplace: A file that is no export of samjax is in the way.
+        NotTheModel: The program's embedding of the photo differs from the model's.
     """
     contents = _serialized(lower_encoder(model, params, storage), out)
     program, weights = _read(contents, out)
-    found = np.asarray(program.call(weights, image.astype(np.float32)[None]))
-    error = relative_difference(found, embedding)
+    exported = np.asarray(program.call(weights, image.astype(np.float32)[None]))
+    error = relative_difference(exported, embedding)
     check_difference(error, storage)
     report = _write(
         contents,
@@ -234,19 +234,19 @@ def export_encoder(
             "image_size": model.config.image_size,
             "embedding_error": error,
         },
-        place,
+        destination,
     )
     return ExportedEncoder(files=list(contents), report=report, error=error)
 
 
 def _lower(function: Any, weights: dict[str, np.ndarray], shapes: Any) -> Program:
-    given = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes]
-    of_weights = {
+    inputs = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes]
+    weight_shapes = {
         name: jax.ShapeDtypeStruct(array.shape, array.dtype)
         for name, array in weights.items()
     }
     exported = jax.export.export(jax.jit(function), platforms=PLATFORMS)
-    return Program(exported(of_weights, *given), weights)
+    return Program(exported(weight_shapes, *inputs), weights)
 
 
 def _weights(
@@ -261,7 +261,7 @@ def _weights(
     arrays = {
         name: np.asarray(array, np.float32)
         for name, array in flat.items()
-        if (name.split("/")[0] == _ENCODER) == of_encoder
+        if (name.split("/")[0] == IMAGE_ENCODER) == of_encoder
     }
     if storage == "float16":
         return {
@@ -286,12 +286,12 @@ def _serialized(program: Program, out: Path) -> dict[Path, bytes]:
 
 
 def _read(contents: dict[Path, bytes], out: Path) -> tuple[Any, Any]:
-    """What a reader of the files has."""
+    """Reads program and weights back from the contents of their files."""
     program = jax.export.deserialize(bytearray(contents[out]))
     return program, safetensors.numpy.load(contents[out.with_suffix(".safetensors")])
 
 
-def _answers(program: Any, weights: Any, questions: Sequence[Feeds]) -> list[Answer]:
+def _run(program: Any, weights: Any, prompts: Sequence[Feeds]) -> list[Prediction]:
     names = (
         "image_embeddings",
         "point_coords",
@@ -299,19 +299,22 @@ def _answers(program: Any, weights: Any, questions: Sequence[Feeds]) -> list[Ans
         "mask_input",
         "has_mask_input",
     )
-    found = []
-    for feeds in questions:
-        answer = program.call(weights, *(feeds[name] for name in names))
-        found.append(
-            (np.asarray(answer["low_res_masks"]), np.asarray(answer["iou_predictions"]))
-        )
-    return found
+    results = ("low_res_masks", "iou_predictions")
+    predictions = []
+    for feeds in prompts:
+        outputs = program.call(weights, *(feeds[name] for name in names))
+        logits, scores = (np.asarray(outputs[name]) for name in results)
+        predictions.append((logits, scores))
+    return predictions
 
 
 def _write(
-    contents: dict[Path, bytes], out: Path, about: dict[str, Any], place: Place
+    contents: dict[Path, bytes],
+    out: Path,
+    about: dict[str, Any],
+    destination: Destination,
 ) -> Path:
     report = out.with_suffix(".json")
     about = {**about, "platforms": PLATFORMS}
-    write_files(contents, report, about, ("jax", "flax"), place)
+    write_files(contents, report, about, ("jax", "flax"), destination)
     return report

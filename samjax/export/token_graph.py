@@ -1,4 +1,4 @@
-"""What the mask decoder does with its few tokens, as nodes of a graph.
+"""Layers of the mask decoder on its tokens, as nodes of an ONNX graph.
 
 Values are "t c", or by head "n t d". Names are those of the parameters.
 """
@@ -12,7 +12,7 @@ from samjax.models.layers import DECODER_EPSILON
 
 
 class TokenWriter:
-    """Writes layers of tokens.
+    """Writes layers on tokens.
 
     Args:
         graph: To write to.
@@ -24,7 +24,7 @@ class TokenWriter:
         self.graph, self.params, self.heads = graph, params, heads
 
     def self_attention(self, name: str, query: str, value: str) -> str:
-        """Attends from `query`, which are the keys too, to `value`."""
+        """Self-attention; `query` is the input of the keys too."""
         graph = self.graph
         q = self.scaled(f"{name}/q_proj", query)
         k = self.by_head(self.dense(f"{name}/k_proj", query))

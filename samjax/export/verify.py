@@ -1,7 +1,7 @@
-"""Whether an exported decoder is the model: both answer the same prompts.
+"""Compares an exported decoder with the model: both predict masks of the same prompts.
 
-Prompts are drawn over real image embeddings: what storing weights smaller does to masks
-shows where masks are, not in noise.
+Prompts are drawn over real image embeddings: the effect of smaller weights on masks
+shows where there are masks, not in noise.
 """
 
 import functools
@@ -17,29 +17,29 @@ from samjax.models.mask_decoder import MaskPrediction
 from samjax.models.prompt_encoder import ABSENT, NOT_A_POINT, PromptInputs
 from samjax.models.sam import Sam
 
-# Points of a prompt, from one to many.
-NUMBERS = (1, 1, 1, 2, 3, 5, 8, 13, 21, 32)
-_SLOTS = max(NUMBERS) + 2
+# Points of the prompts, from one to many.
+POINT_COUNTS = (1, 1, 1, 2, 3, 5, 8, 13, 21, 32)
+_SLOTS = max(POINT_COUNTS) + 2
 
 
 Feeds = dict[str, np.ndarray]
-"""A prompt and its image, as the graphs take them."""
+"""Inputs of the graphs by name: a prompt and its image embedding."""
 
-Answer = tuple[np.ndarray, np.ndarray]
+Prediction = tuple[np.ndarray, np.ndarray]
 """Low-res logits "1 m i j" and predicted IoUs "1 m"."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Agreement:
-    """How near the answers of a graph are to the model's.
+    """How close the predictions of a graph are to the model's.
 
     Attributes:
-        prompts: How many were asked.
+        prompts: Number of prompts compared.
         logit_error: Largest difference of mask logits, over the root of their mean
             square.
         score_error: Largest difference of predicted IoUs.
         mask_iou: Mean IoU of the graph's masks with the model's.
-        least_mask_iou: The least.
+        least_mask_iou: Least of these IoUs.
     """
 
     prompts: int
@@ -49,7 +49,7 @@ class Agreement:
     least_mask_iou: float
 
 
-def draw_questions(
+def draw_prompts(
     model: Sam, embeddings: Sequence[np.ndarray], seed: int = 0
 ) -> list[Feeds]:
     """Draws prompts: points, points with a box, and either with a mask prompt.
@@ -57,21 +57,21 @@ def draw_questions(
     Args:
         model: The model.
         embeddings: Image embeddings, "gh gw c".
-        seed: Of the prompts.
+        seed: Seed of the random prompts.
     """
     rng = np.random.default_rng(seed)
     side = model.config.image_size
-    asked = []
+    prompts = []
     for embedding in embeddings:
         height, width, _ = embedding.shape
-        for i, number in enumerate(NUMBERS):
+        for i, points_drawn in enumerate(POINT_COUNTS):
             has_box, has_mask = i % 3 == 2, i % 2 == 1
-            points = rng.uniform(0, side, (1, number + 1 + has_box, 2))
-            labels = rng.integers(0, 2, (1, number + 1 + has_box))
+            points = rng.uniform(0, side, (1, points_drawn + 1 + has_box, 2))
+            labels = rng.integers(0, 2, (1, points_drawn + 1 + has_box))
             labels[0, 0] = 1
-            labels[0, number:] = [2, 3] if has_box else [NOT_A_POINT]
+            labels[0, points_drawn:] = [2, 3] if has_box else [NOT_A_POINT]
             if has_box:
-                points[0, number:] = np.sort(points[0, number:], axis=0)
+                points[0, points_drawn:] = np.sort(points[0, points_drawn:], axis=0)
             mask = 4 * rng.normal(size=(1, 1, 4 * height, 4 * width))
             feeds = {
                 "image_embeddings": embedding.transpose(2, 0, 1)[None],
@@ -80,55 +80,55 @@ def draw_questions(
                 "point_coords": points,
                 "point_labels": labels,
             }
-            asked.append(
+            prompts.append(
                 {k: np.ascontiguousarray(v, np.float32) for k, v in feeds.items()}
             )
-    return asked
+    return prompts
 
 
-def answers_of_model(
-    model: Sam, params: Any, questions: Sequence[Feeds]
-) -> list[Answer]:
-    """The model's answers to every prompt, in float32."""
+def predict(model: Sam, params: Any, prompts: Sequence[Feeds]) -> list[Prediction]:
+    """Returns the model's own predictions for every prompt, in float32."""
     model = model.clone(dtype=jnp.float32)
-    found = []
-    for feeds in questions:
-        # Empty slots change nothing, so that one program answers all of them.
+    predictions = []
+    for feeds in prompts:
+        # Padded with absent points, which change nothing, all have one compiled shape.
         free = ((0, 0), (0, _SLOTS - feeds["point_labels"].shape[1]))
         labels = np.pad(feeds["point_labels"], free, constant_values=ABSENT)
-        prompts = PromptInputs(
+        inputs = PromptInputs(
             jnp.asarray(np.pad(feeds["point_coords"], (*free, (0, 0)))[None]),
             jnp.asarray(labels[None], jnp.int32),
             jnp.asarray(feeds["mask_input"]),
             jnp.asarray(feeds["has_mask_input"] > 0)[None],
         )
         embeddings = jnp.asarray(feeds["image_embeddings"].transpose(0, 2, 3, 1))
-        prediction = _decode(params, embeddings, prompts, model=model)
-        found.append(
+        prediction = _decode(params, embeddings, inputs, model=model)
+        predictions.append(
             (
                 np.asarray(prediction.low_res_logits[0]),
                 np.asarray(prediction.iou_predictions[0]),
             )
         )
-    return found
+    return predictions
 
 
 def agreement(
-    answers: Sequence[Answer],
-    wanted: Sequence[Answer],
+    predictions: Sequence[Prediction],
+    expected: Sequence[Prediction],
 ) -> Agreement:
-    """Compares answers of a graph with those of the model."""
+    """Compares predictions of a graph with those of the model."""
     logit_errors, score_errors, ious = [], [], []
-    for (logits, scores), (right, right_scores) in zip(answers, wanted, strict=True):
+    for (logits, scores), (right, right_scores) in zip(
+        predictions, expected, strict=True
+    ):
         size = np.sqrt(np.mean(np.square(right)))
         logit_errors.append(np.max(np.abs(logits - right)) / size)
         score_errors.append(np.max(np.abs(scores - right_scores)))
         ours, theirs = logits > 0, right > 0
         both, any_ = np.sum(ours & theirs, (2, 3)), np.sum(ours | theirs, (2, 3))
-        # Two empty masks are the same.
+        # Two empty masks agree.
         ious.append(np.where(any_ > 0, both / np.maximum(any_, 1), 1.0))
     return Agreement(
-        prompts=len(answers),
+        prompts=len(predictions),
         logit_error=float(max(logit_errors)),
         score_error=float(max(score_errors)),
         mask_iou=float(np.mean(ious)),

@@ -1,8 +1,8 @@
-"""Files: whole or not there, never a user's, and folders that processes share.
+"""Atomic writes, protection of users' files, locks, the cache folder, and JSON.
 
-`writing` replaces a file in one step, `marks` knows which files samjax wrote and refuses
-to replace others, `locks` keeps two processes out of each other's way, `cache` says
-where things are kept that can be made again, `json_text` writes and reads JSON.
+`writing` replaces a file atomically, `marks` identifies files that samjax wrote and
+refuses to replace others, `locks` has locks between processes, `cache` the folder of
+reproducible files, `json_text` writing and reading of JSON.
 """
 
 from samjax.files.cache import cache_folder

@@ -1,11 +1,11 @@
-"""Where downloads and other things are kept that can be made again."""
+"""The folder of downloads and other reproducible files."""
 
 import os
 from pathlib import Path
 
 
 def cache_folder() -> Path:
-    """The folder that samjax keeps downloads and other remakeable things in.
+    """Returns the folder for downloads and other reproducible files.
 
     `SAMJAX_CACHE` if set; else `samjax` in `XDG_CACHE_HOME`, if that is an absolute
     path as its specification demands; else `~/.cache/samjax`. It may not exist.

@@ -1,7 +1,7 @@
-"""Where files of each format have room for a mark, and what stands there.
+"""Metadata of each file format that can hold samjax's mark.
 
-Each function reads a bounded part of a file, and returns nothing where that is no file of
-its format: what is asked is only whether samjax wrote it.
+Each function reads a bounded part of a file, and returns an empty result for a missing
+file or one of another format: callers only need to know whether samjax wrote it.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ _MOST_PARTS = 10_000
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file."""
+    """Returns the object in a JSON file."""
     try:
         if path.stat().st_size > _LONGEST_JSON:
             return {}
@@ -29,7 +29,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def read_head(path: Path, length: int = _HEAD) -> bytes:
-    """The first bytes of a file."""
+    """Returns the first bytes of a file."""
     try:
         with path.open("rb") as file:
             return file.read(length)
@@ -38,7 +38,7 @@ def read_head(path: Path, length: int = _HEAD) -> bytes:
 
 
 def read_png_chunks(path: Path) -> list[tuple[bytes, bytes]]:
-    """The chunks of a PNG, kind and content, long ones without content."""
+    """Returns the chunks of a PNG as (kind, content), long ones without content."""
     try:
         with path.open("rb") as file:
             if file.read(8) != b"\x89PNG\r\n\x1a\n":
@@ -55,7 +55,7 @@ def read_png_chunks(path: Path) -> list[tuple[bytes, bytes]]:
 
 
 def png_software(chunks: list[tuple[bytes, bytes]]) -> str:
-    """The text that says what program wrote a PNG."""
+    """Returns the `Software` text of a PNG."""
     for kind, content in chunks:
         key, _, text = content.partition(b"\0")
         if kind == b"tEXt" and key == b"Software":
@@ -64,12 +64,12 @@ def png_software(chunks: list[tuple[bytes, bytes]]) -> str:
 
 
 def read_jpeg_segments(path: Path) -> list[tuple[int, bytes]]:
-    """The segments of a JPEG before its pixels: the marker's number, and the content."""
+    """Returns the segments of a JPEG before its pixels, as (marker, content)."""
     return list(_jpeg_segments(read_head(path)))
 
 
 def read_safetensors_header(path: Path) -> tuple[int, Mapping[str, str]]:
-    """The length of the header of a safetensors file, and the strings in it."""
+    """Returns the length of a safetensors file's header, and its metadata."""
     try:
         with path.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")
@@ -83,7 +83,7 @@ def read_safetensors_header(path: Path) -> tuple[int, Mapping[str, str]]:
 
 
 def sha256_of(path: Path) -> str:
-    """The digest of a file's content; empty where it cannot be read."""
+    """Returns the SHA-256 of a file in hexadecimal; "" if it cannot be read."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
@@ -98,7 +98,7 @@ def _jpeg_segments(head: bytes) -> Iterator[tuple[int, bytes]]:
     while position + 4 <= len(head) and head[position] == 0xFF:
         marker = head[position + 1]
         length = int.from_bytes(head[position + 2 : position + 4], "big")
-        # The pixels begin.
+        # Start of scan: compressed pixels follow.
         if marker == 0xDA or length < 2:
             return
         yield marker, head[position + 4 : position + 2 + length]

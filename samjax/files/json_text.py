@@ -1,4 +1,4 @@
-"""JSON that is JSON: no number that is not finite leaves, and none comes in."""
+"""Strict JSON: numbers that are not finite are neither written nor read."""
 
 import json
 import math
@@ -6,13 +6,13 @@ from typing import Any, NoReturn
 
 
 def json_text(value: Any, **options: Any) -> str:
-    """Returns a value as JSON; everything that samjax writes as JSON is made here.
+    """Returns a value as JSON; the only writer of JSON in samjax.
 
-    Python's writer has `NaN` and `Infinity`, which JSON has not: no other program would
-    read the file.
+    Python's writer emits `NaN` and `Infinity`, which are no JSON: other programs could
+    not read the file.
 
     Args:
-        value: dicts, lists, texts, numbers, booleans and None.
+        value: dicts, lists, strings, numbers, booleans and None.
         **options: of `json.dumps`.
 
     Raises:
@@ -21,35 +21,33 @@ def json_text(value: Any, **options: Any) -> str:
     try:
         return json.dumps(value, allow_nan=False, **options)
     except ValueError as error:
-        if place := _not_finite(value):
+        if problem := _not_finite(value):
             raise ValueError(
-                f"{place}, and JSON has no such number: nothing was written. Weights of "
+                f"{problem}, and JSON has no such number: nothing was written. Weights of "
                 "a run that diverged give such numbers"
             ) from error
         raise
 
 
-def _not_finite(value: Any, place: str = "") -> str | None:
-    """Says where the first number is that is not finite; None if there is none."""
+def _not_finite(value: Any, path: str = "") -> str | None:
+    """Returns the path and value of the first number that is not finite, or None."""
     if isinstance(value, float):
-        return None if math.isfinite(value) else f"{place or 'the value'} is {value}"
+        return None if math.isfinite(value) else f"{path or 'the value'} is {value}"
     items: Any = ()
     if isinstance(value, dict):
-        items = (
-            (f"{place}.{key}" if place else str(key), v) for key, v in value.items()
-        )
+        items = ((f"{path}.{key}" if path else str(key), v) for key, v in value.items())
     elif isinstance(value, list | tuple):
-        items = ((f"{place}[{index}]", v) for index, v in enumerate(value))
-    found = (_not_finite(inner, name) for name, inner in items)
-    return next((words for words in found if words), None)
+        items = ((f"{path}[{index}]", v) for index, v in enumerate(value))
+    problems = (_not_finite(inner, name) for name, inner in items)
+    return next((problem for problem in problems if problem), None)
 
 
 def json_object(text: str | bytes) -> dict[str, Any]:
-    """Reads a JSON object that may come from anybody.
+    """Parses a JSON object from an untrusted source.
 
     Raises:
         ValueError: it is no JSON, no object, has numbers that are not finite, or is
-            nested without end.
+            nested too deeply.
     """
     try:
         value = json.loads(text, parse_constant=_refuse_constant)

@@ -1,7 +1,7 @@
-"""Folders that processes share: one at a time where two would spoil each other's work.
+"""Locks between processes that write to one folder.
 
-A lock is the kernel's, on an open file, so that it goes when its process does, however
-that ended. The file beside it only tells who holds it.
+A lock is `flock` on an open file, which the kernel releases when the process ends, however
+it ended. The content of the file only names the holder.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ except ImportError:  # Windows
 
 
 class InUse(ValueError):
-    """Another process works here; the message is one line that names it."""
+    """Another process holds the lock; the message is one line that names the process."""
 
 
 @contextlib.contextmanager
@@ -34,20 +34,19 @@ def locked(
     *,
     wait: bool = False,
 ) -> Iterator[None]:
-    """Keeps others out for as long as the `with` lasts.
+    """Holds an exclusive lock inside the `with` block.
 
-    Two of one process keep each other out too. Where the file system has no locks,
-    nobody is kept out.
+    Threads of one process exclude each other too. File systems without locks exclude
+    nobody.
 
     Args:
-        path: Of the file to lock, made and removed as need be; its folder has to be
-            there.
-        what: What it keeps others out of, for the message.
-        remedy: What to do, for the message.
-        wait: Waits for the other process instead of raising `InUse`.
+        path: Path of the lock file, created and removed here; its folder must exist.
+        what: Name of the locked resource, for the message.
+        remedy: The remedy, for the message.
+        wait: Whether to wait for the other process instead of raising `InUse`.
 
     Raises:
-        InUse: Another process has it.
+        InUse: Another process holds the lock.
         OSError: The file cannot be written.
     """
     if fcntl is None:
@@ -55,28 +54,33 @@ def locked(
         return
     descriptor = _open_locked(path, fcntl.LOCK_EX, f"{what} is", remedy, wait=wait)
     try:
-        said = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.time()}
-        # Only for people: a full disk does not stop the work.
+        holder = {
+            "pid": os.getpid(),
+            "host": socket.gethostname(),
+            "since": time.time(),
+        }
+        # For messages alone: a full disk is no failure.
         with contextlib.suppress(OSError):
             os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, json_text(said).encode(), 0)
+            os.pwrite(descriptor, json_text(holder).encode(), 0)
         yield
     finally:
-        # Removed while it is held: who opened it meanwhile finds it is not there.
+        # Removed while locked: a process that opened it meanwhile notices in `_take`.
         path.unlink(missing_ok=True)
         os.close(descriptor)
 
 
 @contextlib.contextmanager
 def sharing(path: Path) -> Iterator[Callable[[], bool]]:
-    """Works beside others on the same thing, and knows whether there are any.
+    """Holds a shared lock inside the `with` block.
 
     Args:
-        path: Of the file to lock, made as need be, and removed by the last one.
+        path: Path of the lock file, created if missing, removed by the last holder.
 
     Yields:
-        A function, to be called at the end: whether nobody else shares it, so that what
-        others left can be removed. Others wait until the `with` is left.
+        A function to call at the end: returns whether no other process shares the lock,
+        so that remains of others can be removed. If so, others wait for the end of the
+        block.
 
     Raises:
         OSError: The file cannot be written.
@@ -119,7 +123,7 @@ def _open_locked(path: Path, kind: int, what: str, remedy: str, *, wait: bool) -
 def _take(
     descriptor: int, path: Path, kind: int, what: str, remedy: str, wait: bool
 ) -> bool:
-    """Whether the lock is ours now; False where its file was removed meanwhile."""
+    """Locks an open file; returns False if the file was removed from its path since."""
     assert fcntl is not None
     try:
         fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
@@ -130,7 +134,7 @@ def _take(
             ) from None
         fcntl.flock(descriptor, kind)
     except OSError:
-        # No locks here, as on some network file systems.
+        # Some network file systems have no locks.
         return True
     try:
         now = os.stat(path)
@@ -139,16 +143,16 @@ def _take(
     return os.path.samestat(os.fstat(descriptor), now)
 
 
-# A program that is started meanwhile does not get the file.
+# Not inherited by child processes, which would keep the lock.
 _CLOSED = getattr(os, "O_CLOEXEC", 0)
 
 
 def _holder(descriptor: int) -> str:
     try:
-        said = json.loads(os.pread(descriptor, 1 << 12, 0))
-        here = said["host"] == socket.gethostname()
-        started = time.strftime("%Y-%m-%d %H:%M", time.localtime(said["since"]))
-        where = "" if here else f" of {str(said['host'])[:80]}"
-        return f"number {int(said['pid'])}{where}, since {started}"
+        holder = json.loads(os.pread(descriptor, 1 << 12, 0))
+        here = holder["host"] == socket.gethostname()
+        started = time.strftime("%Y-%m-%d %H:%M", time.localtime(holder["since"]))
+        where = "" if here else f" of {str(holder['host'])[:80]}"
+        return f"number {int(holder['pid'])}{where}, since {started}"
     except (OSError, ValueError, KeyError, TypeError, OverflowError):
         return "of which nothing is known"

@@ -1,9 +1,9 @@
-"""Which files samjax wrote itself: those it may replace; all others are the user's.
+"""Identification of files that samjax wrote, which alone it may replace.
 
-Every kind of output carries a mark where its format has room for one, and files of
-versions before the marks are known by their form. The table at the end holds both. A
-file of another kind is nobody's to replace, even if samjax wrote it: a trained model is
-not an export's weights.
+Every kind of output carries a mark where its format has room for one; files of versions
+before the marks are recognized by their form. The table at the end has both. A file of
+another kind is never replaced, even if samjax wrote it: an export must not overwrite a
+trained model.
 """
 
 from __future__ import annotations
@@ -46,11 +46,11 @@ KEY = "made_with"
 
 
 class WouldReplace(FileExistsError, ValueError):
-    """A file is there that samjax did not write; the message is one line."""
+    """A file exists that samjax did not write; the message is one line."""
 
 
 def mark_of(kind: Kind) -> str:
-    """The mark of files of a kind."""
+    """Returns the mark of files of a kind."""
     return f"samjax {kind}"
 
 
@@ -61,21 +61,21 @@ def check_replaceable(
     overwrite: bool = False,
     inputs: Iterable[str | os.PathLike] = (),
 ) -> None:
-    """Checks that a file may be written: nothing is there, or samjax's own of its kind.
+    """Checks that a file may be written: it does not exist, or is samjax's of this kind.
 
     Args:
         path: The file.
-        kind: What is to be written.
-        overwrite: Whether the user said that other files may be replaced.
-        inputs: Files that are read, which are not replaced whatever was said.
+        kind: Kind of the file to write.
+        overwrite: Whether the user permits the replacement of other files.
+        inputs: Files that the command reads, which are never replaced.
 
     Raises:
-        WouldReplace: Something else is there.
+        WouldReplace: Another file has the path.
     """
     path = Path(path)
     if not os.path.lexists(path):
         return
-    if any(_is_same(path, Path(one)) for one in inputs):
+    if any(_is_same(path, Path(source)) for source in inputs):
         raise WouldReplace(
             f"{path} is what is read here, and would be replaced: write to another place"
         )
@@ -92,8 +92,8 @@ def check_replaceable(
 
 
 def is_own(path: Path, kind: Kind) -> bool:
-    """Whether a file is one of samjax's, of a kind."""
-    return any(knows(path) for knows in KINDS[kind].known_by)
+    """Whether samjax wrote a file, as one of a kind."""
+    return any(recognizes(path) for recognizes in KINDS[kind].known_by)
 
 
 def _is_same(path: Path, other: Path) -> bool:
@@ -133,20 +133,21 @@ def _has_keys(*keys: str) -> Callable[[Path], bool]:
 
 
 def _is_bare(path: Path) -> bool:
-    """Whether a PNG has nothing but pixels, as Pillow writes it."""
+    """Whether a PNG has no metadata, as Pillow writes it by default."""
     return {kind for kind, _ in read_png_chunks(path)} == {b"IHDR", b"IDAT", b"IEND"}
 
 
 def _old_segment_record(path: Path) -> bool:
     content = read_json(path)
     return content.keys() == {"image", "model", "annotations"} and all(
-        isinstance(one, Mapping) and {"prompt", "point_labels", "mask"} <= one.keys()
-        for one in _list(content["annotations"])
+        isinstance(entry, Mapping)
+        and {"prompt", "point_labels", "mask"} <= entry.keys()
+        for entry in _list(content["annotations"])
     )
 
 
 def _old_segment_picture(path: Path) -> bool:
-    """STEM_N_mask_M.png or STEM_N_overlay.png of which STEM.json tells."""
+    """Recognizes STEM_N_mask_M.png and STEM_N_overlay.png beside their STEM.json."""
     if not _is_bare(path):
         return False
     stem, _, last = path.stem.rpartition("_")
@@ -154,13 +155,13 @@ def _old_segment_picture(path: Path) -> bool:
         stem, _, word = stem.rpartition("_")
         if word != "mask":
             return False
-    stem, _, number = stem.rpartition("_")
+    stem, _, prompt = stem.rpartition("_")
     record = path.with_name(f"{stem}.json")
     if not is_own(record, "segment"):
         return False
-    prompts = [str(one["prompt"]) for one in read_json(record)["annotations"]]
+    prompts = [str(entry["prompt"]) for entry in read_json(record)["annotations"]]
     rank = int(last) if last.isdecimal() and len(last) < 6 else 1
-    return prompts.count(number) >= rank
+    return prompts.count(prompt) >= rank
 
 
 def _in_old_run(path: Path) -> bool:
@@ -172,7 +173,7 @@ def _old_settings(path: Path) -> bool:
 
 
 def _old_overlay(path: Path) -> bool:
-    """A JPEG of the quality and with the segments that overlays had, in a run."""
+    """Recognizes an overlay by its segments and quality, in the folder of a run."""
     segments = read_jpeg_segments(path)
     tables = [content for marker, content in segments if marker == 0xDB]
     plain = all(marker < 0xE1 or marker > 0xFE for marker, _ in segments)
@@ -185,13 +186,13 @@ def _tables_of_old() -> list[bytes]:
 
     data = io.BytesIO()
     Image.new("RGB", (8, 8)).save(data, format="JPEG", quality=88)
-    found, position, content = [], 2, data.getvalue()
+    tables, position, content = [], 2, data.getvalue()
     while content[position + 1] != 0xDA:
         length = int.from_bytes(content[position + 2 : position + 4], "big")
         if content[position + 1] == 0xDB:
-            found.append(content[position + 4 : position + 2 + length])
+            tables.append(content[position + 4 : position + 2 + length])
         position += 2 + length
-    return found
+    return tables
 
 
 def _marked_coco(path: Path) -> bool:
@@ -199,7 +200,7 @@ def _marked_coco(path: Path) -> bool:
 
 
 def _known_labels(path: Path) -> bool:
-    """A file of polygons that is as it was written: the format has room for no mark."""
+    """Recognizes YOLO labels by their digest: the format has no room for a mark."""
     if path.suffix != ".txt":
         return False
     known = read_json(path.parents[2] / LABELS_LIST)
@@ -213,7 +214,7 @@ def _known_labels(path: Path) -> bool:
 
 
 LABELS_LIST = Path("run", "labels.json")
-"""In the folder of a run: the digests of YOLO's files of labels."""
+"""Path in the folder of a run: the digests of its YOLO label files."""
 
 
 def _yolo_config(path: Path) -> bool:
@@ -222,12 +223,12 @@ def _yolo_config(path: Path) -> bool:
 
 
 def _listed_in_report(path: Path) -> bool:
-    """A file of an export whose report, beside it, has its digest."""
+    """Recognizes a file of an export by its digest in the report beside it."""
     report = path.with_suffix(".json")
     if not _is_export_report(report):
         return False
-    said = read_json(report)["files"].get(path.name)
-    return isinstance(said, dict) and said.get("sha256") == sha256_of(path)
+    entry = read_json(report)["files"].get(path.name)
+    return isinstance(entry, dict) and entry.get("sha256") == sha256_of(path)
 
 
 def _is_export_report(path: Path) -> bool:
@@ -238,26 +239,26 @@ def _is_export_report(path: Path) -> bool:
 
 
 def _old_hugging_face(path: Path) -> bool:
-    """A file of transformers' form, both of which transformers itself writes otherwise."""
+    """Recognizes samjax's early files in the format of transformers, by their details."""
     config = read_json(path.with_name("config.json"))
     if config.get("architectures") != ["SamModel"] or _THEIRS & config.keys():
         return False
     length, metadata = read_safetensors_header(path.with_name("model.safetensors"))
-    is_named_so = path.name in ("config.json", "model.safetensors")
+    has_name = path.name in ("config.json", "model.safetensors")
     # samjax's headers end at a multiple of 64 bytes.
-    return is_named_so and metadata == {"format": "pt"} and (8 + length) % 64 == 0
+    return has_name and metadata == {"format": "pt"} and (8 + length) % 64 == 0
 
 
 _THEIRS = {"transformers_version", "dtype", "torch_dtype"}
 
 
 def _hugging_face_config(path: Path) -> bool:
-    is_named_so = path.name == "config.json"
-    return is_named_so and _marked_weights(path.with_name("model.safetensors"))
+    has_name = path.name == "config.json"
+    return has_name and _marked_weights(path.with_name("model.safetensors"))
 
 
 def _torch_file(path: Path) -> bool:
-    # Neither torch's names nor its pickles without a single memo are like this.
+    # torch itself names the archive after the file, and its pickles have memo opcodes.
     head = read_head(path, 1 << 10)
     return head.startswith(b"PK") and (
         b"archive/data.pkl" in head
@@ -266,7 +267,7 @@ def _torch_file(path: Path) -> bool:
 
 
 def _run_metrics(path: Path) -> bool:
-    """Lines of a training run: a step and the parts of its loss."""
+    """Recognizes the metrics of a training run: a step and the terms of its loss."""
     first = read_head(path).partition(b"\n")[0]
     return not first or (
         first.startswith(b'{"step": ')
@@ -286,20 +287,20 @@ _KEY = KEY.encode()
 _marked_weights = _in_safetensors(**{KEY: "samjax weights"})
 
 
-class Known(NamedTuple):
-    """How files of a kind are known.
+class Recognition(NamedTuple):
+    """How files of a kind are recognized.
 
     Attributes:
-        what: A file of it, in words.
-        known_by: Of which one has to hold: the mark, then the forms before marks.
+        what: Name of such a file, for messages.
+        known_by: Tests, one of which has to hold: the mark, then forms before marks.
     """
 
     what: str
     known_by: tuple[Callable[[Path], bool], ...]
 
 
-KINDS: dict[Kind, Known] = {
-    "segment": Known(
+KINDS: dict[Kind, Recognition] = {
+    "segment": Recognition(
         "result of `samjax segment`",
         (
             _in_json("segment"),
@@ -308,10 +309,10 @@ KINDS: dict[Kind, Known] = {
             _old_segment_picture,
         ),
     ),
-    "overlay": Known(
+    "overlay": Recognition(
         "overlay of `samjax everything`", (_in_jpeg("overlay"), _old_overlay)
     ),
-    "report": Known(
+    "report": Recognition(
         "report of `samjax everything`",
         (
             _contains(b'<meta name="generator" content="samjax report">'),
@@ -322,8 +323,8 @@ KINDS: dict[Kind, Known] = {
             ),
         ),
     ),
-    "settings": Known("settings of a run", (_in_json("settings"), _old_settings)),
-    "coco": Known(
+    "settings": Recognition("settings of a run", (_in_json("settings"), _old_settings)),
+    "coco": Recognition(
         "COCO file of samjax",
         (
             _marked_coco,
@@ -333,15 +334,15 @@ KINDS: dict[Kind, Known] = {
             ),
         ),
     ),
-    "yolo": Known(
+    "yolo": Recognition(
         "file of samjax for YOLO as it was written",
         (_yolo_config, _known_labels),
     ),
-    "label map": Known(
+    "label map": Recognition(
         "label map of samjax",
         (_in_png("label map"), lambda path: _is_bare(path) and _in_old_run(path)),
     ),
-    "weights": Known(
+    "weights": Recognition(
         "file of weights that samjax wrote",
         (
             _in_safetensors(format="samjax"),
@@ -352,11 +353,11 @@ KINDS: dict[Kind, Known] = {
             _old_hugging_face,
         ),
     ),
-    "trained part": Known(
+    "trained part": Recognition(
         "file of a trained part", (_in_safetensors(format="samjax trained part"),)
     ),
-    "metrics": Known("metrics.jsonl of a training run", (_run_metrics,)),
-    "export": Known(
+    "metrics": Recognition("metrics.jsonl of a training run", (_run_metrics,)),
+    "export": Recognition(
         "export of samjax",
         (
             # The field of an ONNX file that names its producer.
@@ -366,7 +367,7 @@ KINDS: dict[Kind, Known] = {
             _listed_in_report,
         ),
     ),
-    "evaluation": Known(
+    "evaluation": Recognition(
         "result of `samjax evaluate`",
         (
             _in_json("evaluation"),
@@ -374,7 +375,7 @@ KINDS: dict[Kind, Known] = {
             _has_keys("suite", "protocol", "scores", "objects"),
         ),
     ),
-    "statistics": Known(
+    "statistics": Recognition(
         "result of `samjax data stats`",
         (
             _in_json("statistics"),

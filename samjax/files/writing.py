@@ -1,4 +1,4 @@
-"""Files that are whole or not there, whatever happens to the process or the machine."""
+"""Atomic and durable writes: a file appears complete or not at all."""
 
 import contextlib
 import errno
@@ -10,16 +10,16 @@ from pathlib import Path
 
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike, *, durable: bool = True) -> Iterator[Path]:
-    """Gives a hidden name beside `path` to write to, and renames it at the end.
+    """Yields a hidden path beside `path` to write to, and renames it at the end.
 
-    Whatever happens, `path` is what it was or what was meant to be, and nothing else is
-    left; a process that is killed leaves at most the hidden file. Whose file it replaces
-    is for `marks.check_replaceable` to ask.
+    At any time `path` has its old or its complete new content, and no other file is left;
+    a process that is killed leaves at most the hidden file. Whether the old file may be
+    replaced is checked by `marks.check_replaceable`.
 
     Args:
         path: The file.
-        durable: Whether the content is on the disk before it gets its name. Without, a
-            loss of power can leave a file of 0 bytes: for caches.
+        durable: Whether the content is synced to the disk before the rename. Without it,
+            a loss of power can leave a file of 0 bytes, which caches accept.
 
     Raises:
         OSError: the file cannot be written there; it names `path`.
@@ -41,12 +41,12 @@ def replacing(path: str | os.PathLike, *, durable: bool = True) -> Iterator[Path
 
 @contextlib.contextmanager
 def creating(path: str | os.PathLike) -> Iterator[Path]:
-    """Gives a hidden name to write to, which becomes `path` only if nothing is there.
+    """Yields a hidden path to write to, which is renamed to `path` unless that exists.
 
-    Of several processes that do this at once one succeeds, and its file is whole.
+    Of several concurrent processes one succeeds, with a complete file.
 
     Raises:
-        FileExistsError: `path` is there already; it stays as it is.
+        FileExistsError: `path` exists; it stays as it is.
         OSError: the file cannot be written.
     """
     path = Path(path)
@@ -60,7 +60,7 @@ def creating(path: str | os.PathLike) -> Iterator[Path]:
             except FileExistsError:
                 raise
             except OSError:
-                # A file system without hard links: the name first, then the content.
+                # Without hard links an empty file reserves the name for the rename.
                 os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
                 os.replace(hidden, path)
             sync_folder(path.parent)
@@ -69,7 +69,7 @@ def creating(path: str | os.PathLike) -> Iterator[Path]:
 
 
 def write_bytes(path: str | os.PathLike, content: bytes) -> None:
-    """Writes a file in one step, as `replacing` does.
+    """Writes a file atomically, as `replacing` does.
 
     Raises:
         OSError: it cannot be written; it names `path`.
@@ -82,13 +82,13 @@ def write_bytes(path: str | os.PathLike, content: bytes) -> None:
 def naming(
     path: str | os.PathLike, hidden: str | os.PathLike | None = None
 ) -> Iterator[None]:
-    """Puts a file's path into errors of writing to it that have none.
+    """Adds a file's path to errors of writing to it that name no file.
 
-    A full disk is reported by `write`, which knows no names.
+    A full disk is reported by `write`, whose errors have no path.
 
     Args:
         path: The file.
-        hidden: The name that it is written under, which nobody has to know of.
+        hidden: The temporary path that it is written to, replaced by `path` in errors.
     """
     try:
         yield
@@ -96,32 +96,32 @@ def naming(
         is_hidden = hidden is not None and error.filename in (hidden, str(hidden))
         if is_hidden or (error.filename is None and error.errno in _OF_WRITING):
             error.filename = str(path)
-            # Set to None it would be shown as "-> None".
+            # Deleted, since a value of None would be printed as "-> None".
             del error.filename2
         raise
 
 
 def set_aside(path: Path) -> Path:
-    """Renames a damaged file or folder, so that nothing of it is lost.
+    """Renames a damaged file or folder, so that its content is kept.
 
     Returns:
-        Its new path: the name with `.damaged` after it, and a number if need be.
+        Its new path: the name with `.damaged` appended, and a number if that exists.
 
     Raises:
         OSError: it cannot be renamed.
     """
-    number = 1
+    attempt = 1
     aside = path.with_name(f"{path.name}.damaged")
     while os.path.lexists(aside):
-        number += 1
-        aside = path.with_name(f"{path.name}.damaged{number}")
+        attempt += 1
+        aside = path.with_name(f"{path.name}.damaged{attempt}")
     os.rename(path, aside)
     return aside
 
 
 def sync_folder(folder: Path) -> None:
-    """Makes the names in a folder outlast a loss of power, where the system can."""
-    # Not every system opens folders, and the file itself is safe already.
+    """Syncs the names in a folder to the disk, where the system can."""
+    # Windows cannot open folders; the content of the file is synced in any case.
     with contextlib.suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:
@@ -130,7 +130,7 @@ def sync_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
-# Errors that only writing raises: no room, over a quota, over the limit of a file.
+# Errors that only writing raises: disk full, quota or file size exceeded.
 _OF_WRITING = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
 
@@ -139,7 +139,7 @@ def _sync(file: Path) -> None:
     try:
         os.fsync(descriptor)
     except OSError as error:
-        # Some file systems have no such call; a full or failing disk is an error.
+        # Some file systems do not support it; a full or failing disk is an error.
         if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):
             raise
     finally:

@@ -1,27 +1,25 @@
-"""Numbers of images: sizes, points, boxes, masks, and the frames they live in.
+"""Geometry of images: sizes, points, boxes, masks, and their frames.
 
-This page fixes the conventions that every other module of samjax follows. A function
-that departs from one of them says so in its own docstring.
+These are the conventions of every module of samjax. A function that deviates from one
+documents it in its docstring.
 
 Frames:
 
-- *original*: pixels of the image as the user has it. All public prompts and results
-  are in it.
+- *original*: pixels of the user's image. All public prompts and results are in it.
 - *resized*: the original scaled so that its longest side is the model's input size.
 - *model*: the resized image in the top left corner of a square, zeros to the right
   and below.
-- *low-res*: a quarter of the model's patch grid per cell, four by four cells to a
-  patch: 256 x 256 for all released models. Mask logits and mask prompts live here.
+- *low-res*: the frame of mask logits and mask prompts, four by four cells to a patch of
+  the model's grid: 256 x 256 for all released models.
 
 `samjax.geometry.frame.Frame` is the only object that maps between them.
 
 Units:
 
-- Images are RGB, channels last, 0..255. Sizes are (height, width), as arrays have
-  them.
-- Points are (x, y) in pixels, x to the right and y down. Whole numbers name pixels,
-  whose centres the model places at +0.5: the point (0, 0) is the middle of the first
-  pixel. That half pixel is added inside the prompt encoder and nowhere else.
+- Images are RGB, channels last, 0..255. Sizes are (height, width), as shapes of arrays.
+- Points are (x, y) in pixels, x to the right and y down. Whole numbers are indices of
+  pixels, whose centres are at +0.5 for the model: the point (0, 0) is the middle of the
+  first pixel. That half pixel is added inside the prompt encoder only.
 - Boxes are XYXY (left, top, right, bottom), in the units of points.
 - Masks are boolean (h, w), true on the object. Mask logits are float; a pixel belongs
   to the mask where its logit is strictly greater than 0.

@@ -1,8 +1,9 @@
-"""Boxes: XYXY (left, top, right, bottom), in the frame of what they go with."""
+"""Boxes: XYXY (left, top, right, bottom), in the frame of their masks or prompts."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -35,8 +36,14 @@ def box_iou(
     return intersection / np.where(union > 0, union, 1.0)
 
 
+def to_xywh(box: Sequence[float | int]) -> list[Any]:
+    """Returns x, y, width, height of a box; whole numbers stay whole numbers."""
+    left, top, right, bottom = box
+    return [left, top, right - left, bottom - top]
+
+
 def boxes_from_masks(masks: Bool[np.ndarray, "k h w"]) -> Int[np.ndarray, "k 4"]:
-    """Returns the tight box of every mask, as the released code writes boxes.
+    """Returns the tight box of every mask, by the released code's convention.
 
     Left, top, right and bottom are the *indices* of the outermost pixels, so right -
     left is one less than the number of columns, and a mask one pixel wide has a box
@@ -61,11 +68,11 @@ def boxes_from_masks(masks: Bool[np.ndarray, "k h w"]) -> Int[np.ndarray, "k 4"]
 def box_of_occupied(
     columns: Bool[Array, "*batch w"], rows: Bool[Array, "*batch h"]
 ) -> Int[Array, "*batch 4"]:
-    """Returns boxes of the same form within compiled code.
+    """Returns boxes by the convention of `boxes_from_masks`, within compiled code.
 
     Args:
-        columns: which columns have a pixel of the mask.
-        rows: which rows have.
+        columns: whether a column has a pixel of the mask.
+        rows: whether a row has one.
     """
 
     def extent(occupied):
@@ -78,10 +85,10 @@ def box_of_occupied(
 
 
 class Kept(NamedTuple):
-    """What non-maximal suppression kept.
+    """Result of non-maximum suppression.
 
     Attributes:
-        order: Int "n", all boxes by descending score, the invalid ones last.
+        order: Int "n", indices of all boxes by descending score, the invalid ones last.
         keep: Bool "n", in that order, whether a box was kept.
     """
 
@@ -96,38 +103,39 @@ def nms(
     valid: Bool[Array, " n"],
     threshold: Float[Array, ""],
 ) -> Kept:
-    """Suppresses boxes that overlap one of a higher score, in a static shape.
+    """Non-maximum suppression of boxes, in a static shape.
 
-    Greedy, as torchvision's: of all boxes from the highest score down, one is kept
-    unless its IoU with a box kept before is strictly above the threshold. Of equal
-    scores the first comes first. IoUs are float32. Boxes without area overlap nothing.
+    Greedy, as torchvision's: from the highest score down, a box is kept unless its IoU
+    with a box kept before is strictly above the threshold. Of equal scores the first
+    comes first. IoUs are float32, as torchvision's. Boxes without area are all kept.
 
     Args:
         boxes: XYXY.
         scores: of the boxes.
-        valid: False for padding, which is not kept and suppresses nothing.
+        valid: False for padding, which is not kept and suppresses no box.
         threshold: from `nms_threshold`.
     """
     order = jnp.argsort(jnp.where(valid, -scores, jnp.inf), stable=True)
     left, top, right, bottom = boxes[order].T
     areas = (right - left) * (bottom - top)
-    number = jnp.arange(len(boxes))
+    rank = jnp.arange(len(boxes))
 
     def visit(i, keep):
         width = jnp.minimum(right, right[i]) - jnp.maximum(left, left[i])
         height = jnp.minimum(bottom, bottom[i]) - jnp.maximum(top, top[i])
         shared = jnp.maximum(width, 0.0) * jnp.maximum(height, 0.0)
         overlaps = shared / (areas[i] + areas - shared) > threshold
-        return keep & ~(keep[i] & overlaps & (number > i))
+        return keep & ~(keep[i] & overlaps & (rank > i))
 
     return Kept(order, jax.lax.fori_loop(0, len(boxes), visit, valid[order]))
 
 
 def nms_threshold(threshold: float) -> np.float32:
-    """Returns the float32 that a float32 exceeds just where it exceeds `threshold`.
+    """Returns the largest float32 that is not above `threshold`.
 
-    torchvision compares float32 overlaps with the double; rounding that up would let a
-    box stay whose overlap lies between the two.
+    torchvision compares float32 IoUs with the double. A float32 is above the double just
+    where it is above this; a threshold rounded up would keep a box whose IoU is between
+    the two.
     """
     rounded = np.float32(threshold)
     if float(rounded) > threshold:

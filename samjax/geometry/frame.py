@@ -1,12 +1,12 @@
-"""The one map between the pixels of an image and the pixels a model sees.
+"""Maps between the pixels of an image and those of a model's input.
 
 SAM scales an image so that its longest side is the model's input size, keeps the aspect
 ratio, and pads with zeros to a square on the right and below (SAM, section B.1 of the
-released code's `ResizeLongestSide` and `Sam.preprocess`). A `Frame` remembers the sizes
-of one image and maps pixels, points and boxes both ways.
+released code's `ResizeLongestSide` and `Sam.preprocess`). A `Frame` has the sizes of one
+image and maps pixels, points and boxes both ways.
 
-Host arithmetic is float64, cast once to float32 where a value leaves for the model:
-scaling in float32 moves a point by up to 1e-4 pixel, which shows in parity tests.
+Host arithmetic is float64, cast once to float32 for the model: scaling in float32 moves
+a point by up to 1e-4 pixel, which shows in parity tests.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ PIXEL_STD = (58.395, 57.12, 57.375)
 
 @dataclasses.dataclass(frozen=True)
 class Frame:
-    """The sizes of one image on its way into a model, and the maps between its frames.
+    """The sizes of one image, and the maps between its frames.
 
-    Make one with `Frame.fit`. Frames are hashable and compare by value.
+    `Frame.fit` makes one. Frames are hashable and compare by value.
 
     Attributes:
-        original_size: (h, w) of the image as the user has it.
-        resized_size: (h, w) after the longest side became `model_size`.
-        model_size: side of the square that the model sees, in pixels.
+        original_size: (h, w) of the user's image.
+        resized_size: (h, w) after scaling the longest side to `model_size`.
+        model_size: side of the model's input, in pixels.
     """
 
     original_size: tuple[int, int]
@@ -82,7 +82,7 @@ class Frame:
         """Scales an image to `resized_size`, as the reference predictor does.
 
         Pillow's bilinear filter on 8 bits: antialiased when it shrinks, and rounded to
-        8 bits again. No device resize gives these bits, so this stays on the host.
+        8 bits again. No resize on a device gives these bits, so it runs on the host.
 
         Raises:
             ValueError: the image is not of `original_size`.
@@ -101,11 +101,11 @@ class Frame:
     def pad(
         self, resized: Shaped[np.ndarray, "rh rw c"]
     ) -> Shaped[np.ndarray, "s s c"]:
-        """Puts a resized image in the top left corner of the model's square.
+        """Pads a resized image to the model's square, on the right and below.
 
-        The zeros are placeholders: `normalize` sets them to 0 *after* normalizing,
-            which is where the reference pads, so that the padding has the mean colour
-            and is not black.
+        The zeros are placeholders: `normalize` sets the padding to 0 *after*
+        normalizing, as the reference pads, so that it is of the mean colour and not
+        black.
         """
         height, width, channels = resized.shape
         if (height, width) != self.resized_size:
@@ -123,7 +123,7 @@ class Frame:
     ) -> Float[np.ndarray, "*batch 2"]:
         """Maps (x, y) from original to model pixels; float32, without the half pixel.
 
-        Points outside the image are mapped like any other.
+        Points outside the image are mapped by the same scale.
         """
         return (points.astype(np.float64) * np.array(self.scale)).astype(np.float32)
 

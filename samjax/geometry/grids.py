@@ -1,8 +1,8 @@
-"""Where to ask for everything: grids of points, and a pyramid of overlapping crops.
+"""Point grids and overlapping crops of automatic mask generation.
 
-SAM asks for all masks of an image by a regular grid of points, and, to find small
-things, again in crops of the image with grids of their own (SAM, appendix B). The
-numbers here are those of the released generator, to the pixel.
+SAM is prompted with a regular grid of points over the image and, for small objects,
+again in crops of the image with grids of their own (SAM, appendix B). The numbers here
+are those of the released generator, to the pixel.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ def point_grids(
     """Returns the grid of the whole image, then that of each layer of crops.
 
     Args:
-        points_per_side: of the whole image.
+        points_per_side: points along a side of the whole image.
         crop_layers: layers of crops.
         downscale_factor: each layer has its predecessor's points per side over this,
-            as smaller crops hold fewer things.
+            as smaller crops hold fewer objects.
 
     Raises:
         ValueError: a layer would have no points.
@@ -85,7 +85,7 @@ def crop_boxes(
             for top in range(per_side):
                 x, y = left * (crop_width - overlap), top * (crop_height - overlap)
                 right, bottom = min(x + crop_width, width), min(y + crop_height, height)
-                # In images of few pixels the last crops would begin outside.
+                # In images of few pixels the last crops would start outside the image.
                 if x < right and y < bottom:
                     boxes.append((x, y, right, bottom))
                     layers.append(layer)

@@ -1,11 +1,10 @@
-"""Boolean masks: run-length coding in the COCO form, areas, overlaps.
+"""Boolean masks: COCO's run-length encoding, areas, overlaps.
 
-COCO codes a mask column by column: the lengths of alternating runs of zeros and ones,
+COCO encodes a mask column by column: the lengths of alternating runs of zeros and ones,
 zeros first (so a mask whose first pixel is set starts with a run of length 0). For JSON
-the lengths
-become text: from the fourth run on each is replaced by its difference to the run two
-before, and every number is written in groups of five bits, low groups first, as
-characters from 48 on, with a sixth bit that says that more groups follow. SA-1B, COCO
+the lengths become text: from the fourth run on each is replaced by its difference to
+the run two before, and every number is written in groups of five bits, low groups
+first, as characters from 48 on; a sixth bit is set if more groups follow. SA-1B, COCO
 and LVIS use this text. The code here gives the same bytes as pycocotools.
 """
 
@@ -19,7 +18,7 @@ from jaxtyping import Bool, Float, Int
 
 
 class Rle(TypedDict):
-    """A run-length coded mask, as it stands in JSON.
+    """A run-length encoded mask in the form of JSON.
 
     Attributes:
         size: [h, w] of the mask.
@@ -31,12 +30,12 @@ class Rle(TypedDict):
 
 
 def encode_rle(mask: Bool[np.ndarray, "h w"]) -> Rle:
-    """Codes a mask in COCO's compressed form, byte for byte as pycocotools does."""
+    """Encodes a mask in COCO's compressed form, with the same bytes as pycocotools."""
     return Rle(size=list(mask.shape), counts=counts_to_text(mask_to_counts(mask)))
 
 
 def decode_rle(rle: Rle | Mapping[str, Any]) -> Bool[np.ndarray, "h w"]:
-    """Reads a mask back. `counts` may be text, bytes, or a list of run lengths.
+    """Decodes a mask. `counts` may be text, bytes, or a list of run lengths.
 
     Raises:
         ValueError: the counts are malformed or do not add up to the size.
@@ -46,12 +45,12 @@ def decode_rle(rle: Rle | Mapping[str, Any]) -> Bool[np.ndarray, "h w"]:
 
 
 def rle_area(rle: Rle | Mapping[str, Any]) -> int:
-    """Returns the number of pixels in a coded mask, without decoding its pixels."""
+    """Returns the number of pixels of an encoded mask, without decoding its pixels."""
     return int(run_lengths(rle)[1::2].sum())
 
 
 def run_lengths(rle: Rle | Mapping[str, Any]) -> Int[np.ndarray, " r"]:
-    """Returns the lengths of the runs of a coded mask, column by column, zeros first.
+    """Returns the run lengths of an encoded mask, column by column, zeros first.
 
     Raises:
         ValueError: the counts are malformed.
@@ -63,7 +62,7 @@ def run_lengths(rle: Rle | Mapping[str, Any]) -> Int[np.ndarray, " r"]:
 
 
 def mask_to_counts(mask: Bool[np.ndarray, "h w"]) -> Int[np.ndarray, " r"]:
-    """Returns the lengths of the runs of a mask, column by column, zeros first."""
+    """Returns the run lengths of a mask, column by column, zeros first."""
     pixels = mask.T.reshape(-1)
     changes = np.flatnonzero(pixels[1:] != pixels[:-1]) + 1
     starts = [0, 0] if pixels.size and pixels[0] else [0]
@@ -73,14 +72,19 @@ def mask_to_counts(mask: Bool[np.ndarray, "h w"]) -> Int[np.ndarray, " r"]:
 def unite_counts(
     masks: Sequence[Int[np.ndarray, " _"]], pixels: int
 ) -> Int[np.ndarray, " r"]:
-    """Returns the run lengths of the union of masks, of so many pixels each, from theirs."""
+    """Returns the run lengths of the union of masks.
+
+    Args:
+        masks: run lengths of the masks.
+        pixels: number of pixels of each, ones and zeros.
+    """
     bounds = [np.cumsum(counts) for counts in masks]
     begins = np.concatenate([np.zeros(0, np.int64), *(own[0:-1:2] for own in bounds)])
     ends = np.concatenate([np.zeros(0, np.int64), *(own[1::2] for own in bounds)])
-    places, which = np.unique(np.concatenate([begins, ends]), return_inverse=True)
+    positions, index = np.unique(np.concatenate([begins, ends]), return_inverse=True)
     steps = np.repeat([1, -1], [len(begins), len(ends)])
-    covered = np.cumsum(np.bincount(which, weights=steps, minlength=len(places))) > 0.5
-    changes = places[np.flatnonzero(np.diff(covered, prepend=False))]
+    level = np.cumsum(np.bincount(index, weights=steps, minlength=len(positions)))
+    changes = positions[np.flatnonzero(np.diff(level > 0.5, prepend=False))]
     counts = np.diff(changes, prepend=0, append=pixels)
     # A mask that ends in ones has no run after them.
     return counts if counts[-1] or len(counts) == 1 else counts[:-1]
@@ -116,7 +120,7 @@ def counts_to_text(counts: Int[np.ndarray, " r"]) -> str:
         present.append(unfinished)
         group = values & 0x1F
         values = values >> 5
-        # A number ends when the rest is only copies of the sign bit just written.
+        # A value ends when all its bits left are copies of the sign bit just written.
         unfinished = present[-1] & np.where(group & 0x10, values != -1, values != 0)
         groups.append(group | (unfinished << 5))
     codes = (
@@ -132,8 +136,7 @@ def text_to_counts(text: str | bytes) -> Int[np.ndarray, " r"]:
         ValueError: the text has characters or endings that the code cannot produce.
     """
     data = text.encode("latin-1", "replace") if isinstance(text, str) else text
-    # Small types all along: a text of a stranger may be long, and each of its
-    # characters a number.
+    # Small dtypes: untrusted text may be long, with a value per character.
     codes = np.frombuffer(data, np.uint8) - np.uint8(48)
     if not codes.size:
         return np.zeros(0, np.int64)
@@ -152,7 +155,7 @@ def text_to_counts(text: str | bytes) -> Int[np.ndarray, " r"]:
             "expected at most 2**32 pixels: the text is damaged"
         )
     lengths = lengths.astype(np.int8)
-    # The last group has the sign; those before it are below it.
+    # The last group has the sign bit; the groups before it are the lower bits.
     last = codes[ends]
     values = (last & 0x1F).astype(np.int64)
     values -= (last & 0x10).astype(np.int64) << 1
@@ -172,7 +175,7 @@ def mask_iou(
 
     Two empty masks have 0, never NaN.
     """
-    # Not -1: of no masks, numpy cannot tell how many pixels they have.
+    # Not reshape(len(m), -1), which numpy refuses for zero masks.
     left, right = (m.reshape(len(m), m.shape[1] * m.shape[2]) for m in (masks, others))
     intersection = np.zeros((len(left), len(right)))
     # Float32 products are exact up to 2**24 pixels, and are much faster than boolean

@@ -1,8 +1,7 @@
 """Outlines of masks along the edges of pixels: one closed line for each region.
 
-`geometry.polygons` says what these lines are for, and in which frame. Here they are
-found with OpenCV (the extra `eval` or `train`), holes are joined to them by bridges,
-and they are simplified.
+`geometry.polygons` documents their use and frame. Outlines are traced with OpenCV (the
+extra `eval` or `train`), holes are joined to them by bridges, and lines are simplified.
 """
 
 from __future__ import annotations
@@ -20,11 +19,11 @@ def trace_outlines(
 
     Args:
         region: true inside; it has at least one true pixel.
-        tolerance: how far, in pixels, a line may leave the outline; 0 for not at all.
+        tolerance: largest distance in pixels of a line from the outline; 0 is exact.
 
     Returns:
-        Closed lines of corners (x, y), each from its topmost, there leftmost corner,
-        clockwise as seen on a screen; sorted by that corner.
+        Closed lines of corners (x, y), each from its topmost corner (of several, the
+        leftmost), clockwise on a screen; sorted by that corner.
 
     Raises:
         ImportError: OpenCV is missing.
@@ -32,14 +31,14 @@ def trace_outlines(
     rings, is_hole = _rings(region)
     holes_of = _attach_holes(rings, is_hole, region)
     lines: list[np.ndarray | None] = [None] * len(rings)
-    # From the bottom up: a hole hangs on a ring that begins above it.
-    for number in sorted(range(len(rings)), key=lambda n: -rings[n][0, 1]):
+    # From the bottom up: a hole is attached to a ring that starts above it.
+    for ring in sorted(range(len(rings)), key=lambda n: -rings[n][0, 1]):
         holes = [
             (edge, corner, lines[hole])
-            for edge, corner, hole in holes_of[number]
+            for edge, corner, hole in holes_of[ring]
             if lines[hole] is not None
         ]
-        lines[number] = _line(rings[number], holes, tolerance, is_hole[number])
+        lines[ring] = _line(rings[ring], holes, tolerance, is_hole[ring])
     outer = [
         line
         for line, inside in zip(lines, is_hole, strict=True)
@@ -53,8 +52,8 @@ def _rings(
 ) -> tuple[list[np.ndarray], list[bool]]:
     """Returns the outlines of a region along pixel edges, and which are of holes."""
     cv2 = _opencv()
-    # With every pixel doubled, a contour through centres visits an own pixel for each
-    # corner of the outline: even coordinates lie before an edge, odd ones behind it.
+    # With every pixel doubled, a contour through centres visits a separate pixel for
+    # each corner of the outline: even coordinates are before an edge, odd ones after it.
     doubled = cv2.resize(
         region.astype(np.uint8), None, fx=2, fy=2, interpolation=cv2.INTER_NEAREST
     )
@@ -65,8 +64,8 @@ def _rings(
     rings = []
     for contour, inside in zip(contours, is_hole, strict=True):
         ring = _without_repeats((contour[:, 0].astype(np.int64) + 1) // 2)
-        # Outer lines clockwise on the screen, holes against it: bridged, the winding
-        # number is 1 inside.
+        # Outer lines clockwise on the screen, holes counterclockwise: with bridges, the
+        # winding number is then 1 inside.
         if (_doubled_area(ring) > 0) == inside:
             ring = ring[::-1]
         first = int(np.lexsort((ring[:, 0], ring[:, 1]))[0])
@@ -77,14 +76,14 @@ def _rings(
 def _attach_holes(
     rings: list[np.ndarray], is_hole: list[bool], region: Bool[np.ndarray, "h w"]
 ) -> list[list[tuple[int, np.ndarray, int]]]:
-    """Finds where the bridge of every hole ends.
+    """Computes the end of every hole's bridge.
 
-    A bridge goes up from the first corner of a hole along the column of pixels right of
-    it, through the region, to the edge where that column enters the region.
+    A bridge runs from the first corner of a hole upwards along the column of pixels
+    right of it, through the region, to the edge where that column enters the region.
 
     Returns:
-        For every ring the holes that hang on it, in order along the ring: number of
-        the edge, corner on it, number of the hole.
+        For every ring the holes that are attached to it, in order along the ring: index
+        of the edge, corner on it, index of the hole.
     """
     attached: list[list[tuple[int, np.ndarray, int]]] = [[] for _ in rings]
     holes = np.flatnonzero(is_hole)
@@ -95,26 +94,26 @@ def _attach_holes(
     pixels = np.pad(region.T.reshape(-1), (1, 0))
     run_starts = np.flatnonzero(pixels[1:] & ~pixels[:-1])
     runs = np.searchsorted(run_starts, x * height + y - 1, side="right") - 1
-    # A run may have begun in the column before.
+    # A run may have started in the column before.
     top = np.maximum(run_starts[runs] - x * height, 0)
 
     starts = np.concatenate(rings)
     ends = np.concatenate([np.roll(ring, -1, axis=0) for ring in rings])
     lengths = np.array([len(ring) for ring in rings])
     ring_of = np.repeat(np.arange(len(rings)), lengths)
-    number_in_ring = np.arange(len(starts)) - np.repeat(
+    index_in_ring = np.arange(len(starts)) - np.repeat(
         np.cumsum(lengths) - lengths, lengths
     )
     level = np.flatnonzero(starts[:, 1] == ends[:, 1])
     key = starts[level, 1] * width + np.minimum(starts[level, 0], ends[level, 0])
     order = np.argsort(key)
-    found = level[order[np.searchsorted(key[order], top * width + x, side="right") - 1]]
+    edges = level[order[np.searchsorted(key[order], top * width + x, side="right") - 1]]
     corners = np.stack([x, top], axis=1)
-    along = np.abs(corners[:, 0] - starts[found, 0])
-    for i in np.lexsort((along, number_in_ring[found])):
-        edge = found[i]
+    along = np.abs(corners[:, 0] - starts[edges, 0])
+    for i in np.lexsort((along, index_in_ring[edges])):
+        edge = edges[i]
         attached[ring_of[edge]].append(
-            (int(number_in_ring[edge]), corners[i], int(holes[i]))
+            (int(index_in_ring[edge]), corners[i], int(holes[i]))
         )
     return attached
 
@@ -125,10 +124,10 @@ def _line(
     tolerance: float,
     is_hole: bool,
 ) -> np.ndarray | None:
-    """Puts the lines of holes into a ring, and simplifies what lies between.
+    """Inserts the lines of holes into a ring, and simplifies the stretches between.
 
     Returns:
-        The line; None for a hole without an own hole that has no area left.
+        The line; None for a hole without holes of its own that has no area left.
     """
     edges = [edge + 1 for edge, _, _ in holes]
     corners = np.insert(ring, edges, [corner for _, corner, _ in holes] or 0, axis=0)
@@ -156,7 +155,7 @@ def _line(
 
 
 def _simplified(chain: np.ndarray, tolerance: float) -> np.ndarray:
-    """Fewer corners of an open line, among them its ends."""
+    """Returns an open line with fewer corners, and the same ends."""
     if len(chain) < 3 or np.array_equal(chain[0], chain[-1]):
         return chain
     line = chain.astype(np.int32)[:, None]
@@ -164,14 +163,14 @@ def _simplified(chain: np.ndarray, tolerance: float) -> np.ndarray:
 
 
 def _without_repeats(ring: np.ndarray) -> np.ndarray:
-    """The ring without corners that equal the one before, or lie on a straight line."""
+    """Removes corners that repeat the one before, or are on a straight line."""
     ring = ring[np.any(ring != np.roll(ring, 1, axis=0), axis=1)]
     ahead, behind = np.roll(ring, -1, axis=0) - ring, ring - np.roll(ring, 1, axis=0)
     return ring[ahead[:, 0] * behind[:, 1] != ahead[:, 1] * behind[:, 0]]
 
 
 def _doubled_area(ring: np.ndarray) -> int:
-    """Twice the signed area of a ring, positive if clockwise on the screen."""
+    """Returns twice the signed area of a ring, positive if clockwise on the screen."""
     ahead = np.roll(ring, -1, axis=0)
     return int((ring[:, 0] * ahead[:, 1] - ahead[:, 0] * ring[:, 1]).sum())
 

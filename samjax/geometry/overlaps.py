@@ -1,11 +1,11 @@
-"""Relations between the masks of one image: what they share, and what is part of what.
+"""Relations between the masks of one image: intersections, IoU, NMS, containment.
 
 Masks are run lengths in COCO's form (`samjax.geometry.masks`), so that hundreds of masks
-of millions of pixels are compared without being unpacked. Ask `intersections` once, and
-give its matrix to the others.
+of millions of pixels are compared without being decoded. The matrix of `intersections`
+is computed once, and is an argument of the other functions.
 
-Where one mask has to count as the larger, of equal areas it is the earlier: of two equal
-masks the later is the part, and it lies on top, as in `samjax.visualize.draw_masks`.
+Of two masks of equal area, the earlier counts as the larger: of two equal masks the
+later is the part, and is drawn on top, as in `samjax.visualize.draw_masks`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from jaxtyping import Float, Int, Int32, Real
 # Whole numbers too, since people write 0 and 1.
 Number = float | int
 
-# Pairs of runs that are held at a time, in arrays of 4 MB.
+# Pairs of runs that are held in memory at a time, in arrays of 4 MB.
 _PAIRS_AT_ONCE = 1 << 19
 
 
@@ -27,8 +27,8 @@ def intersections(
 ) -> Int[np.ndarray, "k k"]:
     """Returns the number of pixels that every two masks share.
 
-    The diagonal has the areas. Time goes with the number of runs, and of pairs of runs
-    that overlap; masks that lie apart cost nothing.
+    The diagonal has the areas. Time is proportional to the number of runs, and of pairs
+    of runs that overlap; disjoint masks take none.
 
     Args:
         counts: run lengths of every mask, column by column, zeros first.
@@ -45,9 +45,9 @@ def intersections(
     order = np.argsort(starts, kind="stable")
     starts, ends, owners = starts[order], ends[order], owners[order]
 
-    # A run overlaps just those runs after it, by start, that start before it ends.
-    number = np.searchsorted(starts, ends) - np.arange(1, len(starts) + 1)
-    before = np.concatenate([[0], np.cumsum(number)])
+    # A run overlaps exactly those runs after it, by start, that start before it ends.
+    overlapping = np.searchsorted(starts, ends) - np.arange(1, len(starts) + 1)
+    before = np.concatenate([[0], np.cumsum(overlapping)])
     shared = np.zeros(k * k)
     first = 0
     while first < len(starts):
@@ -55,10 +55,11 @@ def intersections(
         stop = max(first + 1, int(np.searchsorted(before, enough, "right")) - 1)
         part = slice(first, stop)
         following = np.arange(before[first], before[stop])
-        following += np.repeat(np.arange(first, stop) + 1 - before[part], number[part])
-        overlap = np.repeat(ends[part], number[part])
+        repeats = overlapping[part]
+        following += np.repeat(np.arange(first, stop) + 1 - before[part], repeats)
+        overlap = np.repeat(ends[part], repeats)
         overlap = np.minimum(overlap, ends[following]) - starts[following]
-        pair = np.repeat(owners[part] * k, number[part]) + owners[following]
+        pair = np.repeat(owners[part] * k, repeats) + owners[following]
         shared += np.bincount(pair, overlap, minlength=k * k)
         first = stop
     # Sums in float64 are exact: no image has 2**53 pixels.
@@ -79,29 +80,29 @@ def pairwise_iou(shared: Int[np.ndarray, "k k"]) -> Float[np.ndarray, "k k"]:
     return shared / np.maximum(union, 1)
 
 
-def suppress_doubles(
+def mask_nms(
     shared: Int[np.ndarray, "k k"],
     scores: Real[np.ndarray, " scores"],
     threshold: Number,
 ) -> Int[np.ndarray, " kept"]:
-    """Keeps, of masks that are nearly the same, the one with the highest score.
+    """Non-maximum suppression by the IoU of masks.
 
-    Greedy, as non-maximal suppression of boxes: from the highest score down, a mask is
-    kept unless its IoU with a mask kept before is strictly above the threshold. Of equal
-    scores the first comes first. Empty masks overlap nothing, and are kept.
+    Greedy, as NMS of boxes: from the highest score down, a mask is kept unless its IoU
+    with a mask kept before is strictly above the threshold. Of equal scores the first
+    comes first. Empty masks have IoU 0 with all, and are kept.
 
     Args:
         shared: from `intersections`.
         scores: of the masks.
-        threshold: between 0 and 1; 1 suppresses nothing.
+        threshold: between 0 and 1; 1 keeps all masks.
 
     Returns:
-        The indices of the masks that are kept, ascending: in the order in which the
-        masks were given, not by score.
+        The indices of the masks that are kept, ascending: in the order of the arguments,
+        not by score.
 
     Raises:
-        ValueError: there is not one number for each mask, or the threshold is not from
-            0 to 1.
+        ValueError: scores and masks differ in number, or the threshold is not from 0
+            to 1.
     """
     if len(scores) != len(shared) or np.isnan(scores).any():
         raise ValueError(
@@ -110,29 +111,29 @@ def suppress_doubles(
         )
     if not 0 <= threshold <= 1:
         raise ValueError(f"got {threshold=}, expected an IoU from 0 to 1")
-    is_double = pairwise_iou(shared) > threshold
+    is_duplicate = pairwise_iou(shared) > threshold
     kept = np.zeros(len(shared), bool)
-    for index in _falling(scores):
-        kept[index] = not is_double[index, kept].any()
+    for index in _descending(scores):
+        kept[index] = not is_duplicate[index, kept].any()
     return np.flatnonzero(kept)
 
 
 def containment_tree(
     shared: Int[np.ndarray, "k k"], threshold: Number = 0.9
 ) -> Int[np.ndarray, " k"]:
-    """Finds for every mask the smallest larger mask that it is part of.
+    """Returns the parent of every mask: the smallest larger mask that contains it.
 
     Of equal areas the earlier counts as the larger, so there are no cycles: every
-    parent is larger than its child, or as large and earlier. An empty mask is part of
-    nothing.
+    parent is larger than its child, or as large and earlier. An empty mask has no
+    parent.
 
     Args:
         shared: from `intersections`.
-        threshold: share of a mask's pixels that have to lie in a larger one for it to
-            be a part, above 0 and up to 1.
+        threshold: share of a mask's pixels that a larger one must contain to be its
+            parent, above 0 and up to 1.
 
     Returns:
-        The index of every mask's parent, -1 for a mask that is part of nothing.
+        The index of every mask's parent, -1 for a mask without one.
 
     Raises:
         ValueError: the threshold is not above 0 and up to 1.
@@ -140,8 +141,8 @@ def containment_tree(
     if not 0 < threshold <= 1:
         raise ValueError(f"got {threshold=}, expected a share above 0 and up to 1")
     areas = np.diagonal(shared)
-    order = _falling(areas)
-    # Divided, not multiplied: 7 of 10 pixels are 0.7, but 0.7 of 10 is more than 7.
+    order = _descending(areas)
+    # Divided, not multiplied: 55 / 100 is 0.55, but 0.55 * 100 is more than 55.
     is_in = shared[np.ix_(order, order)] / np.maximum(areas[order], 1) >= threshold
     is_in = np.triu(is_in, 1)
     # The last in the order is the smallest.
@@ -152,13 +153,13 @@ def containment_tree(
 
 
 def depths(parents: Int[np.ndarray, " k"]) -> Int[np.ndarray, " k"]:
-    """Returns how deep every mask lies: 0 for a whole, 1 a part, 2 a part of a part.
+    """Returns the depth of every mask: 0 for a whole, 1 a part, 2 a part of a part.
 
     Args:
         parents: from `containment_tree`.
 
     Raises:
-        ValueError: a parent is no mask, or a mask lies in itself.
+        ValueError: a parent is no index of a mask, or a mask is its own ancestor.
     """
     k = len(parents)
     for index in np.flatnonzero((parents < -1) | (parents >= k)):
@@ -182,16 +183,16 @@ def depths(parents: Int[np.ndarray, " k"]) -> Int[np.ndarray, " k"]:
 def label_map(
     counts: Sequence[Int[np.ndarray, " _"]], size: tuple[int, int]
 ) -> Int32[np.ndarray, "h w"]:
-    """Lays all masks in one flat map, the smaller over the larger.
+    """Draws all masks in one label map, the smaller over the larger.
 
-    Of equal areas the later lies on top.
+    Of equal areas the later is on top.
 
     Args:
         counts: run lengths of every mask, column by column, zeros first.
         size: (h, w) of the masks.
 
     Returns:
-        1 + the index of the smallest mask that covers the pixel, 0 where none does.
+        1 + the index of the smallest mask that covers the pixel, 0 for the background.
 
     Raises:
         ValueError: the runs of a mask do not add up to h * w; the mask is named.
@@ -200,22 +201,22 @@ def label_map(
     height, width = size
     columns = np.zeros(height * width, np.int32)
     areas = np.array([np.diff(own).sum() for own in runs], np.int64)
-    for index in _falling(areas):
+    for index in _descending(areas):
         for start, end in runs[index].tolist():
             columns[start:end] = index + 1
     return np.ascontiguousarray(columns.reshape(width, height).T)
 
 
-def _falling(values: Real[np.ndarray, " k"]) -> Int[np.ndarray, " k"]:
-    """Indices from the largest value to the smallest, of equal ones the first first."""
-    # Not the order of -values, which wraps round for unsigned numbers.
+def _descending(values: Real[np.ndarray, " k"]) -> Int[np.ndarray, " k"]:
+    """Returns indices by descending value, of equal values the first first."""
+    # Not argsort(-values): negation wraps around for unsigned numbers.
     return len(values) - 1 - np.argsort(values[::-1], kind="stable")[::-1]
 
 
 def _runs_of_ones(
     counts: Sequence[Int[np.ndarray, " _"]], size: tuple[int, int]
 ) -> list[Int[np.ndarray, "_ 2"]]:
-    """The first pixel of every run of ones and the one after its last, by mask."""
+    """Returns start and stop of every run of ones, by mask."""
     pixels = size[0] * size[1]
     if min(size) < 0:
         raise ValueError(f"got masks of {size=}, expected (h, w), neither negative")
@@ -224,7 +225,7 @@ def _runs_of_ones(
         ends = np.cumsum(lengths, dtype=np.int64)
         total = int(ends[-1]) if len(ends) else 0
         smallest = int(lengths.min(initial=0))
-        # A damaged sum may overflow and still fit in the end; below 0 it goes first.
+        # A damaged sum may overflow and still match in the end; it is negative before.
         if smallest < 0 or ends.min(initial=0) < 0 or total != pixels:
             raise ValueError(
                 f"got runs of mask {index} of {len(counts)} (counted from 0) that add "

@@ -10,15 +10,14 @@ contours do: a line through centres loses half a pixel all round, and a thin obj
 of its area. All corners are whole numbers, and the areas of the polygons add up to the
 number of pixels. pycocotools' rasteriser and the one here give the mask back exactly.
 
-These files have no holes; their readers unite the polygons of a mask. So a hole is
-joined to the line above it by a vertical bridge, which the polygon runs along twice,
-once each way: it encloses nothing. A polygon is filled rightly by the even-odd and by
-the non-zero rule. Geometry libraries that ask for lines which do not touch themselves
-(shapely) call such a polygon invalid, as well as one whose parts touch at a corner;
-their repair (`make_valid`) gives the hole back. Tools that draw outlines as pixels draw
-the bridges too.
+These formats have no holes; their readers unite the polygons of a mask. So a hole is
+joined to the line above it by a vertical bridge, which the polygon traverses twice, once
+in each direction, so that it encloses no area. The even-odd rule and the non-zero rule
+both fill a polygon correctly. Geometry libraries that require simple polygons (shapely)
+reject it, as they do one whose parts touch at a corner; their repair (`make_valid`)
+restores the hole. Tools that draw outlines as pixels draw the bridges too.
 
-Tracing needs OpenCV (the extra `eval` or `train`); filling needs nothing.
+Tracing needs OpenCV (the extra `eval` or `train`); filling does not.
 """
 
 from __future__ import annotations
@@ -32,16 +31,16 @@ from jaxtyping import Bool, Float, Int, Real
 from samjax.geometry.masks import counts_to_mask, unite_counts
 from samjax.geometry.outlines import trace_outlines
 
-# Corners beyond this are of no image, and would overflow when counted in fifths.
+# Bound of corners: larger ones are of no image, and would overflow in fifths of pixels.
 _FARTHEST = float(2**26)
 
-# Columns that all edges of a mask may cross: a bound on what a small file can ask for.
+# Columns that all edges of a mask may cross: bounds the work that a small file causes.
 _MOST_CROSSINGS = 1 << 22
 
-# Of these, how many are looked at together: bounds the memory of the rasteriser.
+# Crossings that are computed in one part: bounds the memory of the rasteriser.
 _CROSSINGS_AT_ONCE = 1 << 18
 
-# Corners among which the end of a bridge is sought: bounds the time of joining.
+# Corners that are candidates for the end of a bridge: bounds the time of joining.
 _CORNERS_SEARCHED = 1 << 13
 
 
@@ -52,14 +51,14 @@ def mask_to_polygons(
 
     Args:
         mask: true on the object; an empty one has no polygons.
-        tolerance: how far, in pixels, the line may leave the outline to have fewer
-            corners (by Douglas and Peucker); 0 keeps every corner. Holes that vanish
-            at this tolerance are filled; regions that would vanish stay exact. A
+        tolerance: largest distance in pixels of the line from the outline, for fewer
+            corners (Douglas and Peucker); 0 keeps every corner. Holes that vanish at
+            this tolerance are filled; regions that would vanish stay exact. A
             simplified line may cross itself.
 
     Returns:
         Closed lines (n, 2) of whole numbers, in the frame of this module, each from its
-        topmost, there leftmost corner, clockwise as seen on a screen; sorted by that
+        topmost corner (of several, the leftmost), clockwise on a screen; sorted by that
         corner.
 
     Raises:
@@ -87,11 +86,11 @@ def polygons_to_mask(
     Corners are rounded to fifths of a pixel; a pixel is inside where a line down the
     middle of its column has crossed the outline an odd number of times above it, edges
     again being rounded to fifths. So outlines along the edges of pixels are exact, and
-    others are true to a fifth of a pixel. Of several polygons the union is taken.
+    others have an error of up to a fifth of a pixel. The union of the polygons is
+    filled.
 
     Args:
-        polygons: closed lines, in the frame of this module; what lies outside the image
-            is cut off.
+        polygons: closed lines, in the frame of this module; clipped to the image.
         size: (h, w) of the image.
 
     Raises:
@@ -104,10 +103,10 @@ def polygons_to_mask(
 def polygons_to_counts(
     polygons: Sequence[Real[np.ndarray, "_ 2"]], size: tuple[int, int]
 ) -> Int[np.ndarray, " r"]:
-    """Returns the run lengths of what `polygons_to_mask` returns.
+    """Returns the run lengths of the mask of `polygons_to_mask`.
 
-    Memory holds the places where the mask changes, and never its pixels: a claimed size
-    costs nothing.
+    Memory holds the positions where the mask changes, and never its pixels: a large
+    claimed size takes no memory.
 
     Raises:
         ValueError: as `polygons_to_mask`, or the outlines cross millions of columns.
@@ -136,9 +135,8 @@ def join_polygons(
     """Joins the polygons of a mask to one closed line, for formats that have only one.
 
     Each polygon is joined by a straight bridge from its first corner to the nearest
-    corner of what is joined already (of the latest thousands, if there are more).
-    Filled by the even-odd rule, the line gives what the polygons give one by one, if
-    they do not overlap.
+    corner of those joined before (of the latest thousands, if there are more). Filled by
+    the even-odd rule, the line gives the union of the polygons, if they do not overlap.
 
     Raises:
         ValueError: there are no polygons.
@@ -147,9 +145,9 @@ def join_polygons(
         raise ValueError("got no polygons to join, expected at least one")
     corners = np.concatenate(polygons).astype(np.float64)
     ends = np.cumsum([len(polygon) for polygon in polygons]).tolist()
-    # A linked list, since there may be thousands: after `places[i]`, place
-    # `following[i]` of the list is next.
-    places = list(range(len(corners)))
+    # A linked list, since there may be thousands of polygons: node i is corner
+    # `nodes[i]`, and node `following[i]` is next.
+    nodes = list(range(len(corners)))
     following = list(range(1, len(corners) + 1))
     following[ends[0] - 1] = -1
     for start, end in itertools.pairwise(ends):
@@ -157,19 +155,19 @@ def join_polygons(
         distances = np.square(corners[first:start] - corners[start]).sum(axis=1)
         near = first + int(distances.argmin())
         # Over the bridge, round the polygon, to its first corner again, and back.
-        following[end - 1] = len(places)
-        following += [len(places) + 1, following[near]]
-        places += [start, near]
+        following[end - 1] = len(nodes)
+        following += [len(nodes) + 1, following[near]]
+        nodes += [start, near]
         following[near] = start
-    line, at = [], 0
-    while at >= 0:
-        line.append(places[at])
-        at = following[at]
+    line, node = [], 0
+    while node >= 0:
+        line.append(nodes[node])
+        node = following[node]
     return corners[line]
 
 
 def _columns_crossed(ring: Int[np.ndarray, "n 2"], width: int) -> Int[np.ndarray, " n"]:
-    """How many columns of an image the edge from each corner to the next crosses."""
+    """Returns how many columns of an image each edge crosses."""
     columns = np.clip((ring[:, 0] + 2) // 5, 0, width)
     return np.abs(np.roll(columns, -1) - columns)
 
@@ -177,23 +175,24 @@ def _columns_crossed(ring: Int[np.ndarray, "n 2"], width: int) -> Int[np.ndarray
 def _filled(
     ring: Int[np.ndarray, "n 2"], height: int, width: int
 ) -> Int[np.ndarray, " r"]:
-    """The run lengths of what a ring encloses, from where its edges cross columns.
+    """Returns the run lengths of the area within a ring, from its column crossings.
 
-    Two crossings at one place undo each other. So does an end at the bottom of a column
-    and a beginning at the top of the next, which are one place: the run goes on.
+    Two crossings at one position cancel. So do the end of a run at the bottom of a
+    column and the start of one at the top of the next, which have one position: the run
+    continues.
     """
     ends = np.roll(ring, -1, axis=0)
-    places = [np.zeros(0, np.int64)]
+    positions = [np.zeros(0, np.int64)]
     for part in _parts(_columns_crossed(ring, width)):
         columns, rows = _crossings(ring[part], ends[part], 0, width)
-        places.append(columns * height + np.clip(rows, 0, height))
-    found, times = np.unique(np.concatenate(places), return_counts=True)
-    changes = found[times % 2 == 1]
+        positions.append(columns * height + np.clip(rows, 0, height))
+    crossed, times = np.unique(np.concatenate(positions), return_counts=True)
+    changes = crossed[times % 2 == 1]
     return np.diff(changes, prepend=0, append=height * width)
 
 
 def _parts(columns: Int[np.ndarray, " n"]) -> list[slice]:
-    """Cuts edges into parts that cross some `_CROSSINGS_AT_ONCE` columns each."""
+    """Divides edges into parts that cross about `_CROSSINGS_AT_ONCE` columns each."""
     total = np.cumsum(columns)
     if not total.size or total[-1] <= _CROSSINGS_AT_ONCE:
         return [slice(None)]
@@ -205,15 +204,15 @@ def _parts(columns: Int[np.ndarray, " n"]) -> list[slice]:
 def _crossings(
     starts: Int[np.ndarray, "n 2"], ends: Int[np.ndarray, "n 2"], left: int, right: int
 ) -> tuple[Int[np.ndarray, " m"], Int[np.ndarray, " m"]]:
-    """Finds where edges cross the middles of the columns from `left` to before `right`.
+    """Returns where edges cross the middles of the columns in [`left`, `right`).
 
-    pycocotools walks along an edge in fifths of a pixel, step by step along its longer
+    pycocotools steps along an edge in fifths of a pixel, by one fifth of its longer
     side, the other side rounded; between the fifths 5 c + 2 and 5 c + 3 it crosses
-    column c, at the smaller y of the two steps. Here only these steps are made.
+    column c, at the smaller y of the two steps. Only these steps are computed here.
 
     Args:
-        starts: (x, y) in fifths of a pixel.
-        ends: of the same edges.
+        starts: (x, y) of the edges in fifths of a pixel.
+        ends: the other ends of the edges.
 
     Returns:
         The column of every crossing, and the first row below it.
@@ -221,13 +220,13 @@ def _crossings(
     sides = np.abs(ends - starts)
     is_flat = sides[:, 0] >= sides[:, 1]
     longer = np.where(is_flat, 0, 1)
-    number = np.arange(len(starts))
-    turned = (starts[number, longer] > ends[number, longer])[:, None]
+    index = np.arange(len(starts))
+    turned = (starts[index, longer] > ends[index, longer])[:, None]
     starts, ends = np.where(turned, ends, starts), np.where(turned, starts, ends)
     first = np.clip((np.minimum(starts, ends)[:, 0] + 2) // 5, left, right)
     stop = np.clip((np.maximum(starts, ends)[:, 0] + 2) // 5, first, right)
     count = stop - first
-    edge = np.repeat(number, count)
+    edge = np.repeat(index, count)
     column = np.arange(len(edge)) + np.repeat(first - np.cumsum(count) + count, count)
     x, y = starts[edge].T
     across, down = (ends - starts)[edge].T.astype(np.float64)
@@ -244,19 +243,19 @@ def _crossings(
 
 
 def _y_of_flat(step: np.ndarray, y: np.ndarray, slope: np.ndarray) -> np.ndarray:
-    """The smaller y at a step along x and the next."""
+    """Returns the smaller y of a step along x and the next."""
     here, there = y + slope * step + 0.5, y + slope * (step + 1) + 0.5
     return np.minimum(here, there).astype(np.int64)
 
 
 def _step_of_steep(fifth: np.ndarray, x: np.ndarray, slope: np.ndarray) -> np.ndarray:
-    """The last step down at which x is on the near side of `fifth` and the next."""
+    """Returns the last step down before x crosses from `fifth` to the next."""
 
     def has_crossed(step: np.ndarray) -> np.ndarray:
         return ((x + slope * step + 0.5).astype(np.int64) > fifth) == (slope > 0)
 
     step = np.ceil((fifth + 0.5 - x) / slope)
-    # The quotient may be off by its rounding.
+    # Rounding of the quotient may be off by one step.
     step -= has_crossed(step - 1)
     step += ~has_crossed(step)
     return step.astype(np.int64) - 1
@@ -267,7 +266,7 @@ def _check(polygon: np.ndarray) -> None:
         raise ValueError(
             f"got a polygon of {len(polygon)} corners, expected at least three"
         )
-    # Written so that NaN fails it.
+    # Not `(abs > farthest).any()`, which is False for NaN.
     if not (np.abs(polygon) < _FARTHEST).all():
         raise ValueError(
             f"got a polygon with the corner {polygon[np.abs(polygon).argmax() // 2]}, "

@@ -1,4 +1,4 @@
-"""Small holes and islands of masks, by 8-connected components.
+"""Removal of small holes and islands of masks, by 8-connected components.
 
 Needs OpenCV: the extra `eval` or `train`.
 """
@@ -15,7 +15,7 @@ def fill_small_holes(
     """Fills components of the background that have fewer than `area` pixels.
 
     Returns:
-        The mask; the very same array where there was nothing to fill.
+        The mask; the argument itself if no hole was filled.
     """
     labels, areas = _components(~mask)
     is_small = areas < area
@@ -31,11 +31,11 @@ def remove_small_islands(
 
     Args:
         mask: the mask.
-        area: pixels that are enough.
-        keep_largest: whether the largest component stays where all are small.
+        area: components of at least this many pixels stay.
+        keep_largest: whether the largest component stays where all are smaller.
 
     Returns:
-        The mask; the very same array where there was nothing to remove.
+        The mask; the argument itself if no island was removed.
     """
     labels, areas = _components(mask)
     stays = areas >= area
@@ -44,6 +44,18 @@ def remove_small_islands(
     if keep_largest and not stays.any():
         stays[np.argmax(areas)] = True
     return np.append(False, stays)[labels]
+
+
+def clean_small_regions(
+    mask: Bool[np.ndarray, "h w"], area: int, *, keep_largest: bool = True
+) -> Bool[np.ndarray, "h w"]:
+    """Fills small holes and removes small islands; arguments as of the two.
+
+    Returns:
+        The mask; the argument itself if no pixel changed.
+    """
+    filled = fill_small_holes(mask, area)
+    return remove_small_islands(filled, area, keep_largest=keep_largest)
 
 
 def _components(

@@ -1,16 +1,16 @@
-"""Masks between frames: logits to the original image, masks to prompts.
+"""Resampling of masks between frames: logits to the original image, masks to prompts.
 
 Both directions are separable, so each is two small matrices: `rows @ mask @ columns.T`.
 The released code reaches the original size in two bilinear steps (low-res to model,
 crop the padding, model to original); because every step is separable and linear, the
-two steps compose into one matrix per axis with at most four entries in a row, and the
-model-sized image between them never exists. Rounding differs from the reference by
-about 1e-6 of the logits' range.
+two steps compose into one matrix per axis with at most four entries in a row, without
+the model-sized image between them. Rounding differs from the reference by about 1e-6 of
+the logits' range.
 
-This runs on the host, on purpose (`stripes` is the form for compiled code, which
-everything mode needs). Compiled code needs fixed shapes, and the shape here
-is that of every new image; moving low-res logits off a device is also far cheaper than
-moving masks. The matrices are applied in small blocks of output rows that touch only
+This runs on the host on purpose (`stripes` is the form for compiled code, which
+everything mode needs). Compiled code has static shapes, and the shape here is that of
+every new image; moving low-res logits off a device is also far cheaper than moving
+masks. The matrices are applied in small blocks of output rows that touch only
 the few input rows they depend on: about 3 ms for three masks of 1800 x 1200 on one
 core, where two dense products take 25 ms, and PyTorch's two steps 10 ms on two cores.
 """
@@ -27,7 +27,7 @@ from jaxtyping import Bool, Float
 from samjax.geometry.frame import Frame
 
 PROMPT_LOGIT = 10.0
-"""Logit that an external mask is given well inside (negative: well outside) the object.
+"""Logit of an external mask well inside the object (negated: well outside).
 
 Confident logits of the released models are of this size.
 """
@@ -36,7 +36,7 @@ Confident logits of the released models are of this size.
 def upscale_logits(
     logits: Float[np.ndarray, "m lh lw"], frame: Frame
 ) -> Float[np.ndarray, "m h w"]:
-    """Brings low-res mask logits to the size of the original image.
+    """Upscales low-res mask logits to the size of the original image.
 
     Equals PyTorch's `interpolate` (bilinear, half-pixel centres, no antialiasing) to
     the model's input size, the crop of the padding, and `interpolate` to the original
@@ -58,7 +58,7 @@ def upscale_logits(
 def upscale_masks(
     logits: Float[np.ndarray, "m lh lw"], frame: Frame, threshold: float = 0.0
 ) -> Bool[np.ndarray, "m h w"]:
-    """Brings low-res mask logits to the original image and thresholds them there.
+    """Upscales low-res mask logits to the original image, and thresholds them.
 
     A pixel is in the mask where its logit is strictly greater than `threshold`, as in
     the reference. Equal to `upscale_logits(...) > threshold`, without the float image.
@@ -76,20 +76,19 @@ def mask_to_prompt(
     *,
     logit: float = PROMPT_LOGIT,
 ) -> Float[np.ndarray, "l l"]:
-    """Turns a binary mask of the original image into a mask prompt.
+    """Converts a binary mask of the original image to a mask prompt.
 
     A mask prompt is logits in the low-res frame, padding included. Each of its pixels
-    becomes `logit * (2 * covered - 1)`, where `covered` is the share of it that the
-    mask covers, so that the outline stays where it is to a fraction of a low-res pixel;
-    padding counts as not covered. The model was trained on masks of its own: an
-    external mask alone is a weak prompt, and works better together with a box or a
-    point.
+    becomes `logit * (2 * covered - 1)`, where `covered` is its share that the mask
+    covers, so that the outline is kept to a fraction of a low-res pixel; padding counts
+    as not covered. The model was trained on its own masks: an external mask alone is a
+    weak prompt, and works better with a box or a point.
 
     Args:
         mask: true on the object.
         frame: the frame of the image it belongs to.
         low_res_size: side of the model's low-res masks (256 for all released models).
-        logit: how sure the prompt is.
+        logit: the prompt's confidence.
 
     Raises:
         ValueError: the mask is not of the image's original size.
@@ -119,16 +118,16 @@ def mask_to_prompt(
 
 
 class Band(NamedTuple):
-    """Some consecutive rows of a matrix, and the columns that are not zero."""
+    """Consecutive rows of a matrix, restricted to the columns that are not zero."""
 
     target: slice
     source: slice
     weights: np.ndarray
 
 
-# One block's product stays in a core's cache, and stays below the size at which
-# OpenBLAS wakes its threads (rows * columns * inner = 2 ** 18): threads for products
-# this small cost several times what they save, all the more beside XLA's own.
+# One block's product fits a core's cache, and is below the size at which OpenBLAS uses
+# its threads (rows * columns * inner = 2 ** 18): threads for products this small cost
+# several times the time they save, all the more beside XLA's own.
 _BLOCK = 16
 _WIDE = 1 << 15
 
@@ -157,10 +156,10 @@ def _upscaled_stripes(
 
 @functools.lru_cache(maxsize=64)
 def upscaling_bands(sizes: tuple[int, int, int, int], block: int) -> tuple[Band, ...]:
-    """The two bilinear steps along one axis as one banded matrix.
+    """Returns the two bilinear steps along one axis as one banded matrix.
 
     Args:
-        sizes: of the low-res, model, resized (cropped) and original frame.
+        sizes: sides of the low-res, model, resized (cropped) and original frame.
         block: rows in a band.
     """
     low_size, model_size, resized_size, original_size = sizes
@@ -177,11 +176,10 @@ def upscaling_bands(sizes: tuple[int, int, int, int], block: int) -> tuple[Band,
 
 
 def _bilinear_taps(source_size: int, target_size: int) -> tuple[np.ndarray, np.ndarray]:
-    """PyTorch's bilinear `interpolate` along one axis (align_corners=False).
+    """Computes PyTorch's bilinear `interpolate` along one axis (align_corners=False).
 
-    The sampling positions are float32, rounded once, as PyTorch's kernels have them: at
-    1024 pixels they are off by up to 5e-5 pixel, which exact positions would show as a
-    difference.
+    The sampling positions are float32, rounded once, as in PyTorch's kernels: at 1024
+    pixels they are off by up to 5e-5 pixel, and exact positions would differ by that.
 
     Returns:
         The two source pixels of every target pixel, and their weights, (target, 2).
@@ -199,7 +197,7 @@ def _bilinear_taps(source_size: int, target_size: int) -> tuple[np.ndarray, np.n
 def _coverage_bands(
     original_size: int, resized_size: int, model_size: int, low_size: int
 ) -> tuple[Band, ...]:
-    """Row i holds the share of low-res pixel i that each original pixel covers."""
+    """Returns a matrix whose row i is low-res pixel i's share of each original pixel."""
     pixels_per_cell = (model_size / low_size) * (original_size / resized_size)
     starts = np.arange(low_size) * pixels_per_cell
     ends = starts + pixels_per_cell
@@ -207,7 +205,7 @@ def _coverage_bands(
     overlap = np.minimum(ends[:, None], pixels + 1) - np.maximum(
         starts[:, None], pixels
     )
-    # Cells of the padding cover nothing; they are given the last pixel at weight 0.
+    # Cells of the padding cover no pixel; they read the last one at weight 0.
     first = np.minimum(starts.astype(np.int64), original_size - 1)
     last = np.minimum(np.ceil(ends).astype(np.int64), original_size - 1)
     return _bands(np.maximum(overlap, 0.0) / pixels_per_cell, first, last, block=4)
@@ -216,7 +214,7 @@ def _coverage_bands(
 def _bands(
     matrix: np.ndarray, first: np.ndarray, last: np.ndarray, block: int
 ) -> tuple[Band, ...]:
-    """Cuts a matrix, zero outside columns first..last of each row, into bands."""
+    """Divides a matrix, zero outside columns first..last of each row, into bands."""
     bands = []
     for start in range(0, len(matrix), block):
         target = slice(start, min(start + block, len(matrix)))

@@ -1,8 +1,7 @@
-"""Masks as run lengths, worked on without looking at pixels.
+"""Operations on run-length encoded masks, without decoding their pixels.
 
-The runs are COCO's: of zeros and ones in turn, zeros first, column by column
-(`samjax.geometry.masks`). However large an image is, a mask of it is some hundreds of
-them.
+The runs are COCO's: zeros and ones in turn, zeros first, column by column
+(`samjax.geometry.masks`). A mask has some hundreds of them, even in a very large image.
 """
 
 from __future__ import annotations
@@ -19,13 +18,13 @@ def counts_in_larger(
     corner: tuple[int, int],
     larger: tuple[int, int],
 ) -> Int[np.ndarray, " q"]:
-    """Puts a mask in an empty image, without looking at pixels.
+    """Moves a mask into a larger, empty image.
 
     Args:
         counts: run lengths of the mask.
         size: (h, w) of the mask.
         corner: (top, left) of the mask in the image.
-        larger: (h, w) of the image, which holds all of the mask.
+        larger: (h, w) of the image, which contains all of the mask.
 
     Returns:
         Run lengths in the image.
@@ -34,7 +33,7 @@ def counts_in_larger(
     ends = np.cumsum(counts)
     first, last = (ends - counts)[1::2], ends[1::2]
     first, last = first[first < last], last[first < last]
-    # A run that goes on in the next column is parted, since columns are longer now.
+    # A run that continues in the next column is split, since columns are longer now.
     parts = (last - 1) // height - first // height + 1
     run = np.repeat(np.arange(len(first)), parts)
     part = np.arange(len(run)) - np.repeat(np.cumsum(parts) - parts, parts)
@@ -43,7 +42,7 @@ def counts_in_larger(
     length = np.minimum(last[run], (column + 1) * height) - begin
     begin += (left + column) * rows + top - column * height
     end = begin + length
-    # Unless they are not.
+    # Parts that touch are joined again, where columns are not longer.
     is_new = np.append(True, begin[1:] != end[:-1])[: len(begin)]
     begin, end = begin[is_new], end[np.roll(is_new, -1)]
     edges = np.stack([begin, end], axis=1).ravel()
@@ -56,34 +55,34 @@ def counts_of_packed(
     corner: tuple[int, int],
     larger: tuple[int, int],
 ) -> Int[np.ndarray, " r"]:
-    """Finds the runs of a mask of bits, put in an empty image.
+    """Returns the run lengths of a bit-packed mask, moved into a larger, empty image.
 
-    Most bytes of a mask are as the one above them, so that few are looked into: some
-    ten times as fast as unpacking, and reading pixel by pixel.
+    Most bytes of a mask equal the one above them, so that few are unpacked: about ten
+    times as fast as unpacking all and reading pixel by pixel.
 
     Args:
         packed: eight rows of the mask to a byte, the uppermost in the highest bit.
         corner: (top, left) of the mask in the image.
-        larger: (h, w) of the image, which holds all that is set in the mask.
+        larger: (h, w) of the image, which contains all set pixels of the mask.
 
     Returns:
         Run lengths in the image.
     """
     (top, left), (height, width) = corner, larger
-    # A bit differs from the one above it where a run starts or ends; below the last
-    # row all ends.
+    # A bit differs from the one above it where a run starts or ends; all runs end below
+    # the last row.
     padded = np.pad(packed, ((1, 1), (0, 0)))
     above = (padded[1:] >> np.uint8(1)) | (padded[:-1] << np.uint8(7))
     differs = np.ascontiguousarray((padded[1:] ^ above).T)
     byte = np.flatnonzero(differs != 0)
     bit = np.flatnonzero(np.unpackbits(differs.reshape(-1)[byte]))
-    column, place = np.divmod(byte, differs.shape[1])
-    start = (left + column) * height + top + 8 * place
+    column, row_byte = np.divmod(byte, differs.shape[1])
+    start = (left + column) * height + top + 8 * row_byte
     edges = start[bit >> 3] + (bit & 7)
-    # Where a run ends with its column and one starts with the next, it goes on.
-    goes_on = np.flatnonzero(edges[1:] == edges[:-1])
-    if len(goes_on):
-        edges = np.delete(edges, np.concatenate([goes_on, goes_on + 1]))
+    # Where a run ends with its column and one starts with the next, they are one run.
+    joined = np.flatnonzero(edges[1:] == edges[:-1])
+    if len(joined):
+        edges = np.delete(edges, np.concatenate([joined, joined + 1]))
     total = height * width
     counts = np.diff(np.concatenate([[0], edges, [total]]))
     return counts[:-1] if len(edges) and edges[-1] == total else counts
@@ -92,7 +91,7 @@ def counts_of_packed(
 def where_more(
     masks: Sequence[Int[np.ndarray, " _"]], others: Sequence[Int[np.ndarray, " _"]]
 ) -> Int[np.ndarray, " r"]:
-    """Returns the runs of the pixels that are in more of the masks than of the others.
+    """Returns the run lengths of pixels in more of the masks than of the others.
 
     Args:
         masks: run lengths, all of one image; at least one.
@@ -104,7 +103,7 @@ def where_more(
     position = np.concatenate(edges)
     order = np.argsort(position, kind="stable")
     position, level = position[order], np.cumsum(np.concatenate(steps)[order])
-    # What holds at a position is known after all steps there.
+    # The level at a position is that after all its steps.
     is_last = np.diff(position, append=-1) != 0
     position, inside = position[is_last], level[is_last] > 0
     changes = position[np.diff(inside, prepend=False)]
@@ -115,16 +114,21 @@ def where_more(
 def box_of_runs(
     counts: Int[np.ndarray, " r"], height: int
 ) -> tuple[int, int, int, int]:
-    """Returns the box of a mask, XYXY with its last pixels included.
+    """Returns the box of a mask, XYXY, right and bottom being its last pixels'.
+
+    An empty mask has the box (0, 0, 0, 0), as in `boxes.boxes_from_masks`.
 
     Args:
-        counts: run lengths of a mask that is not empty.
+        counts: run lengths of the mask; runs may have length 0.
         height: of the image.
     """
     ends = np.cumsum(counts)
     first, last = ends[: len(ends) // 2 * 2].reshape(-1, 2).T - [[0], [1]]
+    first, last = first[first <= last], last[first <= last]
+    if not first.size:
+        return 0, 0, 0, 0
     left, right = int(first[0]) // height, int(last[-1]) // height
     if (first // height != last // height).any():
-        # A run goes from the bottom of a column to the top of the next.
+        # A run spans the bottom of a column and the top of the next.
         return left, 0, right, height - 1
     return left, int((first % height).min()), right, int((last % height).max())

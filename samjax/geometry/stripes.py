@@ -1,12 +1,12 @@
-"""Low-res logits at the original size, stripe by stripe, within compiled code.
+"""Upscaling of low-res logits stripe by stripe, within compiled code.
 
 The numbers are those of `resampling.upscale_logits`. A stripe is some rows of the
-original image. Whoever needs sums over masks, not the masks, looks at stripe after
-stripe and never holds a whole one: a stripe stays in a core's cache, and those in which
-no logit can reach a threshold need not be made at all.
+original image. Sums over masks are accumulated stripe by stripe without a whole mask in
+memory: a stripe fits a core's cache, and stripes in which no logit can reach a threshold
+are skipped.
 
-Everything that depends on the image's size is in arrays whose shapes depend on the size
-rounded up, so that images of about one size share compiled code.
+All that depends on the image's size is in arrays whose shapes depend on the size rounded
+up, so that images of about one size share compiled code.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from samjax.geometry.resampling import upscaling_bands
 
 
 class Blocks(NamedTuple):
-    """The way from low-res to original pixels along one axis.
+    """Map from low-res to original pixels along one axis, in blocks of one shape.
 
     Block b writes original pixels `b * size` to `(b + 1) * size` from low-res pixels
     `starts[b]` to `starts[b] + width`.
@@ -37,16 +37,22 @@ class Blocks(NamedTuple):
 
 
 def upscaling_blocks(
-    sizes: tuple[int, int, int, int], padded_size: int, block_size: int
+    sizes: tuple[int, int, int, int],
+    padded_size: int,
+    block_size: int,
+    *,
+    read_all: bool = False,
 ) -> Blocks:
-    """Arranges the two bilinear steps along one axis in blocks of one shape.
+    """Returns the two bilinear steps along one axis in blocks of one shape.
 
     Args:
-        sizes: of the low-res, model, resized (cropped) and original frame.
-        padded_size: original pixels with padding, which is given zeros; a multiple
-            of the block size.
+        sizes: sides of the low-res, model, resized (cropped) and original frame.
+        padded_size: original pixels with padding, whose logits are zeros; a multiple of
+            the block size.
         block_size: original pixels of a block: rows of a stripe, or columns that are
             computed together.
+        read_all: whether a block reads all low-res pixels and not only those that it
+            needs, so that shapes do not depend on the factor between the two frames.
 
     Raises:
         ValueError: `padded_size` is too small or no multiple.
@@ -59,7 +65,7 @@ def upscaling_blocks(
         )
     bands = upscaling_bands(sizes, block_size)
     widest = max(band.weights.shape[1] for band in bands)
-    width = min(-(-widest // 4) * 4, low_size)
+    width = low_size if read_all else min(-(-widest // 4) * 4, low_size)
     blocks = padded_size // block_size
     starts = np.zeros(blocks, np.int32)
     weights = np.zeros((blocks, block_size, width), np.float32)
@@ -86,7 +92,7 @@ def upscale_stripe(
         across: the same for columns.
         index: of the stripe, a block of `down`.
     """
-    # High: a matrix unit's short passes would move the outline.
+    # Highest: the bfloat16 passes of a matrix unit would move the outline.
     highest = jax.lax.Precision.HIGHEST
     width = across.weights.shape[-1]
     read = jnp.asarray(across.starts)[:, None] + jnp.arange(width)[None]
@@ -103,10 +109,10 @@ def upscale_stripe(
 def may_exceed(
     logits: Float[Array, "m lh lw"], down: Blocks, threshold: Float[Array, ""]
 ) -> Bool[Array, " stripes"]:
-    """Whether any mask may have a logit above the threshold in a stripe.
+    """Whether any mask may have a logit above the threshold, for every stripe.
 
-    Upscaled logits are means of low-res ones, so they stay below the largest of those
-    that a stripe reads, but for rounding.
+    Upscaled logits are weighted means of low-res ones, so they do not exceed the largest
+    that a stripe reads, but for rounding, which `slack` allows for.
     """
     slack = 1e-4 * (1.0 + jnp.abs(threshold))
     row_exceeds = jnp.any(logits > threshold - slack, axis=(0, 2))

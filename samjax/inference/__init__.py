@@ -1,13 +1,13 @@
-"""Using a model: images to embeddings, prompts to masks.
+"""Inference: images to embeddings, prompts to masks.
 
-`predictor.Predictor` is the way in; `prompts.Prompt` is what it is asked,
-`embedding.ImageEmbedding` what it remembers of an image, `masks.Masks` what it answers.
-`automatic.generate_masks` asks for everything in an image.
-Everything here is immutable and safe to share between threads.
+`predictor.Predictor` is the entry point: it embeds an image (`embedding.ImageEmbedding`)
+and predicts the masks (`masks.Masks`) of a prompt (`prompts.Prompt`).
+`automatic.generate.generate_masks` segments everything in an image.
+All of these are immutable and safe to share between threads.
 """
 
-from samjax.inference.automatic import generate_masks
-from samjax.inference.automatic_config import AutomaticConfig
+from samjax.inference.automatic.config import AutomaticConfig
+from samjax.inference.automatic.generate import generate_masks
 from samjax.inference.embedding import ImageEmbedding
 from samjax.inference.images import read_image
 from samjax.inference.masks import Masks

@@ -1,14 +1,14 @@
-"""Ragged prompts to the few shapes that are compiled, and back.
+"""Ragged prompts to decoder calls of few static shapes.
 
-Users bring any number of images, prompts per image and points per prompt; compiled
-code has fixed shapes. Three sizes are rounded up to buckets, and the rest is padding
-that changes nothing:
+The number of images, of prompts per image and of points per prompt varies; compiled
+code has static shapes. Three sizes are rounded up to buckets, with padding that does not
+change results:
 
-- tokens of a prompt, filled with `ABSENT`, which the decoder masks out of attention;
-- prompt sets of an image, and images, filled with copies whose answers are dropped.
+- tokens of a prompt, padded with `ABSENT`, which the decoder masks out of attention;
+- prompt sets of an image, and images, padded with copies whose outputs are dropped.
 
-Prompts with and without a mask are decoded apart, because without one all prompts of an
-image share most of the decoder's work.
+Prompts with and without a mask input are decoded in separate calls, because without one
+all prompts of an image share the decoder's image side.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ from samjax.models.prompt_encoder import (
 )
 
 MAX_PROMPT_SETS = 16
-"""Prompt sets in one decoder call: enough to fill an accelerator, little memory."""
+"""Prompt sets in one decoder call: enough to fill an accelerator, in little memory."""
 
-# With the decoder's five output tokens these fill 8, 16, 32, ... rows, which is how
-# accelerators lay matrices out; the smallest holds one point, one box, a point and a
-# box, and two points, each with the reference's own padding token.
+# With the decoder's five output tokens these make 8, 16, 32, ... rows, the tile sizes of
+# matrices on accelerators. The smallest holds one point, one box, a point and a box, and
+# two points, each with the reference's own padding token.
 TOKEN_BUCKETS = (3, 11, 27, 59, 123, 251)
 
 
 class ModelPrompt(NamedTuple):
-    """A prompt set in the model's frame, ragged, as the decoder is to see it.
+    """A prompt set in the model's frame: the decoder's inputs before padding.
 
     Attributes:
         points: Float32 "n 2", without the half pixel.
@@ -56,12 +56,12 @@ class ModelPrompt(NamedTuple):
 
 
 class Call(NamedTuple):
-    """One decoder call: which prompts sit where in its "b p" arrangement.
+    """One decoder call: the prompts in its "b p" arrangement.
 
     Attributes:
-        images: the image of every row; shorter than b where rows are padding.
-        prompts: of every row, which of its image's prompts, in order.
-        shape: (b, p, n), buckets all.
+        images: index of the image of every row; shorter than b where rows are padding.
+        prompts: for every row, indices of its prompts among those of the image.
+        shape: (b, p, n), all of them buckets.
         has_masks: whether the prompts of this call have masks.
     """
 
@@ -72,7 +72,7 @@ class Call(NamedTuple):
 
 
 def to_model(prompt: Prompt, frame: Frame, low_res_size: int) -> ModelPrompt:
-    """Maps a prompt of an image into the model's frame.
+    """Maps a prompt from the frame of an image into the model's frame.
 
     Raises:
         ValueError: its mask fits neither the image nor the model.
@@ -91,11 +91,19 @@ def sparse_tokens(
     labels: Int[np.ndarray, " n"] | None,
     box: Real[np.ndarray, " 4"] | None,
 ) -> tuple[Float[np.ndarray, "t 2"], Int[np.ndarray, " t"]]:
-    """Lists points and box, both in the model's frame, in the reference's order.
+    """Returns the tokens of points and box in the reference's order.
 
-    Points first; then, only if there are points and no box, one "not a point", a token
-    that the decoder attends to; then the two corners of the box. The half pixel is
-    added in the prompt encoder, not here.
+    Points first; then, if there are points and no box, one "not a point", a token that
+    the decoder attends to; then the two corners of the box. The half pixel is added by
+    the prompt encoder.
+
+    Args:
+        points: in the model's frame, or None.
+        labels: their labels, or None.
+        box: XYXY in the model's frame, or None.
+
+    Returns:
+        Coordinates, and the codes of `samjax.models.prompt_encoder`.
     """
     coordinates, codes = [np.zeros((0, 2))], [np.zeros(0)]
     if points is not None and labels is not None:
@@ -114,26 +122,26 @@ def sparse_tokens(
 
 
 def plan_calls(prompts: Sequence[Sequence[ModelPrompt]]) -> list[Call]:
-    """Arranges the prompts of several images into decoder calls.
+    """Groups the prompts of several images into decoder calls.
 
     Args:
-        prompts: of every image, its prompts.
+        prompts: for every image, its prompts.
     """
     # Rows of one call have equal buckets: (has a mask, tokens, prompt sets).
     rows = defaultdict(list)
-    for image, of_image in enumerate(prompts):
-        alike = defaultdict(list)
-        for index, prompt in enumerate(of_image):
-            alike[prompt.mask is not None, _token_bucket(prompt)].append(index)
-        for kind, indices in alike.items():
+    for image, in_image in enumerate(prompts):
+        by_bucket = defaultdict(list)
+        for index, prompt in enumerate(in_image):
+            by_bucket[prompt.mask is not None, _token_bucket(prompt)].append(index)
+        for kind, indices in by_bucket.items():
             for start in range(0, len(indices), MAX_PROMPT_SETS):
                 row = tuple(indices[start : start + MAX_PROMPT_SETS])
                 rows[*kind, _power_of_two(len(row))].append((image, row))
     calls = []
-    for (has_masks, tokens, sets), of_kind in rows.items():
-        number = MAX_PROMPT_SETS // sets
-        for start in range(0, len(of_kind), number):
-            images, indices = zip(*of_kind[start : start + number], strict=True)
+    for (has_masks, tokens, sets), in_bucket in rows.items():
+        max_rows = MAX_PROMPT_SETS // sets
+        for start in range(0, len(in_bucket), max_rows):
+            images, indices = zip(*in_bucket[start : start + max_rows], strict=True)
             shape = (_power_of_two(len(images)), sets, tokens)
             calls.append(Call(images, indices, shape, has_masks))
     return calls
@@ -142,11 +150,11 @@ def plan_calls(prompts: Sequence[Sequence[ModelPrompt]]) -> list[Call]:
 def pack(
     call: Call, prompts: Sequence[Sequence[ModelPrompt]], low_res_size: int
 ) -> PromptInputs:
-    """Fills the arrays of one call.
+    """Returns the padded inputs of one call.
 
     Args:
         call: one of the calls that `plan_calls` returned for `prompts`.
-        prompts: of every image, its prompts.
+        prompts: for every image, its prompts.
         low_res_size: side of the model's low-res masks.
     """
     points = np.zeros((*call.shape, 2), np.float32)
@@ -180,18 +188,18 @@ def _mask_logits(
         raise ValueError(
             f"got mask logits of shape {mask.shape}, expected "
             f"({low_res_size}, {low_res_size}) for this model: pass the `logits` of an "
-            "earlier answer, or a bool mask of the original image's size"
+            "earlier prediction, or a bool mask of the original image's size"
         )
     return mask
 
 
 def _token_bucket(prompt: ModelPrompt) -> int:
-    number = len(prompt.labels)
+    tokens = len(prompt.labels)
     for bucket in TOKEN_BUCKETS:
-        if number <= bucket:
+        if tokens <= bucket:
             return bucket
-    return _power_of_two(number)
+    return _power_of_two(tokens)
 
 
-def _power_of_two(number: int) -> int:
-    return 1 << (number - 1).bit_length()
+def _power_of_two(count: int) -> int:
+    return 1 << (count - 1).bit_length()

@@ -1,17 +1,17 @@
-"""Images in: whatever people have, to RGB uint8 of (h, w, 3).
+"""Reading of images in all common forms, as RGB uint8 (h, w, 3).
 
-Every rule is fixed; none looks at the values to guess what they mean. Files and Pillow
-images are read as `samjax.data.whole_images` has it: converted to RGB, alpha dropped and
-not blended, and turned upright by their EXIF orientation; prompts and masks are in the
-pixels of the upright image. Of arrays:
+The rules are fixed and never depend on the values. Files and Pillow images are read by
+`samjax.data.whole_images`: converted to RGB, alpha dropped and not blended, and turned
+upright by their EXIF orientation; prompts and masks are in pixels of the upright image.
+Rules for arrays:
 
 - grey, (h, w) or (h, w, 1): the same value in all three channels;
-- RGBA: alpha is dropped; the colours are used as they stand;
+- RGBA: alpha is dropped; colours are unchanged;
 - uint16: divided by 257, so that 65535 is 255. An image that uses 12 of its 16 bits
-  comes out dark: stretch it before;
+  becomes dark: stretch it before;
 - bool: False is 0, True is 255;
-- other integers: as they are, when all lie in 0..255;
-- floats: refused, because 0..1 and 0..255 cannot be told apart safely.
+- other integers: unchanged, if all are in 0..255;
+- floats: refused, because 0..1 and 0..255 cannot be distinguished safely.
 """
 
 from __future__ import annotations
@@ -30,27 +30,27 @@ from samjax.data.pixels import to_eight_bits
 from samjax.data.whole_images import image_to_rgb, read_rgb
 
 ImageSource = np.ndarray | Image.Image | bytes | io.IOBase | str | os.PathLike
-"""An image in memory, the bytes of a file, a file that is open, or the path of one."""
+"""An image in memory, the bytes of a file, an open file, or the path of one."""
 
 SAMPLE_PHOTO = Path(__file__).parents[1] / "assets" / "coffee.jpg"
-"""The photo in the package, on which models are tried."""
+"""The sample photo in the package."""
 
 
 def read_image(source: ImageSource) -> UInt8[np.ndarray, "h w 3"]:
     """Returns an image as RGB, by the rules of this module.
 
-    A file may have at most as many pixels as `samjax.data.bounds.max_pixels` says, about
-    89 million; `SAMJAX_MAX_PIXELS` lifts the bound. This is checked before anything is
-    decoded. A `UserWarning` tells where only the first of several pages is read, and
-    where an image of 16 bits is nearly black.
+    A file may have at most `samjax.data.bounds.max_pixels` pixels, about 89 million;
+    `SAMJAX_MAX_PIXELS` lifts the bound. It is checked before pixels are decoded. A
+    `UserWarning` is given where only the first of several pages is read, and where an
+    image of 16 bits is nearly black.
 
     Args:
-        source: an array, a Pillow image, the bytes or the path of a file, or one that is
-            open for reading bytes.
+        source: an array, a Pillow image, the bytes or the path of a file, or a file that
+            is open for reading bytes.
 
     Raises:
         ValueError: the image has a shape, type or size that cannot be used.
-        OSError: there is no such file, or it cannot be read.
+        OSError: the file does not exist or cannot be read.
     """
     if isinstance(source, Image.Image):
         return image_to_rgb(source)
@@ -68,7 +68,7 @@ def read_image(source: ImageSource) -> UInt8[np.ndarray, "h w 3"]:
 
 
 def _content(file: Any) -> bytes:
-    """The bytes of an open file, from where it stands."""
+    """Returns the bytes of an open file from its position on."""
     content = file.read()
     if isinstance(content, str):
         raise ValueError(  # noqa: TRY004

@@ -1,4 +1,4 @@
-"""The answer to one prompt: masks, how good the model thinks they are, their logits."""
+"""Predicted masks of one prompt, with their scores and low-res logits."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import dataclasses
 import functools
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from samjax.geometry.frame import Frame
 from samjax.geometry.resampling import upscale_logits, upscale_masks
@@ -16,14 +16,13 @@ from samjax.geometry.resampling import upscale_logits, upscale_masks
 class Masks:
     """The masks of one prompt: whole, part and subpart of an ambiguous one, or one.
 
-    Bringing masks to the original size is done when they are first asked for, so a
-    caller who wants only the best of three, or only scores, pays for that much.
+    Masks are brought to the original size when they are first read, so a caller who
+    wants only the best of three, or only scores, pays for that much.
 
     Attributes:
         logits: low-res mask logits, in the padded model frame at a quarter of its
             scale. Any of them can be the `mask` of a next prompt.
-        scores: the model's estimate of each mask's IoU with what was meant. It may
-            exceed 1.
+        scores: predicted IoU of each mask. It may exceed 1.
         frame: the frame of the image.
     """
 
@@ -39,13 +38,24 @@ class Masks:
     @property
     def best(self) -> Masks:
         """The one mask with the highest score, as `Masks` of length 1."""
-        index = int(self.scores.argmax())
-        best = slice(index, index + 1)
-        return Masks(self.logits[best], self.scores[best], self.frame)
+        return self.select(best_first(self.scores)[:1])
+
+    def best_first(self) -> Masks:
+        """Returns the same masks in descending order of score."""
+        return self.select(best_first(self.scores))
 
     def full_logits(self) -> Float[np.ndarray, "m h w"]:
         """Returns the logits at the original image's size, four bytes a pixel."""
         return upscale_logits(self.logits, self.frame)
 
+    def select(self, index: slice | Int[np.ndarray, " k"]) -> Masks:
+        """Returns some of the masks, by a slice or by indices."""
+        return Masks(self.logits[index], self.scores[index], self.frame)
+
     def __len__(self) -> int:
         return len(self.scores)
+
+
+def best_first(scores: Float[np.ndarray, " m"]) -> Int[np.ndarray, " m"]:
+    """Returns indices by descending score; of equal scores the first comes first."""
+    return np.argsort(-scores, kind="stable")

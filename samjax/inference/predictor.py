@@ -1,10 +1,10 @@
-"""Prompts to masks, in plain numpy, through a few compiled shapes.
+"""Predictor: images to embeddings and prompts to masks, in plain numpy.
 
-This file owns what callers should never see: compilation, padding to buckets, device
-placement. Two programs are compiled: the encoder (normalization included), once per
-batch size, and the decoder, once per bucket of `samjax.inference.batching`. Neither
-depends on the size of an image. They are kept for the whole process and shared by all
-predictors with equal models, whatever their parameters.
+Compilation, padding to buckets and device placement are hidden here. Two programs are
+compiled: the encoder (normalization included), once per batch size, and the decoder,
+once per bucket of `samjax.inference.batching`. Neither depends on the size of an image.
+They are cached for the whole process and shared by all predictors with equal models,
+since parameters are arguments of the programs.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from samjax.models.sam import MaskPrediction, Sam
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Predictor:
-    """A model ready to be asked; immutable, and safe to share between threads.
+    """A model with its parameters; immutable, and safe to share between threads.
 
     Example:
         model, params = samjax.load("small")
@@ -42,7 +42,7 @@ class Predictor:
 
     Attributes:
         model: the model.
-        params: its parameters, `image_encoder`, `prompt_encoder` and `mask_decoder`.
+        params: its parameters, a tree of all its parts (`Sam.parts`).
             Arrays of the host are moved to the default device once; arrays on a device
             stay where they are.
     """
@@ -51,7 +51,7 @@ class Predictor:
     params: Mapping[str, Any]
 
     def __post_init__(self):
-        parts = ("image_encoder", "prompt_encoder", "mask_decoder")
+        parts = self.model.parts
         missing = [part for part in parts if part not in self.params]
         if missing:
             raise ValueError(
@@ -63,7 +63,7 @@ class Predictor:
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """Which image encoder this is; embeddings carry it. Computed once."""
+        """Fingerprint of the image encoder, which embeddings carry. Computed once."""
         return fingerprint(self.model.config, self.params)
 
     @property
@@ -72,7 +72,7 @@ class Predictor:
         return 4 * self.model.config.grid_size
 
     def embed(self, image: ImageSource) -> ImageEmbedding:
-        """Embeds one image. Do it once per image, then ask as often as you like.
+        """Embeds one image. One embedding serves any number of prompts.
 
         Args:
             image: RGB uint8 (h, w, 3), or anything `read_image` takes: grey, RGBA, 16
@@ -90,8 +90,8 @@ class Predictor:
 
         Args:
             images: as for `embed`.
-            batch_size: images that go through the encoder together. The default is 1
-                on a CPU, where more gain nothing and take memory, and 8 elsewhere.
+            batch_size: images that are encoded together. The default is 1 on a CPU,
+                where larger batches take memory and are no faster, and 8 elsewhere.
         """
         resized = (self._resize(image) for image in images)
         return self.embed_resized(resized, batch_size=batch_size)
@@ -102,13 +102,11 @@ class Predictor:
         *,
         batch_size: int | None = None,
     ) -> list[ImageEmbedding]:
-        """Embeds images that are in the resized frame already.
-
-        For callers who resize in their own way. Pixels are on the 0..255 scale and may
-        be floats.
+        """Embeds images that are already resized, by a resampling of the caller's.
 
         Args:
             images: every image with its frame, whose `resized_size` is the image's.
+                Pixels are on the 0..255 scale and may be floats.
             batch_size: as for `embed_batch`.
         """
         if batch_size is None:
@@ -121,7 +119,7 @@ class Predictor:
             if len(waiting) == batch_size:
                 embeddings += self._encode(waiting)
                 waiting = []
-        # The rest in powers of two: no image is encoded for nothing, and few shapes.
+        # The rest in powers of two: no padding images to encode, few shapes to compile.
         while waiting:
             size = 1 << (len(waiting).bit_length() - 1)
             embeddings += self._encode(waiting[:size])
@@ -135,15 +133,15 @@ class Predictor:
         *,
         multimask: bool | None = None,
     ) -> Masks:
-        """Answers one prompt on one image.
+        """Predicts the masks of one prompt on one image.
 
         Args:
-            embedding: what `embed` returned for the image.
-            prompt: what to segment.
+            embedding: the image's, from `embed`.
+            prompt: the object to segment.
             multimask: three masks (True) or one (False), the reference's
                 `multimask_output`. None is the paper's rule: three for a single
-                ambiguous prompt (one point, one box or one mask alone, or nothing),
-                one otherwise.
+                ambiguous prompt (one point, one box or one mask alone, or an empty
+                prompt), one otherwise.
 
         Raises:
             ValueError: the embedding is of other weights, or the prompt does not fit
@@ -158,10 +156,10 @@ class Predictor:
         *,
         multimask: bool | None = None,
     ) -> list[Any]:
-        """Answers any number of prompts on any number of images, in few calls.
+        """Predicts the masks of any number of prompts on any number of images.
 
-        The answers are those of one `predict` call each; None for `multimask` is
-        decided for each prompt on its own.
+        The decoder runs in few calls; the results are those of one `predict` call per
+        prompt. None for `multimask` is decided for each prompt on its own.
 
         Args:
             embeddings: one for every image.
@@ -177,14 +175,14 @@ class Predictor:
                 "prompts, expected one entry (a Prompt or a list of them) per embedding"
             )
         for embedding in embeddings:
-            self._check_embedding(embedding)
+            self.check_embedding(embedding)
         lists = [_prompts_of(entry) for entry in prompts]
         in_model = [
-            [self._to_model(prompt, embedding.frame) for prompt in of_image]
-            for embedding, of_image in zip(embeddings, lists, strict=True)
+            [self._to_model(prompt, embedding.frame) for prompt in in_image]
+            for embedding, in_image in zip(embeddings, lists, strict=True)
         ]
         decoded = self.decode_prompts(embeddings, in_model)
-        answers = []
+        all_masks = []
         for embedding, entry, of_image, results in zip(
             embeddings, prompts, lists, decoded, strict=True
         ):
@@ -192,19 +190,47 @@ class Predictor:
                 _choose(result, embedding.frame, prompt.is_ambiguous, multimask)
                 for prompt, result in zip(of_image, results, strict=True)
             ]
-            answers.append(masks[0] if isinstance(entry, Prompt) else masks)
-        return answers
+            all_masks.append(masks[0] if isinstance(entry, Prompt) else masks)
+        return all_masks
+
+    def predict_all(
+        self, embedding: ImageEmbedding, prompts: Prompt | Sequence[Prompt]
+    ) -> Any:
+        """Predicts all masks of each prompt on one image, in one pass.
+
+        For evaluation and other callers that compare the single mask with the multimask
+        output.
+
+        Args:
+            embedding: what `embed` returned for the image.
+            prompts: a prompt, or a list of prompts (one per object).
+
+        Returns:
+            `Masks` of length 4, or a list of them where a list was given: first the
+            single mask of an unambiguous prompt, `multimask=False`, then the three of an
+            ambiguous one, `multimask=True`.
+
+        Raises:
+            ValueError: as for `predict`.
+        """
+        self.check_embedding(embedding)
+        in_model = [
+            self._to_model(prompt, embedding.frame) for prompt in _prompts_of(prompts)
+        ]
+        (decoded,) = self.decode_prompts([embedding], [in_model])
+        masks = [Masks(logits, scores, embedding.frame) for logits, scores in decoded]
+        return masks[0] if isinstance(prompts, Prompt) else masks
 
     def decode_prompts(
         self,
         embeddings: Sequence[ImageEmbedding],
         prompts: Sequence[Sequence[ModelPrompt]],
     ) -> list[list[tuple[Float[np.ndarray, "m lh lw"], Float[np.ndarray, " m"]]]]:
-        """Decodes prompts that are in the model's frame already.
+        """Decodes prompts that are already in the model's frame.
 
         Args:
             embeddings: one for every image.
-            prompts: of every image, its prompts.
+            prompts: for every image, its prompts.
 
         Returns:
             For every image and prompt the low-res logits and the scores of *all* masks:
@@ -215,9 +241,9 @@ class Predictor:
                 that are not finite.
         """
         for embedding in embeddings:
-            self._check_embedding(embedding)
+            self.check_embedding(embedding)
         calls = plan_calls(prompts)
-        # All calls are handed to the device before the first answer is waited for.
+        # All calls are dispatched to the device before the first result is awaited.
         predictions = []
         for call in calls:
             images = call.images + call.images[:1] * (call.shape[0] - len(call.images))
@@ -235,7 +261,7 @@ class Predictor:
             check_scores(scores)
             for row, image in enumerate(call.images):
                 for column, index in enumerate(call.prompts[row]):
-                    # Copies, so that a kept answer does not keep the whole call.
+                    # Copies: a view would keep the arrays of the whole call alive.
                     results[image][index] = (
                         logits[row, column].copy(),
                         scores[row, column].copy(),
@@ -267,7 +293,12 @@ class Predictor:
             )
         return to_model(prompt, frame, self.low_res_size)
 
-    def _check_embedding(self, embedding: ImageEmbedding) -> None:
+    def check_embedding(self, embedding: ImageEmbedding) -> None:
+        """Refuses an embedding of another image encoder.
+
+        Raises:
+            ValueError: it is of other weights, or is no embedding.
+        """
         if not isinstance(embedding, ImageEmbedding):
             raise ValueError(  # noqa: TRY004
                 f"got {_shown(embedding)} for an embedding, expected an ImageEmbedding: "
@@ -282,7 +313,7 @@ class Predictor:
 
 
 def _prompts_of(entry: Prompt | Sequence[Prompt]) -> list[Prompt]:
-    """The prompts on one image, as a list."""
+    """Returns the prompts on one image as a list."""
     prompts = [entry] if isinstance(entry, Prompt) else entry
     if isinstance(prompts, Sequence) and all(isinstance(p, Prompt) for p in prompts):
         return list(prompts)
@@ -293,23 +324,23 @@ def _prompts_of(entry: Prompt | Sequence[Prompt]) -> list[Prompt]:
 
 
 def _shown(value: Any) -> str:
-    """What a value is, for a message: its kind and its shape."""
+    """Describes a value for an error message by its type and shape."""
     shape = getattr(value, "shape", None)
     of_shape = "" if shape is None else f" of shape {tuple(shape)}"
     return f"a {type(value).__name__}{of_shape}"
 
 
 def check_scores(scores: Float[np.ndarray, ...]) -> None:
-    """Refuses predictions that are no numbers; nothing may be made of them.
+    """Refuses predictions that are not finite, before masks are made of them.
 
     Raises:
         ValueError: a score is NaN or infinite.
     """
     if not np.isfinite(scores).all():
         raise ValueError(
-            "the model predicts scores that are not finite (NaN), which weights of a "
-            "run that diverged do, or a model that overflows in bfloat16: use other "
-            "weights, or float32"
+            "got scores from the model that are not finite (NaN), expected numbers: the "
+            "weights are of a run that diverged, or the model overflows in bfloat16; use "
+            "other weights, or float32"
         )
 
 
@@ -319,7 +350,7 @@ def _choose(
     is_ambiguous: bool,
     multimask: bool | None,
 ) -> Masks:
-    """Keeps the three masks, or the single one."""
+    """Returns the three masks of the multimask output, or the single mask."""
     logits, scores = result
     three = is_ambiguous if multimask is None else multimask
     kept = slice(1, None) if three else slice(0, 1)
@@ -334,7 +365,10 @@ def _encode(
     *,
     model: Sam,
 ) -> tuple[Float[Array, "gh gw c"], ...]:
-    """One array per image, so that taking them apart compiles nothing more."""
+    """Returns one embedding per image.
+
+    Separate arrays, since slicing a batch outside would compile a program per index.
+    """
     features = model.apply(
         {"params": params}, normalize(pixels, valid_sizes), method="encode_image"
     )

@@ -1,4 +1,4 @@
-"""What to segment: points, a box, a mask, in the frame of the original image."""
+"""Prompts: points, a box, a mask, in the frame of the original image."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from numpy.typing import ArrayLike
 
 @dataclasses.dataclass(frozen=True, eq=False, init=False)
 class Prompt:
-    """One prompt set: everything said about one object of one image.
+    """One prompt set: all prompts of one object in one image.
 
-    It checks itself, and stays as it is: the arrays are read-only copies. A prompt
-    without anything is allowed, as in the reference; the model then answers with what
-    it finds most salient.
+    It is checked when it is made, and immutable: the arrays are read-only copies. An
+    empty prompt is allowed, as in the reference; the model then predicts the masks that
+    are most salient to it.
 
     Attributes:
         points: (x, y) in pixels of the original image, a pixel's centre at +0.5. Points
-            outside the image are allowed, as in the reference: the model encodes them
-            like any other, though it was not trained on them.
-        labels: 1 for a point on the object (foreground), 0 for one that is not
+            outside the image are allowed, as in the reference: they are encoded like
+            all others, though the model was not trained on them.
+        labels: 1 for a point on the object (foreground), 0 for a point off it
             (background).
         box: (left, top, right, bottom) in the same pixels, or None. Sides may have
             length 0, and may lie outside the image.
         mask: bool (h, w), an external mask of the original image's size; or float
-            (l, l), the low-res `logits` of an earlier answer (256 x 256 for all
+            (l, l), the low-res `logits` of an earlier prediction (256 x 256 for all
             released models); or None.
         text: a description, for models with a text tower; or None.
     """
@@ -50,14 +50,14 @@ class Prompt:
 
         Args:
             points: n pairs of (x, y), or None or an empty list.
-            labels: n labels of 1 or 0, or one number for a lone point; None makes every
+            labels: n labels of 1 or 0, or a number for a single point; None makes every
                 point a foreground point.
             box: four numbers.
             mask: bool (h, w), or float (l, l) or (1, l, l).
             text: a description.
 
         Raises:
-            ValueError: something is wrong with it; the message lists everything.
+            ValueError: the prompt cannot be used; the message lists all problems.
         """
         problems: list[str] = []
         points = _checked_points(points, problems)
@@ -77,10 +77,10 @@ class Prompt:
 
     @property
     def is_ambiguous(self) -> bool:
-        """Whether the paper would answer with three masks (SAM, section 3).
+        """Whether the paper's rule is three masks (SAM, section 3).
 
-        One point, one box or one mask on its own may mean a whole, a part or a subpart,
-        and so may no prompt at all. Several together are taken to mean one thing.
+        A single point, box or mask may be of a whole, a part or a subpart, and so may
+        an empty prompt. Several prompts together are of one object.
         """
         given = (self.box, self.mask, self.text)
         return len(self.points) + sum(value is not None for value in given) <= 1
@@ -100,27 +100,27 @@ def _checked_points(points: ArrayLike | None, problems: list[str]) -> np.ndarray
 
 
 def _checked_labels(
-    labels: ArrayLike | int | None, number: int, problems: list[str]
+    labels: ArrayLike | int | None, num_points: int, problems: list[str]
 ) -> np.ndarray:
     if labels is None:
-        return np.ones(number, np.int32)
+        return np.ones(num_points, np.int32)
     array = _numbers("labels", labels, problems)
     if array is None:
-        return np.ones(number, np.int32)
+        return np.ones(num_points, np.int32)
     if array.ndim == 0:
-        # The label of a lone point, as a plain number.
+        # The label of a single point, as a plain number.
         array = array[None]
-    if array.size != number or array.ndim > 1:
+    if array.size != num_points or array.ndim > 1:
         problems.append(
-            f"got labels of shape {array.shape} for {number} points, expected "
-            f"({number},): give one label, 1 or 0, for every point"
+            f"got labels of shape {array.shape} for {num_points} points, expected "
+            f"({num_points},): give one label, 1 or 0, for every point"
         )
-        return np.ones(number, np.int32)
+        return np.ones(num_points, np.int32)
     if not np.isin(array, (0, 1)).all():
         problems.append(
             f"got labels {array.tolist()}, expected 1 (on the object) or 0 (not on it)"
         )
-        return np.ones(number, np.int32)
+        return np.ones(num_points, np.int32)
     return array.astype(np.int32)
 
 
@@ -170,16 +170,16 @@ def _checked_mask(mask: ArrayLike | None, problems: list[str]) -> np.ndarray | N
     elif not is_square:
         problems.append(
             f"got mask logits of shape {array.shape}, expected the square low-res "
-            "logits of an earlier answer, (256, 256) for released models: pass a mask "
+            "logits of an earlier prediction, (256, 256) for released models: pass a mask "
             "of the original image's size as bool, mask > 0"
         )
     elif not np.isfinite(array).all():
         problems.append("got mask logits with NaN or infinite values, expected numbers")
-    elif _is_picture(array):
+    elif _is_image(array):
         problems.append(
-            f"got a float mask of values from 0 to {array.max():g}, which are those of a "
-            "picture and no logits (in logits what is not the object is negative, and 0 "
-            "is undecided): pass a mask of the original image's size as bool, "
+            f"got a float mask of values from 0 to {array.max():g}, which are those of an "
+            "image and no logits (logits of the background are negative, and 0 is "
+            "undecided): pass a mask of the original image's size as bool, "
             f"mask > {array.max() / 2:g}"
         )
     else:
@@ -187,10 +187,10 @@ def _checked_mask(mask: ArrayLike | None, problems: list[str]) -> np.ndarray | N
     return None
 
 
-def _is_picture(mask: Float[np.ndarray, "h w"]) -> bool:
-    """Whether a mask of floats is black and white, or grey between, and no logits.
+def _is_image(mask: Float[np.ndarray, "h w"]) -> bool:
+    """Whether a mask of floats is a black and white or grey image, and no logits.
 
-    Black is exactly 0 and nothing is below it, which logits never are; white is the
+    Black is exactly 0 and the lowest value, which is never true of logits; white is the
     largest number of 1, 8 or 16 bits, or all levels are whole numbers.
     """
     lowest, highest = float(mask.min()), float(mask.max())

@@ -1,13 +1,29 @@
 """The model of Segment Anything as pure Linen modules: arrays in, arrays out.
 
-The files are the boxes of the paper's figure 4: `image_encoder`, `prompt_encoder` and
-`mask_decoder`, put together in `sam`. Nothing here knows files, images on disk,
-devices or the rest of samjax.
+The files are the boxes of the paper's figure 4 (SAM, arXiv 2304.02643):
+`image_encoder`, `prompt_encoder` and `mask_decoder`, combined in `sam`. Beside them are
+`config` (architectures and compute options), `params` (paths of the parameter tree),
+`weight_map` (names of parameters in files) and `family` (further architectures, each in
+a folder of its own).
+
+No file here reads or writes files or imports another part of samjax. Modules do not
+choose devices; those of attention follow the mesh that is set (`jax.set_mesh`) and the
+platform that they are compiled for.
 
 Letters in shapes: `b` image, `p` prompt set of an image, `n` prompt point, `t` token,
 `m` mask of a prompt set, `h w` grid, `c` channels, `d` channels of one head.
 """
 
+from samjax.models.config import (
+    SIZES,
+    SMALL,
+    TINY,
+    VIT_B,
+    VIT_H,
+    VIT_L,
+    SamArchitecture,
+    SamConfig,
+)
 from samjax.models.prompt_encoder import (
     ABSENT,
     BACKGROUND,
@@ -18,17 +34,7 @@ from samjax.models.prompt_encoder import (
     PromptEmbeddings,
     PromptInputs,
 )
-from samjax.models.sam import (
-    SIZES,
-    SMALL,
-    TINY,
-    VIT_B,
-    VIT_H,
-    VIT_L,
-    MaskPrediction,
-    Sam,
-    SamConfig,
-)
+from samjax.models.sam import MaskPrediction, Sam
 
 __all__ = [
     "ABSENT",
@@ -47,5 +53,6 @@ __all__ = [
     "PromptEmbeddings",
     "PromptInputs",
     "Sam",
+    "SamArchitecture",
     "SamConfig",
 ]

@@ -16,6 +16,12 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from samjax.models.attention import AttentionKind, attend_with_relative_positions
+from samjax.models.attention.constraints import split_images
+from samjax.models.attention.scanned_blocks import (
+    RECOMPUTED,
+    blocks_per_stage,
+    run_in_stages,
+)
 from samjax.models.layers import (
     ENCODER_EPSILON,
     MLP,
@@ -23,8 +29,6 @@ from samjax.models.layers import (
     gelu,
     layer_norm,
 )
-from samjax.models.placement import split_images
-from samjax.models.scanned_blocks import RECOMPUTED, blocks_per_stage, run_in_stages
 
 
 class ImageEncoder(nn.Module):
@@ -45,8 +49,8 @@ class ImageEncoder(nn.Module):
         final_norm: LayerNorm (`norm`) after the last block, before the neck.
         drop_path_rate: Rate of the last block; the first has 0, in between linear.
         remat: Recompute each block in the backward pass instead of keeping it.
-        scan: Compile one stage of blocks and loop over stages. The results are the
-            same but for rounding; drop path draws other numbers.
+        scan: Compile one stage of blocks and loop over stages. Results are the same up
+            to rounding; drop path draws other random numbers.
         attention: How the attention of global blocks is computed.
         dtype: Compute dtype; parameters are float32.
     """
@@ -95,7 +99,7 @@ class ImageEncoder(nn.Module):
         grid = (x.shape[1], x.shape[2])
         x = split_images(x + resize_position_table(table, grid).astype(self.dtype))
 
-        # Parameters are made block by block, also those that a loop will stack.
+        # Parameters are initialized block by block, also those that a scan will stack.
         if self.scan and not self.is_initializing():
             return self._neck(self._run_stages(x, deterministic))
         block_class = Block
@@ -185,7 +189,7 @@ class Block(nn.Module):
     Attributes:
         window_size: Side of the windows; 0 attends over the whole grid.
         table_size: Grid side for which the relative tables are stored.
-        drop_path_rate: Rate of this block; an array where a loop goes over blocks.
+        drop_path_rate: Rate of this block; an array inside a scan over blocks.
     """
 
     num_heads: int
@@ -201,8 +205,8 @@ class Block(nn.Module):
         self, x: Float[Array, "b h w c"], deterministic: bool
     ) -> Float[Array, "b h w c"]:
         _, height, width, channels = x.shape
-        # The norm comes before the padding: padded tokens are zeros after it, and
-        # take part in their window as keys, unmasked, as in the release.
+        # The norm precedes the padding, so that padded tokens are zeros; they take part
+        # in their window as keys, unmasked, as in the release.
         y = layer_norm(ENCODER_EPSILON, self.dtype, "norm1")(x)
         if self.window_size:
             y = partition_windows(y, self.window_size)
@@ -220,7 +224,7 @@ class Block(nn.Module):
     def _drop_path(
         self, branch: Float[Array, "b h w c"], deterministic: bool
     ) -> Float[Array, "b h w c"]:
-        """Drops the branch for whole images, and scales up what is kept."""
+        """Drops the branch for whole images, and rescales the branches that are kept."""
         rate = self.drop_path_rate
         if deterministic or (isinstance(rate, float) and rate == 0.0):
             return branch
@@ -294,7 +298,7 @@ def merge_windows(
 def relative_positions(
     table: Float[Array, "l d"], size: int
 ) -> Float[Array, "size size d"]:
-    """The embedding of every (query, key) distance along one axis of the grid.
+    """Returns the embedding of every (query, key) distance along one axis of the grid.
 
     Entry [q, k] is the table's row `q - k + size - 1`. A table stored for another
     size is first interpolated linearly over its length, without antialiasing.
@@ -311,7 +315,7 @@ def relative_positions(
 def resize_position_table(
     table: Float[Array, "1 s s c"], grid: tuple[int, int]
 ) -> Float[Array, "1 h w c"]:
-    """The absolute positions for a grid: the table itself at its own size.
+    """Returns the absolute positions for a grid: the table itself at its own size.
 
     Other grids are an extension of samjax (the release fixes 64 x 64): bicubic, and
     antialiased where the grid is smaller, as is usual for ViT position tables.

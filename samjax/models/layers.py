@@ -1,4 +1,4 @@
-"""The few layers that more than one part of the model uses."""
+"""Layers that several parts of the model share."""
 
 from collections.abc import Callable
 
@@ -19,7 +19,7 @@ def layer_norm(
 ) -> nn.LayerNorm:
     """Layer normalization over channels, with its statistics in float32.
 
-    In NHWC the release's `LayerNorm2d` is this same layer. The variance is taken in
+    In NHWC the release's `LayerNorm2d` is this same layer. The variance is computed in
     two passes: the one-pass form loses digits that the reference keeps.
     """
     return nn.LayerNorm(
@@ -35,7 +35,7 @@ def gelu(x: Float[Array, "*s"]) -> Float[Array, "*s"]:
 class PatchProjection(nn.Module):
     """A convolution whose stride is its kernel: a dense layer over disjoint patches.
 
-    Written as a matrix product, which every backend runs at its full rate. The kernel
+    Computed as a matrix product, which every backend runs at its full rate. The kernel
     keeps the layout of a convolution, (height, width, in, out).
 
     Attributes:

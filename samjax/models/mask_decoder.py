@@ -1,8 +1,8 @@
 """The mask decoder: output tokens, the two-way transformer, upscaling, heads.
 
-SAM section 3 and appendix A. One token asks for the IoU scores, one for the single
-mask of an unambiguous prompt, three for the whole, part and subpart of an ambiguous
-one. Every mask token becomes, through its own small MLP (a hypernetwork), a linear
+SAM section 3 and appendix A. One output token is for the predicted IoUs, one for the
+single mask of an unambiguous prompt, three for the whole, part and subpart of an
+ambiguous one. Every mask token becomes, through its own small MLP (a hypernetwork), a linear
 classifier over the upscaled image side.
 """
 
@@ -16,11 +16,10 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float
 
+from samjax.models.attention.token_attention import Projection
 from samjax.models.layers import ENCODER_EPSILON, gelu, layer_norm
 from samjax.models.prompt_encoder import PromptEmbeddings
-from samjax.models.shared_image import ImageSides, Rows, read_rows, write_out
-from samjax.models.token_attention import Projection
-from samjax.models.two_way import SharedTransformer, TwoWayTransformer
+from samjax.models.two_way import TwoWayTransformer
 
 
 class MaskPrediction(NamedTuple):
@@ -40,53 +39,11 @@ class MaskPrediction(NamedTuple):
     iou_predictions: Array
 
 
-class Attended(NamedTuple):
-    """Prompts that have met the image: the scores are known, the masks not drawn yet.
-
-    Attributes:
-        mask_tokens: Float "b p m c", the output token of each mask.
-        image: Float "b p gh gw c", the image side of every prompt set.
-        iou_predictions: Float32 "b p m", as in `MaskPrediction`.
-    """
-
-    mask_tokens: Array
-    image: Array
-    iou_predictions: Array
-
-
-class SharedImage(NamedTuple):
-    """What all prompts of an image without mask prompts have in common.
-
-    Attributes:
-        transformer: For `TwoWayTransformer.answer`.
-        upscaling: For the first step of drawing.
-    """
-
-    transformer: SharedTransformer
-    upscaling: Rows
-
-
-class Answered(NamedTuple):
-    """As `Attended`, for prompts of a `SharedImage`.
-
-    Attributes:
-        mask_tokens: Float "p m c", the output token of each mask.
-        sides: What the image side of every prompt has of its own.
-        iou_predictions: Float32 "p m".
-    """
-
-    mask_tokens: Array
-    sides: ImageSides
-    iou_predictions: Array
-
-
 class MaskDecoder(nn.Module):
-    """Decodes masks from an image embedding and embedded prompts, in two steps.
+    """Decodes masks from an image embedding and embedded prompts.
 
-    `attend` is the transformer, `draw` the upscaling, which costs as much: whoever
-    wants masks of good scores only draws those. For many prompts of one image there are
-    `share`, once, and `answer` and `draw_answered`, some prompts at a time: the same
-    function, up to rounding, at about half the cost.
+    For many prompts of one image, none of them a mask, `samjax.models.amortized` has
+    the same function at about half the cost.
 
     Attributes:
         channels: Channels of the image embedding and the tokens.
@@ -123,96 +80,40 @@ class MaskDecoder(nn.Module):
             for _ in range(num_masks)
         ]
 
-    def attend(
+    def __call__(
         self,
         image_embeddings: Float[Array, "b gh gw c"],
         image_positions: Float[Array, "gh gw c"],
         prompts: PromptEmbeddings,
-    ) -> Attended:
-        """Lets prompts and image attend to each other, and predicts the scores."""
-        batch, _, _, channels = image_embeddings.shape
+    ) -> MaskPrediction:
+        """Predicts all masks of every prompt set, and their IoUs."""
+        _, height, width, channels = image_embeddings.shape
         sparse, token_mask, dense = prompts
-        tokens, token_mask = self._with_output_tokens(sparse, token_mask, batch)
+        tokens, token_mask = self.add_output_tokens(sparse, token_mask)
         image = image_embeddings[:, None].astype(jnp.float32) + dense
-        tokens, attended = self.transformer(
+        tokens, image = self.transformer(
             tokens,
             token_mask,
             image.reshape(*image.shape[:2], -1, channels),
             image_positions.reshape(-1, channels),
         )
-        return Attended(
-            mask_tokens=tokens[:, :, 1 : 2 + self.num_multimask_outputs],
-            image=attended.reshape(batch, sparse.shape[1], *image.shape[2:]),
-            iou_predictions=self._predict_iou(tokens),
+        pixels = self.output_upscaling_0(image)
+        return MaskPrediction(
+            low_res_logits=self.draw(
+                pixels, self.mask_tokens_of(tokens), (height, width)
+            ),
+            iou_predictions=self.predict_iou(tokens),
         )
 
-    def draw(self, attended: Attended) -> Float[Array, "b p m h w"]:
-        """Upscales the image side twice by two and classifies every pixel.
-
-        A transposed convolution whose stride is its kernel is a matrix product from a
-        position to its 2 x 2 pixels; norms and activations act on each pixel alone, so
-        pixels are put in order once, at the end, when they are few numbers.
-
-        Returns:
-            Low-res logits of all masks.
-        """
-        *leading, height, width, channels = attended.image.shape
-        image = attended.image.reshape(*leading, -1, channels)
-        features = self.output_upscaling_0(image)
-        return self._classify(features, attended.mask_tokens, (height, width))
-
-    def share(
-        self,
-        image_embedding: Float[Array, "gh gw c"],
-        image_positions: Float[Array, "gh gw c"],
-        dense: Float[Array, "1 1 1 1 c"],
-    ) -> SharedImage:
-        """Computes what all prompts of an image have in common.
-
-        Args:
-            image_embedding: Of one image.
-            image_positions: Positional encoding of its grid.
-            dense: The dense embedding of prompts without a mask.
-        """
-        image = image_embedding.astype(jnp.float32) + dense[0, 0]
-        channels = image.shape[-1]
-        transformer, shared = self.transformer.share(
-            image.reshape(-1, channels), image_positions.reshape(-1, channels)
-        )
-        upscale = self.output_upscaling_0
-        bias = jnp.tile(upscale.bias, 4).astype(self.dtype)
-        rows = read_rows(shared, upscale.flat_kernel(), bias)
-        return SharedImage(transformer, rows)
-
-    def answer(
-        self,
-        shared: SharedImage,
-        sparse: Float[Array, "p n c"],
-        token_mask: Bool[Array, "p n"],
-    ) -> Answered:
-        """As `attend`, for prompts of one image, none of them a mask."""
-        tokens, token_mask = self._with_output_tokens(sparse[None], token_mask[None], 1)
-        tokens, sides = self.transformer.answer(
-            tokens[0], token_mask[0], shared.transformer
-        )
-        masks = slice(1, 2 + self.num_multimask_outputs)
-        return Answered(tokens[:, masks], sides, self._predict_iou(tokens))
-
-    def draw_answered(
-        self, shared: SharedImage, answered: Answered, grid: tuple[int, int]
-    ) -> Float[Array, "p m h w"]:
-        """As `draw`, for an image with a `grid` (h, w)."""
-        features = write_out(answered.sides, shared.upscaling)
-        features = features.reshape(1, *features.shape[:2], 2, 2, -1)
-        return self._classify(features, answered.mask_tokens[None], grid)[0]
-
-    def _with_output_tokens(self, sparse, token_mask, batch):
-        """Puts the tokens of the scores and masks before those of the prompts."""
+    def add_output_tokens(
+        self, sparse: Float[Array, "b p n c"], token_mask: Bool[Array, "b p n"]
+    ) -> tuple[Float[Array, "b p t c"], Bool[Array, "b p t"]]:
+        """Puts the tokens of the IoUs and the masks before those of the prompts."""
         output_tokens = jnp.concatenate(
             [self.iou_token.embedding, self.mask_tokens.embedding]
         )
         outputs = jnp.broadcast_to(
-            output_tokens[None, None], (batch, sparse.shape[1], *output_tokens.shape)
+            output_tokens[None, None], (*sparse.shape[:2], *output_tokens.shape)
         )
         always = jnp.ones(outputs.shape[:-1], bool)
         return (
@@ -220,16 +121,36 @@ class MaskDecoder(nn.Module):
             jnp.concatenate([always, token_mask], axis=2),
         )
 
-    def _predict_iou(self, tokens):
-        return self.iou_prediction_head(tokens[..., 0, :].astype(jnp.float32))
+    def mask_tokens_of(
+        self, tokens: Float[Array, "b p t c"]
+    ) -> Float[Array, "b p m c"]:
+        """Selects the output token of each mask."""
+        return tokens[:, :, 1 : 2 + self.num_multimask_outputs]
 
-    def _classify(
+    def predict_iou(self, tokens: Float[Array, "b p t c"]) -> Float[Array, "b p m"]:
+        """Predicts the IoU of each mask from the first output token."""
+        return self.iou_prediction_head(tokens[:, :, 0].astype(jnp.float32))
+
+    def draw(
         self,
-        features: Float[Array, "b p s 2 2 e"],
+        pixels: Float[Array, "b p s 2 2 e"],
         mask_tokens: Float[Array, "b p m c"],
         grid: tuple[int, int],
     ) -> Float[Array, "b p m h w"]:
-        features = gelu(self.output_upscaling_1(features))
+        """Finishes upscaling after its first step, and classifies every pixel.
+
+        Norms and activations act on each pixel alone, so that pixels are put in
+        row-major order once, at the end, when they are few numbers.
+
+        Args:
+            pixels: Output of `output_upscaling_0`: 2 x 2 pixels for every position.
+            mask_tokens: The output token of each mask.
+            grid: Height and width of the image embedding.
+
+        Returns:
+            Low-res logits of all masks.
+        """
+        features = gelu(self.output_upscaling_1(pixels))
         features = gelu(self.output_upscaling_3(features))
         classifiers = [
             mlp(mask_tokens[:, :, i])
@@ -246,7 +167,9 @@ class MaskDecoder(nn.Module):
 class SubpixelUpscale(nn.Module):
     """A transposed convolution of kernel 2 and stride 2, without the final shuffle.
 
-    The kernel is (in, 2, 2, out): row and column of the pixel within its position.
+    With the stride equal to the kernel it is a matrix product from a position to its
+    2 x 2 pixels. The kernel is (in, 2, 2, out): row and column of the pixel within its
+    position.
     """
 
     features_in: int

@@ -5,10 +5,10 @@ plus a learned embedding of their kind; a mask goes through three small convolut
 and is added to the image embedding.
 
 All sparse prompts are one list of labelled points, as in the release's exported
-decoder, so that shapes stay static. The release's own call rule is up to the host:
+decoder, so that shapes stay static. The host composes the list as the release does:
 points first; after them, only if there is no box, one `NOT_A_POINT`; then the two box
 corners. `NOT_A_POINT` is a real token that the decoder attends to. Slots labelled
-`ABSENT` are masked out of attention, so that any number of them changes nothing.
+`ABSENT` are masked out of attention, so that padding with them does not change results.
 """
 
 from typing import NamedTuple
@@ -49,13 +49,13 @@ class PromptInputs(NamedTuple):
 
 
 class PromptEmbeddings(NamedTuple):
-    """What the mask decoder takes.
+    """Output of the prompt encoder.
 
     Attributes:
         sparse: Float "b p n c", the prompt tokens.
         token_mask: Bool "b p n", False where the token is absent.
         dense: Float "b p gh gw c", to be added to the image embedding; "1 1 1 1 c"
-            where no prompt set has a mask, so that all of them share the image side.
+            where no prompt set has a mask, so that the image side is computed once.
     """
 
     sparse: Array
@@ -69,7 +69,7 @@ class PromptEncoder(nn.Module):
     Attributes:
         embed_dim: Channels of the tokens and of the image embedding.
         mask_in_chans: Width of the mask convolutions before the last.
-        dtype: Compute dtype of the mask convolutions. Positions are float32 always.
+        dtype: Compute dtype of the mask convolutions. Positions are always float32.
     """
 
     embed_dim: int
@@ -117,7 +117,7 @@ class PromptEncoder(nn.Module):
         frame: tuple[int, int] | None = None,
         origin: Int[Array, "2"] | None = None,
     ) -> Float[Array, "gh gw c"]:
-        """The positional encoding of the centres of the embedding's cells.
+        """Returns the positional encoding of the centres of the embedding's cells.
 
         Args:
             grid: Height and width of the embedding.
@@ -132,7 +132,7 @@ class PromptEncoder(nn.Module):
         return self.pe_layer(jnp.stack(jnp.meshgrid(x / width, y / height), axis=-1))
 
     def no_mask(self) -> Float[Array, "1 1 1 1 c"]:
-        """The dense embedding of prompts without a mask."""
+        """Returns the dense embedding of prompts without a mask."""
         return jnp.asarray(self.no_mask_embed.embedding).reshape(1, 1, 1, 1, -1)
 
     def _embed_points(
@@ -144,9 +144,10 @@ class PromptEncoder(nn.Module):
         height, width = input_size
         size = jnp.array([width, height], jnp.float32).reshape(1, 1, 1, 2)
         positions = self.pe_layer((points.astype(jnp.float32) + 0.5) / size)
-        nothing = jnp.zeros((1, self.embed_dim))
+        absent = jnp.zeros((1, self.embed_dim))
         kinds = [self.not_a_point_embed, *self.point_embeddings]
-        kinds = jnp.concatenate([nothing, *(kind.embedding for kind in kinds)])
+        kinds = jnp.concatenate([absent, *(kind.embedding for kind in kinds)])
+        # ABSENT and NOT_A_POINT have no position, only the embedding of their kind.
         is_point = (labels >= BACKGROUND)[..., None]
         return jnp.where(is_point, positions, 0.0) + kinds[labels - ABSENT]
 
@@ -175,7 +176,8 @@ class PositionEncoding(nn.Module):
 
     The frequencies are a constant of the checkpoint, not a trained parameter: no
     gradient reaches them. Everything is float32, and the product with the frequencies
-    is written out, since a matrix unit's short passes would ruin the phases.
+    is written out instead of a matmul, since the reduced precision of matrix units (TF32,
+    bfloat16) would ruin the phases.
     """
 
     num_frequencies: int

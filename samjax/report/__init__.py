@@ -1,4 +1,4 @@
-"""The page to look at after masks were made of a folder of images: one HTML file."""
+"""HTML report of a run of mask generation over a folder of images: a single file."""
 
 from samjax.report.page import render_report
 from samjax.report.summary import ImageSummary

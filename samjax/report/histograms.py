@@ -1,7 +1,7 @@
-"""Histograms as inline SVG, of numbers that are counted as they come.
+"""Histograms of streamed numbers, as inline SVG.
 
-Colours are left to the page: the SVG only has the classes `bin`, `bar`, `hit`, `grid`
-and `axis`.
+The page's style sheet sets the colours: the SVG only has the classes `bin`, `bar`,
+`hit`, `grid` and `axis`.
 """
 
 from __future__ import annotations
@@ -18,42 +18,42 @@ from jaxtyping import Real
 MOST_BINS = 30
 FEWEST_BINS = 10
 
-# Of the drawing, in units of its view box: a pixel or somewhat less on the screen.
+# Size and margins of the drawing in units of its view box: about a pixel on the screen.
 WIDTH, HEIGHT = 460, 220
 LEFT, RIGHT, TOP, BOTTOM = 64, WIDTH - 20, 12, HEIGHT - 50
 
 
 class Tally:
-    """Counts numbers in cells so narrow that any histogram can be drawn of them later.
+    """Counts of numbers in narrow cells, from which a histogram can be drawn later.
 
-    Memory grows with how different the numbers are, not with how many there are.
+    Memory grows with the number of distinct cells, not with the count of numbers.
     """
 
     def __init__(self, *, whole_numbers: bool = False):
-        """Makes an empty tally.
+        """Creates an empty tally.
 
         Args:
-            whole_numbers: whether to count integers, one in a cell. Else numbers of
-                about 0 to 1, in cells of 1/10000 that have their lower end in them;
-                1 itself is counted with what is just below it.
+            whole_numbers: Whether to count integers, one per cell. Otherwise numbers
+                between about 0 and 1, in half-open cells of 1/10000 that include their
+                lower end; 1 itself is counted in the cell below it.
         """
         self.whole_numbers = whole_numbers
         self.cells_per_unit = 1 if whole_numbers else 10_000
         self.cells: collections.Counter[int] = collections.Counter()
 
     def add(self, numbers: Real[np.ndarray, " n"]) -> None:
-        """Counts some more numbers.
+        """Adds numbers.
 
         Raises:
-            ValueError: a number is not finite.
+            ValueError: A number is not finite.
         """
         numbers = numbers.astype(np.float64)
         with np.errstate(over="ignore"):
-            # The float32 nearest to 0.95 is below it, and belongs to the cell at 0.95.
+            # The float32 nearest to 0.95 is below 0.95, but belongs to the cell there.
             cells = np.floor(numbers * self.cells_per_unit + 1e-3)
         if not np.isfinite(cells).all():
-            odd = numbers[~np.isfinite(cells)][0]
-            raise ValueError(f"got {odd} to count, expected finite numbers")
+            invalid = numbers[~np.isfinite(cells)][0]
+            raise ValueError(f"got {invalid} to count, expected finite numbers")
         if not self.whole_numbers:
             cells[(cells == self.cells_per_unit) & (numbers <= 1.0)] -= 1
         values, counts = np.unique(cells, return_counts=True)
@@ -62,16 +62,16 @@ class Tally:
 
     @property
     def total(self) -> int:
-        """How many numbers were counted."""
+        """Number of numbers counted."""
         return self.cells.total()
 
     @property
     def median(self) -> float:
-        """The middle number, the lower one of two, to within a cell; 0 of none."""
-        left = (self.total + 1) // 2
+        """The (lower) median, to within a cell; 0 if there are no numbers."""
+        remaining = (self.total + 1) // 2
         for cell in sorted(self.cells):
-            left -= self.cells[cell]
-            if left <= 0:
+            remaining -= self.cells[cell]
+            if remaining <= 0:
                 return cell / self.cells_per_unit
         return 0.0
 
@@ -79,23 +79,23 @@ class Tally:
 def histogram(tally: Tally, *, label: str, counted: tuple[str, str]) -> str:
     """Draws a tally as an SVG element.
 
-    Bins are of a round width and cover what there is, with some room around it where
-    that is little. Pointing at a bin shows its ends and its count.
+    Bins have a round width and cover the range of the numbers, with empty bins around a
+    narrow range. A tooltip shows the ends and the count of each bin.
 
     Args:
-        tally: the numbers.
-        label: of the horizontal axis.
-        counted: what a number stands for, as ("mask", "masks"): the vertical axis.
+        tally: The numbers.
+        label: Label of the horizontal axis.
+        counted: The unit of the vertical axis, singular and plural: ("mask", "masks").
     """
     if not tally.total:
-        return _nothing(label, counted)
+        return _empty_chart(label, counted)
     step, start, stop = _bins(tally)
     counts: collections.Counter[int] = collections.Counter()
     for cell, count in tally.cells.items():
         counts[cell // step] += count
-    # Places are counted from the first bin: exact, however far from 0 that is. A bin
-    # of integers reaches half a unit around them, so that a bar stands over its number
-    # and not beside it.
+    # Positions are relative to the first bin: exact, at any distance from 0. A bin of
+    # integers extends half a unit to both sides, so that a bar is centred on its
+    # number.
     origin, shift = start * step, 0.5 if tally.whole_numbers else 0.0
     bars = []
     for index in range(start, stop):
@@ -114,9 +114,9 @@ def histogram(tally: Tally, *, label: str, counted: tuple[str, str]) -> str:
     return _chart(bars, ticks, label, counted)
 
 
-def how_many(number: int, names: tuple[str, str]) -> str:
-    """Returns a number with its noun: 1 mask, 1,200 masks."""
-    return f"{number:,} {names[number != 1]}"
+def how_many(count: int, names: tuple[str, str]) -> str:
+    """Returns a count with its noun: 1 mask, 1,200 masks."""
+    return f"{count:,} {names[count != 1]}"
 
 
 class _Bar(NamedTuple):
@@ -127,17 +127,17 @@ class _Bar(NamedTuple):
 
 
 def _bins(tally: Tally) -> tuple[int, int, int]:
-    """The width of bins in cells, the index of the first, and that after the last."""
+    """Returns the width of bins in cells, the index of the first and one after the last."""
     low, high = min(tally.cells), max(tally.cells)
     step = _round_up(
         (high - low) / MOST_BINS, at_least=1 if tally.whole_numbers else 50
     )
-    # Ends that do not fall on edges take a bin more.
+    # Ends that are not on the edges of bins need one bin more.
     while high // step - low // step >= MOST_BINS:
         step = _round_up(0.0, at_least=step + 1)
     start, stop = low // step, high // step + 1
     room = max(0, FEWEST_BINS - (stop - start))
-    # No room is made for what cannot be: less than none, a share of more than all.
+    # Empty bins are not added for impossible values: negative ones, fractions above 1.
     first = start - room // 2
     if not tally.whole_numbers and stop * step <= tally.cells_per_unit:
         first = min(first, tally.cells_per_unit // step - FEWEST_BINS)
@@ -157,7 +157,7 @@ def _bin_name(cell: int, step: int, tally: Tally) -> str:
 
 
 def _round_up(number: float, *, at_least: int) -> int:
-    """The least of 1, 2, 5, 10, 20, 50, ... that is not below the number."""
+    """Returns the smallest of 1, 2, 5, 10, 20, 50, ... that is at least the number."""
     number = max(number, at_least)
     power = 10 ** int(math.log10(number))
     return next(
@@ -166,7 +166,7 @@ def _round_up(number: float, *, at_least: int) -> int:
 
 
 def _decimals(step: int, per_unit: int) -> int:
-    """How many digits after the point a multiple of step / per_unit needs."""
+    """Returns the number of decimals that a multiple of step / per_unit needs."""
     decimals = 0
     while step * 10**decimals % per_unit:
         decimals += 1
@@ -201,7 +201,7 @@ def _chart(
         )
     for bar in bars:
         left, right = across(bar.left), across(bar.right)
-        # The whole column answers to the pointer: a low bar is hard to hit.
+        # The whole column is the pointer's target: a low bar is hard to hit.
         parts.append(
             f'<g class="bin"><title>{html.escape(bar.name)}: '
             f"{how_many(bar.count, counted)}</title>"
@@ -223,7 +223,7 @@ def _chart(
     return _svg("".join(parts), label, counted)
 
 
-def _nothing(label: str, counted: tuple[str, str]) -> str:
+def _empty_chart(label: str, counted: tuple[str, str]) -> str:
     middle = f'x="{(LEFT + RIGHT) / 2:g}" y="{(TOP + BOTTOM) / 2:g}"'
     drawing = (
         f'<path class="axis" d="M{LEFT} {BOTTOM}H{RIGHT}"/>'
@@ -245,7 +245,7 @@ def _svg(drawing: str, label: str, counted: tuple[str, str]) -> str:
 
 
 def _short(count: int, spacing: int) -> str:
-    """A number of the vertical axis, short enough for the room beside it."""
+    """Formats a number of the vertical axis within the margin."""
     for unit, letter in ((10**6, "M"), (1000, "k")):
         if spacing >= unit:
             return f"{count // unit:,}{letter}" if count else "0"

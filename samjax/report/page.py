@@ -1,7 +1,8 @@
-"""A page about a run over a folder of images: a single HTML file that needs nothing else.
+"""Rendering of the report: a single self-contained HTML file.
 
-Pictures are in it as JPEG, histograms as SVG, the style as a style sheet. There are no
-scripts, and the page forbids them and the network, whatever a file is called.
+Pictures are embedded as JPEG, histograms as SVG, the style as a style sheet. There are
+no scripts, and a content security policy forbids scripts and the network, so that names
+of files cannot inject any.
 """
 
 from __future__ import annotations
@@ -37,16 +38,16 @@ def render_report(
 ) -> str:
     """Renders the page.
 
-    Images are taken one at a time and let go, so that memory holds no more than one of
-    them and the page. `facts` and `skipped` are read after the last image: what makes
-    the images may fill them on its way. The same input gives the same page.
+    Images are consumed one at a time, so that memory holds only one of them and the
+    page. `facts` and `skipped` are read after the last image: the iterator of images
+    may fill them. The same input gives the same page.
 
     Args:
-        title: heading of the page.
-        facts: what was run and how it went, text by label.
-        images: a summary of each image. All count in the histograms; of those that
-            are not to be `shown` the page says how many there are.
-        skipped: why an image could not be used, by its name.
+        title: Heading of the page.
+        facts: Facts about the run, text by label.
+        images: A summary of each image. All count in the histograms; those without
+            `shown` are only counted in the list.
+        skipped: The reason why an image was skipped, by its name.
 
     Returns:
         HTML, to be written as UTF-8.
@@ -56,7 +57,7 @@ def render_report(
         totals.add(image)
         if image.shown:
             cards.append(_card(image))
-        # Or the loop's variable would hold the picture while the next one is made.
+        # The loop variable would keep the picture alive while the next one is made.
         del image
     body = [
         f"<header><h1>{_text(title)}</h1>{_facts(facts)}</header>",
@@ -78,7 +79,7 @@ def render_report(
 
 
 class _Totals:
-    """What is counted over all images."""
+    """Counts over all images."""
 
     def __init__(self):
         self.relative_size, self.predicted_iou = Tally(), Tally()
@@ -99,7 +100,7 @@ class _Totals:
 def _facts(facts: Mapping[str, str]) -> str:
     pairs = []
     for label, text in facts.items():
-        # A line of its own for what does not fit a column.
+        # Text that does not fit a column gets a line of its own.
         kind = "long" if len(text) > 24 else "short"
         pairs.append(
             f'<div class="{kind}"><dt>{_text(label)}</dt><dd>{_text(text)}</dd></div>'
@@ -164,7 +165,7 @@ def _skipped(skipped: Mapping[str, str]) -> str:
         f'<tr><th scope="row">{_text(name)}</th><td>{_text(reason)}</td></tr>'
         for name, reason in skipped.items()
     )
-    # A long list would stand between the histograms and the pictures.
+    # A long list would separate the histograms from the pictures.
     unfolded = " open" if len(skipped) <= 12 else ""
     return (
         f"<section><h2>Skipped</h2><details{unfolded}><summary>"
@@ -220,14 +221,14 @@ def _picture(image: ImageSummary) -> str:
 
 
 def _text(text: str) -> str:
-    """Text as HTML. Bytes of a file's name that are no text show as escapes."""
+    """Escapes text for HTML; undecodable bytes of a file name become escapes."""
     return html.escape(text.encode("utf-8", "backslashreplace").decode())
 
 
 def _address(path: str) -> str:
-    """A relative path as a URL that no browser takes for anything else."""
+    """Returns a relative path as a URL that cannot be parsed as anything else."""
     try:
-        # As the operating system has the bytes of a name that are no text.
+        # The bytes of the name as the operating system has them.
         data = path.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
         data = path.encode("utf-8", "replace")

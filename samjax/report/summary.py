@@ -1,4 +1,4 @@
-"""What the page is told of each image."""
+"""Summary of an image for the report."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from samjax.data.schema import Record
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class ImageSummary:
-    """What the page says of an image.
+    """Summary of an image and its masks, one entry of the arrays per mask.
 
     Attributes:
-        name: of the image, as a person knows it.
-        size: (height, width) of the image, in pixels.
-        areas: of its masks, in pixels of the image.
-        predicted_iou: of its masks, the model's estimate.
-        stability: of its masks, the stability score.
-        depths: of its masks, how many others each lies in: 0 a whole, 1 a part, 2 a
-            subpart; None if that is not known.
-        thumbnail: the picture to show, RGB of any size; it is scaled down.
-        links: paths of files about the image by what to call them, as {"JSON":
-            "photos/1.json"}; with slashes, relative to the page's folder and in it.
-        shown: whether the page has a card of it, or only counts it.
+        name: Display name of the image.
+        size: (height, width) of the image in pixels.
+        areas: Areas in pixels of the image.
+        predicted_iou: Predicted IoUs.
+        stability: Stability scores.
+        depths: Nesting depths: 0 for a whole, 1 for a part, 2 for a subpart; None if
+            unknown.
+        thumbnail: The picture to show, RGB of any size; it is scaled down.
+        links: Paths of files about the image by their label, as {"JSON":
+            "photos/1.json"}; with slashes, relative to the page's folder and inside it.
+        shown: Whether the page shows a card of the image, or only counts it.
 
     Raises:
-        ValueError: a size, array, picture or link is not so.
+        ValueError: A size, array, picture or link is invalid.
     """
 
     name: str
@@ -54,10 +54,10 @@ class ImageSummary:
         links: Mapping[str, str] | None = None,
         shown: bool = True,
     ) -> ImageSummary:
-        """Summarizes a record; the image is called `file_name` unless a name is given.
+        """Summarizes a record; the name is its `file_name` by default.
 
         Raises:
-            ValueError: as for the class.
+            ValueError: As for the class.
         """
         image, annotations = record["image"], record["annotations"]
         keys = ("area", "predicted_iou", "stability_score")

@@ -1,46 +1,48 @@
-"""What a training run is: every part's config, and the stages it goes through."""
+"""Config of a training run: its model, data, losses, optimizer and stages."""
 
 import dataclasses
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import jax.numpy as jnp
+
 from samjax.data.datasets import DatasetConfig
 from samjax.data.mixture import MixtureConfig
 from samjax.data.synthetic.config import SceneConfig
-from samjax.models.sam import SamConfig
+from samjax.models.sam import Sam, SamConfig
 from samjax.sharding import MeshConfig
-from samjax.training.flops import EncoderTraining
-from samjax.training.lora import LoraConfig
+from samjax.training.finetune.lora import LoraConfig
+from samjax.training.finetune.trainable import Trainable
 from samjax.training.losses import LossConfig
 from samjax.training.optimizer import OptimizerConfig
 from samjax.training.prompt_simulation import PromptSimulationConfig
+from samjax.training.runtime.flops import EncoderTraining
 from samjax.training.step import StepConfig
 from samjax.training.targets import Resolution
-from samjax.training.trainable import Trainable
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """A stretch of a run with shapes of its own; parameters carry over.
+    """Consecutive steps of a run with the same array shapes; parameters carry over.
 
-    A model is trained cheaply on small images with few rounds of prompts first; its
-    position tables are resized for each input size and stored at their own.
+    A model is trained cheaply on small images with few rounds of prompts first. Its
+    position tables are resized to each input size and stored at the model's own.
 
     Attributes:
         steps: Optimizer steps.
         image_size: Side of the square input in pixels.
         batch_size: Images per step, on all devices together.
-        accumulate: Parts in which a batch goes through the model, one after the other,
-            where the devices cannot hold all of it; the step is that of the whole.
+        accumulate: Microbatches of a step, where the devices cannot hold the whole
+            batch; the update is that of the whole batch.
         masks_per_image: Target masks per image.
         prompts: The rounds of prompts.
-        resolution: Where predictions and targets are compared.
-        crops: Whether the images are parts of an input of the model's own size, each
-            batch at a random place of it; otherwise small images are coarse views of
-            whole ones, and position tables are resized.
+        resolution: Resolution at which predictions are compared with targets.
+        crops: Whether the images are crops of an input of the model's own size, each
+            batch at a random position; otherwise small images are coarse views of whole
+            ones, and position tables are resized.
         scenes: Drawn scenes of this stage; None for those of the run.
-        repeat_masks: Whether the free slots of an image with fewer masks repeat those
-            that it has, with prompts of their own.
+        repeat_masks: Whether the free slots of an image with fewer masks repeat its
+            masks, with prompts of their own.
     """
 
     steps: int
@@ -55,7 +57,7 @@ class Stage:
     repeat_masks: bool = False
 
     def describe(self) -> str:
-        """Says on one line what the stage trains on."""
+        """Returns one line about the stage: batch size, image size, masks and rounds."""
         return (
             f"{self.batch_size} {'crops' if self.crops else 'images'} of"
             f" {self.image_size},"
@@ -64,8 +66,8 @@ class Stage:
         )
 
 
-# What a run reports and keeps, and where its arrays lie; everything else decides what it
-# computes.
+# Fields that change what a run reports and keeps and how its arrays are sharded, but not
+# what it computes. A run may be resumed with other values of these.
 _REPORTING = (
     "mesh",
     "log_every",
@@ -75,10 +77,10 @@ _REPORTING = (
     "picture_every",
     "tensorboard",
 )
-# The same of its dataset.
+# The same for the fields of its dataset.
 _READING = ("workers", "prefetch", "max_bad_fraction")
-# Options that came later: where they are off, checkpoints do not name them, so that
-# older runs go on. First those of a dataset, then others with their value when off.
+# Fields added later. Checkpoints leave them out while they are off, so that older runs
+# can be resumed. First fields of a dataset, then others with their value when off.
 _LATER = (
     "unlabelled",
     "crowds",
@@ -89,6 +91,8 @@ _LATER = (
     "colour_jitter",
     "greyscale",
 )
+# Those that came after mixtures did, in their parts.
+_LATER_OF_PART = ("crowds", "images")
 _LATER_OF_STAGE = {"repeat_masks": False}
 _LATER_OF_OPTIMIZER = {"encoder_rate": 1.0}
 
@@ -97,30 +101,30 @@ _COUNTS = ("steps", "image_size", "batch_size", "masks_per_image", "accumulate")
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """A whole run. Two runs of one config give the same losses, step by step.
+    """Config of a run. Two runs of one config have the same losses, step by step.
 
     Attributes:
         model: Sizes of the model.
-        stages: What is trained on, in order.
+        stages: The stages, in order.
         data: The dataset to train on, or a mixture of several and of drawn scenes; None
             for drawn scenes alone.
-        scenes: Drawn scenes to train on; each stage sets its size and masks. Those of a
-            mixture stand in its parts.
+        scenes: Drawn scenes to train on; each stage sets their size and number of masks.
+            A mixture has them in its parts.
         losses: Weights and constants of the losses.
         optimizer: The optimizer; its schedule spans all stages.
-        mesh: How the devices are laid out. A run may go on with another one.
-        trainable: Which parameters are trained.
-        lora: Low-rank adapters that are trained beside them; of rank 0 for none.
+        mesh: Mesh of the devices. A run may be resumed on another one.
+        trainable: Trained parameters.
+        lora: Low-rank adapters, trained beside them; rank 0 for none.
         dtype: Compute dtype; parameters are float32.
         ema_decay: Decay of the moving average of the parameters, or None for none.
-        initialization: Fresh parameters: `"random"`, or `"informed"` by the patches of
-            the first batch, and by what cross-attention and positions are for
-            (`initialization`).
-        seed: Of parameters, data and prompts.
+        initialization: Initial parameters without given weights: `"random"`, or
+            `"informed"`, with a patch embedding whitened on the first batch, aligned
+            cross-attention and finer Fourier features (`initial.informed`).
+        seed: Seed of parameters, data and prompts.
         log_every: Steps between lines on the console and points in TensorBoard;
             `metrics.jsonl` has every step.
         checkpoint_every: Steps between checkpoints.
-        keep_checkpoints: Newest checkpoints that are kept.
+        keep_checkpoints: Number of newest checkpoints to keep.
         evaluate_every: Steps between calls of the evaluators.
         picture_every: Steps between pictures of predictions, or None for none.
         tensorboard: Whether to write TensorBoard files beside `metrics.jsonl`.
@@ -182,15 +186,19 @@ class TrainConfig:
 
     @property
     def encoder_training(self) -> EncoderTraining:
-        """What the backward pass has to find in the image encoder."""
+        """Gradients that the backward pass computes in the image encoder."""
         if self.trainable == "all":
             return "trained"
         if self.lora.rank and self.lora.encoder:
             return "adapted"
         return "neck" if self.trainable == "neck_and_decoder" else "frozen"
 
+    def build_model(self) -> Sam:
+        """Returns the model, with the compute dtype of the run."""
+        return Sam(self.model, dtype=jnp.dtype(self.dtype))
+
     def spans(self) -> list[tuple[Stage, int, int]]:
-        """Each stage with its first step and the step after its last."""
+        """Returns each stage with its first step and the step after its last."""
         spans, first = [], 0
         for stage in self.stages:
             spans.append((stage, first, first + stage.steps))
@@ -198,12 +206,15 @@ class TrainConfig:
         return spans
 
     def identity(self) -> dict[str, Any]:
-        """The part of the config that decides what a run computes, as a tree."""
+        """Returns the fields that decide what a run computes, as a tree."""
         fields: dict[str, Any] = dataclasses.asdict(self)
         fields["model"] = self.model.as_fields()
         if fields["data"] is not None:
-            off = tuple(name for name in _LATER if not fields["data"].get(name))
-            fields["data"] = _without(fields["data"], _READING + off)
+            fields["data"] = _without(_without_off(fields["data"], _LATER), _READING)
+            for part in fields["data"].get("parts", ()):
+                part["data"] = part["data"] and _without_off(
+                    part["data"], _LATER_OF_PART
+                )
         fields["optimizer"] = _without_values(fields["optimizer"], _LATER_OF_OPTIMIZER)
         fields["stages"] = tuple(
             _without_values(stage, _LATER_OF_STAGE) for stage in fields["stages"]
@@ -211,7 +222,7 @@ class TrainConfig:
         return _without(fields, _REPORTING)
 
     def stage_scenes(self, stage: Stage) -> SceneConfig:
-        """The scenes of a stage."""
+        """Returns the drawn scenes of a stage."""
         return dataclasses.replace(
             stage.scenes or self.scenes,
             size=stage.image_size,
@@ -219,17 +230,15 @@ class TrainConfig:
         )
 
     def stage_step(self, stage: Stage) -> StepConfig:
-        """What a step of a stage does."""
+        """Returns the step of a stage: the fields of that name of the stage, or the run."""
+        of_stage = {field.name for field in dataclasses.fields(Stage)}
         return StepConfig(
-            losses=self.losses,
-            prompts=stage.prompts,
-            resolution=stage.resolution,
-            crops=stage.crops,
-            repeat_masks=stage.repeat_masks,
-            ema_decay=self.ema_decay,
-            accumulate=stage.accumulate,
-            trainable=self.trainable,
-            lora=self.lora,
+            **{
+                field.name: getattr(
+                    stage if field.name in of_stage else self, field.name
+                )
+                for field in dataclasses.fields(StepConfig)
+            }
         )
 
 
@@ -239,6 +248,10 @@ def _without_values(fields: dict[str, Any], values: dict[str, Any]) -> dict[str,
         for name, value in fields.items()
         if name not in values or values[name] != value
     }
+
+
+def _without_off(fields: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    return _without(fields, tuple(name for name in names if not fields.get(name)))
 
 
 def _without(fields: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:

@@ -1,9 +1,8 @@
-"""The order of a training run: stages, steps, metrics, checkpoints, evaluation.
+"""Training loop: the order of stages, steps, metrics, checkpoints and evaluation.
 
-What a step does is in `step`, what a checkpoint is in `samjax.checkpoints.store`, where
-arrays lie in `placement`, what a batch holds is up to a `Source`; here is only when each
-happens. Many processes run this in step with one another: whatever gathers arrays, they
-all do, and the first one reports.
+The step itself is in `step`, checkpoints in `samjax.checkpoints.store`, sharding in
+`runtime.placement`, the contents of a batch in its `Source`. Many processes run this loop
+in lockstep: all of them take part in gathering arrays, and the first one reports.
 """
 
 import contextlib
@@ -15,38 +14,40 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 from samjax.checkpoints.store import TrainStore
+from samjax.data.batch import DatasetReader, Source
 from samjax.data.problems import summary
 from samjax.distributed import Bounds, end_now
 from samjax.files import check_replaceable, locked
 from samjax.models.sam import Sam
 from samjax.sharding import make_mesh
-from samjax.terminal import bar_console, printable
-from samjax.training.bad_data import BadData, TooManyBadExamples
-from samjax.training.beginning import Beginning
+from samjax.terminal import bar, bar_console, printable
 from samjax.training.config import Stage, TrainConfig
-from samjax.training.interruption import Stop, stop_on_signals
-from samjax.training.lora import merge_lora
-from samjax.training.meter import Meter, TrainingDiverged, format_scalars
-from samjax.training.metrics_writer import MetricsWriter
+from samjax.training.finetune.lora import merge_lora
+from samjax.training.initial.state import (
+    InitialState,
+    next_stage_state,
+    with_filled_tables,
+)
 from samjax.training.optimizer import make_schedule
-from samjax.training.pictures import ROWS, draw_predictions
-from samjax.training.placement import Placement
-from samjax.training.prefetch import Fetched, prefetched
-from samjax.training.profiling import Profiler
-from samjax.training.program import compile_step, peak_of, stage_flops
-from samjax.training.progress import training_bar
-from samjax.training.relative_tables import fill_relative_tables
-from samjax.training.sources import SourceFactory, make_source
+from samjax.training.runtime.bad_data import BadData, TooManyBadExamples
+from samjax.training.runtime.meter import Meter, TrainingDiverged, format_scalars
+from samjax.training.runtime.metrics_writer import MetricsWriter
+from samjax.training.runtime.pictures import ROWS, draw_predictions
+from samjax.training.runtime.placement import Placement
+from samjax.training.runtime.prefetch import Fetched, prefetched
+from samjax.training.runtime.profiling import Profiler
+from samjax.training.runtime.program import compile_step, peak_of, stage_flops
+from samjax.training.runtime.signals import Stop, stop_on_signals
+from samjax.training.runtime.sources import SourceFactory, make_source
+from samjax.training.runtime.watchdog import Watchdog
 from samjax.training.step import Params, TrainState, averaged_params
-from samjax.training.trainable import split_params
-from samjax.training.watchdog import Watchdog
 
 __all__ = ["TooManyBadExamples", "TrainResult", "TrainingDiverged", "train"]
 
-# A run that diverged goes on with others of these; the optimizer's state fits either way.
+# A run that diverged may be resumed with other values of these: the optimizer's state
+# has the same structure with any.
 MAY_CHANGE = ("optimizer.peak_learning_rate", "optimizer.clip_norm")
 
 Evaluator = Callable[[Params], Mapping[str, float]]
@@ -54,12 +55,12 @@ Evaluator = Callable[[Params], Mapping[str, float]]
 
 @dataclasses.dataclass(frozen=True)
 class TrainResult:
-    """What a run leaves.
+    """Result of a run.
 
     Attributes:
         params: The model's parameters, or their moving average where the run keeps one;
-            all of them, on a single device, with adapters merged in.
-        adapted: The same with the adapters beside them.
+            all of them, on a single device, with adapters merged.
+        adapted: The same parameters with the adapters beside them.
         steps: Steps done.
         finished: False if a signal ended the run early; it can be resumed.
     """
@@ -78,39 +79,40 @@ def train(
     initial_params: Params | None = None,
     evaluators: Mapping[str, Evaluator] | None = None,
     make_source: SourceFactory = make_source,
+    model: Sam | None = None,
     profile_steps: int = 0,
     bounds: Bounds | None = None,
     overwrite: bool = False,
 ) -> TrainResult:
-    """Trains a model, on all devices of all processes that have joined.
+    """Trains a model on all devices of all processes that have joined.
 
-    `out` gets `checkpoints/`, `metrics.jsonl` and TensorBoard files. SIGTERM and SIGINT
-    end the run after the step in progress, with a checkpoint. A run that is resumed,
-    however it ended, gives the losses that it would have given.
+    Writes `checkpoints/`, `metrics.jsonl` and TensorBoard files to `out`. SIGTERM and
+    SIGINT end the run after the step in progress, with a checkpoint. A resumed run,
+    however it was ended, has the losses of an uninterrupted one.
 
     Args:
         config: The run.
-        out: Folder of the run; for many processes one that all of them see.
-        resume: Go on from the newest checkpoint in `out`, if there is one. Without it
-            `out` must have none.
-        initial_params: Parameters to start from instead of random ones.
-        evaluators: Called with the parameters every `evaluate_every` steps and at the
-            end, in every process; what they return in the first is logged under their
-            names.
-        make_source: Where the batches of a stage come from; what the config says by
-            default.
+        out: Folder of the run; for many processes, on a file system that all of them see.
+        resume: Whether to resume from the newest checkpoint in `out`, if there is one.
+            Without it `out` must have none.
+        initial_params: Initial parameters; None for those of `config.initialization`.
+        evaluators: Functions from parameters to scores, called every `evaluate_every`
+            steps and at the end, in every process; the first process logs their scores
+            under their names.
+        make_source: Makes the source of a stage's batches; by default that of the config.
+        model: The model, where the caller has built it (`TrainConfig.build_model`).
         profile_steps: Steps to record a profile of, in `out/profile`.
-        bounds: How long many processes wait for one another.
-        overwrite: Whether a metrics.jsonl in `out` is replaced that is no run's.
+        bounds: Timeouts of many processes.
+        overwrite: Whether to replace a metrics.jsonl in `out` that samjax did not write.
 
     Returns:
-        The parameters and how far the run came.
+        The parameters and the number of steps done.
 
     Raises:
         ValueError: `out` holds a run already and `resume` is not set, another process
-            trains there, or the batches cannot be dealt out to the devices.
-        WouldReplace: `out` has a metrics.jsonl of something else.
-        CheckpointError: The checkpoint in `out` is of another config.
+            trains there, or the devices cannot divide the batches.
+        WouldReplace: `out` has a metrics.jsonl that samjax did not write.
+        CheckpointError: The checkpoint in `out` belongs to another config.
         TrainingDiverged: A loss was not finite.
         TooManyBadExamples: More of the data is damaged than the config allows.
     """
@@ -125,6 +127,7 @@ def train(
             held.enter_context(locked(out / ".lock", what, remedy))
         return _train(
             config,
+            model or config.build_model(),
             out,
             resume,
             lambda run: run.go(initial_params, evaluators or {}, make_source),
@@ -137,6 +140,7 @@ def train(
 
 def _train(
     config: TrainConfig,
+    model: Sam,
     out: Path,
     resume: bool,
     go: Callable[["_Run"], TrainResult],
@@ -162,7 +166,7 @@ def _train(
         metrics = out / "metrics.jsonl"
         if store.latest_step is None and jax.process_index() == 0:
             check_replaceable(metrics, "metrics", overwrite=overwrite)
-        run = _Run(config, placement, store, out, profiler, bounds)
+        run = _Run(config, model, placement, store, out, profiler, bounds)
         return go(run)
     finally:
         profiler.close()
@@ -172,25 +176,25 @@ def _train(
 
 
 class _Run:
-    """The order of one run, and the objects that it puts in order."""
+    """One run in progress."""
 
     def __init__(
         self,
         config: TrainConfig,
+        model: Sam,
         placement: Placement,
         store: TrainStore,
         out: Path,
         profiler: Profiler,
         bounds: Bounds,
     ):
-        self.config, self.placement = config, placement
+        self.config, self.model, self.placement = config, model, placement
         self.store, self.out = store, out
         self.writer: MetricsWriter | None = None
         self.profiler, self.bounds = profiler, bounds
-        self.model = Sam(config.model, dtype=jnp.dtype(config.dtype))
         self.is_first = jax.process_index() == 0
         self.console = bar_console(stderr=False, quiet=not self.is_first)
-        self.is_asked = False
+        self.is_stopping = False
         self.resumed_from: int | None = None
         self.bad = BadData(config.data.max_bad_fraction if config.data else 0.0)
         self.watchdog = Watchdog(
@@ -198,7 +202,7 @@ class _Run:
         )
 
     def _start_measuring(self, done: int) -> None:
-        """Opens the files of metrics, once it is known how far the run has come."""
+        """Opens the metrics files, whose later records a resumed run drops."""
         config = self.config
         if self.is_first:
             self.writer = MetricsWriter(
@@ -213,6 +217,7 @@ class _Run:
             report=functools.partial(self.console.print, soft_wrap=True),
             peak=peak_of(self.placement.mesh, config),
         )
+        self.console.print(f"{done} of {config.total_steps} steps done")
 
     def go(
         self,
@@ -220,50 +225,50 @@ class _Run:
         evaluators: Mapping[str, Evaluator],
         make_source: SourceFactory,
     ) -> TrainResult:
-        """Runs what is left of all stages."""
+        """Runs the remaining steps of all stages."""
         config = self.config
         self.evaluators = evaluators
-        beginning = Beginning(config, self.model, self.placement)
+        initial = InitialState(config, self.model, self.placement)
         if self.store.latest_step is None:
-            state = beginning.state(initial_params, make_source)
+            state = initial.make(initial_params, make_source)
         else:
-            state, progress, notes = self.store.restore(beginning.shapes())
+            state, progress, notes = self.store.restore(initial.shapes())
             for note in notes:
                 self.console.print(f"samjax: {note}", markup=False, soft_wrap=True)
             self.bad.restore(progress["bad"])
             self.resumed_from = int(state.step)
         done = int(state.step)
         self._start_measuring(done)
-        self.console.print(f"{done} of {config.total_steps} steps done")
 
         with (
             stop_on_signals() as stop,
             contextlib.closing(self.watchdog),
-            training_bar(self.console) as bars,
+            bar("training", config.total_steps, console=self.console) as (
+                bars,
+                task,
+                _,
+            ),
         ):
-            bar = bars.add_task("training", total=config.total_steps)
-            bars.update(bar, completed=done)
+            bars.update(task, completed=done)
             before = None
             for stage, first, last in config.spans():
                 if before is not None and done == first:
-                    state = self._fill_tables(state, before)
+                    state = self._next_stage(state, before)
                 before = stage
                 if done >= last:
                     continue
                 self.console.print(f"steps {first + 1} to {last}: {stage.describe()}")
-                step = compile_step(
-                    self.model, beginning.optimizer, config, stage, state
-                )
+                step = compile_step(self.model, initial.optimizer, config, stage, state)
                 source = make_source(
                     config, stage, self.placement.part, self.placement.parts
                 )
-                self._follow(source)
+                self._report_problems(source)
                 batches = prefetched(source, self.placement.batch, range(done, last))
-                advance = functools.partial(bars.advance, bar)
-                with contextlib.closing(batches), self._telling_what_to_do():
+                advance = functools.partial(bars.advance, task)
+                with contextlib.closing(batches), self._advice_on_divergence():
                     state = self._run_stage(stage, step, state, batches, stop, advance)
                 done = int(state.step)
-                if self.is_asked:
+                if self.is_stopping:
                     break
         if self.bad:
             report = printable(self.bad.report())
@@ -276,13 +281,22 @@ class _Run:
             finished=done == config.total_steps,
         )
 
-    def _follow(self, source: Any) -> None:
-        """Tells what is wrong with a stage's data, and where to ask for more of it."""
-        if problems := getattr(source, "problems", ()):
-            self.console.print(f"data: {summary(problems)}", soft_wrap=True)
-        self.bad.describe = getattr(source, "damage", list)
-        examples = getattr(source, "examples", None)
-        self.bad.dataset_size = None if examples is None else len(examples)
+    def _next_stage(self, state: TrainState, before: Stage) -> TrainState:
+        """Prepares the state at the end of a stage for inputs of another size."""
+        if before.crops:
+            return state
+        fill = functools.partial(next_stage_state, config=self.config, stage=before)
+        return self.placement.make(fill, state)
+
+    def _report_problems(self, source: Source) -> None:
+        """Prints problems of a stage's dataset, and counts damage by its size."""
+        self.bad.describe, self.bad.dataset_size = list, None
+        if isinstance(source, DatasetReader):
+            if source.problems:
+                problems = summary(source.problems)
+                self.console.print(f"data: {problems}", soft_wrap=True)
+            self.bad.describe = source.damage
+            self.bad.dataset_size = source.num_examples
 
     def _run_stage(
         self,
@@ -298,87 +312,66 @@ class _Run:
         self.meter.start_stage(stage_flops(config, stage))
         done = int(state.step)
         limit = pause = float(self.bounds.pause)
-        asked_at = time.monotonic()
+        waiting_since = time.monotonic()
         for batch, position in batches:
-            waited = time.monotonic() - asked_at
-            # The first step of a stage is compiled, and an evaluation may be behind.
+            waited = time.monotonic() - waiting_since
+            # The longer timeout: the first step of a stage compiles, and other processes
+            # may still evaluate.
             self.watchdog.allow(limit, after=done)
             limit = float(self.bounds.step)
             self.profiler.before_step()
             with jax.transfer_guard("disallow"):
                 state, metrics = step(state, batch, key)
             done += 1
-            # The devices work on this step while the host reads the one before.
+            # Reads the metrics of the step before, while the devices compute this one.
             self.meter.put(done, metrics, stage.batch_size, waited)
             self.profiler.after_step(metrics)
             advance()
 
             is_end = done == config.total_steps
-            self.is_asked = stop.asked(done)
+            self.is_stopping = stop.requested(done)
             self.watchdog.allow(pause, after=done)
             if config.picture_every and done % config.picture_every == 0:
                 self._draw(done, self._params_to_use(state, stage), batch, stage)
             if done % config.evaluate_every == 0 or is_end:
                 self.meter.flush()
                 self._evaluate(done, self._params_to_use(state, stage))
-            if done % config.checkpoint_every == 0 or is_end or self.is_asked:
-                # First this step's own loss: a state that diverged is not kept.
-                # Evaluation went before, so that a run that is killed in it repeats it.
+            if done % config.checkpoint_every == 0 or is_end or self.is_stopping:
+                # This step's own loss is checked first: no diverged state is saved. And
+                # evaluation comes before, so that a run killed in it repeats it.
                 self.meter.flush()
                 progress = {"position": position, "bad": self.bad.to_json()}
                 self.store.save(done, state, progress)
-            if self.is_asked:
+            if self.is_stopping:
                 break
-            asked_at = time.monotonic()
+            waiting_since = time.monotonic()
         self.meter.flush()
         return state
 
     @contextlib.contextmanager
-    def _telling_what_to_do(self) -> Iterator[None]:
-        """Adds what can be done to the error of a run that diverged."""
+    def _advice_on_divergence(self) -> Iterator[None]:
+        """Adds a remedy to the error of a run that diverged."""
         try:
             yield
         except TrainingDiverged as error:
             rate = self.config.optimizer.peak_learning_rate
             step = self.store.latest_step
-            # It had diverged already, though its loss was finite.
+            # A run that diverges without a new checkpoint was resumed from a diverged
+            # state, though its last loss was finite.
             diverged = self.out / "checkpoints" / str(step)
             raise error.with_advice(
                 step, rate, diverged if step == self.resumed_from else None
             ) from None
 
-    def _fill_tables(self, state: TrainState, before: Stage) -> TrainState:
-        """Makes a state that has left a stage ready for inputs of another size."""
-        if before.crops:
-            return state
-
-        def fill(state: TrainState) -> TrainState:
-            params = self._filled(state.params, before)
-            if state.ema_params is None:
-                return state._replace(params=params)
-            averaged = self._filled(
-                averaged_params(state, self.config.trainable), before
-            )
-            averaged, _ = split_params(averaged, self.config.trainable)
-            return state._replace(params=params, ema_params=averaged)
-
-        return self.placement.make(fill, state)
-
     def _params_to_use(self, state: TrainState, stage: Stage) -> Params:
-        """All parameters, on a single device; all processes have to ask for them."""
+        """Gathers all parameters on a single device, in all processes at once."""
         state = self.placement.whole(state._replace(opt_state=None))
         params = averaged_params(state, self.config.trainable)
-        return params if stage.crops else self._filled(params, stage)
-
-    def _filled(self, params: Params, stage: Stage) -> Params:
-        if self.config.trainable != "all":
-            # Tables that are not trained stay what they are.
-            return params
-        return fill_relative_tables(params, self.config.model, stage.image_size)
+        return with_filled_tables(params, self.config, stage)
 
     def _draw(self, step: int, params: Params, batch: Any, stage: Stage) -> None:
         if self.writer is not None:
-            rows = self.placement.some_rows(batch, ROWS)
+            rows = self.placement.first_rows(batch, ROWS)
             params = merge_lora(params, self.config.lora)
             picture = draw_predictions(self.model, params, rows, crops=stage.crops)
             self.writer.picture(step, "predictions", picture)

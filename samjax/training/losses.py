@@ -1,12 +1,12 @@
 """Losses of promptable segmentation (SAM, section 3 and appendix A).
 
-The mask loss of a predicted mask is 20 focal + 1 dice. Where a prompt is answered by
-several masks, the loss of the prompt is that of its best mask (minimum by mask loss),
-and only that mask gets a gradient. The IoU head learns, by mean squared error, the IoU
-that the thresholded mask has with the target.
+The mask loss of a predicted mask is 20 focal + 1 dice. With multimask output the loss of
+a prompt is that of its best mask (minimum over masks), and only that mask gets a
+gradient. The IoU head is trained by mean squared error to predict the IoU of the
+thresholded mask with the target.
 
-A model whose encoder starts from nothing, not from a masked autoencoder, can learn to
-group patches directly beside that: `grouping_loss`, an addition of samjax.
+`grouping_loss`, an addition of samjax, acts on the image embedding directly: it is for
+image encoders that are trained from random weights, not from a masked autoencoder.
 
 The paper gives neither the focal parameters nor the dice smoothing; the defaults here
 are those of the training code that the same group released with SAM 2.
@@ -31,14 +31,15 @@ class LossConfig:
         iou_weight: Weight of the IoU head's squared error.
         focal_alpha: Weight of foreground pixels in the focal loss, background pixels
             get one minus it; negative for no such weighting.
-        focal_gamma: How fast the focal loss forgets pixels that are right.
-        dice_smoothing: Added to both sides of the dice fraction.
-        iou_supervision: Which masks teach the IoU head: `"chosen"`, the one with the
-            least mask loss, or `"all"` of the prompt's masks. The paper does not say.
-        grouping_weight: Weight of the loss on the image embedding itself, added once a
-            step; SAM has none.
-        rounds: Whether the losses of a sample's rounds of prompts are summed, as in
-            the training code of SAM 2, or averaged. The paper does not say.
+        focal_gamma: Exponent of the focal loss; larger values down-weight pixels that
+            are predicted well.
+        dice_smoothing: Added to numerator and denominator of the dice fraction.
+        iou_supervision: Masks that supervise the IoU head: `"chosen"`, the one with the
+            least mask loss, or `"all"` masks of the prompt. The paper leaves it open.
+        grouping_weight: Weight of the loss on the image embedding, added once a step;
+            SAM has none.
+        rounds: Whether the losses of a mask's rounds of prompts are summed, as in the
+            training code of SAM 2, or averaged. The paper leaves it open.
     """
 
     focal_weight: float = 20.0
@@ -56,10 +57,10 @@ class PromptLoss(NamedTuple):
     """Losses of every prompt, not yet averaged.
 
     Attributes:
-        total: Float "b p", the weighted sum that is minimized.
-        focal: Float "b p", of the chosen mask, without its weight.
-        dice: Float "b p", of the chosen mask, without its weight.
-        iou_error: Float "b p", squared error of the predicted IoU, without its weight.
+        total: Float "b p", the weighted sum.
+        focal: Float "b p", focal loss of the chosen mask, unweighted.
+        dice: Float "b p", dice loss of the chosen mask, unweighted.
+        iou_error: Float "b p", squared error of the predicted IoU, unweighted.
         iou: Float "b p", actual IoU of the chosen mask.
     """
 
@@ -78,14 +79,14 @@ def prompt_loss(
     candidates: Bool[Array, "#b #p m"],
     config: LossConfig,
 ) -> PromptLoss:
-    """Computes the loss of every prompt from all the masks that answer it.
+    """Computes the loss of every prompt as the minimum over its masks.
 
     Args:
         logits: Mask logits at the resolution of `targets`.
-        iou_predictions: What the IoU head says about those masks.
-        targets: The mask that each prompt asks for.
-        inside: False in the padding of each image; those pixels do not count.
-        candidates: Which masks answer the prompt; others get no loss.
+        iou_predictions: Predicted IoUs of those masks.
+        targets: The target mask of each prompt.
+        inside: False in the padding of each image, whose pixels have no loss.
+        candidates: Masks that take part in the minimum; others get no gradient.
         config: Weights and constants.
 
     Returns:
@@ -98,8 +99,8 @@ def prompt_loss(
     actual = jax.lax.stop_gradient(mask_iou((logits > 0) & inside, targets))
     iou_error = jnp.square(iou_predictions - actual)
 
-    # A one-hot product, not a gather: its gradient is a product too, and exactly zero
-    # for the masks that lost.
+    # A product with a one-hot vector in place of a gather: its gradient is a product too
+    # (no scatter), and exactly zero for the other masks.
     candidates = jnp.broadcast_to(candidates, mask_loss.shape)
     best = jnp.argmin(jnp.where(candidates, mask_loss, jnp.inf), axis=-1)
     chosen = jax.nn.one_hot(best, mask_loss.shape[-1], dtype=mask_loss.dtype)
@@ -134,7 +135,7 @@ def focal_loss(
     """
     # log p_t and 1 - p_t from the logit of the true class: no overflow at any logit.
     true_class = jnp.where(targets, logits, -logits)
-    # A whole exponent becomes products, many times cheaper than the general power.
+    # XLA computes integer exponents by products, many times cheaper than a general power.
     exponent = int(gamma) if float(gamma).is_integer() else gamma
     loss = -jax.nn.log_sigmoid(true_class) * jax.nn.sigmoid(-true_class) ** exponent
     if alpha >= 0:
@@ -165,16 +166,16 @@ def grouping_loss(
     targets: Bool[Array, "b p h w"],
     inside: Bool[Array, "b h w"],
 ) -> Float[Array, "b p"]:
-    """Returns how badly an image embedding tells each mask from the rest of its image.
+    """Returns the grouping loss of each mask, a cross-entropy on the image embedding.
 
-    The patches of a mask should point where their mean points, all other patches
-    elsewhere: the cross-entropy of a logit that is zero where the cosine with the mean
-    is one half. The mask's patches count as much as the others, however few they are,
-    and a patch that the mask covers in part counts for both in proportion.
+    The embeddings of a mask's patches should have a high cosine similarity with their
+    mean, all other patches a low one: the logit of a patch is zero at a similarity of
+    one half. Patches inside and outside of the mask have equal total weight, however few
+    either are; a patch that is covered in part counts for both in proportion.
 
     Args:
-        embeddings: Of the images.
-        targets: The masks, at any whole multiple of the embedding's resolution.
+        embeddings: Image embeddings.
+        targets: The masks, at any integer multiple of the embedding's resolution.
         inside: False in the padding of each image.
     """
     batch, *grid, channels = embeddings.shape
@@ -203,7 +204,7 @@ def mask_iou(
 def mean_over_valid(
     values: Float[Array, "... b p"], valid: Bool[Array, "b p"]
 ) -> Float[Array, "..."]:
-    """Averages over the valid prompts of the whole batch; 0 if there is none."""
+    """Averages over the valid prompts of the whole batch; 0 without any."""
     total = jnp.sum(jnp.where(valid, values, 0.0), axis=(-2, -1))
     return total / jnp.maximum(jnp.sum(valid), 1)
 

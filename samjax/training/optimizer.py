@@ -1,6 +1,5 @@
 """AdamW as SAM was trained with it (SAM, appendix A), and the rules around it."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -9,10 +8,7 @@ import optax
 import optax.contrib
 from optax import GradientTransformation, Schedule
 
-Params = Mapping[str, Any]
-
-# A constant of the checkpoint that lives among the parameters.
-FROZEN = "prompt_encoder/pe_layer/positional_encoding_gaussian_matrix"
+from samjax.models.params import Params, is_constant, kind_of, layer_of, map_paths
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,27 +18,28 @@ class OptimizerConfig:
     Attributes:
         peak_learning_rate: Learning rate after the warm-up.
         warmup_steps: Steps of linear warm-up from 0.
-        schedule: `"step"` divides by ten at every milestone, `"cosine"` and
-            `"linear"` go to `final_fraction` of the peak at the last step.
+        schedule: `"step"` divides by ten at every milestone; `"cosine"` and
+            `"linear"` decay to `final_fraction` of the peak at the last step.
         milestones: Steps at which `"step"` divides, as fractions of all steps. The
             paper's are 60k and 86,666 of 90k.
-        final_fraction: Where the cosine and linear schedules end, over the peak.
-        beta1: Decay of the gradient's mean.
-        beta2: Decay of the gradient's square.
+        final_fraction: Final learning rate of the cosine and linear schedules, over the
+            peak.
+        beta1: Decay of the first moment.
+        beta2: Decay of the second moment.
         weight_decay: Decoupled weight decay, times the learning rate of the layer.
-        decay_exempt: Kinds of parameters that do not decay. The paper does not say;
-            the default is what ViTDet does for ViT-B.
+        decay_exempt: Kinds of parameters without weight decay. The paper leaves it
+            open; the default is that of ViTDet for ViT-B.
         layer_decay: Learning rate of a layer of the image encoder over that of the
             layer after it.
         encoder_rate: Learning rate of the image encoder's blocks, patch embedding and
             positions over that of everything else, before `layer_decay`: below 1 where
             the encoder is pre-trained and neck and mask decoder are not.
-        clip_norm: Largest norm of the whole gradient, or None. The paper does not say.
-        matrices: What the kernels of dense layers follow: `"adam"` as all else, or
-            `"muon"`, whose updates are momentum made orthogonal (Jordan et al., 2024):
-            made for runs of few steps.
-        muon_rms: Root mean square of a Muon update before the learning rate. At 0.2
-            it is as large as one of Adam, so that both share rate and decay.
+        clip_norm: Largest norm of the whole gradient, or None. The paper leaves it open.
+        matrices: Optimizer of the kernels of dense layers: `"adam"` as for all other
+            parameters, or `"muon"`, orthogonalized momentum (Jordan et al., 2024), for
+            runs of few steps.
+        muon_rms: Root mean square of a Muon update before the learning rate. At 0.2 it
+            is that of Adam's updates, so that both share learning rate and decay.
     """
 
     peak_learning_rate: float = 8e-4
@@ -71,7 +68,7 @@ def make_optimizer(
     """Builds the optimizer of a model.
 
     Args:
-        config: What to build.
+        config: The optimizer.
         params: The parameters, or their shapes; only their paths are read.
         depth: Blocks of the image encoder.
         total_steps: Steps of the whole run.
@@ -79,8 +76,8 @@ def make_optimizer(
     Returns:
         An optax transformation. The Fourier matrix gets an update of exactly zero.
     """
-    frozen = map_paths(lambda path: path == FROZEN, params)
-    decays = map_paths(lambda path: not _is_exempt(path, config.decay_exempt), params)
+    frozen = map_paths(is_constant, params)
+    decays = map_paths(lambda path: kind_of(path) not in config.decay_exempt, params)
     scales = map_paths(
         lambda path: layer_scale(path, depth, config.layer_decay, config.encoder_rate),
         params,
@@ -88,14 +85,14 @@ def make_optimizer(
     learning_rate = make_schedule(config, total_steps)
     clip = config.clip_norm
     return optax.chain(
-        # First, so that the frozen entry has no part in the gradient's norm.
+        # First, so that the gradient's norm excludes the frozen Fourier matrix.
         optax.masked(optax.set_to_zero(), frozen),
         optax.identity() if clip is None else optax.clip_by_global_norm(clip),
         _direction(config),
         optax.add_decayed_weights(config.weight_decay, mask=decays),
         scale_by_tree(scales),
         optax.scale_by_learning_rate(learning_rate),
-        # Last as well, since weight decay comes after the first.
+        # Last as well, since weight decay is added after the first.
         optax.masked(optax.set_to_zero(), frozen),
     )
 
@@ -116,7 +113,7 @@ def make_schedule(config: OptimizerConfig, total_steps: int) -> Schedule:
             after = optax.linear_schedule(peak, peak * config.final_fraction, rest)
         case other:
             raise ValueError(f"schedule={other!r}: use 'step', 'cosine' or 'linear'")
-    # Counted from one: the first step already moves.
+    # The ramp counts from one, so that the first step has a positive learning rate.
     ramp = optax.linear_schedule(peak / max(warmup, 1), peak, max(warmup - 1, 1))
     return optax.join_schedules([ramp, after], [warmup])
 
@@ -124,21 +121,13 @@ def make_schedule(config: OptimizerConfig, total_steps: int) -> Schedule:
 def layer_scale(
     path: str, depth: int, decay: float, encoder_rate: float = 1.0
 ) -> float:
-    """Returns the factor on the learning rate of a parameter (the rule of ViTDet).
-
-    Patch and position embedding are layer 0, block i is layer i + 1, everything else
-    (final norm, neck, prompt encoder, mask decoder) is layer `depth + 1` and has factor 1.
-    """
-    layer = depth + 1
-    if path.startswith(("image_encoder/pos_embed", "image_encoder/patch_embed")):
-        layer = 0
-    elif path.startswith("image_encoder/blocks_"):
-        layer = int(path.split("/")[1].removeprefix("blocks_")) + 1
+    """Returns the factor on the learning rate of a parameter; 1 in the last layer."""
+    layer = layer_of(path, depth)
     return decay ** (depth + 1 - layer) * (encoder_rate if layer <= depth else 1.0)
 
 
 def _direction(config: OptimizerConfig) -> GradientTransformation:
-    """Builds what turns gradients into updates, before decay and learning rate."""
+    """Builds the transformation of gradients, before decay and learning rate."""
     adam = optax.scale_by_adam(b1=config.beta1, b2=config.beta2)
     if config.matrices == "adam":
         return adam
@@ -146,7 +135,7 @@ def _direction(config: OptimizerConfig) -> GradientTransformation:
         optax.contrib.scale_by_muon(weight_dimension_numbers=_as_matrices),
         optax.stateless(
             lambda updates, _: jax.tree.map(
-                # An orthogonal matrix has this root mean square.
+                # The root mean square of an orthogonal matrix is max(shape) ** -0.5.
                 lambda u: u * (config.muon_rms * max(u.shape) ** 0.5),
                 updates,
             )
@@ -154,7 +143,7 @@ def _direction(config: OptimizerConfig) -> GradientTransformation:
     )
 
     def label(path, leaf):
-        is_dense = path[-1].key == "kernel" and leaf.ndim == 2
+        is_dense = kind_of(path[-1].key) == "weight" and leaf.ndim == 2
         return "muon" if is_dense else "adam"
 
     return optax.partition(
@@ -175,21 +164,3 @@ def scale_by_tree(scales: Any) -> GradientTransformation:
         return jax.tree.map(lambda update, scale: update * scale, updates, scales)
 
     return optax.stateless(update)
-
-
-def map_paths(function: Any, params: Params) -> Any:
-    """Maps a function of the slash-joined path over a tree of parameters."""
-    return jax.tree_util.tree_map_with_path(
-        lambda path, _: function("/".join(key.key for key in path)), params
-    )
-
-
-def _is_exempt(path: str, kinds: tuple[str, ...]) -> bool:
-    leaf = path.rsplit("/", 1)[-1]
-    is_kind = {
-        "norm": leaf == "scale",
-        "bias": leaf == "bias",
-        "position": leaf in ("pos_embed", "rel_pos_h", "rel_pos_w"),
-        "token": leaf == "embedding",
-    }
-    return any(is_kind[kind] for kind in kinds)

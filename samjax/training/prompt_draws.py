@@ -1,7 +1,7 @@
 """Random prompts from masks: uniform pixels and jittered boxes (SAM, appendix A).
 
-Every target has a random key of its own, so that what is drawn for it does not depend
-on which targets it is computed with, nor on how many devices.
+Every target has its own random key, so that its prompts depend neither on the other
+targets of the batch nor on the number of devices.
 """
 
 from collections.abc import Callable
@@ -32,13 +32,12 @@ class BoxNoise:
     """Noise on the corners of a prompt box.
 
     Attributes:
-        law: The paper says that 10 % of the side is the standard deviation
-            (`"gaussian"`); the training code of SAM 2 takes it as the half width of
-            `"uniform"` noise.
+        law: In the paper 10 % of the side is the standard deviation (`"gaussian"`); in
+            the training code of SAM 2 it is the half width of `"uniform"` noise.
         ratio: Scale of the noise over the side of the box.
-        limit: Most that this scale can be, in pixels of a frame of 1024; smaller
-            inputs shrink it. Whether the paper caps the scale or the draw is not
-            said; here it is the scale, as in SAM 2.
+        limit: Upper bound of this scale in pixels of a frame of 1024, and in proportion
+            for smaller inputs. The paper leaves open whether the scale or the draw is
+            bounded; here it is the scale, as in SAM 2.
     """
 
     law: Literal["gaussian", "uniform"] = "gaussian"
@@ -47,20 +46,20 @@ class BoxNoise:
 
 
 def keys_of_targets(key: PRNGKeyArray, targets: Targets) -> Key[Array, "b k"]:
-    """Makes a random key for every target."""
+    """Returns a random key for every target."""
     return jax.random.split(key, targets.valid.shape)
 
 
-def split_keys(keys: Key[Array, "b k"], number: int) -> Key[Array, "number b k"]:
-    """Makes several keys of every target's."""
-    split = _of_each(lambda key: jax.random.split(key, number))(keys)
+def split_keys(keys: Key[Array, "b k"], count: int) -> Key[Array, "count b k"]:
+    """Splits the key of every target into several."""
+    split = _of_each(lambda key: jax.random.split(key, count))(keys)
     return jnp.moveaxis(split, -1, 0)
 
 
 def draw_number(
     keys: Key[Array, "b k"], below: int | Int[Array, "b k"]
 ) -> Int[Array, "b k"]:
-    """Draws a whole number for each target, uniformly from 0 to below a bound."""
+    """Draws an integer for each target, uniformly from 0 to below a bound."""
     below = jnp.broadcast_to(below, keys.shape)
     return _of_each(lambda key, below: jax.random.randint(key, (), 0, below))(
         keys, below
@@ -68,26 +67,26 @@ def draw_number(
 
 
 def draw_choice(keys: Key[Array, "b k"], probability: float) -> Bool[Array, "b k"]:
-    """Draws yes or no for each target."""
+    """Draws a boolean for each target."""
     return _of_each(lambda key: jax.random.bernoulli(key, probability))(keys)
 
 
 def draw_point_prompt(
     keys: Key[Array, "b k"], targets: Targets
 ) -> tuple[Float[Array, "b k 2 2"], Int[Array, "b k 2"]]:
-    """Draws a point of each target, with the token that says that there is no box."""
-    pixel, found = draw_pixel(keys, targets.masks)
+    """Draws a point of each target, with the padding token of a prompt without a box."""
+    pixel, has_pixel = draw_pixel(keys, targets.masks)
     point = _to_input(pixel, targets.pixel_side)
     points = jnp.stack([point, jnp.zeros_like(point)], axis=2)
     labels = jnp.array([FOREGROUND, NOT_A_POINT]).reshape(1, 1, 2)
-    return points, jnp.where(found[..., None], labels, ABSENT)
+    return points, jnp.where(has_pixel[..., None], labels, ABSENT)
 
 
 def draw_box_prompt(
     keys: Key[Array, "b k"], targets: Targets, noise: BoxNoise
 ) -> tuple[Float[Array, "b k 2 2"], Int[Array, "b k 2"]]:
-    """Draws the jittered box of each target, as its two corners, inside the image."""
-    low, high, found = tight_box(targets.masks)
+    """Draws the jittered box of each target, as two corners clipped to the image."""
+    low, high, has_pixel = tight_box(targets.masks)
     low = _to_input(low, targets.pixel_side)
     high = _to_input(high, targets.pixel_side)
     input_side = max(targets.masks.shape[-2:]) * targets.pixel_side
@@ -103,7 +102,7 @@ def draw_box_prompt(
     last_pixel = (targets.sizes[:, None, None, ::-1] - 1).astype(corners.dtype)
     corners = jnp.clip(corners, 0.0, last_pixel)
     labels = jnp.array([BOX_TOP_LEFT, BOX_BOTTOM_RIGHT]).reshape(1, 1, 2)
-    return corners, jnp.where(found[..., None], labels, ABSENT)
+    return corners, jnp.where(has_pixel[..., None], labels, ABSENT)
 
 
 def draw_correction(
@@ -112,10 +111,9 @@ def draw_correction(
     targets: Targets,
     empty_error: Literal["background", "foreground", "none"],
 ) -> tuple[Float[Array, "b k 2"], Int[Array, "b k"]]:
-    """Draws a point uniformly from where each prediction is wrong.
+    """Draws a point uniformly from the error region of each prediction.
 
-    The label is that of the target: foreground where the prediction missed it,
-    background where the prediction is too much.
+    The label is foreground for a false negative pixel, background for a false positive.
     """
     inside, masks = targets.inside[:, None], targets.masks
     error = (predicted ^ masks) & inside
@@ -123,21 +121,25 @@ def draw_correction(
         fallback = masks if empty_error == "foreground" else ~masks & inside
         is_right = ~jnp.any(error, axis=(-2, -1), keepdims=True)
         error = jnp.where(is_right, fallback, error)
-    pixel, found = draw_pixel(keys, error & targets.valid[:, :, None, None])
+    pixel, has_pixel = draw_pixel(keys, error & targets.valid[:, :, None, None])
     x, y = pixel[..., 0], pixel[..., 1]
     row = jnp.take_along_axis(masks, y[..., None, None], axis=2)[:, :, 0]
     in_target = jnp.take_along_axis(row, x[..., None], axis=2)[..., 0]
     label = jnp.where(in_target, FOREGROUND, BACKGROUND)
-    return _to_input(pixel, targets.pixel_side), jnp.where(found, label, ABSENT)
+    return _to_input(pixel, targets.pixel_side), jnp.where(has_pixel, label, ABSENT)
 
 
 def draw_pixel(
     keys: Key[Array, "b k"], regions: Bool[Array, "b k h w"]
 ) -> tuple[Int[Array, "b k 2"], Bool[Array, "b k"]]:
-    """Draws one pixel (x, y) uniformly from each region, and whether it has any.
+    """Draws one pixel (x, y) uniformly from each region.
 
-    The n-th pixel of a region is found by its row, from the running sum of the rows'
-    counts, and then its column: one pass over the pixels, one random number a region.
+    The n-th pixel of a region is located by its row, from the cumulative sum of the
+    rows' counts, and then its column: one pass over the pixels and one random number
+    per region, where a categorical draw would take a random number per pixel.
+
+    Returns:
+        The pixels, and whether each region has any.
     """
     rows = jnp.sum(regions, axis=-1, dtype=jnp.int32)
     until_row = jnp.cumsum(rows, axis=-1)

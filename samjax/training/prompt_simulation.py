@@ -1,12 +1,14 @@
-"""Interactive prompts as a pure function (SAM, section 3 and appendix A).
+"""Simulation of interactive prompts as a pure function (SAM, section 3, appendix A).
 
-A target mask is asked for in rounds. The first prompt is a point of the mask or its
-jittered box. Every later round draws one point from where the last mask was wrong and
-feeds that mask back as logits; two rounds feed the mask back without a new point: one
-at a random place, one at the end. By default that is 1 + 8 + 2 = 11 rounds.
+Every target mask is prompted in rounds. The first prompt is a point of the mask or its
+jittered box. Every later round adds one point from the error region of the last
+prediction, and that prediction's logits as the mask prompt; two rounds add no point, one
+at a random position among the corrections, one at the end. By default that is
+1 + 8 + 2 = 11 rounds.
 
-All of it runs on device with static shapes: every correction has a slot from the start
-that stays `ABSENT` until it is drawn, and the rounds after the first are one scan.
+All rounds run on the device with static shapes: every correction has a slot from the
+start, whose label is `ABSENT` until it is drawn, and the rounds after the first are one
+`lax.scan`.
 """
 
 from collections.abc import Callable
@@ -31,13 +33,13 @@ from samjax.training.prompt_draws import (
 from samjax.training.targets import Targets, resize_logits
 
 
-class Candidates(NamedTuple):
-    """The masks that answer a prompt.
+class Output(NamedTuple):
+    """Masks that count as the output for a prompt: the single mask or the three.
 
     Attributes:
         logits: Float "b k m h w", at the resolution of the model's output.
         scores: Float "b k m", their predicted IoUs.
-        allowed: Bool "b k m", False for a mask that does not answer this prompt.
+        allowed: Bool "b k m", False for masks that are no output for this prompt.
     """
 
     logits: Array
@@ -46,37 +48,37 @@ class Candidates(NamedTuple):
 
 
 Decode = Callable[[PromptInputs], MaskPrediction]
-Judge = Callable[[Array, Array, Array], Any]
-Choose = Callable[[MaskPrediction], Candidates]
+LossOfRound = Callable[[Array, Array, Array], Any]
+Choose = Callable[[MaskPrediction], Output]
 
 
 @dataclass(frozen=True, kw_only=True)
 class PromptSimulationConfig:
-    """Rounds of prompts per target mask, with each open question as an option.
+    """Rounds of prompts per target mask, with an option where the paper is open.
 
     Attributes:
         correction_points: Points drawn from the error region, one per round.
         refine_at_random: One more round without a new point, directly before a
             correction that is drawn uniformly per target.
         refine_at_end: One more round without a new point, the last.
-        box_probability: Chance that the first prompt is a box and not a point.
+        box_probability: Probability that the first prompt is a box, not a point.
         box_noise: Noise on the corners of that box.
-        multimask_box: Whether a lone box is answered by the three masks, as a lone
-            point is (SAM), or by the single mask (SAM 2).
-        multimask_corrections: Whether rounds after the first are answered by the three
+        multimask_box: Whether the output for a lone box is the three masks, as for a
+            lone point (SAM), or the single mask (SAM 2).
+        multimask_corrections: Whether the output of rounds after the first is the three
             masks too. The paper trains the single mask there.
-        teach_all: Whether every round teaches the single mask and the three masks
-            alike, the mean of their losses, whichever of them answers. SAM teaches
-            those that answer, over far more rounds than a small run has.
-        empty_error: What a correction does when the mask is already right: a point of
-            the `"background"` (SAM 2), of the `"foreground"`, or `"none"`.
-        stop_gradient: Whether the mask that is fed back is a constant. The paper does
-            not say; SAM 2 lets the gradient through.
+        teach_all: Whether the loss of every round is the mean of the losses of the
+            single mask and of the three masks. SAM trains the output alone, over far
+            more rounds than a small run has.
+        empty_error: Correction of a prediction without errors: a point of the
+            `"background"` (SAM 2), of the `"foreground"`, or `"none"`.
+        stop_gradient: Whether the fed-back mask is a constant. The paper leaves it
+            open; SAM 2 lets the gradient through.
         remat: Whether the backward pass recomputes each round, so that memory holds
-            one round and not all.
-        masks_at_a_time: Target masks that each device takes through their rounds
-            together; None for all. They are most of the memory of a step, and fewer at
-            a time change nothing that is computed but the order of sums.
+            the activations of one round, not of all.
+        masks_at_a_time: Most target masks that each device prompts together; None for
+            all. Their activations are most of the memory of a step; fewer at a time
+            change nothing but the order of sums.
     """
 
     correction_points: int = 8
@@ -103,17 +105,17 @@ class PromptSimulationConfig:
             )
         if not 0 <= self.box_probability <= 1:
             raise ValueError(
-                f"box_probability={self.box_probability}: use a chance, 0 to 1"
+                f"box_probability={self.box_probability}: use a probability, 0 to 1"
             )
 
     @property
     def num_rounds(self) -> int:
-        """Decoder passes per target: the first, the corrections, the refinements."""
+        """Decoder passes per target: first prompt, corrections and refinements."""
         return 1 + self.correction_points + self.refine_at_random + self.refine_at_end
 
 
 class SparsePrompts(NamedTuple):
-    """The points of every target so far, as in `PromptInputs`.
+    """Points and box corners of every target so far, as in `PromptInputs`.
 
     Attributes:
         points: Float "b k n 2".
@@ -126,7 +128,7 @@ class SparsePrompts(NamedTuple):
 
 def simulate_prompts(
     decode: Decode,
-    judge: Judge,
+    loss_of_round: LossOfRound,
     targets: Targets,
     keys: Key[Array, "b k"],
     config: PromptSimulationConfig,
@@ -134,64 +136,64 @@ def simulate_prompts(
     """Runs all rounds of prompts for every target.
 
     Args:
-        decode: Answers prompts about the batch's embedded images.
-        judge: Takes the mask logits "b k m h w" at the targets' resolution, their
-            predicted IoUs "b k m" and which of them answer the prompt, bool "b k m"
-            or broadcast; returns what is wanted of a round, such as its losses.
-        targets: The masks to ask for. Slots without a mask get no points.
-        keys: Randomness of the prompts, a key for each target.
+        decode: Maps prompts to masks, for the batch's image embeddings.
+        loss_of_round: Maps mask logits "b k m h w" at the targets' resolution, predicted
+            IoUs "b k m" and which of the masks are the output, bool "b k m" or
+            broadcast, to the losses of a round, or any other tree.
+        targets: The target masks. Slots without a mask get no points.
+        keys: A random key for each target.
         config: The rounds.
 
     Returns:
-        What `judge` returned, every leaf with a new leading axis: the rounds.
+        The results of `loss_of_round`, every leaf with a new leading axis: the rounds.
     """
 
     def round_of(choose: Choose):
-        taught = (single_mask, three_masks) if config.teach_all else (choose,)
+        trained = (single_mask, three_masks) if config.teach_all else (choose,)
 
-        def answer(prompts: PromptInputs):
+        def run(prompts: PromptInputs):
             prediction = decode(prompts)
-            verdicts = []
-            for candidates in (teach(prediction) for teach in taught):
-                full = resize_logits(candidates.logits, targets.masks.shape[-2:])
-                verdicts.append(judge(full, candidates.scores, candidates.allowed))
-            verdict = jax.tree.map(lambda *leaves: sum(leaves) / len(taught), *verdicts)
-            return verdict, best_mask(*choose(prediction))
+            losses = []
+            for output in (select(prediction) for select in trained):
+                full = resize_logits(output.logits, targets.masks.shape[-2:])
+                losses.append(loss_of_round(full, output.scores, output.allowed))
+            loss = jax.tree.map(lambda *leaves: sum(leaves) / len(trained), *losses)
+            return loss, best_mask(*choose(prediction))
 
-        return jax.checkpoint(answer) if config.remat else answer
+        return jax.checkpoint(run) if config.remat else run
 
-    first_keys, place_keys, later_keys = split_keys(keys, 3)
+    first_keys, refinement_keys, later_keys = split_keys(keys, 3)
     first, is_box = draw_first_prompt(first_keys, targets, config)
     choose_first = three_masks if config.multimask_box else single_mask_where(is_box)
-    verdict, mask = round_of(choose_first)(PromptInputs(first.points, first.labels))
-    verdicts = jax.tree.map(lambda leaf: leaf[None], verdict)
+    loss, mask = round_of(choose_first)(PromptInputs(first.points, first.labels))
+    losses = jax.tree.map(lambda leaf: leaf[None], loss)
     num_later = config.num_rounds - 1
     if num_later == 0:
-        return verdicts
+        return losses
 
     later = round_of(three_masks if config.multimask_corrections else single_mask)
-    place = draw_number(place_keys, max(config.correction_points, 1))
+    refinement = draw_number(refinement_keys, max(config.correction_points, 1))
 
     def later_round(carry, inputs):
         prompts, mask = carry
         index, round_keys = inputs
         if config.stop_gradient:
             mask = jax.lax.stop_gradient(mask)
-        slot = correction_slot(index, place, config)
+        slot = correction_slot(index, refinement, config)
         prompts = _add_correction(round_keys, prompts, mask, slot, targets, config)
-        verdict, mask = later(PromptInputs(prompts.points, prompts.labels, mask))
-        return (prompts, mask), verdict
+        loss, mask = later(PromptInputs(prompts.points, prompts.labels, mask))
+        return (prompts, mask), loss
 
     rounds = jnp.arange(num_later), split_keys(later_keys, num_later)
     start = _with_free_slots(first, config.correction_points), mask
-    _, later_verdicts = jax.lax.scan(later_round, start, rounds)
-    return jax.tree.map(lambda a, b: jnp.concatenate([a, b]), verdicts, later_verdicts)
+    _, later_losses = jax.lax.scan(later_round, start, rounds)
+    return jax.tree.map(lambda a, b: jnp.concatenate([a, b]), losses, later_losses)
 
 
 def draw_first_prompt(
     keys: Key[Array, "b k"], targets: Targets, config: PromptSimulationConfig
 ) -> tuple[SparsePrompts, Bool[Array, "b k"]]:
-    """Draws a point or a box for each target, and says which it is."""
+    """Draws a point or a box for each target; returns whether it is a box, too."""
     choice_keys, point_keys, box_keys = split_keys(keys, 3)
     is_box = draw_choice(choice_keys, config.box_probability)
     points, point_labels = draw_point_prompt(point_keys, targets)
@@ -206,42 +208,44 @@ def draw_first_prompt(
 
 
 def correction_slot(
-    index: Int[Array, ""], place: Int[Array, "b k"], config: PromptSimulationConfig
+    index: Int[Array, ""],
+    refinement: Int[Array, "b k"],
+    config: PromptSimulationConfig,
 ) -> Int[Array, "b k"]:
-    """Tells which correction a later round draws; -1 in a round without a point.
+    """Returns the slot that a later round draws a point for; -1 for none.
 
     Args:
-        index: Number of the round, 0 for the one after the first prompt.
-        place: Number of the correction that the random refinement precedes.
+        index: Index of the round, 0 for the one after the first prompt.
+        refinement: Index of the correction that the random refinement precedes.
         config: The rounds.
     """
-    slot = jnp.broadcast_to(index, place.shape)
+    slot = jnp.broadcast_to(index, refinement.shape)
     if config.refine_at_random:
-        slot = jnp.where(index == place, -1, index - (index > place))
+        slot = jnp.where(index == refinement, -1, index - (index > refinement))
     return jnp.where(slot < config.correction_points, slot, -1)
 
 
-def three_masks(prediction: MaskPrediction) -> Candidates:
-    """Answers with the masks of an ambiguous prompt."""
+def three_masks(prediction: MaskPrediction) -> Output:
+    """Selects the three masks of the multimask output, for ambiguous prompts."""
     logits, scores = prediction
     scores = scores[:, :, 1:]
-    return Candidates(logits[:, :, 1:], scores, jnp.ones_like(scores, bool))
+    return Output(logits[:, :, 1:], scores, jnp.ones_like(scores, bool))
 
 
-def single_mask(prediction: MaskPrediction) -> Candidates:
-    """Answers with the mask of an unambiguous prompt."""
+def single_mask(prediction: MaskPrediction) -> Output:
+    """Selects the single mask, for unambiguous prompts."""
     logits, scores = prediction
     scores = scores[:, :, :1]
-    return Candidates(logits[:, :, :1], scores, jnp.ones_like(scores, bool))
+    return Output(logits[:, :, :1], scores, jnp.ones_like(scores, bool))
 
 
 def single_mask_where(unambiguous: Bool[Array, "b k"]) -> Choose:
-    """Answers some prompts with the single mask and the others with the three."""
+    """Returns a function that selects the single mask for some prompts, or the three."""
 
-    def choose(prediction: MaskPrediction) -> Candidates:
+    def choose(prediction: MaskPrediction) -> Output:
         logits, scores = prediction
         is_single = jnp.arange(scores.shape[-1]).reshape(1, 1, -1) == 0
-        return Candidates(logits, scores, is_single == unambiguous[..., None])
+        return Output(logits, scores, is_single == unambiguous[..., None])
 
     return choose
 
@@ -249,17 +253,17 @@ def single_mask_where(unambiguous: Bool[Array, "b k"]) -> Choose:
 def best_mask(
     logits: Float[Array, "b k m h w"],
     scores: Float[Array, "b k m"],
-    candidates: Bool[Array, "b k m"],
+    allowed: Bool[Array, "b k m"],
 ) -> Float[Array, "b k h w"]:
-    """Takes the candidate that the IoU head ranks first: the one that is fed back."""
-    best = jnp.argmax(jnp.where(candidates, scores, -jnp.inf), axis=-1)
+    """Returns the mask of highest predicted IoU: the one that is fed back."""
+    best = jnp.argmax(jnp.where(allowed, scores, -jnp.inf), axis=-1)
     return jnp.take_along_axis(logits, best[..., None, None, None], axis=2)[:, :, 0]
 
 
-def _with_free_slots(prompts: SparsePrompts, number: int) -> SparsePrompts:
+def _with_free_slots(prompts: SparsePrompts, count: int) -> SparsePrompts:
     batch, sets = prompts.labels.shape[:2]
-    points = jnp.zeros((batch, sets, number, 2))
-    labels = jnp.full((batch, sets, number), ABSENT, prompts.labels.dtype)
+    points = jnp.zeros((batch, sets, count, 2))
+    labels = jnp.full((batch, sets, count), ABSENT, prompts.labels.dtype)
     return SparsePrompts(
         points=jnp.concatenate([prompts.points, points], axis=2),
         labels=jnp.concatenate([prompts.labels, labels], axis=2),
@@ -274,7 +278,7 @@ def _add_correction(
     targets: Targets,
     config: PromptSimulationConfig,
 ) -> SparsePrompts:
-    """Fills the slot of a new point from the error of the mask that is fed back."""
+    """Fills a slot with a point from the error region of the fed-back mask."""
     mask = jax.lax.stop_gradient(mask)
     full = resize_logits(mask[:, :, None], targets.masks.shape[-2:])[:, :, 0]
     point, label = draw_correction(keys, full > 0, targets, config.empty_error)

@@ -1,23 +1,24 @@
 """One step of training: a pure function of (state, batch, key)."""
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from samjax.data.batch import Batch, RunBatch, dense_batch
 from samjax.geometry.frame import normalize
+from samjax.models.params import DECODING_PARTS, Params, select_parts
 from samjax.models.prompt_encoder import PromptInputs
-from samjax.models.sam import Sam
-from samjax.sharding import gather_params
-from samjax.training.accumulation import accumulated
-from samjax.training.crops import decoder_of, draw_origin, embed
-from samjax.training.lora import LoraConfig, merge_lora
+from samjax.models.sam import MaskPrediction, Sam
+from samjax.sharding import constrain_batch, gather_params
+from samjax.training.finetune.lora import LoraConfig, merge_lora
+from samjax.training.finetune.trainable import Trainable, merge_params, split_params
+from samjax.training.initial.crops import at_crop, draw_origin
 from samjax.training.losses import (
     LossConfig,
     PromptLoss,
@@ -25,7 +26,7 @@ from samjax.training.losses import (
     mean_over_valid,
     prompt_loss,
 )
-from samjax.training.parts import map_masks
+from samjax.training.microbatches import accumulate_gradients, map_masks
 from samjax.training.prompt_draws import keys_of_targets
 from samjax.training.prompt_simulation import (
     Decode,
@@ -38,27 +39,28 @@ from samjax.training.targets import (
     make_targets,
     repeat_targets,
 )
-from samjax.training.trainable import Trainable, merge_params, split_params
 
-Params = Mapping[str, Any]
 Metrics = dict[str, Array]
 
 
 @dataclass(frozen=True, kw_only=True)
 class StepConfig:
-    """What a step does with a batch.
+    """Config of a training step: the fields of a run and of its stage that it reads.
+
+    `TrainConfig.stage_step` fills every field from the field of the same name of the
+    stage, or of the run.
 
     Attributes:
         losses: Weights and constants of the losses.
         prompts: The rounds of prompts.
-        resolution: Where predictions and targets are compared.
-        crops: Whether the images are parts of an input of the model's own size.
-        repeat_masks: Whether free slots for masks repeat those of their image.
+        resolution: Resolution at which predictions are compared with targets.
+        crops: Whether the images are crops of an input of the model's own size.
+        repeat_masks: Whether free mask slots repeat the masks of their image.
         ema_decay: Decay of the moving average of the parameters, or None for none.
-        accumulate: Parts in which the batch goes through the model, one after the
-            other; the step is that of the whole batch.
-        trainable: Which parameters are trained.
-        lora: Adapters beside them, of rank 0 for none.
+        accumulate: Microbatches of a step (gradient accumulation); the update is that
+            of the whole batch.
+        trainable: Trained parameters.
+        lora: Adapters; rank 0 for none.
     """
 
     losses: LossConfig = field(default_factory=LossConfig)
@@ -73,12 +75,12 @@ class StepConfig:
 
 
 class TrainState(NamedTuple):
-    """All that a run changes.
+    """State of a run: all arrays that a step updates.
 
     Attributes:
         step: Int "", steps done.
         params: The parameters, a plain nested dict of float32.
-        opt_state: The optimizer's, about the trainable ones.
+        opt_state: Optimizer state of the trainable parameters.
         ema_params: Moving average of the trainable parameters, or None.
     """
 
@@ -89,12 +91,12 @@ class TrainState(NamedTuple):
 
 
 def init_params(key: PRNGKeyArray, model: Sam) -> Params:
-    """Draws fresh parameters; their shapes depend on the model's config alone."""
+    """Draws random parameters; their shapes depend on the model's config alone."""
     config = model.config
     side = config.image_size
     prompts = PromptInputs(jnp.zeros((1, 1, 1, 2)), jnp.ones((1, 1, 1), jnp.int32))
 
-    # Under jit XLA drops the forward pass, whose results nobody asks for.
+    # Under jit XLA removes the forward pass, whose results are unused.
     @jax.jit
     def draw(key):
         return model.init(key, jnp.zeros((1, side, side, 3)), prompts)["params"]
@@ -105,7 +107,7 @@ def init_params(key: PRNGKeyArray, model: Sam) -> Params:
 def init_state(
     params: Params, optimizer: optax.GradientTransformation, config: StepConfig
 ) -> TrainState:
-    """Makes the state before the first step."""
+    """Returns the state before the first step."""
     trained, _ = split_params(params, config.trainable)
     return TrainState(
         step=jnp.zeros((), jnp.int32),
@@ -118,7 +120,7 @@ def init_state(
 
 
 def averaged_params(state: TrainState, trainable: Trainable) -> Params:
-    """Returns the parameters, the trainable ones by their moving average if there is one."""
+    """Returns the parameters, with moving averages for the trainable ones if kept."""
     if state.ema_params is None:
         return state.params
     _, constant = split_params(state.params, trainable)
@@ -134,18 +136,18 @@ def train_step(
     optimizer: optax.GradientTransformation,
     config: StepConfig,
 ) -> tuple[TrainState, Metrics]:
-    """Takes one step.
+    """Takes one optimizer step.
 
     Args:
-        state: Before the step.
+        state: State before the step.
         batch: Images and target masks.
-        key: Randomness of the step: prompts and drop path.
+        key: Random key of the step, for prompts, crops and drop path.
         model: The model; its dtype is the compute dtype.
         optimizer: From `make_optimizer`, for the trainable parameters.
-        config: What to minimize.
+        config: The step.
 
     Returns:
-        The state after the step, and scalars about the step.
+        The state after the step, and scalar metrics.
     """
     trained, frozen = split_params(state.params, config.trainable)
 
@@ -154,7 +156,7 @@ def train_step(
         return batch_loss(params, batch, key, model, config)
 
     gradient_of = jax.value_and_grad(loss, has_aux=True)
-    metrics, gradients = accumulated(
+    metrics, gradients = accumulate_gradients(
         gradient_of, trained, batch, key, config.accumulate
     )
     updates, opt_state = optimizer.update(gradients, state.opt_state, trained)
@@ -176,29 +178,21 @@ def batch_loss(
     model: Sam,
     config: StepConfig,
 ) -> tuple[Float[Array, ""], Metrics]:
-    """Computes what a step minimizes, and scalars about it.
+    """Computes the loss of a batch, and scalar metrics.
 
-    The loss is the mean over all valid target masks of the batch of the sum (or mean)
-    over their rounds of prompts, and the loss on the embedding where it has a weight.
-    What a mask adds is multiplied by the weight of its example, where the batch has
-    weights; the number of masks stays that of all. Metrics of single losses are plain
-    means.
+    The loss of a target mask is summed (or averaged) over its rounds of prompts, then
+    averaged over all valid target masks of the batch; the grouping loss on the image
+    embedding is added where it has a weight. Losses are multiplied by the weights of
+    their examples where the batch has weights, and still divided by the number of
+    masks. Metrics of single losses are unweighted means.
     """
     drop_key, prompt_key, origin_key = jax.random.split(key, 3)
     dense = dense_batch(batch)
-    origin = None
     if isinstance(batch, RunBatch) and batch.embeddings is not None:
-        embeddings = batch.embeddings
+        embeddings, origin = batch.embeddings, None
     else:
-        if config.crops:
-            origin = draw_origin(origin_key, model.config, dense.images.shape[1])
-        embeddings = embed(
-            model,
-            params,
-            normalize(dense.images, dense.sizes),
-            origin,
-            deterministic=model.config.drop_path_rate == 0.0,
-            rngs={"drop_path": drop_key},
+        embeddings, origin = _embed_batch(
+            params, dense, drop_key, origin_key, model, config
         )
     grid = embeddings.shape[1:3]
     targets = make_targets(
@@ -210,10 +204,9 @@ def batch_loss(
     )
     targets = repeat_targets(targets) if config.repeat_masks else targets
 
-    asked = {name: params[name] for name in ("prompt_encoder", "mask_decoder")}
     decoder = functools.partial(
         decoder_of,
-        params={**params, **gather_params(asked)},
+        params={**params, **gather_params(select_parts(params, DECODING_PARTS))},
         model=model,
         origin=origin,
     )
@@ -239,6 +232,72 @@ def batch_loss(
     return metrics["loss"], metrics | _damage(batch)
 
 
+def _embed_batch(
+    params: Params,
+    batch: Batch,
+    drop_key: PRNGKeyArray,
+    origin_key: PRNGKeyArray,
+    model: Sam,
+    config: StepConfig,
+) -> tuple[Float[Array, "b gh gw c"], Int[Array, "2"] | None]:
+    """Encodes the images of a batch; returns the position of crops, too."""
+    encoder, tables, origin = model, params, None
+    if config.crops:
+        side = batch.images.shape[1]
+        origin = draw_origin(origin_key, model.config, side)
+        encoder, tables = at_crop(model, params, side, origin)
+    embeddings = embed(
+        encoder,
+        tables,
+        normalize(batch.images, batch.sizes),
+        deterministic=model.config.drop_path_rate == 0.0,
+        rngs={"drop_path": drop_key},
+    )
+    return embeddings, origin
+
+
+def embed(
+    model: Sam, params: Any, pixels: Float[Array, "b h w 3"], **options: Any
+) -> Float[Array, "b gh gw c"]:
+    """Encodes normalized images.
+
+    Args:
+        model: The model, or for crops the one from `at_crop`.
+        params: Its parameters.
+        pixels: The images.
+        **options: Options of `Sam.apply`, such as keys for drop path.
+    """
+    embeddings = model.apply(
+        {"params": params}, pixels, method="encode_image", **options
+    )
+    return constrain_batch(cast(Array, embeddings))
+
+
+def decoder_of(
+    embeddings: Float[Array, "b gh gw c"],
+    params: Any,
+    model: Sam,
+    origin: Int[Array, "2"] | None = None,
+) -> Decode:
+    """Returns the function from prompts to masks for encoded images.
+
+    Args:
+        embeddings: Image embeddings.
+        params: The model's parameters.
+        model: The model.
+        origin: (x, y) of a crop's first patch in the model's input grid, so that
+            positions are those of the whole input; None for whole images.
+    """
+
+    def decode(prompts: PromptInputs) -> MaskPrediction:
+        prediction = model.apply(
+            {"params": params}, embeddings, prompts, origin, method="decode"
+        )
+        return cast(MaskPrediction, prediction)
+
+    return decode
+
+
 def losses_of_rounds(
     embeddings: Float[Array, "b gh gw c"],
     targets: Targets,
@@ -246,31 +305,33 @@ def losses_of_rounds(
     key: PRNGKeyArray,
     config: StepConfig,
 ) -> PromptLoss:
-    """Takes every target through its rounds of prompts, some targets at a time.
+    """Computes the losses of all rounds of prompts, for some targets at a time.
 
     Args:
-        embeddings: The images.
-        targets: The masks to ask for.
-        decoder: Makes, of some embeddings, what answers prompts about them.
-        key: Randomness of the prompts.
-        config: What to minimize.
+        embeddings: Image embeddings.
+        targets: The target masks.
+        decoder: Maps embeddings to their decoding function, as `decoder_of` does.
+        key: Random key of the prompts.
+        config: The step.
 
     Returns:
         The losses, "rounds b k".
     """
 
-    def of_part(images: Any, masks: Any) -> PromptLoss:
+    def losses_of_part(images: Any, masks: Any) -> PromptLoss:
         embeddings, inside, sizes = images
         masks, valid, keys = masks
         part = Targets(masks, valid, inside, sizes, targets.pixel_side)
 
-        def judge(logits, scores, candidates):
+        def loss_of_round(logits, scores, candidates):
             return prompt_loss(logits, scores, masks, inside, candidates, config.losses)
 
-        return simulate_prompts(decoder(embeddings), judge, part, keys, config.prompts)
+        return simulate_prompts(
+            decoder(embeddings), loss_of_round, part, keys, config.prompts
+        )
 
     return map_masks(
-        of_part,
+        losses_of_part,
         (embeddings, targets.inside, targets.sizes),
         (targets.masks, targets.valid, keys_of_targets(key, targets)),
         config.prompts.masks_at_a_time,

@@ -10,16 +10,16 @@ Resolution = Literal["image", "logits"]
 
 
 class Targets(NamedTuple):
-    """The masks to ask for.
+    """Target masks.
 
-    A target pixel covers a square of the model's input: a pixel of it, or the pixel of
-    the mask logits, 4 x 4 input pixels in the released sizes.
+    A target pixel covers a square of the model's input: one of its pixels, or one pixel
+    of the low-res logits, 4 x 4 input pixels in the released sizes.
 
     Attributes:
         masks: Bool "b k h w".
-        valid: Bool "b k", False where there is no mask to ask for.
+        valid: Bool "b k", False for slots without a mask.
         inside: Bool "b h w", False in the padding.
-        sizes: Int "b 2", height and width of what is not padding, in input pixels.
+        sizes: Int "b 2", height and width of the image without padding, in input pixels.
         pixel_side: Float "", side of a target pixel in input pixels.
     """
 
@@ -37,17 +37,18 @@ def make_targets(
     resolution: Resolution,
     logits_size: tuple[int, int],
 ) -> Targets:
-    """Brings target masks to the resolution of the comparison.
+    """Resamples target masks to the resolution at which they are compared.
 
     Args:
         masks: Target masks in the model's input frame.
-        valid: Which of them exist.
-        sizes: Height and width of each image's part that is not padding.
-        resolution: `"image"` compares upsampled logits with the masks as they are, as
-            the training code of SAM 2 does; the paper does not say. `"logits"`
-            compares at the resolution of the logits, with the majority of each pixel,
-            for less work; a mask that has no majority anywhere becomes invalid.
-        logits_size: Height and width of the mask logits.
+        valid: False for slots without a mask.
+        sizes: Height and width of each image without padding.
+        resolution: `"image"` compares upsampled logits with the masks at full
+            resolution, as the training code of SAM 2 does; the paper leaves it open.
+            `"logits"` compares at the resolution of the low-res logits, with the
+            majority of each block of pixels, for less work; a mask without a majority
+            anywhere becomes invalid.
+        logits_size: Height and width of the low-res logits.
     """
     height, width = masks.shape[-2:]
     side = 1
@@ -55,8 +56,8 @@ def make_targets(
         side = height // logits_size[0]
         if (logits_size[0] * side, logits_size[1] * side) != (height, width):
             raise ValueError(
-                f"masks of {height} x {width} do not shrink to logits of {logits_size}"
-                " by a whole number; use resolution='image'"
+                f"masks of {height} x {width} are no integer multiple of logits of "
+                f"{logits_size}: use resolution='image'"
             )
         masks = _majority(masks, side)
     rows, columns = (jnp.arange(n) * side + (side - 1) / 2 for n in masks.shape[-2:])
@@ -74,13 +75,13 @@ def make_targets(
 
 
 def repeat_targets(targets: Targets) -> Targets:
-    """Fills the free slots of each image with its masks again, in turn.
+    """Fills the free slots of each image with its own masks, repeated in order.
 
-    Every slot costs a decoder pass, with a mask or without. A mask that is there twice
-    has different prompts in its two slots. An image without a mask stays without.
+    Every slot costs a decoder pass, with a mask or without. The prompts of a repeated
+    mask are drawn anew. An image without masks keeps its slots free.
     """
     slots = jnp.arange(targets.valid.shape[1])[None]
-    # Stable, so that masks keep their order in front of the free slots.
+    # A stable sort keeps the order of the masks, in front of the free slots.
     order = jnp.argsort(~targets.valid, axis=1, stable=True)
     count = jnp.sum(targets.valid, axis=1, keepdims=True)
     source = jnp.take_along_axis(order, slots % jnp.maximum(count, 1), axis=1)
@@ -95,22 +96,22 @@ def resize_logits(
 ) -> Float[Array, "b k m h w"]:
     """Resizes mask logits bilinearly with half-pixel centres, as at inference.
 
-    Rows that grow by a whole number are sums of two old ones each. Columns go through
-    `jax.image.resize`, a product with a matrix at full precision: for both, it would
-    cost an accelerator as much as the mask decoder.
+    For an integer factor each new row is a weighted sum of two old ones. Columns go
+    through `jax.image.resize`, a matrix product at full precision: for both dimensions
+    it would cost an accelerator as much as the mask decoder.
     """
     if logits.shape[-2:] == size:
         return logits
     *leading, height, _ = logits.shape
-    times = size[0] // height
-    if times * height != size[0]:
+    factor = size[0] // height
+    if factor * height != size[0]:
         return jax.image.resize(logits, (*leading, *size), "bilinear", antialias=False)
     wide = jax.image.resize(
         logits, (*leading, height, size[1]), "bilinear", antialias=False
     )
     above = jnp.concatenate([wide[..., :1, :], wide[..., :-1, :]], axis=-2)
     below = jnp.concatenate([wide[..., 1:, :], wide[..., -1:, :]], axis=-2)
-    offsets = [(i + 0.5) / times - 0.5 for i in range(times)]
+    offsets = [(i + 0.5) / factor - 0.5 for i in range(factor)]
     rows = [
         (1.0 - abs(offset)) * wide + abs(offset) * (above if offset < 0 else below)
         for offset in offsets
@@ -121,6 +122,6 @@ def resize_logits(
 def _majority(
     masks: Bool[Array, "b k h w"], side: int
 ) -> Bool[Array, "b k {masks.shape[2]//side} {masks.shape[3]//side}"]:
-    batch, number, height, width = masks.shape
-    blocks = masks.reshape(batch, number, height // side, side, width // side, side)
+    batch, count, height, width = masks.shape
+    blocks = masks.reshape(batch, count, height // side, side, width // side, side)
     return jnp.mean(blocks, axis=(3, 5), dtype=jnp.float32) >= 0.5

@@ -1,8 +1,8 @@
-"""Files below a folder, opened once: no link on the way is followed, at any moment.
+"""Race-free opening of files below a folder: no symbolic link on the path is followed.
 
-A path that was checked and is used later may lead elsewhere by then, when somebody puts
-a link in the place of a file or a folder. Here every part is opened below the one
-before, and whoever needs the file works on the open one from then on.
+A path that was checked may lead elsewhere when it is used, if a file or folder on it was
+exchanged for a link in between. Here every part of a path is opened relative to the
+descriptor of the part before, and callers work on the open file.
 """
 
 import contextlib
@@ -14,50 +14,50 @@ from io import BufferedReader
 from pathlib import Path
 from typing import NamedTuple
 
-# Windows opens nothing relative to a folder, and has no such flags.
+# Windows can open nothing relative to a folder, and has no such flags.
 _WALKS = os.open in os.supports_dir_fd and hasattr(os, "O_NOFOLLOW")
 _NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 _FOLDER = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | _NO_LINK
-# A pipe that took the place of a file is not waited for.
+# O_NONBLOCK: opening a pipe that replaced a file must not block.
 _READ = (
     os.O_RDONLY | _NO_LINK | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 )
 _LINK_ERRORS = (errno.ELOOP, errno.EMLINK)
 
 
-class Place(NamedTuple):
-    """A name in a folder that is held open; for the functions of `os`.
+class Entry(NamedTuple):
+    """A name in an open folder, as the functions of `os` take it.
 
     Attributes:
-        name: In the folder; the whole path where folders cannot be held.
-        folder: The descriptor, for `dir_fd`, or None.
+        name: Name in the folder; the whole path where `folder` is None.
+        folder: Descriptor of the folder, for `dir_fd`; None on systems without.
     """
 
     name: str
     folder: int | None
 
     def status(self) -> os.stat_result:
-        """What is there now; of a link, the link."""
+        """Returns the status of the entry now; links are not followed."""
         if self.folder is None:
             return os.lstat(self.name)
         return os.stat(self.name, dir_fd=self.folder, follow_symlinks=False)
 
 
 @contextlib.contextmanager
-def reach(root: Path, name: str, *, make: bool = False) -> Iterator[Place]:
-    """Holds the folder of a name open.
+def reach(root: Path, name: str, *, make: bool = False) -> Iterator[Entry]:
+    """Yields the entry of a path, with its folder open.
 
     Args:
-        root: Where the name begins; no link, resolved.
-        name: A path below it, with `/`; the caller has checked its parts.
-        make: Makes the folders that are missing.
+        root: Folder that the path is relative to; resolved, no link.
+        name: Path below it, with `/`; the caller has checked its parts.
+        make: Whether missing folders are created.
 
     Raises:
-        OSError: A folder is missing, or is none: a link, perhaps.
+        OSError: A folder is missing, or is no folder (a link, perhaps).
     """
     *folders, last = name.split("/")
     if not _WALKS:
-        yield Place(os.fspath(_checked_parent(root, folders, make) / last), None)
+        yield Entry(os.fspath(_checked_parent(root, folders, make) / last), None)
         return
     descriptor = os.open(root, _FOLDER)
     try:
@@ -68,23 +68,23 @@ def reach(root: Path, name: str, *, make: bool = False) -> Iterator[Place]:
             below = os.open(folder, _FOLDER, dir_fd=descriptor)
             os.close(descriptor)
             descriptor = below
-        yield Place(last, descriptor)
+        yield Entry(last, descriptor)
     finally:
         os.close(descriptor)
 
 
 def open_below(root: Path, name: str) -> BufferedReader:
-    """Opens a regular file for reading; nothing on the way may be a link.
+    """Opens a regular file for reading; no part of its path may be a link.
 
     Raises:
-        OSError: It is missing, no regular file, or not to be read.
+        OSError: It is missing, no regular file, or not readable.
     """
     path = root / name
-    with reach(root, name) as place:
+    with reach(root, name) as entry:
         stream = open(  # noqa: SIM115
             path,
             "rb",
-            opener=lambda _, flags: os.open(place.name, _READ, dir_fd=place.folder),
+            opener=lambda _, flags: os.open(entry.name, _READ, dir_fd=entry.folder),
         )
     try:
         if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
@@ -98,10 +98,11 @@ def open_below(root: Path, name: str) -> BufferedReader:
 
 
 def open_inside(root: Path, name: str) -> BufferedReader:
-    """Opens a regular file; it may be a link to another one below the same folder.
+    """Opens a regular file; it may be a link to another file below the same folder.
 
     Raises:
-        OSError: As for `open_below`, or the link leads out, or to what is hidden.
+        OSError: As for `open_below`, or the link leads out of the folder or to a hidden
+            file.
     """
     try:
         return open_below(root, name)
@@ -112,10 +113,10 @@ def open_inside(root: Path, name: str) -> BufferedReader:
 
 
 def target_inside(root: Path, name: str) -> str:
-    """The path below a folder that a link in it leads to, which is no link now.
+    """Returns the target of a link, as a path below the folder that has the link.
 
     Raises:
-        OSError: It leads nowhere, out of the folder, or to what is hidden.
+        OSError: It leads nowhere, out of the folder, or to a hidden file.
     """
     path = root / name
     try:
@@ -131,20 +132,20 @@ def target_inside(root: Path, name: str) -> str:
 
 @contextlib.contextmanager
 def scan(root: Path, inside: str) -> Iterator[Iterator[os.DirEntry]]:
-    """Lists a folder below another, which is no link.
+    """Yields the entries of a folder below another; it may not be a link.
 
     Raises:
-        OSError: It is missing, a link, or not to be read.
+        OSError: It is missing, a link, or not readable.
     """
     with (
-        reach(root, f"{inside}/." if inside else ".") as place,
-        os.scandir(place.name if place.folder is None else place.folder) as entries,
+        reach(root, f"{inside}/." if inside else ".") as entry,
+        os.scandir(entry.name if entry.folder is None else entry.folder) as entries,
     ):
         yield entries
 
 
 def _checked_parent(root: Path, folders: Sequence[str], make: bool) -> Path:
-    """Checks by path, which is as much as such a system lets one do."""
+    """Returns a path's parent after a check by path, for systems without `dir_fd`."""
     parent = root.joinpath(*folders)
     if make:
         parent.mkdir(parents=True, exist_ok=True)

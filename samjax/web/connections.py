@@ -1,10 +1,10 @@
-"""Connections: how long a request may take to arrive, and who gives way when many come.
+"""HTTP connections with timeouts for requests and a bound on their number.
 
-Whoever reaches the address can open connections, and say nothing on them. Each of those
-costs a file descriptor, of which a process has so many. So a request has to begin
-within seconds, and beyond a number of connections that have not asked for anything they
-may have, the oldest of them is closed for every new one: who has the token and asks at
-once is let in, however many others there are.
+Any client that reaches the address can open connections and send nothing; each costs a
+file descriptor, and a process has a limited number of them. Therefore a request has to
+arrive within seconds, and above a number of connections without an authorized request
+the oldest of these is closed for every new one. A client that has the token and sends
+its request at once is served however many idle connections there are.
 """
 
 import asyncio
@@ -21,13 +21,14 @@ except ImportError:
     resource = None
 
 EXTENSION = "samjax.connection"
-"""In the `extensions` of a request's scope, with `trust`, to be called for who may ask."""
+"""Key in the `extensions` of an ASGI scope; its `trust` marks the connection as
+authorized."""
 
-# In seconds: until the head of a request is whole; and between two pieces of a body.
+# Seconds until the head of a request is complete, and between two chunks of a body.
 _FOR_HEAD = 10.0
 _FOR_BODY = 60.0
 _MOST_UNKNOWN = 256
-# Where the system says nothing of descriptors, as Windows.
+# Where the system reports no limit of descriptors, as Windows.
 _DESCRIPTORS = 512
 
 
@@ -35,7 +36,7 @@ class Connections:
     """The open connections of a server, the oldest first.
 
     Args:
-        descriptors: How many files and connections the process may have open; half are
+        descriptors: Limit of open files and connections of the process; half of it is
             for connections.
     """
 
@@ -48,23 +49,23 @@ class Connections:
         self._trusted: dict[Connection, None] = {}
 
     def add(self, connection: "Connection") -> None:
-        """Counts a new one; another may have to go for it."""
+        """Registers a connection, and closes another one if there are too many."""
         self._unknown[connection] = None
         if len(self._unknown) > self._most_unknown:
             self._end(next(iter(self._unknown)))
         elif len(self._unknown) + len(self._trusted) > self._most:
-            # As many as can be are at work: those that wait for nothing go first.
-            idle = (one for one in self._trusted if one.is_idle)
+            # Idle keep-alive connections are closed before those with a request.
+            idle = (trusted for trusted in self._trusted if trusted.is_idle)
             self._end(next(idle, next(iter(self._unknown))))
 
     def trust(self, connection: "Connection") -> None:
-        """Notes that a connection asked for what it may have."""
+        """Marks a connection as one with an authorized request."""
         if connection in self._unknown:
             del self._unknown[connection]
             self._trusted[connection] = None
 
     def discard(self, connection: "Connection") -> None:
-        """Forgets one that ended."""
+        """Removes a connection that ended."""
         self._unknown.pop(connection, None)
         self._trusted.pop(connection, None)
 
@@ -74,7 +75,7 @@ class Connections:
 
 
 class Connection(H11Protocol):
-    """A connection of HTTP on which what is awaited has to come in time."""
+    """An HTTP connection that is closed when a request takes too long to arrive."""
 
     def __init__(
         self,
@@ -90,45 +91,45 @@ class Connection(H11Protocol):
         self._timer: asyncio.TimerHandle | None = None
         app: Any = self.app
 
-        async def answer(scope: Any, receive: Any, send: Any) -> None:
+        async def app_with_extension(scope: Any, receive: Any, send: Any) -> None:
             extensions = scope.setdefault("extensions", {})
             extensions[EXTENSION] = {"trust": lambda: connections.trust(self)}
             await app(scope, receive, send)
 
-        self.app: Any = answer
+        self.app: Any = app_with_extension
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing is being answered."""
+        """Whether no request is being processed."""
         return self.cycle is None or self.cycle.response_complete
 
     # uvloop's transports are not of asyncio's class.
     def connection_made(self, transport: Any) -> None:
-        """Begins to wait for a request."""
+        """Registers the connection and starts the timeout of its first request."""
         super().connection_made(transport)
         self._connections.add(self)
         self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Ends."""
+        """Removes the connection and its timeout."""
         super().connection_lost(exc)
         self._connections.discard(self)
         self._set_timer(None)
 
     def data_received(self, data: bytes) -> None:
-        """Takes what arrived."""
+        """Processes received bytes and updates the timeout."""
         super().data_received(data)
         self._watch()
 
     def on_response_complete(self) -> None:
-        """Begins to wait for the next request."""
+        """Starts the timeout of the next request."""
         super().on_response_complete()
         self._watch()
 
     def _watch(self) -> None:
         state = self.conn.their_state
         if state is h11.IDLE:
-            # From the first byte to the last, however they trickle in.
+            # One timeout for the whole head, so that single bytes do not extend it.
             if self._awaits != "head":
                 self._set_timer("head")
         else:
@@ -145,7 +146,7 @@ class Connection(H11Protocol):
 
     def _give_up(self) -> None:
         if self._awaits == "body" and self.flow.read_paused:
-            # It is the server that has not taken yet what came.
+            # The application has not read yet: the client is not at fault.
             self._set_timer("body")
         else:
             self.transport.abort()

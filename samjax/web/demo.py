@@ -1,4 +1,4 @@
-"""The page without a server: a folder for any static host, encoder and decoder in it."""
+"""The static demo: the page with encoder and decoder in a folder for any static host."""
 
 import os
 import secrets
@@ -15,17 +15,17 @@ from samjax.export.onnx_graph import Arithmetic, Storage
 from samjax.files import json_text
 from samjax.inference import Predictor
 from samjax.inference.images import read_image
-from samjax.web.decoder import export_pair
+from samjax.web.decoder_cache import export_pair
 from samjax.web.description import describe_model
 from samjax.web.page import missing_files, page_folder
 from samjax.web.site import CONFIG, files_below, is_demo, put_in_place
 
 _ISOLATION = "isolation_worker.js"
-# Everything mode's, for the visitor's browser answers them one by one.
+# For everything mode, which the browser runs one point at a time.
 _POINTS_PER_SIDE = 12
 
-# Threads share memory, which a browser gives to isolated pages alone. Hosts that read
-# this file send what isolates; on others the page asks a worker of its own to.
+# Threads need shared memory, which browsers give to cross-origin isolated pages alone.
+# Hosts that support this file send the headers; elsewhere a service worker adds them.
 _HEADERS = """/*
   Cross-Origin-Opener-Policy: same-origin
   Cross-Origin-Embedder-Policy: require-corp
@@ -45,28 +45,29 @@ def write_demo(
     say: Callable[[str], object] = lambda what: None,
     overwrite: bool = False,
 ) -> dict[str, int]:
-    """Writes the folder; of a demo that was there its own files are replaced.
+    """Writes the demo; in an existing folder only files of an older demo are replaced.
 
-    A new folder is whole or not there. In one that is there nothing changes before all
-    is made; everything in it that no demo left there as it is stays.
+    A new folder appears complete or not at all. An existing one changes only after all
+    files were made, and files that no demo wrote, or that were changed since, stay.
 
     Args:
-        predictor: The model. Its encoder runs in the visitor's browser: a small one.
+        predictor: The model. Its encoder runs in the visitor's browser, so a small one.
         out: The folder.
-        name: Of the model, for the page to show.
-        samples: Photos that a visitor may begin with; the models are tried on the first.
+        name: Name of the model, for the page to show.
+        samples: Sample photos; the exported models are verified on the first.
         storage: How weights are stored.
-        arithmetic: What the encoder's large products are computed in.
-        say: Is told what is done next.
-        overwrite: Whether files that no demo left there are replaced.
+        arithmetic: Arithmetic of the encoder's large matrix products.
+        say: Called with the name of each step before it starts.
+        overwrite: Whether files that no demo wrote are replaced.
 
     Returns:
-        The bytes of every file of the demo, by its path in the folder.
+        The size in bytes of every file of the demo, by its path in the folder.
 
     Raises:
-        FileExistsError: The folder has something else in it, or where a file goes.
+        FileExistsError: The folder has other content, or a file where one of the demo's
+            goes.
         FileNotFoundError: Files of the page are missing.
-        NotTheModel: What is exported does not answer as the model does.
+        NotTheModel: The exported models differ from the model.
         OSError: It cannot be written.
     """
     check_place(out, overwrite=overwrite)
@@ -80,7 +81,7 @@ def write_demo(
     try:
         shutil.copytree(page, hidden / "page")
         os.replace(hidden / "page" / "index.html", hidden / "index.html")
-        # A service worker governs its own folder and those below.
+        # The scope of a service worker is its own folder and those below.
         os.replace(hidden / "page" / _ISOLATION, hidden / _ISOLATION)
         (hidden / "_headers").write_text(_HEADERS)
         models = _export(
@@ -98,7 +99,7 @@ def write_demo(
                 {"url": f"photos/{quote(photo)}", "name": sample.stem}
                 for sample, photo in zip(samples, photos, strict=True)
             ],
-            # By these the next export knows what it may replace.
+            # The next export replaces these files and no others.
             "files": files_below(hidden),
         }
         (hidden / CONFIG).write_text(json_text(config, indent=1) + "\n")
@@ -113,25 +114,26 @@ def check_place(out: Path, *, overwrite: bool = False) -> None:
     """Checks that a demo may be written to a folder.
 
     Raises:
-        FileExistsError: Something else is there.
+        FileExistsError: The folder has other content.
     """
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
     if not out.is_dir() or not (overwrite or is_demo(out)):
         raise FileExistsError(
-            f"{out} has something else than a demo in it: name a new folder"
+            f"got {out}, which has other content than a demo, expected a new folder or a "
+            "demo's: name another folder"
         )
 
 
 def _names(samples: Sequence[Path]) -> list[str]:
-    """Names of the photos' copies, no two of them the same on any file system."""
+    """Returns names for the photos' copies, distinct also if case is ignored."""
     names: list[str] = []
     taken: set[str] = set()
     for sample in samples:
-        name, number = sample.name, 1
+        name, copies = sample.name, 1
         while name.casefold() in taken:
-            number += 1
-            name = f"{sample.stem}_{number}{sample.suffix}"
+            copies += 1
+            name = f"{sample.stem}_{copies}{sample.suffix}"
         taken.add(name.casefold())
         names.append(name)
     return names
@@ -146,7 +148,7 @@ def _export(
     arithmetic: Arithmetic,
     say: Callable[[str], object],
 ) -> dict[str, Any]:
-    """Writes the models, and says where they are."""
+    """Exports the models; returns their entries in the demo's config."""
     folder.mkdir()
     pixels = read_image(photo)
     embedding = predictor.embed(pixels)

@@ -1,4 +1,4 @@
-"""What the page is told of a model, by a server or by the file beside a demo."""
+"""Description of a model for the page, sent by a server or stored beside a demo."""
 
 from typing import Any
 
@@ -8,13 +8,13 @@ from samjax.inference import AutomaticConfig, Predictor
 def describe_model(
     predictor: Predictor, name: str, points_per_side: int = 16
 ) -> dict[str, Any]:
-    """The sizes that a page needs, and the fingerprint of the image encoder.
+    """Returns a model's sizes, its fingerprint and its defaults of everything mode.
 
     Args:
         predictor: The model.
-        name: Of the model, to show.
-        points_per_side: What everything mode of the page begins with. The released 32
-            are a lot for a person to wait for where there is no accelerator.
+        name: Name of the model, to show.
+        points_per_side: Default grid of everything mode on the page. The release's 32
+            take long on a machine without an accelerator.
     """
     config = predictor.model.config
     everything = AutomaticConfig(points_per_side=points_per_side).for_model(config)

@@ -1,4 +1,4 @@
-"""Files that can be made again, kept within a bound: the least recently used go."""
+"""A cache of files of bounded total size, evicted least recently used first."""
 
 import contextlib
 import os
@@ -12,15 +12,15 @@ from samjax.files import replacing
 
 
 class DiskCache:
-    """A folder of files by key, of a bounded size.
+    """A folder of files by key, of bounded total size.
 
-    What is there is whole. Safe to share between threads, and between processes in that
-    a file may always turn out to be gone. Only `put` fails where the disk is full, or
-    the folder takes no files: whatever else goes wrong there, a file is not there.
+    Files are complete or absent. Threads may share it, and so may processes: any file
+    may be gone at any time. Only `put` raises where the disk is full or the folder is
+    not writable; in all other methods such a failure is a missing file.
 
     Args:
-        folder: Made when something is put in.
-        most_bytes: Of all files together; the newest one stays even if it is larger.
+        folder: The folder; created by the first `put`.
+        most_bytes: Bound of the total size; the newest file stays even if it is larger.
     """
 
     def __init__(self, folder: Path, most_bytes: int):
@@ -29,29 +29,29 @@ class DiskCache:
         self._lock = threading.Lock()
 
     def path(self, key: str) -> Path:
-        """Where the file of a key is, if it is."""
+        """Returns the path that the file of a key has, if it exists."""
         return self._folder / key
 
     def has(self, key: str) -> bool:
-        """Whether there is a file, which does not count as using it."""
+        """Whether the file exists; does not count as a use."""
         return self.path(key).is_file()
 
     def use(self, key: str) -> Path | None:
-        """The file of a key, which is now the most recently used one."""
+        """Returns the path of a key's file and marks it as used; None if it is missing."""
         path = self.path(key)
         try:
             os.utime(path)
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError:
-            # Somebody else's file can still be read.
+            # Another user's file cannot be marked, but can be read.
             pass
         return path
 
     def open(self, key: str) -> BufferedReader | None:
-        """Opens the file of a key, which is now the most recently used one.
+        """Opens the file of a key and marks it as used; None if it is missing.
 
-        Whoever has it open can read it to its end, though it may go meanwhile.
+        The open file can be read to its end even if it is evicted meanwhile.
         """
         path = self.use(key)
         try:
@@ -60,10 +60,10 @@ class DiskCache:
             return None
 
     def put(self, key: str, write: Callable[[Path], object]) -> Path:
-        """Keeps what `write` writes to the path that it is given.
+        """Stores the file that `write` writes to the path it is called with.
 
         Raises:
-            OSError: There is no room, or no permission.
+            OSError: The disk is full, or the folder is not writable.
         """
         path = self.path(key)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -73,21 +73,21 @@ class DiskCache:
         return path
 
     def drop(self, key: str) -> bool:
-        """Removes a file, which turned out to be damaged; says whether it is gone."""
+        """Removes a damaged file; returns whether it is gone."""
         with contextlib.suppress(OSError):
             self.path(key).unlink(missing_ok=True)
         return not self.has(key)
 
     def _make_room(self, newest: Path) -> None:
         with self._lock:
-            found = []
+            files = []
             for path in self._folder.rglob("*"):
                 with contextlib.suppress(OSError):
                     status = path.stat()
                     if stat.S_ISREG(status.st_mode) and not path.name.startswith("."):
-                        found.append((status.st_mtime_ns, status.st_size, path))
-            total = sum(size for _, size, _ in found)
-            for _, size, path in sorted(found):
+                        files.append((status.st_mtime_ns, status.st_size, path))
+            total = sum(size for _, size, _ in files)
+            for _, size, path in sorted(files):
                 if total <= self._most_bytes:
                     break
                 if path != newest:

@@ -1,4 +1,4 @@
-"""A plain page about the API, made of its description. Nothing is loaded from elsewhere."""
+"""A plain HTML page of the API, from its OpenAPI description, without other resources."""
 
 import base64
 import hashlib
@@ -16,7 +16,7 @@ _STYLE = (
     "a{color:#8ab4f8}section{border-color:#3a3f47}}"
 )
 
-# Allows this style, by its hash, and nothing else.
+# Allows this style, by its hash, and nothing else: a script in a description would not run.
 POLICY = (
     "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
     "style-src 'sha256-"
@@ -26,10 +26,10 @@ POLICY = (
 
 
 def write_document(description: Mapping[str, Any]) -> str:
-    """Writes the page.
+    """Returns the page as HTML.
 
     Args:
-        description: Of the API, in OpenAPI's form.
+        description: OpenAPI description of the API.
     """
     about = description["info"]
     title = escape(f"{about['title']} {about['version']}")
@@ -55,16 +55,16 @@ def _section(path: str, method: str, route: Mapping[str, Any]) -> str:
         f"<p>{escape(route.get('description', ''))}</p>",
     ]
     rows = [
-        (one["name"], f"{_kind(one['schema'])}, in the {one['in']}")
-        for one in route.get("parameters", [])
+        (parameter["name"], f"{_kind(parameter['schema'])}, in the {parameter['in']}")
+        for parameter in route.get("parameters", [])
     ]
     for kind, body in route.get("requestBody", {}).get("content", {}).items():
         rows.append((kind, _kind(body.get("schema", {}))))
-    for status, answer in route["responses"].items():
-        rows.append((status, answer.get("description", "")))
+    for status, response in route["responses"].items():
+        rows.append((status, response.get("description", "")))
     cells = "".join(
-        f"<tr><th><code>{escape(name)}</code></th><td>{escape(said)}</td></tr>"
-        for name, said in rows
+        f"<tr><th><code>{escape(name)}</code></th><td>{escape(text)}</td></tr>"
+        for name, text in rows
     )
     return f"<section>{''.join(parts)}<table>{cells}</table></section>"
 
@@ -73,7 +73,7 @@ def _kind(schema: Mapping[str, Any]) -> str:
     if "$ref" in schema:
         return schema["$ref"].rpartition("/")[2]
     if "anyOf" in schema:
-        return " or ".join(_kind(one) for one in schema["anyOf"])
+        return " or ".join(_kind(option) for option in schema["anyOf"])
     if "enum" in schema:
         return " or ".join(map(str, schema["enum"]))
     return str(schema.get("type", "anything"))

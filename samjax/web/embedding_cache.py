@@ -1,7 +1,7 @@
-"""Embeddings on the disk, and the last few in memory.
+"""Cache of embeddings: on the disk, and the most recent ones in memory.
 
-Where the disk is full, or takes no files, they are in memory alone: that costs time
-once others came after them, and nothing else.
+Where the disk is full or not writable they are in memory alone, and are computed again
+after they were evicted.
 """
 
 import contextlib
@@ -14,22 +14,22 @@ from pathlib import Path
 from samjax.files import json_text, replacing
 from samjax.inference import ImageEmbedding
 from samjax.web.disk_cache import DiskCache
-from samjax.web.folder import ImageFile
+from samjax.web.folder import FolderImage
 
 _IN_MEMORY = 4
-# The mean of that many last ones, or so.
-_MEMORY_OF_TIMES = 5
+# Time constant, in images, of the running mean of encoding times.
+_TIMES_IN_MEAN = 5
 
 logger = logging.getLogger(__name__)
 
 
 class EmbeddingCache:
-    """The embeddings that one model made, and how long it took.
+    """The embeddings of one model, and its encoding time on this machine.
 
     Args:
-        files: Where embeddings are kept.
-        fingerprint: Of the model's image encoder.
-        about: A file in which it is noted how long embedding takes here.
+        files: Cache of the files.
+        fingerprint: Fingerprint of the model's image encoder.
+        about: File that stores the mean encoding time.
     """
 
     def __init__(self, files: DiskCache, fingerprint: str, about: Path):
@@ -38,25 +38,25 @@ class EmbeddingCache:
         self._about = about
         self._lock = threading.Lock()
         self._recent: OrderedDict[str, ImageEmbedding] = OrderedDict()
-        # Files that can neither be used nor removed.
+        # Keys of damaged files that cannot be removed either.
         self._spoiled: set[str] = set()
         self._seconds = _read_seconds(about)
 
     @property
     def expected_seconds(self) -> float | None:
-        """How long an image takes, by those before it."""
+        """Mean encoding time of earlier images, in seconds; None if there were none."""
         return self._seconds
 
-    def has(self, image: ImageFile) -> bool:
-        """Whether there is one; that it is whole is found when it is loaded."""
+    def has(self, image: FolderImage) -> bool:
+        """Whether an image has an embedding; whether it is intact is known on loading."""
         key = self._key(image)
         with self._lock:
             if key in self._recent or key in self._spoiled:
                 return key in self._recent
         return self._files.has(key)
 
-    def load(self, image: ImageFile) -> ImageEmbedding | None:
-        """The embedding of an image, unless it is not there, damaged or foreign."""
+    def load(self, image: FolderImage) -> ImageEmbedding | None:
+        """Returns the embedding of an image; None if missing, damaged or another model's."""
         key = self._key(image)
         path = self._files.use(key)
         with self._lock:
@@ -79,12 +79,14 @@ class EmbeddingCache:
         self._remember(key, embedding)
         return embedding
 
-    def save(self, image: ImageFile, embedding: ImageEmbedding, seconds: float) -> None:
-        """Keeps an embedding, on the disk if it can be, and notes how long it took."""
+    def save(
+        self, image: FolderImage, embedding: ImageEmbedding, seconds: float
+    ) -> None:
+        """Stores an embedding, on the disk if possible, and updates the encoding time."""
         key = self._key(image)
         self._remember(key, embedding)
         before = seconds if self._seconds is None else self._seconds
-        self._seconds = before + (seconds - before) / _MEMORY_OF_TIMES
+        self._seconds = before + (seconds - before) / _TIMES_IN_MEAN
         try:
             self._files.put(key, embedding.save)
             with self._lock:
@@ -110,7 +112,7 @@ class EmbeddingCache:
             while len(self._recent) > _IN_MEMORY:
                 self._recent.popitem(last=False)
 
-    def _key(self, image: ImageFile) -> str:
+    def _key(self, image: FolderImage) -> str:
         return f"{self._fingerprint[:16]}/{image.version}.safetensors"
 
 

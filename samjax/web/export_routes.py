@@ -1,4 +1,4 @@
-"""All that was marked, as files of formats that other programs read."""
+"""Routes of the export of annotations, in formats that other programs read."""
 
 import hashlib
 from collections.abc import Iterator
@@ -9,9 +9,12 @@ from fastapi.responses import Response, StreamingResponse
 
 from samjax.data.schema import record_to_json
 from samjax.web.exporting import (
-    Annotated as AnnotatedImage,
+    AnnotatedImage,
+    Format,
+    archive,
+    coco_chunks,
+    to_record,
 )
-from samjax.web.exporting import Format, archive, coco_chunks, to_record
 from samjax.web.folder import image_id, natural_key
 from samjax.web.refusals import Refusal, not_found
 from samjax.web.services import Services, Wanted, errors
@@ -33,26 +36,27 @@ def export_annotations(
     format: Annotated[Format, Query(description="Which files to make.")] = "sa1b",
     image: Annotated[str | None, Query(max_length=64)] = None,
 ) -> Response:
-    """A zip of all masks; for one image a JSON file, but a zip of a label map."""
+    """Sends a zip of all masks; of one image a JSON file, or a zip of its label map."""
     if image is None:
         names = sorted(services.store.annotated(), key=natural_key)
     else:
         names = [services.gallery.file(image).name]
-    found = _annotated(services, names)
+    images = _annotated(services, names)
     if image is None or format == "png":
         return _download(
-            zip_chunks(archive(found, format, services.decoding)),
+            zip_chunks(archive(images, format, services.decoding)),
             f"annotations-{format}.zip",
             "application/zip",
         )
-    only = next(found, None)
+    only = next(images, None)
     if only is None:
         raise not_found("annotation of", names[0], "store a mask first")
     name = f"annotations-{format}.json"
-    said: list[str] = []
+    # One file has no room for warnings, which an archive has in `problems.txt`.
+    warnings: list[str] = []
     if format == "coco":
-        return _download(coco_chunks([only], said.append), name, "application/json")
-    text = record_to_json(to_record(only, said.append))
+        return _download(coco_chunks([only], warnings.append), name, "application/json")
+    text = record_to_json(to_record(only, warnings.append))
     return _download(iter([text.encode()]), name, "application/json")
 
 
@@ -61,7 +65,7 @@ def _annotated(services: Services, names: list[str]) -> Iterator[AnnotatedImage]
         _, annotations, _ = services.store.changes(name)
         if annotations:
             yield AnnotatedImage(
-                number=_number(name),
+                image_id=_exported_id(name),
                 name=name,
                 size=_size(services, name),
                 annotations=annotations,
@@ -76,8 +80,8 @@ def _size(services: Services, name: str) -> tuple[int, int] | None:
     return header.height, header.width
 
 
-def _number(name: str) -> int:
-    """A number that an image keeps, and that JavaScript holds exactly."""
+def _exported_id(name: str) -> int:
+    """Returns an image's id in exported files: always the same, below 2**53."""
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:6])
 
 

@@ -1,4 +1,4 @@
-"""What people marked, as SA-1B's records, as COCO's file, or as label maps."""
+"""Export of annotations: SA-1B's records, a COCO file, or label maps."""
 
 import io
 import threading
@@ -11,64 +11,65 @@ import numpy as np
 from PIL import Image
 
 from samjax.data.formats import record_to_label_map
-from samjax.data.formats.annotations import bare_annotation
+from samjax.data.formats.annotations import make_annotation
 from samjax.data.schema import Annotation, ImageInfo, Record, record_to_json
+from samjax.engine.annotations.store import Stored
 from samjax.files import json_text
 from samjax.geometry.masks import text_to_counts
-from samjax.web.store import Stored
 
 Format = Literal["sa1b", "coco", "png"]
 Member = tuple[str, Iterable[bytes]]
 
 NO_LABEL = "object"
 _MOST_LABELS = 65535
-_KEPT = ("uuid", "label", "source", "level", "author", "seconds", "edited")
+_PAGE_FIELDS = ("uuid", "label", "source", "level", "author", "seconds", "edited")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Annotated:
-    """An image and its masks.
+class AnnotatedImage:
+    """An image and its stored masks.
 
     Attributes:
-        number: Of the image, unlike all others.
-        name: Its path in the folder.
-        size: (h, w) of the image; None if the image is gone, and its masks say.
-        annotations: Of the API, from the lowest to the highest.
+        image_id: Id of the image in exported files, unique among them.
+        name: Path of the image in the folder.
+        size: (h, w) of the image; None if the image is gone, and the size of its newest
+            mask stands in.
+        annotations: From the store, lowest `order` first.
     """
 
-    number: int
+    image_id: int
     name: str
     size: tuple[int, int] | None
     annotations: list[Stored]
 
     def split(self) -> tuple[tuple[int, int], list[Stored], list[str]]:
-        """The image's size, the masks that are of it, and what is said of the others.
+        """Returns the image's size, the masks of this size, and a warning per other mask.
 
-        An image that was replaced by one of another size leaves masks that fit nothing.
+        Masks of another size remain where an image was replaced by one of another size.
         """
         size = self.size or tuple(self.annotations[-1]["segmentation"]["size"])
         fit, problems = [], []
-        for one in self.annotations:
-            own = tuple(one["segmentation"]["size"])
-            if own == size:
-                fit.append(one)
+        for annotation in self.annotations:
+            mask_size = tuple(annotation["segmentation"]["size"])
+            if mask_size == size:
+                fit.append(annotation)
             else:
                 problems.append(
-                    f"{self.name}: mask {one['id']} is of an image of {list(own)}, "
-                    f"but the image is of {list(size)}: left out\n"
+                    f"{self.name}: mask {annotation['id']} is of an image of "
+                    f"{list(mask_size)}, but the image is of {list(size)}: left out\n"
                 )
         return (size[0], size[1]), fit, problems
 
 
 def archive(
-    images: Iterable[Annotated], form: Format, drawing: threading.Semaphore
+    images: Iterable[AnnotatedImage], form: Format, drawing: threading.Semaphore
 ) -> Iterator[Member]:
-    """The members of an archive of all images' masks, an image at a time.
+    """Yields the members of an archive of all images' masks, one image at a time.
 
     Args:
-        images: Those that have masks.
+        images: The images that have masks.
         form: The format.
-        drawing: Is held while a label map is drawn, which bounds memory.
+        drawing: Acquired while a label map is drawn, so that one at a time is in memory.
     """
     problems: list[str] = []
     if form == "coco":
@@ -89,50 +90,50 @@ def archive(
         yield "problems.txt", [line.encode() for line in problems]
 
 
-def to_record(image: Annotated, say: Callable[[str], object]) -> Record:
-    """An image and its masks in the fields of SA-1B, and some of ours after them."""
+def to_record(image: AnnotatedImage, warn: Callable[[str], object]) -> Record:
+    """Returns an image and its masks as a record: SA-1B's fields, then samjax's own."""
     size, fit, problems = image.split()
     for problem in problems:
-        say(problem)
+        warn(problem)
     height, width = size
     name = PurePosixPath(image.name).name
-    # What is marked is marked on upright images.
+    # The page shows upright images, and masks are in their frame.
     info = ImageInfo(
-        image_id=image.number,
+        image_id=image.image_id,
         width=width,
         height=height,
         file_name=name,
         frame="upright",
     )
-    return Record(image=info, annotations=[_to_annotation(one, size) for one in fit])
+    return Record(image=info, annotations=[to_annotation(one, size) for one in fit])
 
 
 def coco_chunks(
-    images: Iterable[Annotated], say: Callable[[str], object]
+    images: Iterable[AnnotatedImage], warn: Callable[[str], object]
 ) -> Iterator[bytes]:
-    """COCO's JSON piece by piece, with a category for every label.
+    """Yields COCO's JSON in chunks, with one category per label.
 
     Boxes count pixels, as COCO's do: a mask of one pixel has width 1.
     """
     categories: dict[str, int] = {}
     entries: list[bytes] = []
-    number = 0
+    annotation_id = 0
     yield b'{"info":{"description":"made with samjax serve"},"licenses":[],\n'
     yield b'"annotations":['
     for image in images:
         size, fit, problems = image.split()
         for problem in problems:
-            say(problem)
+            warn(problem)
         for one in fit:
             label = one["label"] or NO_LABEL
             category = categories.setdefault(label, len(categories) + 1)
-            number += 1
-            entry = _coco_entry(one, size, number, image.number, category)
-            yield (b",\n" if number > 1 else b"\n") + _json(entry)
+            annotation_id += 1
+            entry = _coco_entry(one, size, annotation_id, image.image_id, category)
+            yield (b",\n" if annotation_id > 1 else b"\n") + _json(entry)
         entries.append(
             _json(
                 {
-                    "id": image.number,
+                    "id": image.image_id,
                     "width": size[1],
                     "height": size[0],
                     "file_name": image.name,
@@ -149,7 +150,7 @@ def coco_chunks(
 
 
 def label_map_png(record: Record) -> bytes:
-    """Draws masks in one image, the smaller over the larger; 0 is the background."""
+    """Draws masks as a label map, small ones over large ones; 0 is the background."""
     if len(record["annotations"]) > _MOST_LABELS:
         raise ValueError(f"a label map has room for {_MOST_LABELS} masks")
     labels = record_to_label_map(record)
@@ -159,33 +160,48 @@ def label_map_png(record: Record) -> bytes:
     return content.getvalue()
 
 
-def _to_annotation(one: Stored, size: tuple[int, int]) -> Annotation:
-    counts = text_to_counts(one["segmentation"]["counts"])
-    annotation: dict[str, Any] = dict(bare_annotation(counts, size, one["id"]))
-    prompts = one["prompts"]
-    annotation["segmentation"] = one["segmentation"]
-    annotation["point_coords"] = [
-        point
-        for point, label in zip(prompts["points"], prompts["labels"], strict=False)
-        if label == 1
-    ]
-    for name, own in (("predicted_iou", "score"), ("stability_score",) * 2):
-        if one[own] is not None:
-            annotation[name] = one[own]
-    annotation |= {name: one[name] for name in _KEPT}
+def to_annotation(stored: Stored, size: tuple[int, int]) -> Annotation:
+    """Returns the record of a stored mask: the fields of SA-1B, then the page's own.
+
+    `page/records.js` makes the same one for the demo, and is tested against this.
+    """
+    prompts, score = stored["prompts"], stored["score"]
+    stability = stored["stability_score"]
+    annotation: dict[str, Any] = dict(
+        make_annotation(
+            text_to_counts(stored["segmentation"]["counts"]),
+            size,
+            stored["id"],
+            segmentation=stored["segmentation"],
+            predicted_iou=1.0 if score is None else score,
+            points=[
+                point
+                for point, label in zip(
+                    prompts["points"], prompts["labels"], strict=False
+                )
+                if label == 1
+            ],
+            stability_score=1.0 if stability is None else stability,
+        )
+    )
+    annotation |= {name: stored[name] for name in _PAGE_FIELDS}
     return annotation  # pyright: ignore[reportReturnType]
 
 
 def _coco_entry(
-    one: Stored, size: tuple[int, int], number: int, image: int, category: int
+    one: Stored,
+    size: tuple[int, int],
+    annotation_id: int,
+    image_id: int,
+    category: int,
 ) -> dict[str, Any]:
-    entry: dict[str, Any] = dict(_to_annotation(one, size))
+    entry: dict[str, Any] = dict(to_annotation(one, size))
     x, y, width, height = entry["bbox"]
     more = 1.0 if entry["area"] else 0.0
     return {
         **entry,
-        "id": number,
-        "image_id": image,
+        "id": annotation_id,
+        "image_id": image_id,
         "category_id": category,
         "iscrowd": 0,
         "bbox": [x, y, width + more, height + more],
@@ -203,9 +219,9 @@ def _legend(record: Record) -> bytes:
 
 
 def _free_name(name: str, taken: set[str]) -> str:
-    """The image's path without its ending, or with it where two differ by that alone."""
+    """Returns the path without its suffix, or with it where two differ by suffix only."""
     free = str(PurePosixPath(name).with_suffix(""))
-    # Some systems do not tell capitals apart.
+    # Case-insensitive file systems would unpack two such names into one file.
     tried = 0
     while free.casefold() in taken:
         free = f"{name}.{tried}" if tried else name

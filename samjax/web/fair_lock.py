@@ -1,4 +1,4 @@
-"""A lock for those who come again and again: nobody gets it twice before others once."""
+"""A first-come-first-served lock."""
 
 import threading
 from collections import deque
@@ -6,10 +6,10 @@ from types import TracebackType
 
 
 class FairLock:
-    """A lock that is given in the order in which it was asked for.
+    """A lock that threads acquire in the order of their requests.
 
-    Of the standard library's whoever releases one may take it again at once, however
-    long others have been waiting.
+    With `threading.Lock` a thread that releases and acquires in a loop can starve the
+    others.
     """
 
     def __init__(self) -> None:
@@ -33,7 +33,7 @@ class FairLock:
         trace: TracebackType | None,
     ) -> None:
         with self._lock:
-            # Handed on without being free in between.
+            # Passed on without being released, so that no newcomer acquires it first.
             if self._waiting:
                 self._waiting.popleft().set()
             else:

@@ -1,11 +1,10 @@
-"""The images of a folder: which there are, by names and ids that lead nowhere else.
+"""The images of a folder, by name and by id.
 
-An id is a hash of a name, and is looked up among the files that were found: nothing
-that a request says ever becomes part of a path, but for the names of uploads, which
-`path_for` checks. Hidden files and folders are passed over, and with them `.samjax`. Of
-symbolic links those to files inside the folder count; links to folders are not
-followed. A file is read from what `Gallery.open` gives, never by its path: by then
-something else may stand there.
+An id is a hash of a name, and is looked up among the listed files: no part of a request
+ever enters a path, except the names of uploads, which `path_for` checks. Hidden files and
+folders are skipped, and so is `.samjax`. Symbolic links to files inside the folder are
+images; links to folders are not followed. A file is read through `Gallery.open`, never by
+its path, where another file may be by then.
 """
 
 import base64
@@ -24,27 +23,27 @@ from typing import NamedTuple
 from samjax.data.folders import SUFFIXES, has_image_name
 from samjax.data.formats.guards import check_file_name
 from samjax.web import beneath
-from samjax.web.pictures import Header, NotAPicture, read_header
+from samjax.web.image_files import ImageHeader, NotAnImage, read_header
 from samjax.web.refusals import Refusal, not_found, shown
 
-# Folders are looked through again when they were longer ago than this, in seconds.
+# Seconds for which a listing of the folder is reused.
 FRESH = 2.0
 _DEEPEST = 16
 _LONGEST_NAME = 1000
-# What is said of a file that is not there, or is a link or a pipe by now.
+# Errors of opening a file that is missing, or was exchanged for a link or a pipe.
 _GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EMLINK, errno.ENXIO)
 
 
-class ImageFile(NamedTuple):
-    """A file that is to be an image.
+class FolderImage(NamedTuple):
+    """A file with the suffix of an image.
 
     Attributes:
-        id: Made of its name, safe in addresses.
-        name: Its path in the folder, with `/`.
-        path: Where it is; to read it, use `Gallery.open`.
-        bytes: How large it is.
-        changed: When it was written, in nanoseconds.
-        problem: Why it cannot be used, as far as its name says.
+        id: Hash of its name, safe in URLs.
+        name: Path in the folder, with `/`.
+        path: Path on the disk; to read the file, use `Gallery.open`.
+        bytes: Size of the file.
+        changed: Time of the last write, in nanoseconds.
+        problem: Reason why its name cannot be used; None for most.
     """
 
     id: str
@@ -56,21 +55,21 @@ class ImageFile(NamedTuple):
 
     @property
     def version(self) -> str:
-        """Names the file's content, as far as place, size and time of writing do."""
+        """Hash of the path, size and time of the last write, which stands for the content."""
         facts = f"{os.fspath(self.path)}\0{self.bytes}\0{self.changed}"
         return hashlib.sha256(os.fsencode(facts)).hexdigest()[:32]
 
 
 class Gallery:
-    """The images of a folder, found again when they may have changed.
+    """The images of a folder, listed anew when they may have changed.
 
-    Safe to share between threads. Of every image that was asked for the header is kept,
-    until its file changes, so that a folder of many thousands lists at once.
+    Threads may share it. The header of an image is cached until its file changes, so that
+    a folder of many thousands is listed without delay.
 
     Args:
-        folder: That is looked through.
-        most_pixels: Of an image that can be used.
-        clock: Seconds, of any origin.
+        folder: The folder.
+        most_pixels: Bound of the pixels of an image.
+        clock: Seconds from any origin.
     """
 
     def __init__(
@@ -83,17 +82,18 @@ class Gallery:
         self._most_pixels = most_pixels
         self._clock = clock
         self._lock = threading.Lock()
-        self._files: dict[str, ImageFile] = {}
+        self._files: dict[str, FolderImage] = {}
         self._looked: float | None = None
-        self._headers: dict[str, tuple[str, Header | str]] = {}
+        self._headers: dict[str, tuple[str, ImageHeader | str]] = {}
 
-    def files(self) -> list[ImageFile]:
-        """All of them, in natural order of their names."""
+    def files(self) -> list[FolderImage]:
+        """Returns all images, in natural order of their names."""
         with self._lock:
             if self._looked is None or self._clock() - self._looked > FRESH:
-                found = list(find_files(self.folder))
-                found.sort(key=lambda file: natural_key(file.name))
-                self._files = {file.id: file for file in found}
+                files = sorted(
+                    find_files(self.folder), key=lambda file: natural_key(file.name)
+                )
+                self._files = {file.id: file for file in files}
                 self._headers = {
                     key: kept
                     for key, kept in self._headers.items()
@@ -102,30 +102,30 @@ class Gallery:
                 self._looked = self._clock()
             return list(self._files.values())
 
-    def file(self, image_id: str) -> ImageFile:
-        """Finds a file by its id, as it is now.
+    def file(self, image_id: str) -> FolderImage:
+        """Returns the file of an id, with its current status.
 
         Raises:
-            Refusal: There is none.
+            Refusal: No image has the id.
         """
         with self._lock:
             known = self._files.get(image_id)
         if known is None:
             self.files()
             known = self._files.get(image_id)
-        now = known and self._now(known.path)
+        now = known and self._current(known.path)
         if now is None:
             raise _missing(image_id)
         return now
 
-    def open(self, file: ImageFile) -> BufferedReader:
-        """Opens a file for reading, if it is what it was when it was found.
+    def open(self, file: FolderImage) -> BufferedReader:
+        """Opens a file for reading, unless it changed since it was listed.
 
-        Links that were put on the way meanwhile are not followed out of the folder,
-        and `file.version` names what is read: another content is never taken for it.
+        Links that appeared on the path meanwhile are not followed out of the folder, and
+        the content is the one that `file.version` stands for.
 
         Raises:
-            Refusal: It is not there any more, is another by now, or cannot be read.
+            Refusal: It was removed, exchanged or changed, or cannot be read.
         """
         try:
             stream = beneath.open_inside(self.folder, self._name(file.path))
@@ -137,7 +137,7 @@ class Gallery:
             if error.errno in _GONE:
                 raise _missing(file.id) from error
             raise Refusal(
-                503, "storage", f"{file.name}: {_unreadable(error)}; ask again"
+                503, "storage", f"{file.name}: {_unreadable(error)}; try again"
             ) from error
         status = os.fstat(stream.fileno())
         if (status.st_size, status.st_mtime_ns) != (file.bytes, file.changed):
@@ -145,12 +145,12 @@ class Gallery:
             raise Refusal(
                 409,
                 "changed_meanwhile",
-                f"{file.name} was changed while it was asked for: ask again",
+                f"{file.name} was changed during the request: send it again",
             )
         return stream
 
-    def header(self, file: ImageFile) -> Header | str:
-        """What a file is; or, if it cannot be used, why."""
+    def header(self, file: FolderImage) -> ImageHeader | str:
+        """Returns the header of an image, or the reason why it cannot be used."""
         if file.problem is not None:
             return file.problem
         version, kept = self._headers.get(file.id, (None, None))
@@ -158,23 +158,23 @@ class Gallery:
             return kept
         try:
             with self.open(file) as stream:
-                found = read_header(stream, self._most_pixels)
+                header = read_header(stream, self._most_pixels)
         except Refusal as refusal:
-            # Not noted: a moment later it may be right.
+            # Not cached: it may be readable a moment later.
             return refusal.message
-        except NotAPicture as error:
-            found = str(error)
+        except NotAnImage as error:
+            header = str(error)
         except OSError as error:
-            found = _unreadable(error)
+            header = _unreadable(error)
         with self._lock:
-            self._headers[file.id] = (file.version, found)
-        return found
+            self._headers[file.id] = (file.version, header)
+        return header
 
-    def usable(self, image_id: str) -> tuple[ImageFile, Header]:
-        """Finds an image that can be used.
+    def usable(self, image_id: str) -> tuple[FolderImage, ImageHeader]:
+        """Returns the file and header of an image that can be used.
 
         Raises:
-            Refusal: There is none, or it has a problem.
+            Refusal: No image has the id, or it cannot be used.
         """
         file = self.file(image_id)
         header = self.header(file)
@@ -183,18 +183,18 @@ class Gallery:
         return file, header
 
     def forget(self) -> None:
-        """Looks again when next asked: something was added."""
+        """Discards the listing, after a file was added."""
         with self._lock:
             self._looked = None
 
     def path_for(self, name: str) -> Path:
-        """Where a new image of this name belongs.
+        """Returns the path for a new image of a name.
 
-        What is on the way there may be another by the time that it is written: it is
-        put in place by `beneath.reach`.
+        Folders on the path may be exchanged before the file is written; `beneath.reach`
+        guards against it.
 
         Raises:
-            Refusal: The name is not one of an image in the folder.
+            Refusal: The name cannot be that of an image in the folder.
         """
         parts = name.split("/")
         try:
@@ -212,20 +212,20 @@ class Gallery:
                 + ", ".join(sorted(SUFFIXES)),
             )
         path = self.folder.joinpath(*parts)
-        # A link may stand where the name has a folder.
+        # A folder of the name may be a symbolic link.
         if path.parent.resolve() != path.parent:
             raise Refusal(
                 422, "bad_name", f"the folder of {shown(name)} is a symbolic link"
             )
         return path
 
-    def _now(self, path: Path) -> ImageFile | None:
+    def _current(self, path: Path) -> FolderImage | None:
         name = self._name(path)
         try:
-            with beneath.reach(self.folder, name) as place:
-                status = place.status()
+            with beneath.reach(self.folder, name) as entry:
+                status = entry.status()
         except OSError:
-            # A folder on the way may have become a link since it was looked through.
+            # A folder on the path may have become a link since it was listed.
             return None
         return _described(self.folder, name, status)
 
@@ -234,20 +234,20 @@ class Gallery:
 
 
 def image_id(name: str) -> str:
-    """The id of the image of a name."""
+    """Returns the id of an image from its name."""
     digest = hashlib.sha256(os.fsencode(name)).digest()[:15]
     return base64.urlsafe_b64encode(digest).decode()
 
 
 def natural_key(name: str) -> list[tuple[int, int, str]]:
-    """Sorts names as people do: img2 before img10."""
+    """Returns a sort key for natural order: img2 before img10."""
     parts = re.split(r"(\d+)", name.casefold())
     key = [(0, int(p), "") if p.isdecimal() else (1, 0, p) for p in parts if p]
     return [*key, (2, 0, name)]
 
 
-def find_files(folder: Path) -> Iterator[ImageFile]:
-    """Finds the files of a folder and its folders that have an image's ending."""
+def find_files(folder: Path) -> Iterator[FolderImage]:
+    """Yields the files below a folder that have the suffix of an image."""
     waiting = [("", 0)]
     while waiting:
         inside, depth = waiting.pop()
@@ -261,33 +261,33 @@ def find_files(folder: Path) -> Iterator[ImageFile]:
                         if depth < _DEEPEST:
                             waiting.append((name, depth + 1))
                     elif has_image_name(entry.name):
-                        file = _found(folder, name, entry)
+                        file = _entry_file(folder, name, entry)
                         if file is not None:
                             yield file
         except OSError:
-            # A folder that went away, or that is not for us, has no images.
+            # A folder that was removed or cannot be read has no images.
             continue
 
 
-def _found(folder: Path, name: str, entry: os.DirEntry) -> ImageFile | None:
+def _entry_file(folder: Path, name: str, entry: os.DirEntry) -> FolderImage | None:
     try:
         return _described(folder, name, entry.stat(follow_symlinks=False))
     except OSError:
         return None
 
 
-def _described(folder: Path, name: str, status: os.stat_result) -> ImageFile | None:
-    """A file by its status now; None if it is none, or is a link that leads out."""
+def _described(folder: Path, name: str, status: os.stat_result) -> FolderImage | None:
+    """Returns a file by its status; None if not regular, or a link out of the folder."""
     try:
         if stat.S_ISLNK(status.st_mode):
             target = beneath.target_inside(folder, name)
-            with beneath.reach(folder, target) as place:
-                status = place.status()
+            with beneath.reach(folder, target) as entry:
+                status = entry.status()
     except OSError:
         return None
     if not stat.S_ISREG(status.st_mode):
         return None
-    return ImageFile(
+    return FolderImage(
         id=image_id(name),
         name=os.fsencode(name).decode("utf-8", "replace"),
         path=folder / name,
@@ -298,7 +298,7 @@ def _described(folder: Path, name: str, status: os.stat_result) -> ImageFile | N
 
 
 def _missing(image_id: str) -> Refusal:
-    return not_found("image", image_id, "GET /images lists those there are")
+    return not_found("image", image_id, "GET /images lists all")
 
 
 def _unreadable(error: OSError) -> str:

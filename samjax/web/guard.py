@@ -1,10 +1,10 @@
-"""Who may ask, how much, and what every answer says to browsers.
+"""Access control, limits of request bodies, and security headers of every response.
 
-A page of any site can have a browser send requests to this machine. Three things keep
-such pages out: the Host header has to be a name of this server (a name of theirs that
-they let point here is not), a write has to come from a page of this server, and answers
-may not be embedded or read by others. Where the server is bound to more than this
-machine, a token is asked for besides.
+A page of any site can make a browser send requests to this machine. Three checks keep
+such pages out: the Host header has to be a name of this server (which a name that another
+site resolves to this address is not, so DNS rebinding fails), writes have to come from a
+page of this server, and responses may not be embedded or read by other sites. A server
+that other machines can reach requires a token in addition.
 """
 
 import asyncio
@@ -39,23 +39,23 @@ _HEADERS = {
     ),
 }
 
-# A body is large beyond that many bytes; of large ones one is in memory at a time.
+# Bodies above this size are received one at a time, which bounds memory.
 _LARGE = 1 << 17
-# How long it may take to arrive meanwhile, in seconds.
+# Seconds that such a body may take to arrive, while others wait.
 _FOR_LARGE = 120.0
 
 logger = logging.getLogger(__name__)
 
 
 class BodyTooLarge(HTTPException):
-    """More was sent than is taken; raised to whoever reads the body."""
+    """A body exceeds its limit; raised to the reader of the body."""
 
     def __init__(self, most: int):
         super().__init__(413, _too_large(most))
 
 
 class BodyTooSlow(HTTPException):
-    """A large body does not come to its end, while others wait for theirs."""
+    """A large body did not arrive in time, while others wait for theirs."""
 
     def __init__(self):
         super().__init__(
@@ -64,31 +64,31 @@ class BodyTooSlow(HTTPException):
 
 
 class Guard:
-    """Lets through to an application what may pass.
+    """ASGI middleware that passes permitted requests to an application.
 
-    It is the outermost part, so that every answer has its headers, and even one to a
-    bug of ours has the form of errors.
+    It is the outermost layer, so that every response has the headers, and an unexpected
+    exception too becomes a response in the form of errors.
     """
 
     def __init__(self, app: ASGIApp, settings: Settings):
         self._app = app
         self._settings = settings
         own = {settings.host.strip("[]").lower(), *map(str.lower, settings.hosts)}
-        # Bound to all addresses it has names that we cannot know: the token decides.
+        # A server bound to all addresses has unknown names: the token alone decides.
         self._names = (
             None if is_any_address(settings.host) else _LOOPBACK_NAMES | frozenset(own)
         )
         self._large = asyncio.Semaphore(1)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers a request, as ASGI has it."""
+        """Handles a request (ASGI)."""
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
         if scope["type"] != "http":
             return
         started = is_refused = False
-        # An upload goes to the disk as it comes.
+        # An upload is written to the disk in chunks.
         turn = None if _is_upload(scope) else self._large
         body = _Body(receive, self._most_bytes(scope), turn)
 
@@ -96,20 +96,20 @@ class Guard:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
-                body.let_go()
+                body.release()
                 headers = MutableHeaders(scope=message)
                 for name, value in _HEADERS.items():
                     headers.setdefault(name, value)
                 if is_refused or message["status"] in (408, 413):
-                    # What is still on its way is not read.
+                    # The rest of the body is not read.
                     headers["Connection"] = "close"
             await send(message)
 
         try:
-            answer = self._answer_at_the_door(scope)
-            if answer is not None:
+            response = self._check(scope)
+            if response is not None:
                 is_refused = True
-                await answer(scope, receive, send_with_headers)
+                await response(scope, receive, send_with_headers)
                 return
             _trust(scope)
             await self._app(scope, body.receive, send_with_headers)
@@ -117,13 +117,13 @@ class Guard:
             logger.exception("a request failed: %s", scope.get("path"))
             if started:
                 raise
-            said = error_body("internal", "the server failed; its log says how")
-            await JSONResponse(said, 500)(scope, receive, send_with_headers)
+            failure = error_body("internal", "the server failed: see its log")
+            await JSONResponse(failure, 500)(scope, receive, send_with_headers)
         finally:
-            body.let_go()
+            body.release()
 
-    def _answer_at_the_door(self, scope: Scope) -> Response | None:
-        """A refusal, or what signs a browser in; None for who may pass."""
+    def _check(self, scope: Scope) -> Response | None:
+        """Returns an error response, a sign-in redirect, or None for a permitted request."""
         headers = Headers(scope=scope)
         try:
             self._check_host(headers)
@@ -157,12 +157,12 @@ class Guard:
         own = self._settings.token
         if own is not None and not _same(token, own):
             raise _unauthorized()
-        answer = RedirectResponse("/", 303)
+        response = RedirectResponse("/", 303)
         if own is not None:
-            answer.set_cookie(
+            response.set_cookie(
                 _cookie_name(scope), own, path="/", httponly=True, samesite="strict"
             )
-        return answer
+        return response
 
     def _check_token(self, headers: Headers, scope: Scope) -> None:
         own = self._settings.token
@@ -193,9 +193,9 @@ class Guard:
 class _Body:
     """The body of a request as it is received, within bounds.
 
-    Its bytes are counted, since nobody has to say beforehand how many there are. JSON
-    of a few megabytes becomes a multiple of that while it is read, checked and
-    answered: so of large ones one is received at a time, and others wait.
+    Bytes are counted, since a request need not have a Content-Length. JSON of a few
+    megabytes takes a multiple of its size while it is parsed, validated and processed, so
+    large bodies are received one at a time.
     """
 
     def __init__(self, receive: Receive, most: int, turn: asyncio.Semaphore | None):
@@ -207,7 +207,7 @@ class _Body:
         self._deadline: float | None = None
 
     async def receive(self) -> Message:
-        """Receives a message, as ASGI has it."""
+        """Receives a message (ASGI)."""
         if self._deadline is None or self._is_whole:
             message = await self._receive()
         else:
@@ -227,8 +227,8 @@ class _Body:
             self._deadline = asyncio.get_running_loop().time() + _FOR_LARGE
         return message
 
-    def let_go(self) -> None:
-        """Lets the next large one be received: this one is answered."""
+    def release(self) -> None:
+        """Lets the next large body be received."""
         if self._turn and self._deadline is not None:
             self._turn.release()
             self._turn = None
@@ -239,7 +239,7 @@ def _is_upload(scope: Scope) -> bool:
 
 
 def _trust(scope: Scope) -> None:
-    """Has the connection stay when others have to go."""
+    """Protects the connection from being closed in favour of new ones."""
     connection = (scope.get("extensions") or {}).get(EXTENSION)
     if connection is not None:
         connection["trust"]()
@@ -259,7 +259,7 @@ def _check_origin(headers: Headers) -> None:
 
 
 def _name_of(host: str) -> str:
-    """The name in a Host header, without its port."""
+    """Returns the name in a Host header, without its port."""
     host = host.strip().lower()
     if host.startswith("["):
         return host[1:].partition("]")[0]
@@ -271,7 +271,7 @@ def _same(given: str, own: str) -> bool:
 
 
 def _cookie_name(scope: Scope) -> str:
-    # Browsers keep cookies by host alone, and there may be a server on another port.
+    # Browsers separate cookies by host, not by port: servers on two ports need two names.
     server = scope.get("server") or ("", 0)
     return f"samjax_token_{server[1] or 0}"
 

@@ -1,4 +1,4 @@
-"""The images of the folder: listed, sent, shown."""
+"""Routes of images: listed, uploaded, and sent in full or as thumbnails."""
 
 from collections.abc import Callable
 from io import BufferedReader
@@ -8,8 +8,8 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
-from samjax.web.folder import ImageFile, image_id
-from samjax.web.pictures import NotAPicture, convert_for_browser, make_thumbnail
+from samjax.web.folder import FolderImage, image_id
+from samjax.web.image_files import NotAnImage, convert_for_browser, make_thumbnail
 from samjax.web.refusals import Refusal
 from samjax.web.schemas import Image, Images
 from samjax.web.sending import FileStream
@@ -17,7 +17,9 @@ from samjax.web.services import Services, Wanted, errors
 
 router = APIRouter(tags=["images"])
 
-ImageId = Annotated[str, Path(description="From the list of images.", max_length=64)]
+ImageId = Annotated[
+    str, Path(description="Its id, from the list of images.", max_length=64)
+]
 
 
 @router.get("/images", responses=errors())
@@ -28,8 +30,8 @@ def list_images(
 ) -> Images:
     """Lists images in natural order of their names, also those that are damaged."""
     files = services.gallery.files()
-    shown = files[offset : offset + limit]
-    return Images(total=len(files), images=_described(services, shown))
+    listed = files[offset : offset + limit]
+    return Images(total=len(files), images=_described(services, listed))
 
 
 @router.get("/images/{image}", responses=errors(404))
@@ -54,12 +56,12 @@ def show_image(services: Wanted, image: ImageId) -> Image:
 )
 async def send_image(
     services: Wanted,
-    name: Annotated[str, Path(description="In the folder, with / between folders.")],
+    name: Annotated[str, Path(description="Path in the folder, with /.")],
     request: Request,
 ) -> Response:
     """Stores an image under a name; 200 if it is there already."""
     is_new = await services.uploads.take(name, request.stream())
-    # In a thread: this function runs where all others wait for it.
+    # In a thread: this coroutine runs in the event loop, which must not block.
     stored = await run_in_threadpool(show_image, services, image_id(name))
     return JSONResponse(stored.model_dump(), 201 if is_new else 200)
 
@@ -70,7 +72,7 @@ async def send_image(
     responses={200: {"content": {"image/*": {}}}, **errors(404)},
 )
 def show_pixels(services: Wanted, image: ImageId, request: Request) -> Response:
-    """The image as browsers show it, upright, at its full size."""
+    """Sends an image for browsers, upright, at its full size."""
     file, header = services.gallery.usable(image)
     headers = _caching(file, "pixels")
     if _has_it(request, headers):
@@ -83,7 +85,7 @@ def show_pixels(services: Wanted, image: ImageId, request: Request) -> Response:
     def make(source: BufferedReader) -> bytes:
         return convert_for_browser(source, most)
 
-    return _picture(services, file, "full.png", make, headers)
+    return _preview(services, file, "full.png", make, headers)
 
 
 @router.get(
@@ -97,7 +99,7 @@ def show_thumbnail(
     request: Request,
     size: Annotated[int, Query(ge=16, le=1024)] = 256,
 ) -> Response:
-    """A small JPEG of the upright image, whose longer side has at most `size` pixels."""
+    """Sends a JPEG of the upright image with at most `size` pixels on its longer side."""
     file, _ = services.gallery.usable(image)
     headers = _caching(file, f"thumbnail-{size}")
     if _has_it(request, headers):
@@ -107,10 +109,10 @@ def show_thumbnail(
     def make(source: BufferedReader) -> bytes:
         return make_thumbnail(source, size, most)
 
-    return _picture(services, file, f"{size}.jpg", make, headers)
+    return _preview(services, file, f"{size}.jpg", make, headers)
 
 
-def _described(services: Services, files: list[ImageFile]) -> list[Image]:
+def _described(services: Services, files: list[FolderImage]) -> list[Image]:
     counts = services.store.counts([file.name for file in files])
     described = []
     for file in files:
@@ -131,47 +133,47 @@ def _described(services: Services, files: list[ImageFile]) -> list[Image]:
     return described
 
 
-def _picture(
+def _preview(
     services: Services,
-    file: ImageFile,
+    file: FolderImage,
     form: str,
     make: Callable[[BufferedReader], bytes],
     headers: dict[str, str],
 ) -> Response:
-    """A picture that is made of an image once, and kept."""
+    """Returns a response with a converted image from the cache; converts it if missing."""
     key = f"{file.version}.{form}"
     media_type = "image/png" if form.endswith("png") else "image/jpeg"
-    kept = services.pictures.open(key)
-    if kept is None:
+    preview = services.previews.open(key)
+    if preview is None:
         with services.decoding:
-            # Others may have waited for the same picture.
-            kept = services.pictures.open(key) or _made(services, file, key, make)
-    if isinstance(kept, bytes):
-        return Response(kept, media_type=media_type, headers=headers)
-    return FileStream(kept, media_type=media_type, headers=headers)
+            # Another request may have made it while this one waited.
+            preview = services.previews.open(key) or _made(services, file, key, make)
+    if isinstance(preview, bytes):
+        return Response(preview, media_type=media_type, headers=headers)
+    return FileStream(preview, media_type=media_type, headers=headers)
 
 
 def _made(
     services: Services,
-    file: ImageFile,
+    file: FolderImage,
     key: str,
     make: Callable[[BufferedReader], bytes],
 ) -> BufferedReader | bytes:
-    """Makes a picture; from the disk it takes no memory until it is sent."""
+    """Converts an image and stores it; returns the file, or the bytes without a disk."""
     try:
         with services.gallery.open(file) as source:
             content = make(source)
-    except NotAPicture as error:
+    except NotAnImage as error:
         raise Refusal(422, "unusable_image", f"{file.name}: {error}") from error
     try:
-        services.pictures.put(key, lambda hidden: hidden.write_bytes(content))
+        services.previews.put(key, lambda hidden: hidden.write_bytes(content))
     except OSError:
-        # A full disk is no reason not to show it.
+        # On a full disk the response is sent from memory.
         return content
-    return services.pictures.open(key) or content
+    return services.previews.open(key) or content
 
 
-def _caching(file: ImageFile, form: str) -> dict[str, str]:
+def _caching(file: FolderImage, form: str) -> dict[str, str]:
     return {"ETag": f'"{file.version}-{form}"', "Cache-Control": "private, no-cache"}
 
 

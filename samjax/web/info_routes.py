@@ -1,11 +1,11 @@
-"""What the server is, has, and takes."""
+"""Routes about the server: its health, its model and its limits."""
 
 from typing import Any
 
 from fastapi import APIRouter
 
 from samjax import __version__
-from samjax.web.decoder import Decoder, DecoderFile, Part
+from samjax.web.decoder_cache import DecoderFile, PageDecoder, Part
 from samjax.web.description import describe_model
 from samjax.web.guard import API
 from samjax.web.schemas import Health
@@ -16,13 +16,13 @@ router = APIRouter(tags=["about"])
 
 @router.get("/health")
 def health() -> Health:
-    """That the server answers."""
+    """Confirms that the server is up."""
     return Health(ok=True)
 
 
 @router.get("/info", responses=errors())
 def info(services: Wanted) -> dict[str, Any]:
-    """The model, the decoder for browsers, limits, and the labels in use."""
+    """Describes the model, the decoder for browsers, the limits, and the labels in use."""
     settings = services.settings
     limits = settings.limits
     used = services.store.labels()
@@ -42,7 +42,7 @@ def info(services: Wanted) -> dict[str, Any]:
     }
 
 
-def _decoder(decoder: Decoder) -> dict[str, Any]:
+def _decoder(decoder: PageDecoder) -> dict[str, Any]:
     return {
         "prepare": _file("prepare", decoder.prepare),
         "prompt": _file("prompt", decoder.prompt),
@@ -51,7 +51,7 @@ def _decoder(decoder: Decoder) -> dict[str, Any]:
 
 
 def _file(part: Part, file: DecoderFile) -> dict[str, Any]:
-    # With its hash in the address a browser never asks again.
+    # The hash in the URL lets browsers cache the file for good.
     return {
         "url": f"{API}/model/{part}.onnx?sha256={file.sha256}",
         "bytes": file.bytes,

@@ -1,4 +1,4 @@
-"""Everything mode as a job: started, watched, cancelled, done step by step."""
+"""Jobs of everything mode: started, polled, cancelled, advanced step by step."""
 
 import secrets
 import time
@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from samjax.inference.automatic_steps import Step
-from samjax.web.folder import ImageFile
+from samjax.inference.automatic.incremental import Step
+from samjax.web.folder import FolderImage
 from samjax.web.refusals import busy, not_found
 
 MOST_RUNNING = 8
@@ -16,24 +16,24 @@ MOST_KEPT = 16
 
 
 @dataclass(kw_only=True)
-class Job:
-    """Everything in one image.
+class EverythingJob:
+    """A run of everything mode on one image.
 
     Attributes:
-        id: Hard to guess.
+        id: Random id.
         image: The image.
-        steps: Does a bit of the work each time it is advanced.
-        started: When, by the clock of the jobs.
-        ended: When, or None.
-        state: How it is.
-        done: Points that were asked about.
-        total: Points in all.
-        records: What was found, when it is done.
-        message: Why it failed.
+        steps: Generator that does one chunk of points per step.
+        started: Time of the start, by the clock of the jobs.
+        ended: Time of the end, or None.
+        state: State of the job.
+        done: Number of processed points.
+        total: Number of all points.
+        records: The records, when it is done.
+        message: Reason of a failure.
     """
 
     id: str
-    image: ImageFile
+    image: FolderImage
     steps: Iterator[Step]
     started: float
     ended: float | None = None
@@ -44,7 +44,7 @@ class Job:
     message: str | None = None
 
     def advance(self) -> None:
-        """Does a step; sets `state` when it was the last one.
+        """Does one step; sets `state` after the last one.
 
         Raises:
             Exception: The step failed.
@@ -58,34 +58,40 @@ class Job:
     def end(
         self, state: Literal["done", "failed", "cancelled"], message: str | None = None
     ) -> None:
-        """Makes this the end, unless there was one already."""
+        """Ends the job, unless it has ended."""
         if self.state == "running":
-            # State last: whoever sees it finds the rest in place.
+            # State last: readers in other threads then see the message with it.
             self.message = message
             self.state = state
 
 
 class Jobs:
-    """The jobs of a server: so many that run, and the last ones that ended.
+    """The running jobs of a server, bounded in number, and the last ended ones.
 
     Args:
-        clock: Seconds, of any origin.
+        clock: Seconds from any origin.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic):
         self._clock = clock
-        self._jobs: OrderedDict[str, Job] = OrderedDict()
+        self._jobs: OrderedDict[str, EverythingJob] = OrderedDict()
 
-    def start(self, image: ImageFile, steps: Iterator[Step], total: int) -> Job:
+    @property
+    def running(self) -> int:
+        """Number of jobs that have not ended."""
+        return sum(job.state == "running" for job in self._jobs.values())
+
+    def start(
+        self, image: FolderImage, steps: Iterator[Step], total: int
+    ) -> EverythingJob:
         """Adds a job.
 
         Raises:
             Refusal: Too many run already.
         """
-        running = [job for job in self._jobs.values() if job.state == "running"]
-        if len(running) >= MOST_RUNNING:
+        if self.running >= MOST_RUNNING:
             raise busy(f"{MOST_RUNNING} jobs are running: wait for one, or cancel it")
-        job = Job(
+        job = EverythingJob(
             id=secrets.token_urlsafe(12),
             image=image,
             steps=steps,
@@ -98,18 +104,18 @@ class Jobs:
             del self._jobs[old]
         return job
 
-    def get(self, job_id: str) -> Job:
-        """Finds a job.
+    def get(self, job_id: str) -> EverythingJob:
+        """Returns a job by its id.
 
         Raises:
-            Refusal: There is none, or it ended long ago.
+            Refusal: No job has the id, or it ended long ago.
         """
         if job_id not in self._jobs:
             raise not_found("job", job_id, "it may have ended long ago: start it again")
         return self._jobs[job_id]
 
-    def seconds(self, job: Job) -> float:
-        """How long a job has been running, or ran."""
+    def seconds(self, job: EverythingJob) -> float:
+        """Returns the run time of a job so far, or until its end."""
         if job.state != "running" and job.ended is None:
             job.ended = self._clock()
         return (job.ended or self._clock()) - job.started

@@ -1,16 +1,13 @@
-"""What the model does: embeddings, answers to prompts, everything in an image."""
+"""Routes of the model: embeddings, prompts, everything mode."""
 
 import dataclasses
-from typing import Annotated
+from typing import Literal
 
-import numpy as np
-import safetensors.numpy
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
-from samjax.files import json_text
 from samjax.inference import AutomaticConfig
-from samjax.web.decoder import Part
+from samjax.web.decoder_cache import Part
 from samjax.web.image_routes import ImageId
 from samjax.web.prediction import predict
 from samjax.web.refusals import Refusal, invalid, not_found
@@ -28,9 +25,6 @@ from samjax.web.services import Wanted, errors
 
 router = APIRouter(tags=["model"])
 
-# Of its own name: what `ImageEmbedding.save` writes has channels last.
-_FORMAT, _VERSION = "samjax image embedding, channels first", 1
-
 
 @router.get(
     "/model/{part}.onnx",
@@ -40,7 +34,7 @@ _FORMAT, _VERSION = "samjax image embedding, channels first", 1
 def show_decoder(
     services: Wanted, part: Part, request: Request, sha256: str | None = None
 ) -> Response:
-    """A graph of the decoder; with its hash in the address it is kept for good."""
+    """Sends a graph of the decoder; with its hash in the URL browsers cache it for good."""
     if services.decoder is None:
         raise not_found("decoder", part, "start the server without --api-only")
     file = services.decoder.part(part)
@@ -50,7 +44,7 @@ def show_decoder(
         raise Refusal(
             503,
             "storage",
-            f"the decoder cannot be read ({error.strerror}): start again",
+            f"the decoder cannot be read ({error.strerror}): restart the server",
         ) from error
     return services.static.respond(
         stream, request.headers, forever=sha256 == file.sha256
@@ -62,10 +56,10 @@ def show_decoder(
     response_model=EmbeddingState,
     responses={202: {"model": EmbeddingState}, **errors(404, 503)},
 )
-def ask_for_embedding(
+def request_embedding(
     services: Wanted, image: ImageId, given: EmbeddingIn | None = None
 ) -> Response:
-    """Has an image embedded; 200 when it is, 202 when it will be."""
+    """Requests an embedding; 200 if it is ready, 202 if it is queued."""
     file, _ = services.gallery.usable(image)
     prefetch = given is not None and given.prefetch
     state = services.worker.request(file, prefetch=prefetch)
@@ -74,7 +68,7 @@ def ask_for_embedding(
 
 @router.get("/images/{image}/embedding/state", responses=errors(404))
 def show_embedding_state(services: Wanted, image: ImageId) -> EmbeddingState:
-    """How far the embedding of an image is."""
+    """Shows the state of an image's embedding."""
     file, _ = services.gallery.usable(image)
     return services.worker.state(file)
 
@@ -87,24 +81,16 @@ def show_embedding_state(services: Wanted, image: ImageId) -> EmbeddingState:
 def show_embedding(
     services: Wanted,
     image: ImageId,
-    dtype: Annotated[str, Query(pattern="^float(32|16)$")] = "float32",
+    dtype: Literal["float32", "float16"] = "float32",
 ) -> Response:
-    """An embedding as safetensors: `features`, of shape [1, channels, height, width]."""
+    """Sends an embedding as safetensors: `features`, [1, channels, height, width].
+
+    `samjax.ImageEmbedding.load` reads the file.
+    """
     file, _ = services.gallery.usable(image)
     embedding = services.worker.embedding(file)
-    features = np.asarray(embedding.features).transpose(2, 0, 1)[None]
-    header = {
-        "format": _FORMAT,
-        "version": _VERSION,
-        "original_size": embedding.frame.original_size,
-        "resized_size": embedding.frame.resized_size,
-        "model_size": embedding.frame.model_size,
-        "fingerprint": embedding.fingerprint,
-    }
-    content = safetensors.numpy.save(
-        {"features": np.ascontiguousarray(features, np.dtype(dtype))},
-        {"samjax": json_text(header)},
-    )
+    # The page passes the features to the exported decoder as they are.
+    content = embedding.to_bytes(layout="nchw", dtype=dtype)
     return Response(
         content,
         media_type="application/octet-stream",
@@ -113,10 +99,10 @@ def show_embedding(
 
 
 @router.post("/images/{image}/predict", responses=errors(404, 409))
-def answer_prompts(
+def predict_masks(
     services: Wanted, image: ImageId, given: PredictIn
 ) -> Predicted | PredictedMany:
-    """Answers a prompt, or several under `prompts`, on an image that is embedded."""
+    """Predicts masks for a prompt, or for several under `prompts`, on an embedded image."""
     if given.prompts is not None and given.model_fields_set - {"prompts", "multimask"}:
         raise invalid(
             "got prompts beside a prompt, expected either: put it in the list"
@@ -124,11 +110,11 @@ def answer_prompts(
     file, _ = services.gallery.usable(image)
     embedding = services.worker.embedding(file)
     prompts = [given] if given.prompts is None else given.prompts
-    # A click waits for other clicks only: long requests may compile something, too.
+    # Clicks have a lock of their own: a long request may also compile a program.
     is_click = given.prompts is None and given.mask is None
     turn = services.clicks if is_click else services.predicting
-    answers = predict(services.predictor, embedding, prompts, given.multimask, turn)
-    results = [Predicted.model_validate({"masks": masks}) for masks in answers]
+    predictions = predict(services.predictor, embedding, prompts, given.multimask, turn)
+    results = [Predicted.model_validate({"masks": masks}) for masks in predictions]
     return results[0] if given.prompts is None else PredictedMany(results=results)
 
 
@@ -136,7 +122,7 @@ def answer_prompts(
 def segment_everything(
     services: Wanted, image: ImageId, given: EverythingIn
 ) -> JobStarted:
-    """Starts to look for everything in an image."""
+    """Starts a job of everything mode on an image."""
     file, _ = services.gallery.usable(image)
     if given.min_mask_region_area:
         try:
@@ -153,20 +139,21 @@ def segment_everything(
 
 @router.get("/jobs/{job}", responses=errors(404))
 def show_job(services: Wanted, job: str) -> JobState:
-    """How far a job is; its records once it is done."""
-    found, seconds = services.worker.job(job)
-    state = found.state
+    """Shows the state of a job, and its records once it is done."""
+    running, seconds = services.worker.job(job)
+    # Once: the worker's thread may change it, and records belong to "done".
+    state = running.state
     return JobState(
         state=state,
-        done=found.done,
-        total=found.total,
+        done=running.done,
+        total=running.total,
         seconds=seconds,
-        records=found.records if state == "done" else None,
-        message=found.message,
+        records=running.records if state == "done" else None,
+        message=running.message,
     )
 
 
 @router.delete("/jobs/{job}", status_code=204, responses=errors(404))
 def cancel_job(services: Wanted, job: str) -> None:
-    """Cancels a job; one that ended stays as it is."""
+    """Cancels a job; a job that has ended stays as it is."""
     services.worker.cancel(job)

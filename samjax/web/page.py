@@ -1,4 +1,4 @@
-"""The files of the page: found, typed, and sent compressed."""
+"""Static files of the page: looked up, typed, and sent compressed."""
 
 import gzip
 import hashlib
@@ -22,7 +22,7 @@ RUNTIME = (
     "ort-wasm-simd-threaded.wasm",
 )
 
-# The system's own table may say anything of the newer ones, or nothing.
+# The system's table may lack the newer types, or have others.
 MEDIA_TYPES = {
     ".css": "text/css; charset=utf-8",
     ".html": "text/html; charset=utf-8",
@@ -44,7 +44,7 @@ _TOO_SMALL = 1024
 
 
 class _Known(NamedTuple):
-    """A file's hash, and what it was taken of."""
+    """A file's hash, and the status of the file when it was computed."""
 
     inode: int
     size: int
@@ -53,12 +53,12 @@ class _Known(NamedTuple):
 
 
 class StaticFiles:
-    """Sends files whole, with their hash as a tag, compressed where that helps.
+    """Sends files with their hash as ETag, compressed with gzip where that helps.
 
-    They are compressed once, and kept. Safe to share between threads.
+    Compressed files are cached. Threads may share it.
 
     Args:
-        compressed: Where compressed files are kept.
+        compressed: Cache of compressed files.
     """
 
     def __init__(self, compressed: DiskCache):
@@ -67,28 +67,31 @@ class StaticFiles:
         self._known: dict[str, _Known] = {}
 
     def respond(
-        self, file: BufferedReader, asked: Headers, *, forever: bool = False
+        self, file: BufferedReader, request: Headers, *, forever: bool = False
     ) -> Response:
-        """Answers with a file, or that it is the one who asks has.
+        """Returns a response with a file, or 304 if the client has it.
 
         Args:
-            file: The file, open; it is closed when it is sent.
-            asked: Headers of the request.
-            forever: Whether the address names the content, so that it never changes.
+            file: The open file; it is closed when it was sent.
+            request: Headers of the request.
+            forever: Whether the URL has the hash of the content, so that it never
+                changes.
 
         Raises:
             OSError: The file cannot be read.
         """
         try:
-            answer = self._respond(file, asked, forever)
+            response = self._respond(file, request, forever)
         except BaseException:
             file.close()
             raise
-        if not isinstance(answer, FileStream) or not answer.sends(file):
+        if not isinstance(response, FileStream) or not response.sends(file):
             file.close()
-        return answer
+        return response
 
-    def _respond(self, file: BufferedReader, asked: Headers, forever: bool) -> Response:
+    def _respond(
+        self, file: BufferedReader, request: Headers, forever: bool
+    ) -> Response:
         digest = self._digest(file)
         rule = "private, max-age=31536000, immutable" if forever else "no-cache"
         headers = {
@@ -96,16 +99,16 @@ class StaticFiles:
             "Cache-Control": rule,
             "Vary": "Accept-Encoding",
         }
-        # A tag may be weak by now: whoever compresses on the way marks it so.
-        known = {one.strip() for one in asked.get("if-none-match", "").split(",")}
+        # Proxies that compress a response turn its ETag into a weak one (W/).
+        known = {tag.strip() for tag in request.get("if-none-match", "").split(",")}
         if known & {f'"{digest}"', f'W/"{digest}"'}:
             return Response(status_code=304, headers=headers)
         suffix = Path(file.name).suffix
         media_type = MEDIA_TYPES.get(suffix, "application/octet-stream")
-        if suffix not in _COMPRESSED_ALREADY and _takes_gzip(asked):
-            smaller = self._smaller(file, digest)
-            if smaller is not None:
-                file = smaller
+        if suffix not in _COMPRESSED_ALREADY and _takes_gzip(request):
+            compressed = self._gzipped(file, digest)
+            if compressed is not None:
+                file = compressed
                 headers["Content-Encoding"] = "gzip"
         return FileStream(file, media_type=media_type, headers=headers)
 
@@ -120,20 +123,20 @@ class StaticFiles:
             self._known[file.name] = known
         return known.sha256
 
-    def _smaller(self, file: BufferedReader, digest: str) -> BufferedReader | None:
+    def _gzipped(self, file: BufferedReader, digest: str) -> BufferedReader | None:
         if os.fstat(file.fileno()).st_size < _TOO_SMALL:
             return None
         key = f"{digest}.gz"
-        # Once, even if several ask for the same file at first.
+        # Under the lock, so that concurrent requests compress a file once.
         with self._lock:
-            found = self._compressed.open(key)
-            if found is not None:
-                return found
+            compressed = self._compressed.open(key)
+            if compressed is not None:
+                return compressed
             try:
                 content = gzip.compress(file.read(), 9, mtime=0)
                 self._compressed.put(key, lambda hidden: hidden.write_bytes(content))
             except OSError:
-                # A full disk is no reason not to answer.
+                # On a full disk the file is sent uncompressed.
                 return None
             finally:
                 file.seek(0)
@@ -141,18 +144,18 @@ class StaticFiles:
 
 
 def page_folder() -> Path:
-    """Where the page's own files are."""
+    """Returns the folder of the page's files."""
     return Path(str(resources.files("samjax.web"))) / "page"
 
 
 def missing_files(page: Path) -> list[str]:
-    """What the page cannot do without, and is not there."""
-    wanted = ["index.html", *(f"vendor/{name}" for name in RUNTIME)]
-    return [name for name in wanted if not (page / name).is_file()]
+    """Returns the names of required files that are missing."""
+    required = ["index.html", *(f"vendor/{name}" for name in RUNTIME)]
+    return [name for name in required if not (page / name).is_file()]
 
 
 def find_file(page: Path, name: str) -> BufferedReader | None:
-    """Opens a file of the page by its path in it; None if there is none inside."""
+    """Opens a file of the page by its path in the folder; None if there is none."""
     parts = name.split("/")
     if any(not part or part.startswith(".") for part in parts):
         return None
@@ -164,9 +167,9 @@ def find_file(page: Path, name: str) -> BufferedReader | None:
         return None
 
 
-def _takes_gzip(asked: Headers) -> bool:
+def _takes_gzip(request: Headers) -> bool:
     accepted = {}
-    for one in asked.get("accept-encoding", "").split(","):
-        name, _, quality = one.strip().partition(";")
+    for coding in request.get("accept-encoding", "").split(","):
+        name, _, quality = coding.strip().partition(";")
         accepted[name.strip().lower()] = quality.replace(" ", "")
     return accepted.get("gzip", "q=0") not in ("q=0", "q=0.0", "q=0.00", "q=0.000")

@@ -1,4 +1,4 @@
-"""The page: static files, and where its API is."""
+"""Routes of the page: its static files and its configuration."""
 
 from typing import Any
 
@@ -15,19 +15,19 @@ _READS = ["GET", "HEAD"]
 
 @router.api_route("/config.json", methods=_READS)
 def configuration() -> dict[str, Any]:
-    """Tells the page that a server is behind it."""
+    """Returns the page's configuration: the server mode and the path of the API."""
     return {"mode": "server", "api": API}
 
 
 @router.api_route("/", methods=_READS)
 def start_page(services: Wanted, request: Request) -> Response:
-    """The page itself."""
+    """Sends the start page."""
     return page_file(services, "index.html", request)
 
 
 @router.api_route("/page/{name:path}", methods=_READS)
 def page_file(services: Wanted, name: str, request: Request) -> Response:
-    """A file of the page."""
+    """Sends a file of the page."""
     file = None if services.page is None else find_file(services.page, name)
     if file is None:
         raise not_found("file", name, f"the API is at {API}/docs")

@@ -1,4 +1,4 @@
-"""Prompts of a request to masks of its answer."""
+"""Mask prediction for the prompts of a request."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -9,14 +9,14 @@ from samjax.data.formats.annotations import box_of_counts
 from samjax.geometry.masks import counts_to_mask, counts_to_text, mask_to_counts
 from samjax.inference import ImageEmbedding, Masks, Predictor, Prompt
 from samjax.web.fair_lock import FairLock
-from samjax.web.masks import counts_of
+from samjax.web.mask_checks import counts_of
 from samjax.web.refusals import invalid
 from samjax.web.schemas import PromptIn
 
-Answer = list[dict[str, Any]]
+MaskBodies = list[dict[str, Any]]
 """Masks in the form of the API, best first."""
 
-# Prompts that are decoded together.
+# Prompts that are decoded in one batch.
 _AT_A_TIME = 8
 
 
@@ -26,41 +26,45 @@ def predict(
     prompts: Sequence[PromptIn],
     multimask: bool | None,
     turn: FairLock,
-) -> list[Answer]:
-    """Answers prompts on one image.
+) -> list[MaskBodies]:
+    """Predicts masks for prompts on one image.
 
     Args:
         predictor: The model.
-        embedding: Of the image.
-        prompts: However many: of few at a time the masks are in memory.
+        embedding: Embedding of the image.
+        prompts: Any number of prompts; the masks of a few at a time are in memory.
         multimask: As for `Predictor.predict`.
-        turn: Is held for a prompt or so at a time, so that others do not wait for all.
+        turn: Acquired per batch of prompts, so that other requests run in between.
+
+    Returns:
+        The masks of each prompt.
 
     Raises:
-        Refusal: A prompt cannot be used; then none is answered.
+        Refusal: A prompt cannot be used; none is decoded then.
     """
     size = embedding.frame.original_size
     for given in prompts:
         _check(given, size)
-    answers: list[Answer] = []
-    for some in _few_at_a_time(prompts):
+    bodies: list[MaskBodies] = []
+    for batch in _batches(prompts):
         with turn:
-            asked = [make_prompt(given, size) for given in some]
+            # Checked before, and made here: mask prompts have the size of the image.
+            made = [make_prompt(given, size) for given in batch]
             try:
-                (found,) = predictor.predict_batch(
-                    [embedding], [asked], multimask=multimask
+                (predictions,) = predictor.predict_batch(
+                    [embedding], [made], multimask=multimask
                 )
             except ValueError as error:
                 raise invalid(str(error)) from error
-            del asked
-        for masks in found:
+            del made
+        for masks in predictions:
             with turn:
-                answers.append(_described(masks))
-    return answers
+                bodies.append(_mask_bodies(masks))
+    return bodies
 
 
 def make_prompt(given: PromptIn, size: tuple[int, int]) -> Prompt:
-    """Makes a prompt for an image of `size`, (h, w).
+    """Returns the prompt of a request, for an image of `size`, (h, w).
 
     Raises:
         Refusal: It cannot be used.
@@ -72,7 +76,7 @@ def make_prompt(given: PromptIn, size: tuple[int, int]) -> Prompt:
 
 
 def _check(given: PromptIn, size: tuple[int, int]) -> None:
-    """Checks a prompt as `make_prompt` does, without the pixels of its mask."""
+    """Checks a prompt as `make_prompt` does, without decoding the pixels of its mask."""
     if given.mask is not None:
         counts_of(given.mask, size, "mask")
     _prompt(given, None)
@@ -91,37 +95,38 @@ def _prompt(given: PromptIn, mask: np.ndarray | None) -> Prompt:
         raise invalid(str(error)) from error
 
 
-def _few_at_a_time(prompts: Sequence[PromptIn]) -> Iterator[list[PromptIn]]:
-    """Prompts in their order: those with a mask alone, as it has the image's size."""
-    some: list[PromptIn] = []
+def _batches(prompts: Sequence[PromptIn]) -> Iterator[list[PromptIn]]:
+    """Yields prompts in batches, in order; one with a mask alone, for its memory."""
+    batch: list[PromptIn] = []
     for given in prompts:
-        if some and (given.mask is not None or len(some) == _AT_A_TIME):
-            yield some
-            some = []
-        some.append(given)
+        if batch and (given.mask is not None or len(batch) == _AT_A_TIME):
+            yield batch
+            batch = []
+        batch.append(given)
         if given.mask is not None:
-            yield some
-            some = []
-    if some:
-        yield some
+            yield batch
+            batch = []
+    if batch:
+        yield batch
 
 
-def _described(masks: Masks) -> Answer:
-    answer = []
-    for index in np.argsort(-masks.scores, kind="stable").tolist():
-        one = slice(index, index + 1)
-        # One by one: a mask of a large image is large, its run lengths are not.
-        pixels = Masks(masks.logits[one], masks.scores[one], masks.frame).masks[0]
+def _mask_bodies(masks: Masks) -> MaskBodies:
+    bodies = []
+    ranked = masks.best_first()
+    for index in range(len(ranked)):
+        # One mask at a time at the image's size, which takes far more memory than its
+        # run lengths.
+        pixels = ranked.select(slice(index, index + 1)).masks[0]
         counts = mask_to_counts(pixels)
-        answer.append(
+        bodies.append(
             {
                 "segmentation": {
                     "size": list(pixels.shape),
                     "counts": counts_to_text(counts),
                 },
-                "score": float(masks.scores[index]),
+                "score": float(ranked.scores[index]),
                 "bbox": box_of_counts(counts, pixels.shape[0]),
                 "area": int(counts[1::2].sum()),
             }
         )
-    return answer
+    return bodies

@@ -1,6 +1,6 @@
-"""Whose turn it is: what people wait for, then long work bit by bit, then guesses.
+"""Order of the model's work: requested embeddings, steps of jobs, prefetched embeddings.
 
-Plain data, without threads: `worker` holds a lock around it.
+A plain data structure; `worker` guards it with a lock.
 """
 
 from collections import deque
@@ -10,69 +10,68 @@ from typing import Any, Generic, Literal, TypeVar
 T = TypeVar("T")
 J = TypeVar("J")
 
-# Beyond these more waiting helps nobody.
-MOST_ASKED = 256
-MOST_FORESEEN = 64
+# Bounds of the queue: beyond them clients retry, or the oldest guess is dropped.
+MOST_REQUESTED = 256
+MOST_PREFETCHED = 64
 
 
 @dataclass(frozen=True)
-class Turn:
-    """What is to be done next: an image is to be embedded, or a job advanced."""
+class WorkItem:
+    """An image to embed, or a job to advance by one step."""
 
     kind: Literal["image", "job"]
     key: str
-    what: Any
+    work: Any
 
 
-class Turns(Generic[T, J]):
-    """Images that wait for the model, by key, and jobs that take it in turns.
+class WorkQueue(Generic[T, J]):
+    """Images waiting for the encoder, by key, and jobs of everything mode.
 
-    Images that were asked for come first, in their order. Jobs give way to them, and
-    come before images that were only foreseen to be asked for. Of these the newest come
-    first, as what is near where somebody works now, and the oldest are forgotten when
-    there are too many.
+    Requested images come first, in the order of requests; then jobs, round robin; then
+    prefetched images. Of the prefetched the newest come first, since they are closest to
+    the image that a user looks at now, and the oldest are dropped above a bound.
     """
 
     def __init__(self):
-        self._asked: dict[str, T] = {}
-        self._foreseen: dict[str, T] = {}
+        self._requested: dict[str, T] = {}
+        self._prefetched: dict[str, T] = {}
         self._jobs: deque[tuple[str, J]] = deque()
 
-    def ask(self, key: str, image: T) -> bool:
-        """Adds an image that somebody waits for; False if there are too many."""
-        self._foreseen.pop(key, None)
-        if key not in self._asked:
-            if len(self._asked) >= MOST_ASKED:
+    def request(self, key: str, image: T) -> bool:
+        """Adds an image that a client waits for; False if there are too many."""
+        self._prefetched.pop(key, None)
+        if key not in self._requested:
+            if len(self._requested) >= MOST_REQUESTED:
                 return False
-            self._asked[key] = image
+            self._requested[key] = image
         return True
 
-    def foresee(self, key: str, image: T) -> None:
-        """Adds an image that somebody may ask for, unless it waits already."""
-        if key in self._asked:
+    def prefetch(self, key: str, image: T) -> None:
+        """Adds an image that a client may need soon, unless it is requested already."""
+        if key in self._requested:
             return
-        self._foreseen.pop(key, None)
-        self._foreseen[key] = image
-        while len(self._foreseen) > MOST_FORESEEN:
-            del self._foreseen[next(iter(self._foreseen))]
+        self._prefetched.pop(key, None)
+        self._prefetched[key] = image
+        while len(self._prefetched) > MOST_PREFETCHED:
+            del self._prefetched[next(iter(self._prefetched))]
 
     def add_job(self, key: str, job: J) -> None:
-        """Adds a job, or a job that had its turn, at the end of the jobs."""
+        """Adds a job, new or just advanced, behind all other jobs."""
         self._jobs.append((key, job))
 
     def position(self, key: str) -> int | None:
-        """How many images are before one; None if it does not wait."""
-        order = [*self._asked, *reversed(self._foreseen)]
+        """Returns the number of images before a waiting one; None if it is not waiting."""
+        order = [*self._requested, *reversed(self._prefetched)]
         return order.index(key) if key in order else None
 
-    def take(self) -> Turn | None:
-        """Removes and returns what is next, if anything is."""
-        if self._asked:
-            key = next(iter(self._asked))
-            return Turn("image", key, self._asked.pop(key))
+    def take(self) -> WorkItem | None:
+        """Removes and returns the next item; None if the queue is empty."""
+        if self._requested:
+            key = next(iter(self._requested))
+            return WorkItem("image", key, self._requested.pop(key))
         if self._jobs:
             key, job = self._jobs.popleft()
-            return Turn("job", key, job)
-        if self._foreseen:
-            return Turn("image", *self._foreseen.popitem())
+            return WorkItem("job", key, job)
+        if self._prefetched:
+            return WorkItem("image", *self._prefetched.popitem())
         return None

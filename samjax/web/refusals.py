@@ -1,4 +1,4 @@
-"""What the server says no with: a status, a short code for programs, a sentence."""
+"""Error responses of the API: an HTTP status, a code for programs, and a message."""
 
 from typing import Any
 
@@ -7,10 +7,10 @@ class Refusal(Exception):
     """A request that is not carried out.
 
     Attributes:
-        status: Of HTTP.
-        code: A word that programs can compare.
-        message: What was got, what was expected, what to do.
-        more: Further members of the answer, beside `error`.
+        status: HTTP status.
+        code: Identifier of the error, for programs.
+        message: The value received, the expectation, and the remedy, for people.
+        more: Further members of the response's body, beside `error`.
     """
 
     def __init__(self, status: int, code: str, message: str, **more: Any):
@@ -21,28 +21,28 @@ class Refusal(Exception):
         self.more = more
 
 
-def not_found(what: str, name: str, remedy: str) -> Refusal:
-    """Something with this name is not there."""
-    return Refusal(404, "not_found", f"there is no {what} {shown(name)}: {remedy}")
+def not_found(kind: str, name: str, remedy: str) -> Refusal:
+    """Returns the refusal of a request for something that does not exist."""
+    return Refusal(404, "not_found", f"there is no {kind} {shown(name)}: {remedy}")
 
 
 def invalid(message: str) -> Refusal:
-    """What was sent is understood, and cannot be used."""
+    """Returns the refusal of a well-formed request with unusable values."""
     return Refusal(422, "invalid", message)
 
 
 def busy(message: str) -> Refusal:
-    """More is asked for than is done at a time."""
+    """Returns the refusal of a request above the server's capacity."""
     return Refusal(503, "busy", message)
 
 
 def error_body(code: str, message: str) -> dict[str, Any]:
-    """The form of every error."""
+    """Returns the body that every error response has."""
     return {"error": {"code": code, "message": " ".join(message.split())}}
 
 
 def shown(value: Any) -> str:
-    """A value from outside, short and plain enough to be repeated in a message."""
+    """Returns an untrusted value for a message: shortened and escaped."""
     if isinstance(value, str):
         return ascii(value[:60]) + ("..." if len(value) > 60 else "")
     if isinstance(value, bool | int | float) or value is None:
@@ -61,4 +61,4 @@ CODES = {
     415: "not_json",
     422: "invalid",
 }
-"""Codes of the refusals that frameworks make."""
+"""Codes of errors that the frameworks raise, by status."""

@@ -1,7 +1,7 @@
-"""What comes in and goes out as JSON, with its bounds.
+"""Schemas of the API: JSON bodies of requests and responses, with their bounds.
 
-Fields are those of the API. What is sent may not have others: a misspelt option would
-otherwise be passed over in silence.
+Requests may not have further fields: a misspelt option would otherwise be ignored
+silently.
 """
 
 from typing import Annotated, Any, Literal
@@ -10,18 +10,18 @@ from pydantic import BaseModel, ConfigDict, Field
 
 MOST_PROMPTS = 64
 MOST_POINTS = 256
-# Of a mask's run lengths as text: some 20 times what the raggedest masks have.
+# Characters of a mask's encoding: some 20 times the length of the most ragged masks.
 _LONGEST_COUNTS = 8_000_000
 
 Coordinate = Annotated[float, Field(ge=-1e6, le=1e6, allow_inf_nan=False)]
-Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Score = Annotated[float, Field(ge=-1e3, le=1e3, allow_inf_nan=False)]
 Words = Annotated[str, Field(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
 Point = tuple[Coordinate, Coordinate]
 Box = tuple[Coordinate, Coordinate, Coordinate, Coordinate]
 Points = Annotated[list[Point], Field(max_length=MOST_POINTS)]
 Labels = Annotated[list[Literal[0, 1]], Field(max_length=MOST_POINTS)]
-Source = Literal["click", "box", "everything", "text", "brush", "import"]
+MaskSource = Literal["click", "box", "everything", "text", "brush", "import"]
 Level = Literal["whole", "part", "subpart"]
 
 
@@ -30,20 +30,20 @@ class _Given(BaseModel):
 
 
 class ErrorDetail(BaseModel):
-    """What went wrong, for programs and for people."""
+    """An error: a code for programs and a message for people."""
 
     code: str
     message: str
 
 
 class ErrorBody(BaseModel):
-    """Every error has this form."""
+    """The body of every error response."""
 
     error: ErrorDetail
 
 
 class RunLengths(_Given):
-    """A mask: its (height, width), and COCO's compressed run lengths."""
+    """A mask as COCO's compressed run-length encoding, with its (height, width)."""
 
     size: tuple[
         Annotated[int, Field(ge=1, lt=1 << 31)], Annotated[int, Field(ge=1, lt=1 << 31)]
@@ -52,7 +52,7 @@ class RunLengths(_Given):
 
 
 class PromptIn(_Given):
-    """What to segment, in pixels of the image."""
+    """A prompt, in pixels of the image."""
 
     points: Points = []
     labels: Labels | None = None
@@ -71,22 +71,22 @@ class PredictIn(PromptIn):
 
 
 class EmbeddingIn(_Given):
-    """How soon an embedding is wanted."""
+    """Options of a request for an embedding; `prefetch` gives it a low priority."""
 
     prefetch: bool = False
 
 
 class EverythingIn(_Given):
-    """Options of everything mode, as in the release; thresholds suit the model."""
+    """Options of everything mode, as in the release; missing thresholds suit the model."""
 
     points_per_side: Annotated[int, Field(ge=1, le=128)] = 32
-    pred_iou_thresh: Share | None = None
-    stability_score_thresh: Share | None = None
+    pred_iou_thresh: Fraction | None = None
+    stability_score_thresh: Fraction | None = None
     min_mask_region_area: Annotated[int, Field(ge=0, le=1_000_000)] = 0
 
 
 class PromptsUsed(_Given):
-    """What a mask was made from."""
+    """The prompts that a mask was made from."""
 
     points: Points = []
     labels: Labels = []
@@ -96,7 +96,7 @@ class PromptsUsed(_Given):
 
 
 class AnnotationIn(_Given):
-    """A mask that somebody made."""
+    """A new annotation: a mask and its provenance."""
 
     uuid: Annotated[
         str, Field(min_length=8, max_length=64, pattern=r"^[A-Za-z0-9_.-]+$")
@@ -106,7 +106,7 @@ class AnnotationIn(_Given):
     prompts: PromptsUsed = Field(default_factory=PromptsUsed)
     score: Score | None = None
     stability_score: Score | None = None
-    source: Source = "click"
+    source: MaskSource = "click"
     edited: bool = False
     level: Level | None = None
     seconds: Annotated[float, Field(ge=0, le=1e7, allow_inf_nan=False)] = 0.0
@@ -115,14 +115,14 @@ class AnnotationIn(_Given):
 
 
 class AnnotationChange(_Given):
-    """What of an annotation is to be another; what is not named stays."""
+    """New values of an annotation's fields; fields that are left out stay."""
 
     segmentation: RunLengths | None = None
     label: Words | None = None
     prompts: PromptsUsed | None = None
     score: Score | None = None
     stability_score: Score | None = None
-    source: Source | None = None
+    source: MaskSource | None = None
     edited: bool | None = None
     level: Level | None = None
     seconds: Annotated[float, Field(ge=0, le=1e7, allow_inf_nan=False)] | None = None
@@ -131,7 +131,7 @@ class AnnotationChange(_Given):
 
 
 class Annotation(AnnotationIn):
-    """A mask as it is stored; `bbox` ends at the last pixel, as SA-1B's."""
+    """A stored annotation; `bbox` ends at the last pixel, as SA-1B's."""
 
     id: int
     image_id: str
@@ -143,7 +143,7 @@ class Annotation(AnnotationIn):
 
 
 class Annotations(BaseModel):
-    """The masks of an image, or what changed since a revision."""
+    """The annotations of an image, or those that changed since a revision."""
 
     revision: int
     annotations: list[dict[str, Any]]
@@ -164,17 +164,17 @@ class Image(BaseModel):
 
 
 class Images(BaseModel):
-    """A stretch of the folder's images, in natural order of their names."""
+    """A page of the folder's images, in natural order of their names."""
 
     total: int
     images: list[Image]
 
 
 class EmbeddingState(BaseModel):
-    """Where an embedding is on its way.
+    """The state of an embedding.
 
-    `position` is how many are before it, `seconds` how long ago it was asked for, and
-    `expected_seconds` how long it takes from then to the end, as far as known.
+    `position` is the number of images before it, `seconds` the time since the request,
+    and `expected_seconds` the estimated time from the request to the end, if known.
     """
 
     state: Literal["absent", "queued", "running", "ready", "failed"]
@@ -185,7 +185,7 @@ class EmbeddingState(BaseModel):
 
 
 class PredictedMask(BaseModel):
-    """A mask, best first; `bbox` ends at the last pixel, as SA-1B's."""
+    """A predicted mask; `bbox` ends at the last pixel, as SA-1B's."""
 
     segmentation: RunLengths
     score: float
@@ -194,7 +194,7 @@ class PredictedMask(BaseModel):
 
 
 class Predicted(BaseModel):
-    """The masks of one prompt."""
+    """The masks of one prompt, by descending predicted IoU."""
 
     masks: list[PredictedMask]
 
@@ -206,13 +206,13 @@ class PredictedMany(BaseModel):
 
 
 class JobStarted(BaseModel):
-    """Where to ask how far it is: `/jobs/{job}`."""
+    """The id of a started job; its state is at `/jobs/{job}`."""
 
     job: str
 
 
 class JobState(BaseModel):
-    """How far a job is, in points; `records` are SA-1B's, once it is done."""
+    """The progress of a job, in points; `records` are SA-1B's, once it is done."""
 
     state: Literal["running", "done", "failed", "cancelled"]
     done: int
@@ -223,6 +223,6 @@ class JobState(BaseModel):
 
 
 class Health(BaseModel):
-    """That the server answers."""
+    """Confirms that the server is up."""
 
     ok: bool

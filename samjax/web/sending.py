@@ -1,4 +1,4 @@
-"""An open file as the answer to a request."""
+"""A response that streams an open file."""
 
 import os
 from collections.abc import Mapping
@@ -12,15 +12,15 @@ _CHUNK = 1 << 18
 
 
 class FileStream(Response):
-    """Sends a file that is open already, from its descriptor, and closes it.
+    """Sends an open file from its descriptor, and closes it.
 
-    Its path is not looked at again: what was checked is what is sent.
+    The path is not opened again, so that the file that was checked is the one sent.
     """
 
     def __init__(
         self, file: BufferedReader, *, media_type: str, headers: Mapping[str, str]
     ) -> None:
-        # Without `super().__init__`, which would need all of the content.
+        # Without `super().__init__`, which takes the whole content.
         self.status_code = 200
         self.media_type = media_type
         self.background = None
@@ -29,11 +29,11 @@ class FileStream(Response):
         self.init_headers({**headers, "Content-Length": str(self._size)})
 
     def sends(self, file: BufferedReader) -> bool:
-        """Whether this is the file that is sent."""
+        """Whether the response sends this file."""
         return self._file is file
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers a request, as ASGI has it."""
+        """Sends the response (ASGI)."""
         try:
             await send(
                 {
@@ -42,7 +42,7 @@ class FileStream(Response):
                     "headers": self.raw_headers,
                 }
             )
-            # No more than was promised, should the file have grown.
+            # Not more than Content-Length, should the file have grown.
             left = 0 if scope["method"] == "HEAD" else self._size
             while left > 0:
                 size = min(left, _CHUNK)

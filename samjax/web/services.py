@@ -1,4 +1,4 @@
-"""What a server consists of, for its routes to use."""
+"""The parts of a server, as its routes use them."""
 
 import hashlib
 import threading
@@ -8,67 +8,67 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from samjax.engine.annotations import AnnotationStore
 from samjax.inference import Predictor
-from samjax.web.decoder import Decoder
+from samjax.web.decoder_cache import PageDecoder
 from samjax.web.disk_cache import DiskCache
 from samjax.web.embedding_cache import EmbeddingCache
 from samjax.web.fair_lock import FairLock
-from samjax.web.folder import Gallery, ImageFile
+from samjax.web.folder import FolderImage, Gallery
+from samjax.web.image_files import read_pixels
 from samjax.web.page import StaticFiles
-from samjax.web.pictures import read_pixels
 from samjax.web.refusals import error_body
 from samjax.web.schemas import ErrorBody
 from samjax.web.settings import Settings
-from samjax.web.store import Store
 from samjax.web.uploads import Uploads, sweep
 from samjax.web.worker import ModelWorker
 
 DATABASE = "annotations.sqlite3"
-# Of what is kept, most is for embeddings, which are dearest.
+# Embeddings get most of the cache: they are the most expensive to compute again.
 _FOR_EMBEDDINGS = 0.75
 
 
 @dataclass(frozen=True, kw_only=True)
 class Services:
-    """What a server consists of.
+    """The parts of a server.
 
     Attributes:
-        settings: What it was told.
+        settings: Settings of the server.
         predictor: The model.
-        decoder: The graphs for the page, if there is to be one.
-        page: Where its files are, if there is to be one.
+        decoder: The ONNX decoder for the page; None without a page.
+        page: Folder of the page's files; None without a page.
         gallery: The images.
         store: The annotations.
-        worker: Embeds.
-        uploads: Takes images in.
-        pictures: Thumbnails, and images in the form of browsers.
-        static: Sends files.
-        decoding: Is held while pixels of an image are in memory.
-        clicks: Is held while a prompt alone, without a mask, is answered.
-        predicting: Is held while any other is answered, by each prompt in its turn.
+        worker: Thread that computes embeddings and runs jobs.
+        uploads: Receives images.
+        previews: Cache of thumbnails and of images converted for browsers.
+        static: Sends static files.
+        decoding: Acquired while an image is decoded: one at a time, for memory.
+        clicks: Acquired while a single prompt without a mask is decoded.
+        predicting: Acquired for every batch of other prompts.
     """
 
     settings: Settings
     predictor: Predictor
-    decoder: Decoder | None
+    decoder: PageDecoder | None
     page: Path | None
     gallery: Gallery
-    store: Store
+    store: AnnotationStore
     worker: ModelWorker
     uploads: Uploads
-    pictures: DiskCache
+    previews: DiskCache
     static: StaticFiles
     decoding: threading.Semaphore
     clicks: FairLock
     predicting: FairLock
 
     def start(self) -> None:
-        """Removes what a killed server left, and starts to work."""
+        """Removes remains of a killed server, and starts the worker."""
         sweep(self.gallery.folder)
         self.worker.start()
 
     def close(self) -> None:
-        """Ends what is being done, and keeps it."""
+        """Finishes the work in progress, and closes the database."""
         self.worker.close()
         self.store.close()
 
@@ -76,23 +76,23 @@ class Services:
 def make_services(
     settings: Settings,
     predictor: Predictor,
-    decoder: Decoder | None,
+    decoder: PageDecoder | None,
     page: Path | None,
 ) -> Services:
-    """Puts a server's parts together.
+    """Returns the parts of a server.
 
     Raises:
         ValueError: The database cannot be used.
         OSError: A folder cannot be read or written.
     """
     gallery = Gallery(settings.folder, settings.limits.pixels)
-    # One large image at a time, whoever asks: memory is what a server dies of.
+    # One decoded image at a time in all threads, which bounds the peak memory.
     decoding = threading.Semaphore(1)
-    cache, room = settings.cache, settings.cache_bytes
-    embeddings = DiskCache(cache / "embeddings", int(_FOR_EMBEDDINGS * room))
+    cache, most_bytes = settings.cache, settings.cache_bytes
+    embeddings = DiskCache(cache / "embeddings", int(_FOR_EMBEDDINGS * most_bytes))
     name = hashlib.sha256(predictor.fingerprint.encode()).hexdigest()[:16]
 
-    def read(image: ImageFile):
+    def read(image: FolderImage):
         with decoding, gallery.open(image) as source:
             return read_pixels(source, settings.limits.pixels)
 
@@ -102,7 +102,7 @@ def make_services(
         decoder=decoder,
         page=page,
         gallery=gallery,
-        store=Store(settings.state / DATABASE),
+        store=AnnotationStore(settings.state / DATABASE),
         worker=ModelWorker(
             predictor,
             EmbeddingCache(
@@ -111,8 +111,8 @@ def make_services(
             read,
         ),
         uploads=Uploads(gallery, settings.limits.pixels, decoding),
-        pictures=DiskCache(cache / "pictures", int((1 - _FOR_EMBEDDINGS) * room)),
-        static=StaticFiles(DiskCache(cache / "compressed", room)),
+        previews=DiskCache(cache / "pictures", int((1 - _FOR_EMBEDDINGS) * most_bytes)),
+        static=StaticFiles(DiskCache(cache / "compressed", most_bytes)),
         decoding=decoding,
         clicks=FairLock(),
         predicting=FairLock(),
@@ -128,21 +128,21 @@ Wanted = Annotated[Services, Depends(_services)]
 
 
 def errors(*statuses: int) -> dict[int | str, dict[str, object]]:
-    """What a route answers beside what it is for, for the description of the API."""
-    wanted = {401: "No token, or a wrong one", 403: "From elsewhere", 422: "Not usable"}
-    wanted |= {status: _MEANINGS[status] for status in statuses}
+    """Returns descriptions of a route's error responses, for OpenAPI."""
+    described = {401: "No token, or a wrong one", 403: "Foreign origin", 422: "Invalid"}
+    described |= {status: _MEANINGS[status] for status in statuses}
     example = error_body("code", "what was got, what was expected, what to do")
     content = {"application/json": {"example": example}}
     return {
         status: {"model": ErrorBody, "description": meaning, "content": content}
-        for status, meaning in wanted.items()
+        for status, meaning in described.items()
     }
 
 
 _MEANINGS = {
-    404: "There is none",
-    409: "It is another by now, or not ready",
+    404: "Not found",
+    409: "Changed meanwhile, or not ready",
     413: "Too large",
     428: "If-Match is missing",
-    503: "Too much is asked for at a time",
+    503: "Over capacity, or the storage failed",
 }

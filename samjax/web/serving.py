@@ -1,4 +1,4 @@
-"""Runs an application: a socket of its own, and a word when it really listens."""
+"""Runs an application on a bound socket, with a callback once it listens."""
 
 import errno
 import functools
@@ -15,30 +15,31 @@ from PIL import Image
 
 from samjax.web.connections import Connection, Connections
 
-# How long requests that are being answered may take when the server stops, in seconds.
+# Seconds that running requests may take when the server stops.
 _PATIENCE = 5
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """Takes an address, before anything that takes time is done for it.
+    """Binds a socket; first of all, so that a taken port is reported at once.
 
     Args:
         host: A name or an address.
-        port: 0 takes a free one.
+        port: A port; 0 for any free one.
 
     Raises:
-        OSError: It is taken, or not one of this machine; the message is whole.
+        OSError: The address is in use, or is none of this machine; the message is for
+            users.
     """
     try:
-        found = socket.getaddrinfo(
+        addresses = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )
     except (socket.gaierror, UnicodeError) as error:
         raise OSError(f"there is no address {host}: {error}") from error
-    family, kind, protocol, _, address = found[0]
+    family, kind, protocol, _, address = addresses[0]
     own = socket.socket(family, kind, protocol)
     try:
-        # A port that a server had a moment ago is free.
+        # Allows a port that a server has just left (TIME_WAIT).
         own.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         own.bind(address)
     except OSError as error:
@@ -55,32 +56,32 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 def address_of(own: socket.socket, host: str, token: str | None) -> str:
-    """The address to open: with the port that it is, and the token."""
+    """Returns the URL to open, with the actual port and the token."""
     port = own.getsockname()[1]
     shown = f"[{host}]" if ":" in host else host
     return f"http://{shown}:{port}/" + (f"?token={token}" if token else "")
 
 
 def serve(app: FastAPI, own: socket.socket, when_ready: Callable[[], object]) -> None:
-    """Answers until the process is interrupted or told to end; then ends in order.
+    """Serves until the process is interrupted or terminated, then shuts down in order.
 
     Args:
         app: The application.
-        own: The socket, bound.
-        when_ready: Is called once requests are answered.
+        own: The bound socket.
+        when_ready: Called once the server accepts requests.
 
     Raises:
-        KeyboardInterrupt: It was interrupted, and has ended.
+        KeyboardInterrupt: The process was interrupted; the server has shut down.
     """
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
-    # Images are bounded by a number of ours before they are decoded.
+    # `image_files` has a bound of its own, checked before images are decoded.
     warnings.simplefilter("ignore", Image.DecompressionBombWarning)
     config = uvicorn.Config(
         app,
-        # The plain ones, whatever else is installed.
+        # Not uvloop or httptools, even if installed: `Connection` extends h11's protocol.
         loop="asyncio",
         http=functools.partial(Connection, Connections()),  # pyright: ignore
-        # So many are accepted before the first of them is looked at.
+        # Connections in the backlog are accepted together, before `Connections` acts.
         backlog=128,
         ws="none",
         lifespan="on",
@@ -93,13 +94,13 @@ def serve(app: FastAPI, own: socket.socket, when_ready: Callable[[], object]) ->
     server = _Server(config, when_ready)
     server.run(sockets=[own])
     if not server.started and not server.should_exit:
-        raise OSError("the server could not start: what it says above tells why")
+        raise OSError("the server could not start: see the messages above")
     if server.interrupted:
         raise KeyboardInterrupt
 
 
 class _Server(uvicorn.Server):
-    """Says when it listens, and ends in order when it is told to."""
+    """Calls back when it listens, and shuts down in order at a signal."""
 
     def __init__(self, config: uvicorn.Config, when_ready: Callable[[], object]):
         super().__init__(config)
@@ -107,14 +108,14 @@ class _Server(uvicorn.Server):
         self.interrupted = False
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Starts, and says so."""
+        """Starts, and calls back."""
         await super().startup(sockets)
         if self.started and not self.should_exit:
             self._when_ready()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Ends in order; at a second interruption, at once."""
+        """Shuts down in order; at a second interrupt, at once."""
         self.force_exit = self.should_exit and sig == signal.SIGINT
         self.should_exit = True
-        # The original notes every signal, to raise it again at the end.
+        # uvicorn's method records every signal and raises it again at the end.
         self.interrupted |= sig == signal.SIGINT

@@ -1,4 +1,4 @@
-"""What a server is told when it starts."""
+"""Settings of a server."""
 
 import ipaddress
 from dataclasses import dataclass, field
@@ -11,19 +11,19 @@ MEBIBYTE = 1 << 20
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """How much one request may be.
+    """Bounds of requests.
 
     Attributes:
-        upload_bytes: Of an uploaded image.
-        json_bytes: Of any other body.
-        pixels: Of an image, counted before it is decoded.
-        prompts: Of a call of `predict`.
-        points: Of a prompt.
+        upload_bytes: Size of an uploaded image.
+        json_bytes: Size of any other body.
+        pixels: Pixels of an image, checked before it is decoded.
+        prompts: Prompts of one call of `predict`.
+        points: Points of a prompt.
     """
 
     upload_bytes: int = 64 * MEBIBYTE
     json_bytes: int = 16 * MEBIBYTE
-    # Pillow's own bound, beyond which it suspects a decompression bomb.
+    # Pillow's own threshold for decompression bombs.
     pixels: int = 89_478_485
     prompts: int = MOST_PROMPTS
     points: int = MOST_POINTS
@@ -31,19 +31,19 @@ class Limits:
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What a server is told when it starts.
+    """Settings of a server.
 
     Attributes:
-        folder: Of the images.
-        state: Where the database of annotations is.
-        cache: Where embeddings, thumbnails and what else can be made again are.
-        cache_bytes: How much of that is kept.
-        host: The address that it is bound to.
-        token: What who asks must know; None asks for nothing, on loopback only.
-        hosts: Further names that the server is reached by, as behind a proxy.
-        model: The name of the model.
-        labels: Labels to offer before any is used.
-        limits: Of requests.
+        folder: Folder of the images.
+        state: Folder of the annotation database.
+        cache: Folder of embeddings, thumbnails and other reproducible files.
+        cache_bytes: Bound of the size of the cache.
+        host: Address that the server is bound to.
+        token: Token that requests must carry; None for no token, on loopback only.
+        hosts: Further host names of the server, as behind a proxy.
+        model: Name of the model.
+        labels: Labels to offer before any is in use.
+        limits: Bounds of requests.
     """
 
     folder: Path
@@ -68,7 +68,7 @@ class Settings:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether an address is reached from this machine only."""
+    """Whether only this machine can reach an address."""
     if host.lower().rstrip(".") == "localhost":
         return True
     try:

@@ -1,4 +1,4 @@
-"""Images that are sent: whole, checked and in place, or nothing of them is left."""
+"""Uploads of images: stored complete and verified, or not at all."""
 
 import contextlib
 import errno
@@ -15,31 +15,31 @@ from starlette.concurrency import run_in_threadpool
 
 from samjax.web import beneath
 from samjax.web.folder import Gallery
-from samjax.web.pictures import NotAPicture, check_whole
+from samjax.web.image_files import NotAnImage, check_whole
 from samjax.web.refusals import Refusal, busy
 
 try:
     import fcntl
 except ImportError:
-    # On Windows nobody removes a file that is open.
+    # Windows does not let others remove an open file.
     fcntl = None
 
-# Hidden, so that no image that is still on its way is listed.
+# Hidden names, which listings skip, for incomplete uploads.
 _PREFIX, _SUFFIX = ".samjax-upload-", ".tmp"
 _CHUNK = 1 << 20
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _TOO_MANY_FILES = (errno.EMFILE, errno.ENFILE)
-# What file systems say that have no hard links.
+# Errors of `link` on file systems without hard links.
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 
 
 class Uploads:
-    """Takes images into a gallery's folder.
+    """Stores uploaded images in a gallery's folder.
 
     Args:
-        gallery: Which is told of them.
-        most_pixels: Of an image.
-        decoding: Is held while an image is decoded, which bounds memory.
+        gallery: The gallery.
+        most_pixels: Bound of the pixels of an image.
+        decoding: Acquired while an image is decoded: one at a time, for memory.
     """
 
     def __init__(
@@ -53,15 +53,15 @@ class Uploads:
         """Stores an image under a name. It is on the disk when this returns.
 
         Args:
-            name: Its path in the folder.
-            chunks: Its bytes; whoever makes them bounds their number.
+            name: Path in the folder.
+            chunks: Content of the file; its size is bounded by `guard`.
 
         Returns:
-            Whether it is new, and not there already with the same content.
+            True if the image is new; False if the same content has the name already.
 
         Raises:
-            Refusal: The name is not possible or has another image, the bytes are not an
-                image, or the folder takes no files.
+            Refusal: The name is invalid or taken by another image, the content is not
+                an image, or the folder is not writable.
         """
         self._gallery.path_for(name)
         folder = self._gallery.folder
@@ -72,7 +72,7 @@ class Uploads:
                 return await run_in_threadpool(self._place, hidden, file, name)
             finally:
                 file.close()
-                # Where nothing can be written, there is nothing to remove either.
+                # It may be renamed by now, or the folder be read-only.
                 with contextlib.suppress(OSError):
                     os.unlink(folder / hidden)
         except OSError as error:
@@ -83,10 +83,10 @@ class Uploads:
         try:
             with self._decoding:
                 check_whole(file, self._most_pixels)
-        except NotAPicture as error:
+        except NotAnImage as error:
             raise Refusal(422, "not_an_image", f"{name}: {error}") from error
         if fcntl is None:
-            # Nor can it be renamed while it is open.
+            # Windows cannot rename an open file either.
             file.close()
         folder = self._gallery.folder
         with (
@@ -94,7 +94,7 @@ class Uploads:
             beneath.reach(folder, name, make=True) as target,
         ):
             try:
-                _name_it(source, target)
+                _rename_new(source, target)
             except FileExistsError:
                 if _are_same(folder, name, hidden):
                     return False
@@ -109,36 +109,36 @@ class Uploads:
 
 
 def sweep(folder: Path) -> None:
-    """Removes what servers that were killed left of uploads that were on their way.
+    """Removes incomplete uploads of servers that were killed.
 
-    Uploads to another server, which is at work on the same folder, stay.
+    Uploads to another running server on the same folder are locked, and stay.
     """
     for path in folder.glob(f"{_PREFIX}*{_SUFFIX}"):
-        # A folder that takes no changes keeps them; it is no reason not to serve it.
+        # In a read-only folder they stay; it can be served all the same.
         with (
             contextlib.suppress(OSError),
             beneath.open_below(folder, path.name) as file,
         ):
-            if _take_hold(file):
+            if _lock_file(file):
                 path.unlink()
 
 
 def _hidden_file(folder: Path) -> tuple[str, BinaryIO]:
-    """Makes a file under a name that is not listed, and holds it."""
+    """Creates and locks a file under a hidden name."""
     while True:
         hidden = f"{_PREFIX}{secrets.token_hex(8)}{_SUFFIX}"
         file = open(folder / hidden, "x+b")  # noqa: SIM115
-        if _take_hold(file):
+        if _lock_file(file):
             return hidden, file
-        # A server that starts at this very moment takes it for one that was left.
+        # A server that is just starting removes it as a remainder: try another name.
         file.close()
 
 
-def _take_hold(file: BinaryIO) -> bool:
-    """Locks a file against all other processes, for as long as it is open.
+def _lock_file(file: BinaryIO) -> bool:
+    """Locks a file against other processes for as long as it is open.
 
     Returns:
-        Whether nobody else has it. True too where the system cannot tell.
+        Whether no other process has it locked; True also on systems without locks.
     """
     if fcntl is None:
         return True
@@ -147,17 +147,17 @@ def _take_hold(file: BinaryIO) -> bool:
     except BlockingIOError:
         return False
     except OSError:
-        # This file system has no locks.
+        # A file system without locks.
         pass
     return True
 
 
-def _name_it(source: beneath.Place, target: beneath.Place) -> None:
-    """Gives a file its name, unless there is a file of this name.
+def _rename_new(source: beneath.Entry, target: beneath.Entry) -> None:
+    """Renames a file, unless the new name exists.
 
     Raises:
-        FileExistsError: There is, be it since a moment ago and from another server.
-        OSError: It cannot be done.
+        FileExistsError: The name exists; another server may have just created it.
+        OSError: The file cannot be renamed.
     """
     try:
         os.link(
@@ -173,7 +173,7 @@ def _name_it(source: beneath.Place, target: beneath.Place) -> None:
     except (OSError, NotImplementedError) as error:
         if isinstance(error, OSError) and error.errno not in _NO_LINKS:
             raise
-    # Without hard links the name is taken first, by a file of nothing.
+    # Without hard links an empty file reserves the name, which a rename replaces.
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
     os.close(os.open(target.name, flags, 0o666, dir_fd=target.folder))
     os.replace(
@@ -188,10 +188,10 @@ def _are_same(folder: Path, name: str, other: str) -> bool:
     """Whether two files of a folder have the same content."""
     try:
         with (
-            beneath.open_inside(folder, name) as one,
-            beneath.open_below(folder, other) as two,
+            beneath.open_inside(folder, name) as file,
+            beneath.open_below(folder, other) as other_file,
         ):
-            return _digest(one) == _digest(two)
+            return _digest(file) == _digest(other_file)
     except OSError:
         return False
 
@@ -201,20 +201,21 @@ def _digest(file: BufferedReader) -> bytes:
 
 
 def _sync(folder: int | None) -> None:
-    """Has a new name in a folder outlast a loss of power, where that can be asked for."""
+    """Syncs a folder, so that a loss of power does not undo a new name in it."""
     if folder is not None:
         with contextlib.suppress(OSError):
             os.fsync(folder)
 
 
 async def _write(file: BinaryIO, chunks: AsyncIterator[bytes]) -> None:
-    waiting = bytearray()
+    buffer = bytearray()
     async for chunk in chunks:
-        waiting += chunk
-        if len(waiting) >= _CHUNK:
-            await run_in_threadpool(file.write, bytes(waiting))
-            waiting.clear()
-    await run_in_threadpool(_finish, file, bytes(waiting))
+        buffer += chunk
+        # In a thread, since a slow disk would block the event loop.
+        if len(buffer) >= _CHUNK:
+            await run_in_threadpool(file.write, bytes(buffer))
+            buffer.clear()
+    await run_in_threadpool(_finish, file, bytes(buffer))
 
 
 def _finish(file: BinaryIO, rest: bytes) -> None:
@@ -224,17 +225,17 @@ def _finish(file: BinaryIO, rest: bytes) -> None:
 
 
 def _not_stored(name: str, error: OSError) -> Refusal:
-    said = f"{name} cannot be stored: {(error.strerror or str(error)).lower()}"
+    problem = f"{name} cannot be stored: {(error.strerror or str(error)).lower()}"
     if error.errno in _NO_ROOM:
-        return Refusal(507, "not_writable", f"{said}: make room on the server's disk")
-    if error.errno in _TOO_MANY_FILES:
-        return busy(f"{said}: send it again later")
-    if error.errno == errno.ENAMETOOLONG:
-        return Refusal(422, "bad_name", f"{said}: send it under a shorter name")
-    if error.errno in (errno.ENOTDIR, errno.ELOOP):
         return Refusal(
-            422, "bad_name", f"{said}: what is to be its folder is a file, or a link"
+            507, "not_writable", f"{problem}: make room on the server's disk"
         )
+    if error.errno in _TOO_MANY_FILES:
+        return busy(f"{problem}: send it again later")
+    if error.errno == errno.ENAMETOOLONG:
+        return Refusal(422, "bad_name", f"{problem}: send it under a shorter name")
+    if error.errno in (errno.ENOTDIR, errno.ELOOP):
+        return Refusal(422, "bad_name", f"{problem}: its folder is a file, or a link")
     return Refusal(
-        403, "not_writable", f"{said}: let the server write to its folder of images"
+        403, "not_writable", f"{problem}: let the server write to its folder of images"
     )

@@ -1,21 +1,21 @@
-"""A zip archive, sent while it is made."""
+"""A zip archive, streamed while it is written."""
 
 import io
 import zipfile
 from collections.abc import Iterable, Iterator
 
-# The epoch of zip files: equal content gives equal archives.
+# A fixed time (the epoch of zip files), so that equal content gives equal archives.
 _TIME = (1980, 1, 1, 0, 0, 0)
 
 
 def zip_chunks(members: Iterable[tuple[str, Iterable[bytes]]]) -> Iterator[bytes]:
-    """Makes an archive of members, of which memory holds a chunk at a time.
+    """Yields an archive in chunks, so that no member is in memory as a whole.
 
     Args:
-        members: Name and content of each, in their order.
+        members: Name and content of each member.
 
     Yields:
-        Its bytes.
+        The bytes of the archive.
     """
     sink = _Sink()
     with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -32,7 +32,7 @@ def zip_chunks(members: Iterable[tuple[str, Iterable[bytes]]]) -> Iterator[bytes
 
 
 class _Sink(io.RawIOBase):
-    """Keeps what is written until it is taken. It cannot seek, which zip allows for."""
+    """Buffers written bytes until they are taken. Unseekable, as `zipfile` permits."""
 
     def __init__(self):
         self._chunks: list[bytes] = []

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from samjax.checkpoints import save
-from samjax.checkpoints.weight_map import entries
 from samjax.models import SamConfig
+from samjax.models.weight_map import entries
 
 # No two sizes are equal where the table could mix them up, and few are the default.
 CONFIG = SamConfig(
@@ -92,7 +92,7 @@ class Server(http.server.ThreadingHTTPServer):
     """A loopback server that misbehaves as it is told.
 
     Attributes:
-        content: What it serves, whatever the path.
+        content: Body of every response.
         cut: Bytes of each answer after which it hangs up; None never.
         cuts: The same for the next answers, one a request.
         ranges: Whether it answers requests for a part.

@@ -12,8 +12,8 @@ import pytest
 from samjax.checkpoints import CheckpointError, convert, load, save
 from samjax.checkpoints.convert import SUFFIXES
 from samjax.checkpoints.reader import open_checkpoint
-from samjax.checkpoints.weight_map import entries
 from samjax.checkpoints.writer import Format
+from samjax.models.weight_map import entries
 
 DESTINATIONS = {
     "pth": "a.pth",
@@ -199,7 +199,7 @@ import re, sys
 from samjax.checkpoints import convert
 from samjax.checkpoints.safetensors_file import Planned
 from samjax.checkpoints.torch_writer import write_torch_file
-from samjax.checkpoints.weight_map import entries
+from samjax.models.weight_map import entries
 from samjax.checkpoints.writer import Format
 from samjax.models import VIT_B
 import numpy as np

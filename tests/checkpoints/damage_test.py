@@ -184,7 +184,7 @@ def test_large_numbers_are_finite(array, is_finite):
 
 def test_an_encoder_that_is_not_finite_is_named(tmp_path, small_config):
     from samjax.checkpoints.mae import _mae_name
-    from samjax.checkpoints.weight_map import entries
+    from samjax.models.weight_map import entries
 
     arrays = {}
     for entry in entries(small_config):

@@ -16,7 +16,7 @@ SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 @pytest.fixture(autouse=True)
 def content(server):
-    """What the server has."""
+    """Sets the content that the server sends."""
     server.content = CONTENT
 
 

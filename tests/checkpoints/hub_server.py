@@ -15,7 +15,7 @@ class Hub(http.server.ThreadingHTTPServer):
     """A running server.
 
     Attributes:
-        folder: What the one repository holds.
+        folder: Folder with the files of the only repository.
         repository: Its name.
         asked: The paths of all requests.
     """

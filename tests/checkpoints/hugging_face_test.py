@@ -45,7 +45,7 @@ def edit(folder, *, config=None, **sections):
 def test_transformers_loads_what_samjax_writes_tensor_by_tensor(
     folder, state, config, transformers_sam
 ):
-    from samjax.checkpoints.weight_map import entries
+    from samjax.models.weight_map import entries
 
     model, report = transformers_sam.from_pretrained(folder, output_loading_info=True)
     assert not any(report.values()), report
@@ -57,7 +57,7 @@ def test_transformers_loads_what_samjax_writes_tensor_by_tensor(
 
 
 def hugging_face_copies():
-    from samjax.checkpoints.weight_map import HUGGING_FACE_COPIES
+    from samjax.models.weight_map import HUGGING_FACE_COPIES
 
     return HUGGING_FACE_COPIES
 

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from samjax.checkpoints import CheckpointError, convert, load, loading, releases, save
+from samjax.checkpoints import CheckpointError, convert, load, releases, save
 from samjax.models import SIZES, Sam
 
 
@@ -29,7 +29,7 @@ def release(tmp_path, own_file, monkeypatch, server):
         sha256=hashlib.sha256(content).hexdigest(),
     )
     server.content = content
-    monkeypatch.setitem(loading.RELEASES, "small", small)
+    monkeypatch.setitem(releases.RELEASES, "small", small)
     monkeypatch.setenv("SAMJAX_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("SAMJAX_RELEASES_URL", server.url.rpartition("/")[0])
     return small, server

@@ -231,7 +231,7 @@ def test_a_constant_stays_constant_when_it_is_enlarged():
 )
 def test_the_published_layouts_fit_the_released_models(config, side, patch):
     from samjax.checkpoints.mae import DROPPED, POSITIONS, _mae_name
-    from samjax.checkpoints.weight_map import entries
+    from samjax.models.weight_map import entries
 
     wanted = {_mae_name(entry): entry for entry in entries(config)}
     published = layout(config, side, patch)

@@ -1,4 +1,4 @@
-"""Whatever the wrapping, the weights that come out are complete, or all is said."""
+"""Weights are found in any wrapping, complete or with an error that lists all faults."""
 
 import json
 
@@ -10,7 +10,7 @@ from samjax.checkpoints import CheckpointError
 from samjax.checkpoints.reader import open_checkpoint
 from samjax.checkpoints.sizes import config_to_json
 from samjax.checkpoints.state_dict import WRAPPERS
-from samjax.checkpoints.weight_map import entries
+from samjax.models.weight_map import entries
 
 
 def store(path, state, metadata=None):

@@ -11,8 +11,8 @@ import pytest
 
 import samjax
 from samjax.checkpoints import RELEASES
-from samjax.checkpoints.weight_map import entries
 from samjax.models import SIZES
+from samjax.models.weight_map import entries
 
 
 def test_every_size_has_a_release_under_its_name():

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from samjax.checkpoints import CheckpointError, config_from_shapes
 from samjax.checkpoints.sizes import config_from_json, config_to_json
-from samjax.checkpoints.weight_map import entries
 from samjax.models import SIZES, VIT_B, SamConfig
+from samjax.models.weight_map import entries
 
 
 def shapes_of(config: SamConfig) -> dict[str, tuple[int, ...]]:

@@ -1,4 +1,4 @@
-"""What samjax writes, torch reads: safely, mapped, and bit by bit."""
+"""torch loads files of samjax: with weights_only, memory-mapped, and bit by bit."""
 
 import zipfile
 

@@ -1,4 +1,4 @@
-"""What is written is whole, right, and the only thing left behind."""
+"""Written files are complete and correct, and no temporary file remains."""
 
 import os
 

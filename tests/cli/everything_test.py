@@ -21,7 +21,7 @@ from samjax.cli.everything_outputs import draw_everything, evenly_chosen
 from samjax.data.formats import read_folder, read_label_map, read_shard, read_yolo
 from samjax.data.images import find_images
 from samjax.geometry.masks import decode_rle, encode_rle
-from samjax.inference.automatic_config import SMALL_MODEL_THRESHOLDS
+from samjax.inference.automatic.config import SMALL_MODEL_THRESHOLDS
 from samjax.visualize import draw_masks
 
 ROOT = Path(__file__).parents[2]

@@ -9,16 +9,17 @@ from PIL import Image
 
 import samjax
 from samjax import checkpoints, cli
-from samjax.cli.finetuning import initial_of, sizes_of
+from samjax.cli.train import initial_of
 from samjax.models import Sam, SamConfig
-from samjax.training.lora import merge_lora
-from samjax.training.trained_file import load_trained
+from samjax.training.finetune.delta_file import load_trained
+from samjax.training.finetune.lora import merge_lora
+from samjax.training.launch import sizes_of
 
 CONFIG = """
 from samjax.data.datasets import DatasetConfig
 from samjax.models import TINY
 from samjax.training.config import Stage, TrainConfig
-from samjax.training.lora import LoraConfig
+from samjax.training.finetune.lora import LoraConfig
 from samjax.training.prompt_simulation import PromptSimulationConfig
 
 def get_config(model=TINY):

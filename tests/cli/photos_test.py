@@ -1,5 +1,7 @@
 """Photos found and opened as people have them."""
 
+import tarfile
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -41,7 +43,7 @@ def test_what_is_wrong_with_a_photo_is_said(tmp_path, pixels):
         find_photos([])
     with pytest.raises(FileNotFoundError):
         find_photos([tmp_path / "missing.jpg"])
-    with pytest.raises(ValueError, match="holds no photo"):
+    with pytest.raises(ValueError, match="no image is there"):
         find_photos([tmp_path])
     (tmp_path / "text.jpg").write_text("no photo")
     with pytest.raises(ValueError, match=r"text\.jpg is not an image"):
@@ -64,5 +66,26 @@ def test_a_photo_of_absurd_size_is_refused_before_it_is_decoded(tmp_path, monkey
 def test_photos_whose_results_would_have_one_name_are_refused(tmp_path, pixels):
     for name in ("a.png", "a.jpg"):
         Image.fromarray(pixels).save(tmp_path / name)
-    with pytest.raises(ValueError, match="same names"):
+    with pytest.raises(ValueError, match="same name"):
         find_photos([tmp_path])
+
+
+def test_a_bad_photo_is_skipped_in_a_folder_and_refused_by_name(
+    tmp_path, pixels, capsys
+):
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    (tmp_path / "b.png").write_bytes(b"no photo")
+    # Of the same stem as a sound photo, it is skipped too.
+    (tmp_path / "a.jpg").write_bytes(b"no photo")
+    assert find_photos([tmp_path]) == [tmp_path / "a.png"]
+    assert "skipped" in capsys.readouterr().err
+    with pytest.raises(ValueError, match=r"b\.png is not an image"):
+        find_photos([tmp_path / "a.png", tmp_path / "b.png"])
+
+
+def test_a_tar_is_refused_with_the_command_that_reads_it(tmp_path, pixels):
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    with tarfile.open(tmp_path / "photos.tar", "w") as tar:
+        tar.add(tmp_path / "a.png", "a.png")
+    with pytest.raises(ValueError, match="samjax everything reads"):
+        find_photos([tmp_path / "photos.tar"])

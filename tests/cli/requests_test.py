@@ -1,4 +1,4 @@
-"""What prompts the words of a command line make."""
+"""Prompts from the options of a command line."""
 
 from pathlib import Path
 
@@ -56,7 +56,7 @@ def test_everything_can_be_one_prompt():
 @pytest.mark.parametrize(
     ("points", "boxes", "group", "said"),
     [
-        ([], [], "kind", "nothing is asked for"),
+        ([], [], "kind", "there is no prompt"),
         (["1"], [], "kind", "--point 1: expected X,Y"),
         (["1;2"], [], "kind", "--point 1;2: expected X,Y"),
         (["1,2,3,4"], [], "kind", "expected X,Y"),
@@ -67,7 +67,7 @@ def test_everything_can_be_one_prompt():
         ([], ["5,0,1,9"], "kind", "left of and above"),
         ([], ["0,5,9,5"], "kind", "left of and above"),
         ([], ["0,0,1,1", "0,0,2,2"], "one", "one box"),
-        (["1,2,0"], [], "each", "beside the object"),
+        (["1,2,0"], [], "each", "is a background point"),
     ],
 )
 def test_what_is_malformed_is_named(points, boxes, group, said):

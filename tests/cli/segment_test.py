@@ -195,12 +195,12 @@ def bad(tmp_path, photo, weights) -> dict:
 
 BAD_INPUT = {
     "--point 1,1": "no photo is named",
-    "{photo}": "nothing is asked for",
+    "{photo}": "there is no prompt",
     "{here}/none.jpg --point 1,1": "none.jpg: no such file",
     "{here}/text.jpg --point 1,1": "text.jpg is not an image",
     "{here}/cut.png --point 1,1": "cut.png",
-    "{here}/empty --point 1,1": "holds no photo",
-    "{photo} {photo} --point 1,1": "same names",
+    "{here}/empty --point 1,1": "no image is there",
+    "{photo} {photo} --point 1,1": "same name",
     "{photo} --point 1;1": "--point 1;1: expected X,Y",
     "{photo} --point nan,1": "--point nan,1: expected X,Y",
     "{photo} --box 9,9,1,1": "left of and above",

@@ -11,8 +11,8 @@ pytest.importorskip("fastapi")
 from samjax import cli
 from samjax.checkpoints import save
 from samjax.cli import serve as command
+from samjax.engine.annotations.schema import VERSION
 from samjax.web import page, serving
-from samjax.web.store_schema import VERSION
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,7 @@ def weights(tiny_model, tmp_path_factory) -> Path:
 
 @pytest.fixture
 def started(monkeypatch):
-    """What would be served, instead of serving it."""
+    """Returns the arguments of the server instead of serving."""
     found = []
 
     def note(app, own, when_ready):
@@ -155,7 +155,7 @@ def test_what_is_not_installed_is_named_in_one_line(serve, monkeypatch, missing)
     [
         (["--port", "99999"], "0 to 65535"),
         (["--upload-limit", "0"], "at least 1"),
-        (["--token", ""], "some characters"),
+        (["--token", ""], "is empty"),
         (["--open", "--api-only"], "no page"),
         (["--storge", "int8"], "--storage"),
         (["more"], "more"),
@@ -177,7 +177,7 @@ def test_a_cache_that_cannot_be_written_keeps_nobody_from_annotating(
             raise OSError(30, "Read-only file system", str(folder))
         return f"the decoder with weights as {storage}"
 
-    monkeypatch.setattr("samjax.web.decoder.obtain_decoder", obtain)
+    monkeypatch.setattr("samjax.web.decoder_cache.obtain_decoder", obtain)
     found = command._decoder(command.Serve(storage="int8"), tmp_path, None)
     assert found == "the decoder with weights as int8"
     assert asked[0] == tmp_path / "decoders" and len(asked) == 2

@@ -9,7 +9,7 @@ import pytest
 
 import samjax
 from samjax import cli
-from samjax.cli.train import load_config
+from samjax.training.launch import load_config
 
 CONFIG = """
 from samjax.models import SamConfig

@@ -155,5 +155,5 @@ def test_a_checkpoint_of_the_right_size_is_loaded(
 
 def test_a_checkpoint_of_another_size_is_refused(tiny_model, monkeypatch):
     monkeypatch.setattr(checkpoints, "load", lambda source: tiny_model)
-    with pytest.raises(ValueError, match=r"sam.pth, which holds .*expected vit_l"):
+    with pytest.raises(ValueError, match=r"sam.pth, a checkpoint of .*expected vit_l"):
         sam_model_registry["vit_l"](checkpoint="sam.pth")

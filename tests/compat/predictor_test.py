@@ -179,7 +179,7 @@ def test_set_torch_image_takes_a_resized_image(published, ours, image):
 
 
 def test_state_can_be_saved_and_put_back(pair, ours):
-    """What annotation tools do: keep `features` and sizes, and restore them."""
+    """Annotation tools keep `features` and sizes, and restore them."""
     _, predictor = pair
     other = SamPredictor(ours)
     other.set_image(np.zeros((30, 20, 3), np.uint8))

@@ -9,7 +9,7 @@ from data.finetune.files import coco_folder, square
 
 from samjax.data.datasets import open_examples
 from samjax.data.formats import write_coco
-from samjax.data.formats.annotations import bare_annotation
+from samjax.data.formats.annotations import make_annotation
 from samjax.geometry.masks import mask_to_counts
 
 FILE = Path(__file__).parents[2] / "configs/train/small.py"
@@ -27,7 +27,7 @@ def parts(monkeypatch, **environment):
 def test_labels_of_a_round_are_a_part_of_lower_loss_weight(monkeypatch, tmp_path):
     coco_folder(tmp_path / "photos/coco_permissive")
     image = {"image_id": 2, "height": 24, "width": 32, "file_name": "photo 2.png"}
-    label = bare_annotation(mask_to_counts(square(2, 3, 9)), (24, 32), 1)
+    label = make_annotation(mask_to_counts(square(2, 3, 9)), (24, 32), 1)
     file = tmp_path / "round_1/coco_permissive.json"
     write_coco(file, [{"image": image, "annotations": [label]}])
     photos = {"SAMJAX_PHOTOS": tmp_path / "photos"}
@@ -44,7 +44,7 @@ def test_the_labels_are_read_with_the_photos_of_their_set(monkeypatch, tmp_path)
     folder = tmp_path / "photos/photos_unlabelled"
     coco_folder(folder, images=".")
     image = {"image_id": 2, "height": 24, "width": 32, "file_name": "photo 2.png"}
-    label = bare_annotation(mask_to_counts(square(2, 3, 9)), (24, 32), 1)
+    label = make_annotation(mask_to_counts(square(2, 3, 9)), (24, 32), 1)
     file = tmp_path / "round_1/photos_unlabelled.json"
     write_coco(file, [{"image": image, "annotations": [label]}])
     found = parts(

@@ -1,4 +1,4 @@
-"""A batch of run boundaries and a batch of pixels are the same to a step."""
+"""Batches of run boundaries decode to dense batches inside a jitted step."""
 
 import jax
 import numpy as np
@@ -24,7 +24,7 @@ def run_batch(batch: int = 2, masks: int = 3, side: int = 8) -> RunBatch:
     )
 
 
-def test_masks_are_drawn_inside_a_jitted_step():
+def test_masks_are_decoded_inside_a_jitted_step():
     batch = run_batch()
     dense = jax.jit(dense_batch)(batch)
     assert isinstance(dense, Batch)
@@ -36,6 +36,6 @@ def test_masks_are_drawn_inside_a_jitted_step():
         np.testing.assert_array_equal(getattr(dense, name), getattr(batch, name))
 
 
-def test_a_batch_of_pixels_passes_as_it_is():
+def test_a_dense_batch_is_returned_unchanged():
     dense = jax.jit(dense_batch)(run_batch())
     assert dense_batch(dense) is dense

@@ -1,4 +1,4 @@
-"""Bounds hold, name how they are lifted, and are lifted by that."""
+"""Bounds are enforced, and their error messages name the variable that raises them."""
 
 import io
 
@@ -18,14 +18,14 @@ from samjax.inference.images import read_image
 
 @pytest.fixture(autouse=True)
 def pillows_own(monkeypatch):
-    """Pillow's bound is as it was when a test ends."""
+    """Restores Pillow's own bound after a test."""
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)
     monkeypatch.delenv(PIXELS, raising=False)
     monkeypatch.delenv(BYTES, raising=False)
 
 
 def readers(path):
-    """Everything that reads an image as a whole."""
+    """Yields all readers of whole images."""
     yield lambda: read_image(path)
     yield lambda: read_image(path.read_bytes())
     yield lambda: read_header(path)
@@ -36,7 +36,7 @@ def readers(path):
 @pytest.mark.parametrize("form", ["png", "jpg"])
 # Pillow warns above its bound and raises above twice that.
 @pytest.mark.parametrize("bound", [53, 20, 1])
-def test_a_refusal_names_the_variable_and_following_it_helps(
+def test_an_error_names_the_variable_and_setting_it_helps(
     tmp_path, monkeypatch, form, bound
 ):
     path = tmp_path / f"photo.{form}"
@@ -98,7 +98,7 @@ def test_a_bound_on_bytes_is_raised_by_its_variable_and_never_lowered(
 
 
 def test_a_size_that_only_the_header_claims_costs_nothing():
-    """A JPEG whose header says 60000 x 60000: nothing is allocated for it."""
+    """A JPEG whose header declares 60000 x 60000 pixels allocates nothing."""
     data = io.BytesIO()
     Image.fromarray(np.zeros((16, 16, 3), np.uint8)).save(data, "JPEG")
     jpeg = bytearray(data.getvalue())

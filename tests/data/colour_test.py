@@ -1,4 +1,4 @@
-"""Colours change together, by what is asked, and by nothing else."""
+"""Colour jitter: strength, bounds, determinism and padding."""
 
 import numpy as np
 
@@ -12,7 +12,7 @@ def noise(seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(60, 180, (20, 30, 3)).astype(np.uint8)
 
 
-def test_without_strength_an_image_stays_as_it_is():
+def test_without_strength_an_image_is_unchanged():
     pixels = noise()
     same = jitter_colours(pixels, 0.0, 0.0, np.random.default_rng(0))
     np.testing.assert_array_equal(same, pixels)

@@ -1,4 +1,4 @@
-"""Objects pasted on another image are that image's, and cover what they lie on."""
+"""Pasted objects become masks of the image and cover the masks below them."""
 
 import dataclasses
 
@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import simplejpeg
 
+from samjax.data.batch import decode_runs
 from samjax.data.copy_paste import MOST_PASTED, donor_config, paste_objects
 from samjax.data.datasets import DatasetConfig, DatasetSource
-from samjax.data.drawing import decode_runs
 from samjax.data.examples import RawExample
 from samjax.data.prepare import Example, PrepareConfig, Status, prepare
 from samjax.geometry.masks import encode_rle
@@ -22,7 +22,7 @@ draw = jax.jit(decode_runs, static_argnums=2)
 
 
 def raw(size: tuple[int, int], masks: np.ndarray, bright: int) -> RawExample:
-    """An image of noise, dark or bright, so that what comes from where is known."""
+    """An image of noise, dark or bright, so that the origin of pixels is known."""
     rng = np.random.default_rng(bright)
     pixels = rng.integers(bright, bright + 60, (*size, 3)).astype(np.uint8)
     record = {
@@ -63,7 +63,7 @@ def masks_of(example: Example) -> np.ndarray:
 
 
 @pytest.mark.parametrize("size", [(40, 48), (48, 30), (48, 48)])
-def test_masks_that_were_disjoint_stay_so_and_lose_only_what_is_covered(size):
+def test_disjoint_masks_stay_disjoint_and_lose_only_covered_pixels(size):
     pasted_at_all = 0
     for seed in range(20):
         base, donor = pair(seed, size)
@@ -88,7 +88,7 @@ def test_masks_that_were_disjoint_stay_so_and_lose_only_what_is_covered(size):
 
 
 def eroded(mask: np.ndarray) -> np.ndarray:
-    """Pixels all of whose neighbours are in the mask, too."""
+    """Pixels of the mask whose neighbours are all in the mask."""
     padded = np.pad(mask, 1)
     shifts = [
         padded[y : y + mask.shape[0], x : x + mask.shape[1]]
@@ -98,7 +98,7 @@ def eroded(mask: np.ndarray) -> np.ndarray:
     return np.all(shifts, axis=0)
 
 
-def test_inside_a_pasted_mask_are_the_pixels_of_its_image():
+def test_pixels_inside_a_pasted_mask_are_those_of_its_image():
     found = 0
     for seed in range(20):
         base, donor = pair(seed)
@@ -121,7 +121,7 @@ def test_inside_a_pasted_mask_are_the_pixels_of_its_image():
     assert found > 10
 
 
-def test_a_mask_of_which_most_is_covered_is_no_target_any_more():
+def test_a_mostly_covered_mask_is_no_longer_a_target():
     size = (48, 48)
     small, large = np.zeros((2, *size), bool)
     small[20:24, 20:24] = True
@@ -147,7 +147,7 @@ def test_a_mask_of_which_most_is_covered_is_no_target_any_more():
     assert counts == {True, False}
 
 
-def test_pasted_masks_have_a_place_where_the_image_has_as_many_as_fit():
+def test_pasted_masks_replace_others_if_all_slots_are_used():
     config = dataclasses.replace(CONFIG, masks_per_image=2)
     base, donor = pair(0)
     base = prepare(
@@ -158,7 +158,7 @@ def test_pasted_masks_have_a_place_where_the_image_has_as_many_as_fit():
     assert not np.array_equal(made.runs[0], base.runs[0])
 
 
-def test_damage_stays_what_it_is_and_a_damaged_donor_gives_nothing():
+def test_damaged_examples_are_unchanged_and_damaged_donors_unused():
     base, donor = pair(0)
     rng = np.random.default_rng(0)
     bad = base._replace(status=np.array(Status.BAD_IMAGE, np.int32))

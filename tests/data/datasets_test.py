@@ -1,4 +1,4 @@
-"""The batch of a step is a function of seed and step, whoever reads it how."""
+"""The batch of a step is a function of seed and step, for all readers."""
 
 import json
 import time
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import simplejpeg
 
-from samjax.data.batch import RunBatch, Source
+from samjax.data.batch import DatasetReader, RunBatch, Source
 from samjax.data.datasets import DatasetConfig, DatasetSource, open_source
 from samjax.data.examples import RawExample
 from samjax.data.prepare import PrepareConfig, Status, prepare
@@ -20,7 +20,7 @@ BATCH = 4
 
 
 class Drawn:
-    """A dataset in memory whose images and masks tell their index."""
+    """A dataset in memory whose images and masks encode their index."""
 
     def __init__(self, length: int = 10, bad: tuple[int, ...] = ()):
         self.length, self.bad = length, bad
@@ -43,7 +43,7 @@ class Drawn:
 
 @pytest.fixture
 def source():
-    """Makes sources, and ends their threads after the test."""
+    """Makes sources, and stops their threads after the test."""
     made = []
 
     def make(examples=None, **changes) -> DatasetSource:
@@ -64,7 +64,9 @@ def assert_same(one: RunBatch, other: RunBatch):
 
 def test_a_batch_has_the_fields_of_its_examples(source):
     batch = source().batch(0)
-    assert isinstance(source(), Source) and isinstance(batch, RunBatch)
+    reader = source()
+    assert isinstance(reader, Source) and isinstance(batch, RunBatch)
+    assert isinstance(reader, DatasetReader) and reader.num_examples == 10
     assert batch.images.shape == (BATCH, 16, 16, 3)
     assert batch.runs.shape == (BATCH, 2, 32) and batch.valid.all()
     assert (batch.sizes == [12, 16]).all()
@@ -87,7 +89,7 @@ def test_an_example_is_prepared_anew_in_every_epoch(source):
     assert len(runs) > 5
 
 
-def test_a_step_alone_decides_a_batch(source):
+def test_a_batch_depends_on_the_step_alone(source):
     reader = source()
     batches = [reader.batch(step) for step in range(6)]
     for step in (5, 0, 3, 3, 1):
@@ -97,7 +99,7 @@ def test_a_step_alone_decides_a_batch(source):
 
 
 @pytest.mark.parametrize("processes", [2, 4])
-def test_processes_have_neighbouring_parts_of_the_same_batch(processes, source):
+def test_processes_have_contiguous_shards_of_the_same_batch(processes, source):
     readers = [
         source(process_index=i, process_count=processes) for i in range(processes)
     ]
@@ -114,8 +116,8 @@ def test_processes_have_neighbouring_parts_of_the_same_batch(processes, source):
         }
 
 
-def test_workers_and_threads_give_the_same_and_go_on_anywhere(source):
-    """With one pool of workers, since starting it takes seconds."""
+def test_workers_and_threads_give_the_same_batches_and_resume_anywhere(source):
+    """Uses a single pool of workers, since starting one takes seconds."""
     expected = source()
     batches = [expected.batch(step) for step in range(5)]
     reader = source(workers=2)
@@ -126,7 +128,7 @@ def test_workers_and_threads_give_the_same_and_go_on_anywhere(source):
         assert_same(threads.batch(4), batches[4])
 
 
-def test_damaged_examples_keep_their_place_and_their_status(source):
+def test_damaged_examples_stay_in_the_batch_with_their_status(source):
     reader = source(Drawn(bad=(3, 7)), batch_size=10)
     for step in range(3):
         batch = reader.batch(step)
@@ -137,7 +139,7 @@ def test_damaged_examples_keep_their_place_and_their_status(source):
 
 
 @pytest.mark.parametrize(("smallest", "left"), [(None, 2), (2, 2), (3, 0)])
-def test_masks_of_fewer_pixels_than_asked_for_are_left_out(smallest, left):
+def test_masks_below_the_smallest_area_are_left_out(smallest, left):
     config = DatasetConfig(path="any", smallest_mask=smallest, boundaries_per_mask=32)
     prepared = config.preparation(image_size=16, masks_per_image=2)
     # Each of its masks has two pixels.
@@ -146,7 +148,7 @@ def test_masks_of_fewer_pixels_than_asked_for_are_left_out(smallest, left):
 
 
 class Slow(Drawn):
-    """Takes a while to read, without keeping a core busy."""
+    """A slow source that does not use the CPU."""
 
     reads = 0
 
@@ -156,7 +158,7 @@ class Slow(Drawn):
         return super().__getitem__(index)
 
 
-def test_batches_are_read_ahead_but_not_without_bound(source):
+def test_batches_are_prefetched_up_to_a_bound(source):
     reader = source(Slow(), prefetch=2)
     reader.batch(0)
     time.sleep(1.0)
@@ -180,9 +182,9 @@ def test_a_bug_in_a_source_is_an_error_and_not_the_end_of_the_data(source):
         reader.batch(0)
 
 
-def test_parts_that_do_not_exist_are_refused(source):
+def test_shards_that_do_not_exist_are_refused(source):
     for index, count in ((0, 3), (2, 2), (-1, 2)):
-        with pytest.raises(ValueError, match="share equally"):
+        with pytest.raises(ValueError, match="multiple of the number of processes"):
             source(process_index=index, process_count=count)
     with pytest.raises(ValueError, match="no examples"):
         source(Drawn(length=0))

@@ -1,4 +1,4 @@
-"""Decoding at a part of the size is close to decoding all and resizing with care."""
+"""Decoding at a fraction of the size is close to full decoding and antialiased resizing."""
 
 import io
 
@@ -24,7 +24,7 @@ def photograph(size: tuple[int, int]) -> np.ndarray:
 
 @pytest.mark.parametrize("longest", [500, 640, 900, 1111, 2250])
 @pytest.mark.parametrize("upright", [False, True])
-def test_a_jpeg_is_read_at_a_size_as_if_it_were_resized_with_care(longest, upright):
+def test_a_jpeg_decoded_at_a_size_is_close_to_an_antialiased_resize(longest, upright):
     size = (longest * 2 // 3 + 1, longest)
     size = size[::-1] if upright else size
     data = simplejpeg.encode_jpeg(photograph(size), quality=95)
@@ -42,7 +42,7 @@ def test_a_jpeg_is_read_at_a_size_as_if_it_were_resized_with_care(longest, uprig
 
 
 @pytest.mark.parametrize("length", [2249, 2250, 2251, 2252, 2255])
-def test_an_edge_stays_in_its_place_at_every_rest_of_division_by_eight(length):
+def test_an_edge_keeps_its_position_for_sizes_not_divisible_by_eight(length):
     pixels = np.zeros((64, length, 3), np.uint8)
     edge = length - 200
     pixels[:, edge:] = 255
@@ -52,7 +52,7 @@ def test_an_edge_stays_in_its_place_at_every_rest_of_division_by_eight(length):
     assert abs(place - edge * 1024 / length) < 0.1
 
 
-def test_what_is_too_fine_for_the_size_becomes_grey_and_no_pattern():
+def test_details_too_fine_for_the_size_become_grey_without_aliasing():
     stripes = np.zeros((64, 900, 3), np.uint8)
     stripes[:, ::2] = 255
     file = io.BytesIO()
@@ -61,8 +61,8 @@ def test_what_is_too_fine_for_the_size_becomes_grey_and_no_pattern():
     assert abs(found.astype(int) - 127).max() < 40
 
 
-def test_an_image_is_written_to_where_it_belongs():
-    """A part of a frame, with rows that follow each other and with such that do not."""
+def test_an_image_is_decoded_into_a_part_of_a_frame():
+    """Decodes into a part of a frame, with contiguous and with strided rows."""
     for size in ((30, 64), (64, 40)):
         data = simplejpeg.encode_jpeg(photograph(size), quality=95)
         for factor in (1, 2):
@@ -77,7 +77,7 @@ def test_an_image_is_written_to_where_it_belongs():
             assert not frame[height:].any() and not frame[:, width:].any()
 
 
-def test_an_image_of_the_right_size_is_read_as_it_is():
+def test_an_image_of_the_right_size_is_not_resampled():
     pixels = photograph((40, 60))
     data = simplejpeg.encode_jpeg(pixels, quality=95)
     whole = simplejpeg.decode_jpeg(data)

@@ -1,11 +1,11 @@
-"""Where examples lie in parts of a dataset, and of what size their copies are."""
+"""Location of examples in the parts of a dataset, and sizes of smaller copies."""
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from samjax.data.examples import place_in_parts, smaller_size
+from samjax.data.examples import locate_in_parts, smaller_size
 from samjax.geometry.frame import Frame
 
 
@@ -28,7 +28,7 @@ def test_a_smaller_copy_rounds_each_side_and_keeps_a_pixel():
 def test_every_example_has_its_part_and_place(lengths):
     stops = np.cumsum(lengths, dtype=int)
     expected = [(n, i) for n, length in enumerate(lengths) for i in range(length)]
-    assert [place_in_parts(i, stops) for i in range(len(expected))] == expected
+    assert [locate_in_parts(i, stops) for i in range(len(expected))] == expected
     for index in (-1, len(expected)):
         with pytest.raises(IndexError, match=f"got index {index}"):
-            place_in_parts(index, stops)
+            locate_in_parts(index, stops)

@@ -1,4 +1,4 @@
-"""The images of a folder are the same for everyone who looks for them."""
+"""The images of a folder are the same for all callers."""
 
 import os
 import socket
@@ -17,7 +17,7 @@ from samjax.web.folder import find_files
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """A folder with two photos, and all that people's machines leave beside them."""
+    """A folder with two photos, hidden files, links and special files."""
     place = tmp_path / "images"
     place.mkdir()
     Image.new("RGB", (6, 4)).save(place / "photo.jpg")
@@ -43,7 +43,7 @@ def folder(tmp_path, monkeypatch):
 NAMES = ["b.PNG", "link.jpg", "photo.jpg"]
 
 
-def test_a_listing_has_the_images_and_names_what_may_be_one(folder):
+def test_a_listing_has_the_images_and_the_names_of_skipped_files(folder):
     listing = list_images(folder)
     assert [path.name for path in listing.images] == NAMES
     assert listing.passed_over == ("IMG_1.HEIC", "old.jfif")
@@ -64,7 +64,7 @@ def test_a_listing_has_the_images_and_names_what_may_be_one(folder):
     ],
     ids=["segment", "everything", "serve", "yolo", "folder"],
 )
-def test_everyone_finds_the_same_images(folder, look):
+def test_all_callers_find_the_same_images(folder, look):
     assert look(folder) == NAMES
 
 
@@ -85,21 +85,21 @@ def of_masks(folder):
     return (source[index].name for index in range(len(source)))
 
 
-def test_what_is_passed_over_is_said(folder, capsys):
+def test_skipped_files_are_reported(folder, capsys):
     with pytest.warns(UserWarning, match="2 files were passed over"):
         find_images([folder])
     find_photos([folder])
     assert "passed over (IMG_1.HEIC, old.jfif)" in capsys.readouterr().err
 
 
-def test_a_folder_of_nothing_else_says_what_it_passed_over(tmp_path):
+def test_a_folder_without_images_lists_the_skipped_files(tmp_path):
     (tmp_path / "IMG_1.HEIC").write_bytes(b"")
     for look in (find_images, find_photos):
         with pytest.raises(ValueError, match=r"passed over \(IMG_1.HEIC\)"):
             look([tmp_path])
 
 
-def test_a_pipe_is_refused_at_once_and_nobody_waits_for_it(folder):
+def test_a_pipe_is_refused_without_blocking(folder):
     with pytest.raises(ValueError, match=r"pipe.jpg is a pipe"):
         open_regular(folder / "pipe.jpg")
     with pytest.raises(ValueError, match=r"pipe.jpg is a pipe"):
@@ -115,6 +115,6 @@ def test_a_pipe_is_refused_at_once_and_nobody_waits_for_it(folder):
     assert names and "pipe" not in names
 
 
-def test_no_ending_is_both_looked_for_and_passed_over():
+def test_no_suffix_is_both_listed_and_skipped():
     assert not SUFFIXES & OTHER_SUFFIXES
     assert all(suffix == suffix.lower() for suffix in SUFFIXES | OTHER_SUFFIXES)

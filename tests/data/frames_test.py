@@ -1,8 +1,8 @@
-"""Masks lie on their objects, whoever wrote them and whoever reads them.
+"""Masks stay on their objects through all writers, readers and orientations.
 
-A photo with an object at its top left is stored in all eight orientations, oblong and
-square; samjax writes the object's mask in every form, and every reader is to give an
-image in which what is under the mask is bright and nothing else is.
+A photo with a bright object at its top left is stored in all eight orientations, oblong
+and square; samjax writes the object's mask in every format, and every reader has to give
+an image in which exactly the pixels of the mask are bright.
 """
 
 import dataclasses
@@ -18,18 +18,18 @@ from PIL import Image
 from samjax.data.examples import RawExample
 from samjax.data.finetune import CocoSource, FolderSource, NpzSource
 from samjax.data.formats import read_coco, read_yolo, write_coco
-from samjax.data.formats.annotations import bare_annotation
+from samjax.data.formats.annotations import make_annotation
 from samjax.data.images import find_images
 from samjax.data.orientation import stored_view, upright_size
 from samjax.data.prepare import PrepareConfig, Status, prepare
 from samjax.data.sa1b.source import open_sa1b
 from samjax.data.schema import record_from_json
-from samjax.evaluation.examples import read_example
-from samjax.evaluation.photo_sets import read_photo_set
+from samjax.engine import run
+from samjax.engine.schedule import Outcome
+from samjax.evaluation.datasets.examples import read_example
+from samjax.evaluation.datasets.photo_sets import read_photo_set
 from samjax.geometry.masks import encode_rle, mask_to_counts
-from samjax.inference import run
 from samjax.inference.images import read_image
-from samjax.inference.many import Outcome
 from samjax.inference.predictor import Predictor
 from samjax.models import TINY, Sam
 
@@ -69,13 +69,13 @@ def photo(tmp_path, orientation, size) -> Photo:
 
 @pytest.fixture
 def everything(photo, monkeypatch):
-    """Writes as `samjax everything` does; a stand-in for the model finds the mask."""
+    """Writes outputs as `samjax everything` does, with a fake model that returns the mask."""
 
     def generate(predictor, items, config, **options):
         for item in items:
             image = read_image(item.read())
             assert image.shape[:2] == photo.mask.shape
-            one = bare_annotation(mask_to_counts(photo.mask), photo.mask.shape, 1)
+            one = make_annotation(mask_to_counts(photo.mask), photo.mask.shape, 1)
             yield Outcome(
                 item=item, size=image.shape[:2], image=image, annotations=(one,)
             )
@@ -96,7 +96,7 @@ def everything(photo, monkeypatch):
 
 
 def beside_the_photo(photo, everything) -> RawExample:
-    """Records beside the photos: what SA-1B's extracted files look like."""
+    """Records beside the photos, in the layout of SA-1B's extracted files."""
     everything(photo.path.parent)
     source = open_sa1b(str(photo.path.parent))
     # What the run says of itself is JSON too.
@@ -104,7 +104,7 @@ def beside_the_photo(photo, everything) -> RawExample:
 
 
 def tar_of_photo_and_record(photo, everything) -> RawExample:
-    """A tar that a user makes of photo and record."""
+    """A tar of photo and record."""
     everything(photo.path.parent)
     shard = photo.folder / "sa_000000.tar"
     with tarfile.open(shard, "w") as tar:
@@ -120,7 +120,7 @@ def shard_of_everything(photo, everything) -> RawExample:
 
 
 def shard_as_others_read_it(photo, everything) -> RawExample:
-    """Without the field that says the frame: pixels are taken as they are stored."""
+    """A record without the field `frame`: the pixels are read as stored."""
     raw = shard_of_everything(photo, everything)
     assert raw.record is not None
     record = record_from_json(bytes(raw.record))  # pyright: ignore
@@ -129,7 +129,7 @@ def shard_as_others_read_it(photo, everything) -> RawExample:
 
 
 def built_dataset(photo, everything, **options) -> RawExample:
-    """What `samjax data build` makes of a tar of photo and record."""
+    """The dataset that `samjax data build` writes from a tar of photo and record."""
     pytest.importorskip("array_record")
     from samjax.data.tfds.convert import convert_example
     from samjax.data.tfds.layout import BuildConfig
@@ -163,7 +163,7 @@ def coco_read_to_records(photo, everything) -> RawExample:
 
 
 def coco_of_a_labelling_tool(photo, everything) -> RawExample:
-    """Which shows photos upright, and does not say so."""
+    """A COCO file of a tool that shows photos upright, without the field `frame`."""
     records = [one.record for one in done(photo, everything)]
     for record in records:
         del record["image"]["frame"]
@@ -172,7 +172,7 @@ def coco_of_a_labelling_tool(photo, everything) -> RawExample:
 
 
 def coco_that_says_it_once(photo, everything) -> RawExample:
-    """In its `info`, for all images."""
+    """A COCO file with `frame` in its `info`, for all images."""
     records = [one.record for one in done(photo, everything)]
     for record in records:
         del record["image"]["frame"]
@@ -208,7 +208,7 @@ def yolo(photo, everything) -> RawExample:
 
 
 def npz(photo, everything) -> RawExample:
-    """An array has no orientation: whoever read the photo upright packs it so."""
+    """An npz file of the upright photo: arrays have no orientation."""
     path = photo.folder / "phone.npz"
     np.savez(path, imgs=read_image(photo.path), gts=photo.mask.astype(np.uint8))
     return only(NpzSource(path))
@@ -218,7 +218,7 @@ def export_of_serve(photo, form: str) -> dict[str, bytes]:
     pytest.importorskip("fastapi")
     import threading
 
-    from samjax.web.exporting import Annotated, archive
+    from samjax.web.exporting import AnnotatedImage, archive
 
     stored = {
         "id": 1,
@@ -229,8 +229,8 @@ def export_of_serve(photo, form: str) -> dict[str, bytes]:
         **dict.fromkeys(("uuid", "label", "source", "level", "author", "seconds")),
         "edited": False,
     }
-    image = Annotated(
-        number=1,
+    image = AnnotatedImage(
+        image_id=1,
         name=photo.name,
         size=photo.mask.shape,
         annotations=[stored],  # pyright: ignore
@@ -312,7 +312,7 @@ def test_a_mask_lies_on_its_object(photo, everything, way):
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
-def test_a_set_to_measure_on_gives_the_photo_that_its_masks_are_of(
+def test_an_evaluation_dataset_reads_photos_in_the_frame_of_their_masks(
     photo, everything, orientation
 ):
     coco_of_everything(photo, everything)
@@ -331,7 +331,7 @@ def test_a_set_to_measure_on_gives_the_photo_that_its_masks_are_of(
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
-def test_masks_of_the_stored_pixels_are_believed_where_they_say_so(photo, orientation):
+def test_a_declared_stored_frame_is_followed(photo, orientation):
     mask = np.ascontiguousarray(stored_view(photo.mask, orientation))
     write_masks_of_stored_pixels(photo, mask, frame="stored")
     image, masks = read_example(only(CocoSource(photo.folder / "instances.json")))
@@ -341,7 +341,7 @@ def test_masks_of_the_stored_pixels_are_believed_where_they_say_so(photo, orient
 
 @pytest.mark.parametrize("size", ["oblong"])
 @pytest.mark.parametrize("orientation", [5, 6, 7, 8])
-def test_masks_of_the_stored_pixels_are_known_by_their_size(photo, orientation):
+def test_masks_of_the_stored_frame_are_recognized_by_their_size(photo, orientation):
     mask = np.ascontiguousarray(stored_view(photo.mask, orientation))
     write_masks_of_stored_pixels(photo, mask)
     image, masks = read_example(only(CocoSource(photo.folder / "instances.json")))
@@ -357,7 +357,9 @@ def test_masks_of_the_stored_pixels_are_known_by_their_size(photo, orientation):
         (3, "oblong", True),
     ],
 )
-def test_it_is_said_where_sizes_do_not_tell_the_frame(photo, everything, said, recwarn):
+def test_ambiguous_sizes_give_a_warning_about_the_frame(
+    photo, everything, said, recwarn
+):
     coco_of_a_labelling_tool(photo, everything)
     words = [str(one.message) for one in recwarn]
     assert any("EXIF orientation" in one for one in words) == said
@@ -367,7 +369,7 @@ def test_it_is_said_where_sizes_do_not_tell_the_frame(photo, everything, said, r
 
 
 def write_masks_of_stored_pixels(photo, mask, **fields):
-    """A COCO file of a tool that does not look at orientations."""
+    """A COCO file of a tool that ignores orientations."""
     image = {
         "id": 1,
         "width": mask.shape[1],

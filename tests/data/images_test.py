@@ -1,4 +1,4 @@
-"""Sources of many images: what is found, in which order, and what is refused."""
+"""Sources of images: their items, the order of items, and errors."""
 
 import io
 import sys
@@ -38,7 +38,7 @@ def test_a_folder_gives_its_images_by_name_and_nothing_else(tmp_path):
     assert [item.read() for item in items] == [b"a.jpg", b"b.PNG"]
 
 
-def test_a_tar_gives_its_images_by_name_from_where_they_lie(tmp_path):
+def test_a_tar_gives_its_images_by_name_and_reads_them_in_place(tmp_path):
     members = {
         "./sa_2.jpg": picture(2),
         "./sa_2.json": b"{}",
@@ -60,14 +60,14 @@ def test_a_tar_that_shrank_after_it_was_indexed_is_noticed(tmp_path):
         item.read()
 
 
-def test_a_compressed_tar_is_refused_with_what_to_do(tmp_path):
+def test_a_compressed_tar_is_refused_with_a_remedy(tmp_path):
     path = tar_of(tmp_path / "a.tar", {"one.png": picture(1)}, mode="w:gz")
     with pytest.raises(ValueError, match="unpack"):
         find_images([path])
 
 
 @pytest.mark.parametrize("wrap", [lambda x: x, lambda x: {"image": x}])
-def test_a_sequence_is_named_by_its_places_and_read_when_asked(wrap):
+def test_a_sequence_is_named_by_indices_and_read_lazily(wrap):
     read = []
 
     class Source:
@@ -116,14 +116,14 @@ def test_a_dataset_of_tfds_is_opened_without_decoding(monkeypatch, name, call):
     assert calls == [call]
 
 
-def test_what_is_not_there_is_an_error_that_names_it(tmp_path):
+def test_a_missing_source_is_an_error_that_names_it(tmp_path):
     with pytest.raises(FileNotFoundError, match="gone"):
         find_images([tmp_path / "gone.jpg"])
     with pytest.raises(ValueError, match="no image is there"):
         find_images([tmp_path])
 
 
-def test_two_images_of_one_stem_are_refused(tmp_path):
+def test_two_images_with_the_same_stem_are_refused(tmp_path):
     for name in ("a.jpg", "a.png"):
         (tmp_path / name).write_bytes(b"")
     with pytest.raises(ValueError, match=r"a\.png and a\.jpg"):

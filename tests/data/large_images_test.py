@@ -55,7 +55,7 @@ def assert_windows_equal(image: LargeImage, expected: np.ndarray):
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("pixels", PIXELS)
-def test_windows_of_any_layout_are_those_of_the_array(tmp_path, rng, layout, pixels):
+def test_windows_of_any_layout_match_the_array(tmp_path, rng, layout, pixels):
     channels, dtype = PIXELS[pixels]
     array = rng.integers(0, np.iinfo(dtype).max + 1, (*SIZE, *channels), dtype)
     path = tmp_path / "image.tif"
@@ -65,7 +65,7 @@ def test_windows_of_any_layout_are_those_of_the_array(tmp_path, rng, layout, pix
 
 
 @pytest.mark.parametrize("layout", ["contiguous", "strips", "tiles"])
-def test_planes_of_colour_are_put_together(tmp_path, rng, layout):
+def test_planar_colours_are_interleaved(tmp_path, rng, layout):
     array = rng.integers(0, 256, (*SIZE, 3), np.uint8)
     path = tmp_path / "image.tif"
     tifffile.imwrite(
@@ -163,7 +163,7 @@ def test_a_file_of_16_bits_that_is_read_whole_is_scaled(tmp_path, rng, suffix):
     assert_windows_equal(open_large_image(path), read_image(path))
 
 
-def test_a_file_that_is_not_there_is_not_found(tmp_path):
+def test_a_missing_file_is_not_found(tmp_path):
     with pytest.raises(FileNotFoundError):
         open_large_image(tmp_path / "image.tif")
 
@@ -214,7 +214,7 @@ def sound(request) -> bytes:
 
 
 def attempt(path: Path, content: bytes) -> np.ndarray | None:
-    """Reads a file of these bytes; None where it is refused as it should be."""
+    """Reads a file of these bytes; None if it is refused with a proper error."""
     path.write_bytes(content)
     try:
         image = open_large_image(path)
@@ -228,7 +228,7 @@ def attempt(path: Path, content: bytes) -> np.ndarray | None:
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning:tifffile")
-def test_a_file_that_is_cut_off_is_refused(sound, tmp_path):
+def test_a_truncated_file_is_refused(sound, tmp_path):
     expected = attempt(tmp_path / "image.tif", sound)
     assert expected is not None
     for length in [*range(8, 400, 3), *range(400, len(sound) - 1, 211)]:
@@ -249,7 +249,7 @@ def test_a_damaged_file_gives_no_other_error(sound, tmp_path, rng):
     ("layout", "length"), [("contiguous", 10), ("tiles", 10), ("tiles", 2**45)]
 )
 def test_pixels_of_a_false_length_are_refused(tmp_path, layout, length):
-    """Reading more than there is would take that much memory."""
+    """Reading the declared length would take that much memory."""
     path = tmp_path / "image.tif"
     tifffile.imwrite(path, np.zeros(SIZE, np.uint8), bigtiff=True, **LAYOUTS[layout])
     with tifffile.TiffFile(path, mode="r+b") as file:
@@ -278,7 +278,7 @@ def test_windows_beside_a_damaged_tile_can_be_read(tmp_path, rng):
 
 
 def peak_of_reading(image: LargeImage, windows) -> int:
-    """The most bytes that Python held at a time while windows were read."""
+    """The peak of Python's memory while windows are read."""
     tracemalloc.start()
     try:
         for window in windows:
@@ -288,8 +288,8 @@ def peak_of_reading(image: LargeImage, windows) -> int:
         tracemalloc.stop()
 
 
-def test_a_huge_compressed_image_takes_the_memory_of_windows(tmp_path):
-    """400 tiles of 3 MB, of which most are left out of the file."""
+def test_a_huge_compressed_image_needs_the_memory_of_windows_only(tmp_path):
+    """A sparse file: 400 tiles of 3 MB, most of them omitted."""
     side, tile = 20_000, 1024
     path = tmp_path / "huge.tif"
     filled = np.full((tile, tile, 3), 7, np.uint8)
@@ -312,7 +312,7 @@ def test_a_huge_compressed_image_takes_the_memory_of_windows(tmp_path):
 
 
 def test_a_huge_memory_map_is_read_in_windows(tmp_path):
-    """1.2 GB that the file system does not store."""
+    """A sparse file of 1.2 GB."""
     side = 20_000
     raw = np.memmap(tmp_path / "raw", np.uint8, "w+", shape=(side, side, 3))
     raw[-1, -1] = 1, 2, 3
@@ -331,7 +331,7 @@ def test_a_huge_memory_map_is_read_in_windows(tmp_path):
 
 
 def test_strips_are_decoded_once_for_a_row_of_windows(tmp_path, rng):
-    """Taken from the cache, they are there when the file is gone."""
+    """Cached strips are available after the file has been removed."""
     path = tmp_path / "image.tif"
     array = rng.integers(0, 256, SIZE, np.uint8)
     tifffile.imwrite(path, array, compression="zlib", rowsperstrip=10)
@@ -349,7 +349,7 @@ def test_strips_are_decoded_once_for_a_row_of_windows(tmp_path, rng):
         dropped.read(0, 10, 40, 50)
 
 
-def test_an_image_may_be_shared_between_threads(tmp_path, rng):
+def test_an_image_can_be_shared_between_threads(tmp_path, rng):
     path = tmp_path / "image.tif"
     array = rng.integers(0, 256, (256, 256), np.uint8)
     tifffile.imwrite(path, array, compression="zlib", tile=(16, 16))

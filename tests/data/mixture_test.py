@@ -1,4 +1,4 @@
-"""A mixture has its parts in the shares asked for, each as if it were read alone."""
+"""A mixture has its parts in proportion to their weights, each as if read alone."""
 
 import dataclasses
 import json
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import simplejpeg
 
-from samjax.data.batch import RunBatch, Source
+from samjax.data.batch import DatasetReader, RunBatch, Source
 from samjax.data.datasets import DatasetConfig
 from samjax.data.mixture import (
     BLOCK,
@@ -69,6 +69,11 @@ def source():
         one.close()
 
 
+def test_a_mixture_is_read_as_a_dataset_without_a_number_of_examples(source, folders):
+    reader = source(config_of(folders))
+    assert isinstance(reader, DatasetReader) and reader.num_examples is None
+
+
 def assert_same(one: RunBatch, other: RunBatch):
     for field, same in zip(one, other, strict=True):
         np.testing.assert_array_equal(field, same)
@@ -89,9 +94,9 @@ def mixed(*weights: float, seed: int = 0) -> MixedExamples:
 
 
 @pytest.mark.parametrize("weights", [(3.0, 1.0), (0.7, 0.2, 0.1), (1.0,), (1.0, 999.0)])
-def test_shares_are_those_of_the_weights(weights):
+def test_counts_of_parts_follow_the_weights(weights):
     order = mixed(*weights)
-    parts = np.array([order.place(index)[0] for index in range(2 * BLOCK)])
+    parts = np.array([order.locate(index)[0] for index in range(2 * BLOCK)])
     shares = np.array(weights) / sum(weights)
     for until in (BLOCK, 2 * BLOCK):
         found = np.bincount(parts[:until], minlength=len(weights)) / until
@@ -106,17 +111,17 @@ def test_shares_are_those_of_the_weights(weights):
 
 def test_each_part_is_read_from_its_start_without_a_gap():
     order = mixed(0.5, 0.3, 0.2)
-    places = [order.place(index) for index in range(3 * BLOCK)]
+    places = [order.locate(index) for index in range(3 * BLOCK)]
     for part in range(3):
         own = [place for one, place in places if one == part]
         assert own == list(range(len(own)))
     # Far on, without what is before.
     far = range(10**9, 10**9 + 20)
-    expected = [order.place(index) for index in far]
+    expected = [order.locate(index) for index in far]
     again = pickle.loads(pickle.dumps(order))
-    assert [again.place(index) for index in reversed(far)] == expected[::-1]
+    assert [again.locate(index) for index in reversed(far)] == expected[::-1]
     other = mixed(0.5, 0.3, 0.2, seed=1)
-    assert [other.place(index) for index in far] != expected
+    assert [other.locate(index) for index in far] != expected
 
 
 def test_every_epoch_of_a_part_has_every_example_once(folders, source):
@@ -138,7 +143,7 @@ def test_every_epoch_of_a_part_has_every_example_once(folders, source):
     assert whole.valid[scenes].any() and (whole.sizes[scenes] == 32).all()
 
 
-def test_a_step_alone_decides_a_batch_for_any_number_of_processes(folders, source):
+def test_a_batch_depends_on_the_step_alone_for_any_number_of_processes(folders, source):
     config = config_of(folders)
     reader = source(config)
     batches = [reader.batch(step) for step in range(6)]
@@ -162,7 +167,7 @@ def test_workers_read_and_draw_the_same(folders, source):
         assert_same(reader.batch(step), expected.batch(step))
 
 
-def test_other_seeds_and_like_parts_have_orders_of_their_own(folders, source):
+def test_other_seeds_and_equal_parts_have_different_orders(folders, source):
     like = MixturePart(data=DatasetConfig(path=folders[1]))
     config = MixtureConfig(parts=(like, like), boundaries_per_mask=64)
     whole = together([source(config, batch_size=60).batch(0)])
@@ -173,7 +178,7 @@ def test_other_seeds_and_like_parts_have_orders_of_their_own(folders, source):
     assert not np.array_equal(other.index, whole.index)
 
 
-def test_scenes_of_a_part_wear_the_photos_that_it_names(folders, source):
+def test_scenes_are_textured_with_the_photos_of_their_part(folders, source):
     plain = MixturePart(scenes=SCENES)
     worn = MixturePart(scenes=SCENES, textures=DatasetConfig(path=folders[1]))
     first, second = (
@@ -193,7 +198,7 @@ def test_each_example_has_the_loss_weight_of_its_part(folders, source):
     np.testing.assert_array_equal(batch.weights, np.where(batch.part == 1, 0.25, 1.0))
 
 
-def test_what_cannot_be_mixed_is_refused_with_all_reasons(folders):
+def test_an_invalid_mixture_is_refused_with_all_reasons(folders):
     data = DatasetConfig(path=folders[0])
     with pytest.raises(ValueError, match=r"either data or scenes.*weight=0.*loss_weig"):
         MixturePart(weight=0.0, loss_weight=-1.0)

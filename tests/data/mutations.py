@@ -1,4 +1,4 @@
-"""Damage for files: mutations that are drawn, and a guard of time and memory around reading."""
+"""Random mutations of files, and a guard of time and memory around their reading."""
 
 import contextlib
 import json
@@ -82,7 +82,7 @@ def _places(value) -> Iterator[tuple]:
 
 @contextlib.contextmanager
 def guarded(file_bytes: int):
-    """Fails where what is done inside takes too long or too much memory."""
+    """Fails if its body takes too much time or memory."""
 
     def give_up(*_):
         raise AssertionError(f"took more than {SECONDS} s")

@@ -1,4 +1,4 @@
-"""2,000 damaged files of each format of datasets: right values, or one clear error."""
+"""2,000 damaged files of each dataset format give right values or one clear error."""
 
 import contextlib
 import io
@@ -94,7 +94,7 @@ def test_coco_files(tmp_path):
 
 
 def compare(record, content) -> int:
-    """Compares the masks of a record with what pycocotools makes of the text."""
+    """Compares the masks of a record with pycocotools."""
     compared = 0
     size = (record["image"]["height"], record["image"]["width"])
     by_id = {}

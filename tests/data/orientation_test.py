@@ -1,4 +1,4 @@
-"""An image turned by its orientation, and back, is what Pillow makes of it."""
+"""Views of turned images, and back, agree with Pillow."""
 
 import io
 import struct
@@ -21,7 +21,7 @@ ORIENTATIONS = range(1, 9)
 
 
 def file_of(pixels: np.ndarray, orientation: int, form: str = "PNG") -> bytes:
-    """A file of these stored pixels that says how they are turned."""
+    """A file of these stored pixels with an orientation."""
     exif = Image.Exif()
     exif[0x0112] = orientation
     data = io.BytesIO()
@@ -62,7 +62,7 @@ def test_the_orientation_is_read_from_the_head_of_a_file(orientation, form):
         assert orientation_of(image) == orientation
 
 
-def test_exif_behind_the_pixels_of_a_png_counts_and_they_are_still_read(rng):
+def test_exif_after_the_pixels_of_a_png_is_used_and_pixels_are_still_read(rng):
     pixels = rng.integers(0, 256, (30, 20, 3), np.uint8)
     data = file_of(pixels, 1)
     exif = Image.Exif()
@@ -80,13 +80,13 @@ def test_exif_behind_the_pixels_of_a_png_counts_and_they_are_still_read(rng):
 
 
 @pytest.mark.parametrize("value", [0, 9, 77, "6"])
-def test_a_number_that_means_nothing_turns_nothing(value):
+def test_an_invalid_orientation_does_not_turn_the_image(value):
     image = Image.new("RGB", (3, 2))
     image.getexif()[0x0112] = value
     assert orientation_of(image) == 1
 
 
-def test_only_the_two_frames_are_declared_whatever_else_is_called_so():
+def test_other_values_of_the_field_frame_are_ignored():
     assert declared_frame({"frame": 12}, {"frame": "stored"}) == "stored"
     assert declared_frame({"frame": "upright"}, {"frame": "stored"}) == "upright"
     assert declared_frame({"frame": ["upright"]}, None, {}) is None

@@ -1,4 +1,4 @@
-"""Files of every form of pixels: what readers are to make of them, or to say.
+"""Files of every pixel format, with the expected pixels or error of readers.
 
 Needs tifffile.
 """
@@ -265,7 +265,7 @@ REFUSED: dict[str, tuple[bytes, str]] = {
             photometric="separated",
             planarconfig="separate",
         ),
-        "a kind that is not read",
+        "a kind that is not supported",
     ),
     "FITS of 16 bits": (
         b"".join(

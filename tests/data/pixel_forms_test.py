@@ -1,4 +1,4 @@
-"""Every form of pixels through every reader: one answer, or one refusal for all."""
+"""Every pixel format through every reader: the same pixels, or the same error."""
 
 import re
 import sys
@@ -39,7 +39,7 @@ READERS = {
 
 @pytest.fixture(autouse=True)
 def without_heif(monkeypatch):
-    """HEIC is refused where what would read it is not installed."""
+    """HEIC is refused if its decoder is not installed."""
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
 
 
@@ -70,7 +70,7 @@ def test_all_readers_refuse_alike(tmp_path, form):
 @pytest.mark.parametrize("config", ["contig", "separate"])
 @pytest.mark.parametrize("kind", [np.uint8, np.uint16])
 def test_the_remedy_for_bands_works(tmp_path, kind, config):
-    """It is taken from the refusal and carried out."""
+    """The remedy is extracted from the error message and executed."""
     bands = (WITH_ALPHA if kind == np.uint8 else WITH_ALPHA * np.uint16(257)).astype(
         kind
     )
@@ -87,7 +87,7 @@ def test_the_remedy_for_bands_works(tmp_path, kind, config):
 
 
 @pytest.mark.parametrize("kind", [np.int16, np.uint32, np.float32])
-def test_the_remedy_for_other_numbers_works(tmp_path, kind):
+def test_the_remedy_for_other_dtypes_works(tmp_path, kind):
     path = tmp_path / "scan.tif"
     tifffile.imwrite(path, GREY.astype(kind) - kind(0), photometric="minisblack")
     scaled = tifffile.imread(path).astype(np.uint8)
@@ -97,12 +97,12 @@ def test_the_remedy_for_other_numbers_works(tmp_path, kind):
         np.testing.assert_array_equal(reader(tmp_path / "scaled.tif"), rgb(GREY))
 
 
-def test_a_photo_in_numpy_s_form_is_read_as_the_refusal_says(tmp_path):
+def test_the_remedy_for_a_numpy_file_works(tmp_path):
     np.save(tmp_path / "photo.npy", COLOR)
     np.testing.assert_array_equal(read_image(np.load(tmp_path / "photo.npy")), COLOR)
 
 
-def test_without_tifffile_its_kinds_are_refused_with_what_to_install(
+def test_kinds_that_need_tifffile_are_refused_with_an_install_command(
     tmp_path, monkeypatch
 ):
     monkeypatch.setitem(sys.modules, "tifffile", None)
@@ -134,7 +134,7 @@ def test_all_readers_turn_a_photo_the_same_way(tmp_path, form, orientation, size
     assert np.abs(as_stored.astype(int) - stored).mean() < 3
 
 
-def test_no_reader_warns_of_what_is_sound(tmp_path):
+def test_no_reader_warns_of_sound_files(tmp_path):
     (tmp_path / "photo.png").write_bytes(READ["PNG grey 16"][0])
     with warnings.catch_warnings():
         warnings.simplefilter("error")

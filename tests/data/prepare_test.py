@@ -1,4 +1,4 @@
-"""Whatever a dataset holds becomes arrays of fixed shapes, and damage is counted."""
+"""Examples of any content become arrays of fixed shapes, and damage is counted."""
 
 import io
 import json
@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from samjax.data.drawing import decode_runs
+from samjax.data.batch import decode_runs
 from samjax.data.examples import RawExample
 from samjax.data.prepare import Example, PrepareConfig, Status, prepare
 from samjax.geometry.frame import Frame
@@ -50,7 +50,7 @@ def jpeg(size: tuple[int, int] = SIZE, **options) -> bytes:
 
 
 def raw(image: bytes | None = None, record=None, number: int = 3) -> RawExample:
-    """A sound example, but for what is given."""
+    """A sound example with changes."""
     record = record_of(blobs(number)) if record is None else record
     content = record if isinstance(record, bytes) else json.dumps(record).encode()
     return RawExample("a", jpeg() if image is None else image, content)
@@ -110,13 +110,13 @@ def test_image_and_masks_are_resized_into_the_corner_of_the_frame():
     assert not found[:, height:].any() and not found[:, :, width:].any()
 
 
-def test_a_parsed_record_does_as_well_as_its_bytes():
+def test_a_parsed_record_equals_its_bytes():
     parsed = RawExample("a", jpeg(), record_of(blobs(3)))
     for one, other in zip(prepared(parsed), prepared(raw()), strict=True):
         np.testing.assert_array_equal(one, other)
 
 
-def test_of_too_many_masks_some_are_drawn_each_as_often():
+def test_a_subset_of_too_many_masks_is_drawn_uniformly():
     masks = blobs(6)
     number = np.zeros(6, int)
     expected = [resized(mask, (21, 32)).tobytes() for mask in masks]
@@ -128,7 +128,7 @@ def test_of_too_many_masks_some_are_drawn_each_as_often():
     assert number.sum() == 1200 and (abs(number - 200) < 45).all()
 
 
-def test_in_place_of_masks_that_cannot_be_used_others_are_drawn():
+def test_unusable_masks_are_replaced_by_further_draws():
     record = record_of(np.concatenate([blobs(4), np.zeros((8, *SIZE), bool)]))
     for place in range(4, 8):
         record["annotations"][place]["segmentation"]["counts"] = "damaged!"
@@ -140,7 +140,7 @@ def test_in_place_of_masks_that_cannot_be_used_others_are_drawn():
     assert 0 < made.bad_masks <= 4
 
 
-def test_masks_that_vanish_in_the_frame_are_no_masks_and_not_bad():
+def test_masks_that_are_empty_in_the_frame_are_left_out_but_not_bad():
     masks = np.zeros((3, *SIZE), bool)
     masks[1, 10, 10] = masks[2, :, 0] = True
     made = prepared(raw(record=record_of(masks)))
@@ -148,12 +148,12 @@ def test_masks_that_vanish_in_the_frame_are_no_masks_and_not_bad():
     assert tuple(made.size) == (21, 32) and made.image[:21].any()
 
 
-def test_an_image_without_masks_is_sound_but_of_no_use():
+def test_an_image_without_masks_is_sound_but_has_no_target():
     assert prepared(raw(record=record_of(blobs(0)))).status == Status.NO_MASK
 
 
 @pytest.mark.parametrize("share, kept", [(None, 2), (1.0, 2), (0.95, 1)])
-def test_masks_of_nearly_the_whole_image_are_left_out_on_demand(share, kept):
+def test_masks_of_nearly_the_whole_image_are_left_out_on_request(share, kept):
     masks = np.ones((2, *SIZE), bool)
     masks[1, 40:] = False
     config = PrepareConfig(image_size=32, masks_per_image=4, largest_mask=share)
@@ -161,7 +161,7 @@ def test_masks_of_nearly_the_whole_image_are_left_out_on_demand(share, kept):
     assert made.valid.sum() == kept and made.bad_masks == 0
 
 
-def test_a_mask_whose_details_do_not_fit_is_bad_and_nearly_fitting_ones_are_kept():
+def test_a_mask_with_too_many_boundaries_is_bad_unless_the_loss_is_small():
     fence = np.zeros((1, *SIZE), bool)
     fence[0, ::6] = True
     blob = np.zeros((1, *SIZE), bool)
@@ -232,7 +232,7 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize("name", DAMAGES)
-def test_damage_becomes_a_status_and_no_masks(name):
+def test_damage_gives_a_status_and_no_masks(name):
     example, status = DAMAGES[name]
     made = prepared(example)
     assert made.status == status
@@ -255,7 +255,7 @@ BAD_ANNOTATIONS = [
 
 
 @pytest.mark.parametrize("annotation", BAD_ANNOTATIONS)
-def test_a_damaged_annotation_costs_itself(annotation):
+def test_only_the_damaged_annotation_is_left_out(annotation):
     record = record_of(blobs(2))
     record["annotations"].insert(1, annotation)
     made = prepared(raw(record=record))
@@ -263,7 +263,7 @@ def test_a_damaged_annotation_costs_itself(annotation):
 
 
 @given(st.data())
-def test_nothing_is_ever_raised(data):
+def test_preparation_never_raises(data):
     """JSON of any form, and damage anywhere in image and record."""
     anything = st.recursive(
         st.none() | st.booleans() | st.integers() | st.text(max_size=5),
@@ -311,7 +311,7 @@ def test_a_grey_jpeg_is_read_as_rgb():
 
 
 def test_an_image_is_not_turned_by_its_orientation():
-    """Masks lie on the pixels as stored."""
+    """The masks refer to the pixels as stored."""
     file = io.BytesIO()
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -368,7 +368,7 @@ def test_masks_stay_on_their_pixels_through_flips_and_jitter(jitter, flip):
     assert len(seen) > 1 or not (flip or jitter)
 
 
-def test_jitter_draws_scales_evenly_and_cuts_anywhere():
+def test_jitter_draws_scales_uniformly_and_crops_anywhere():
     config = PrepareConfig(image_size=64, masks_per_image=1, jitter=(0.5, 1.0))
     sides = [prepared(raw(), config, seed).size.max() for seed in range(200)]
     assert min(sides) < 36 and max(sides) > 60 and 46 < np.mean(sides) < 50

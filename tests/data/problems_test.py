@@ -1,4 +1,4 @@
-"""Problems in words: many on one line, and those of the examples of a run."""
+"""Messages about problems: one-line summaries, and the damaged examples of a run."""
 
 import re
 
@@ -14,7 +14,7 @@ from samjax.data.problems import summary
 CONFIG = PrepareConfig(image_size=32, masks_per_image=2)
 
 
-def test_problems_of_one_kind_are_told_once():
+def test_problems_of_the_same_kind_are_reported_once():
     alike = [f"/data/masks/cell_{n}.png: has {n + 40} levels" for n in range(50)]
     other = ["'a b.jpg' has no mask", "'c.jpg' has no mask"]
     assert summary(alike + other) == (
@@ -58,7 +58,7 @@ def damaged(tmp_path):
     yield Status.BAD_MASKS, RawExample("a", image, masks), "2 of 2 masks are damaged"
 
 
-def test_every_status_has_its_words(tmp_path):
+def test_every_status_has_a_description(tmp_path):
     cases = list(damaged(tmp_path))
     assert {status for status, _, _ in cases} == {one for one in Status if one > 0}
     for status, raw, words in cases:
@@ -74,7 +74,7 @@ def reading(**more):
     return {"image_size": 32, "masks_per_image": 2, "batch_size": 2, "seed": 0} | more
 
 
-def test_a_source_says_what_was_wrong_with_its_batches(tmp_path):
+def test_a_source_describes_the_damage_of_its_batches(tmp_path):
     path = coco_folder(tmp_path / "coco")
     source = open_source(DatasetConfig(path=str(path), format="coco"), **reading())
     for step in range(3):
@@ -90,7 +90,7 @@ def test_a_source_says_what_was_wrong_with_its_batches(tmp_path):
     source.close()
 
 
-def test_a_mixture_says_it_of_its_parts(tmp_path):
+def test_a_mixture_reports_the_damage_of_its_parts(tmp_path):
     paths = [coco_folder(tmp_path / name) for name in ("a", "b")]
     (tmp_path / "b" / "images" / "photo 0.png").write_bytes(b"no image")
     parts = tuple(

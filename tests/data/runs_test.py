@@ -1,4 +1,4 @@
-"""Run boundaries draw what pycocotools and nearest-neighbour resizing draw."""
+"""Run boundaries agree with pycocotools and nearest-neighbour resizing."""
 
 import warnings
 
@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from samjax.data.drawing import decode_runs
+from samjax.data.batch import decode_runs
+from samjax.data.rle_parsing import read_boundaries
 from samjax.data.runs import (
     Boundaries,
     Window,
@@ -19,7 +20,6 @@ from samjax.data.runs import (
     move_boundaries,
     nearest,
     pack_boundaries,
-    read_boundaries,
 )
 from samjax.geometry.masks import counts_to_text, encode_rle
 
@@ -77,7 +77,7 @@ def in_frame(masks: np.ndarray, side: int = SIDE) -> np.ndarray:
 
 
 @given(sets_of_masks(), st.integers(1, SIDE), st.integers(1, SIDE))
-def test_boundaries_draw_masks_resized_to_what_is_nearest(masks, height, width):
+def test_boundaries_decode_to_masks_resized_by_nearest_neighbour(masks, height, width):
     size = masks.shape[1:]
     window = Window(size, nearest(size[0], height), nearest(size[1], width))
     moved = move_boundaries(read_boundaries(texts_of(masks), size), window, SIDE)
@@ -88,7 +88,7 @@ def test_boundaries_draw_masks_resized_to_what_is_nearest(masks, height, width):
 
 
 @given(sets_of_masks(), st.data())
-def test_boundaries_draw_any_choice_of_rows_and_columns(masks, data):
+def test_boundaries_decode_for_any_choice_of_rows_and_columns(masks, data):
     size = masks.shape[1:]
     some_rows = st.lists(st.integers(0, size[0] - 1), min_size=1, max_size=SIDE)
     rows = np.array(sorted(data.draw(some_rows)))
@@ -109,7 +109,7 @@ def test_boundaries_draw_any_choice_of_rows_and_columns(masks, data):
 
 
 @pytest.mark.parametrize("length, resized", [(7, 3), (3, 7), (5, 5), (1500, 683)])
-def test_what_is_nearest_in_a_crop_is_a_part_of_what_is_nearest(length, resized):
+def test_nearest_indices_of_a_crop_are_a_slice_of_all_nearest_indices(length, resized):
     whole = nearest(length, resized)
     np.testing.assert_array_equal(nearest(length, resized, 1, 3), whole[1:3])
     centres = (np.arange(resized) + 0.5) * length / resized
@@ -133,7 +133,7 @@ DAMAGED = {
 
 
 @pytest.mark.parametrize("name", DAMAGED)
-def test_a_damaged_text_costs_its_mask_and_no_other(name, rng):
+def test_a_damaged_rle_string_loses_only_its_own_mask(name, rng):
     masks = rng.random((3, 6, 7)) < 0.5
     texts = [encode_rle(mask)["counts"].encode() for mask in masks]
     window = Window((6, 7), np.arange(6), np.arange(7))
@@ -146,7 +146,7 @@ def test_a_damaged_text_costs_its_mask_and_no_other(name, rng):
 
 
 @given(st.lists(st.binary(max_size=12), max_size=8))
-def test_no_bytes_at_all_make_the_reader_raise(texts):
+def test_no_bytes_make_the_parser_raise(texts):
     found = read_boundaries(texts, (3, 4))
     assert len(found.good) == len(texts)
     assert (np.diff(found.position) >= 0)[np.diff(found.mask) == 0].all()
@@ -166,7 +166,7 @@ def test_runs_of_no_pixels_are_sound():
     )
 
 
-def test_no_masks_are_no_boundaries():
+def test_no_masks_give_no_boundaries():
     found = read_boundaries([], (3, 4))
     moved = move_boundaries(found, Window((3, 4), np.arange(3), np.arange(4)), SIDE)
     pack_boundaries(moved, np.arange(0), np.zeros((0, 4), np.int32))
@@ -189,7 +189,7 @@ def test_a_mask_with_too_many_runs_loses_its_shortest():
     np.testing.assert_array_equal(np.bincount(shortened.mask), [2, 3, 2])
 
 
-def test_some_masks_are_packed_in_the_order_asked_for():
+def test_selected_masks_are_packed_in_the_given_order():
     masks = np.zeros((3, 6, 7), bool)
     masks[0, :2], masks[1, 2:4], masks[2, 4:] = True, True, True
     texts = [encode_rle(mask)["counts"].encode() for mask in masks]
@@ -213,7 +213,7 @@ def test_many_images_are_drawn_at_once():
 
 
 @given(st.integers(0, 2**32 - 1))
-def test_boundaries_of_pixels_and_what_is_cut_from_them_are_those_of_the_pixels(seed):
+def test_boundaries_of_dense_masks_and_their_differences_match_the_pixels(seed):
     rng = np.random.default_rng(seed)
     side = int(rng.integers(2, 9))
     height, width = (int(n) for n in rng.integers(1, side + 1, 2))

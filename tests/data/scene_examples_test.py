@@ -1,9 +1,9 @@
-"""A scene drawn for a mixture is the scene, its masks as run boundaries."""
+"""Drawn scenes of a mixture equal the scenes, their masks as run boundaries."""
 
 import jax
 import numpy as np
 
-from samjax.data.drawing import decode_runs
+from samjax.data.batch import decode_runs
 from samjax.data.prepare import PrepareConfig, Status
 from samjax.data.scene_examples import SceneExamples, example_of_scene
 from samjax.data.synthetic.config import SceneConfig

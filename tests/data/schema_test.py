@@ -1,4 +1,4 @@
-"""Records of masks survive JSON, and wrong ones are refused with all that is wrong."""
+"""Records survive JSON, and invalid ones are refused with all problems."""
 
 import copy
 import json
@@ -34,12 +34,12 @@ def record() -> Record:
     return {"image": image, "annotations": [annotation]}
 
 
-def test_a_record_comes_back_from_json_as_it_was(record):
+def test_a_record_survives_a_round_trip_through_json(record):
     assert record_from_json(record_to_json(record)) == record
     assert record_from_json(record_to_json(record).encode()) == record
 
 
-def test_fields_stand_in_the_order_of_sa_1b(record):
+def test_fields_are_in_the_order_of_sa_1b(record):
     order = list(json.loads(record_to_json(record))["annotations"][0])
     ours = {"parent", "depth", "agreement"}
     assert order == [name for name in Annotation.__annotations__ if name not in ours]
@@ -77,7 +77,7 @@ def test_a_field_of_the_wrong_kind_is_named(record, field, value):
         record_from_json(json.dumps(record))
 
 
-def test_everything_missing_is_named_at_once(record):
+def test_all_missing_fields_are_listed_at_once(record):
     broken = copy.deepcopy(record)
     del broken["image"]["width"], broken["annotations"][0]["area"]
     with pytest.raises(ValueError, match=r"image\.width.*annotations\[0\]\.area"):
@@ -85,12 +85,12 @@ def test_everything_missing_is_named_at_once(record):
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "3", '{"image": 1}', "[" * 100_000])
-def test_what_is_no_record_is_a_value_error(text):
+def test_a_file_that_is_not_a_record_is_a_value_error(text):
     with pytest.raises(ValueError, match="record"):
         record_from_json(text)
 
 
-def test_numbers_that_json_has_no_word_for_are_not_written(record):
+def test_numbers_that_json_cannot_represent_are_not_written(record):
     record["annotations"][0]["predicted_iou"] = float("nan")
     with pytest.raises(ValueError):
         record_to_json(record)

@@ -1,4 +1,4 @@
-"""A scene that wears photos keeps its boundaries."""
+"""Scenes textured with photos keep their boundaries."""
 
 import io
 
@@ -79,7 +79,7 @@ def test_masks_are_those_of_the_scene_and_pixels_are_not():
         np.testing.assert_array_equal(filled.image, worn[number].image)
 
 
-def test_photos_cover_the_scene_and_damaged_ones_are_passed_over():
+def test_photos_cover_the_scene_and_damaged_ones_are_skipped():
     for seed in range(5):
         photos = draw_photos(Photos(bad=(0, 2)), SIDE, np.random.default_rng(seed))
         assert len(photos) == 4

@@ -1,4 +1,4 @@
-"""A file of upright pixels has those of the photo, and nothing that turns it again."""
+"""Rewritten files have upright pixels, and no metadata that turns them again."""
 
 import io
 
@@ -60,7 +60,7 @@ def test_pixels_are_the_upright_ones_and_the_format_stays(form, orientation):
         ("JPEG", "CMYK"),
     ],
 )
-def test_other_pixels_are_kept_too(form, mode):
+def test_other_pixel_formats_are_kept_too(form, mode):
     data = turned(6, form, photograph(mode))
     found = upright_file(data)
     with Image.open(io.BytesIO(found)) as image:
@@ -75,7 +75,7 @@ def test_a_colour_profile_is_kept():
         assert image.info["icc_profile"] == b"profile"
 
 
-def test_what_does_not_turn_is_kept_to_the_byte():
+def test_a_file_without_orientation_is_kept_to_the_byte():
     plain = io.BytesIO()
     photograph().save(plain, format="JPEG")
     assert upright_file(plain.getvalue()) is plain.getvalue() or (
@@ -83,14 +83,14 @@ def test_what_does_not_turn_is_kept_to_the_byte():
     )
 
 
-def test_what_is_no_image_is_refused():
+def test_a_file_that_is_not_an_image_is_refused():
     with pytest.raises(BadImage, match="phone.jpg"):
         upright_file(b"hello", "phone.jpg")
 
 
 @pytest.mark.parametrize("planar", ["uint8", "uint16"])
-def test_what_pillow_cannot_write_becomes_a_png(planar):
-    """TIFF of 16 bits in planes, which Pillow does not read rightly either."""
+def test_formats_that_pillow_cannot_write_become_png(planar):
+    """Planar TIFF of 16 bits, which Pillow misreads."""
     tifffile = pytest.importorskip("tifffile")
     pixels = np.moveaxis(np.asarray(photograph()), -1, 0).astype(planar)
     pixels = np.ascontiguousarray(pixels * (1 if planar == "uint8" else 257))

@@ -1,4 +1,4 @@
-"""Datasets of every format are read as training reads them, and what is wrong is named."""
+"""Verification reads datasets of every format as training does and reports problems."""
 
 import json
 import re
@@ -77,7 +77,7 @@ def run(capfd):
 
 @pytest.mark.parametrize("format", DATASETS)
 @pytest.mark.parametrize("is_named", [False, True])
-def test_verify_reads_users_formats_and_names_what_is_wrong(
+def test_verify_reads_fine_tuning_formats_and_reports_problems(
     tmp_path, run, format, is_named
 ):
     make, damage, words = DATASETS[format]
@@ -92,7 +92,7 @@ def test_verify_reads_users_formats_and_names_what_is_wrong(
     assert re.search(words, err) and "1 problems" not in err.splitlines()[0]
 
 
-def test_what_was_understood_is_told_and_is_no_problem(tmp_path, run):
+def test_interpretations_are_notes_and_not_problems(tmp_path, run):
     path = coco_folder(tmp_path)
     content = json.loads(path.read_text())
     content["annotations"][1]["iscrowd"] = 1
@@ -101,7 +101,7 @@ def test_what_was_understood_is_told_and_is_no_problem(tmp_path, run):
     assert status == 0 and "1 of 2 masks have iscrowd" in err
 
 
-def test_formats_are_told_by_what_lies_there(tmp_path):
+def test_formats_are_detected_by_names_of_files(tmp_path):
     names = {"a.npz": "npz", "sa_1.tar": "sa1b", "instances.json": "coco"}
     for name, format in names.items():
         (tmp_path / name).touch()

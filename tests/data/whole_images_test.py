@@ -1,4 +1,4 @@
-"""The door to Pillow: which decoders are tried, what they cost, and what is said."""
+"""Decoding of whole images: decoders that are tried, memory, and error messages."""
 
 import io
 import os
@@ -16,7 +16,7 @@ from samjax.inference.images import read_image
 
 
 @pytest.mark.parametrize("head", [b"%!PS-Adobe-3.0 EPSF-3.0", b"\xc5\xd0\xd3\xc6"])
-def test_no_program_is_started_whatever_a_file_begins_with(tmp_path, monkeypatch, head):
+def test_no_program_is_started_for_any_first_bytes(tmp_path, monkeypatch, head):
     witness = tmp_path / "witness"
     ghostscript = tmp_path / "gs"
     ghostscript.write_text(f"#!/bin/sh\ntouch {witness}\n")
@@ -43,10 +43,10 @@ def test_every_decoder_on_the_list_is_one_that_decodes_in_this_process():
     "error",
     [RuntimeError, NotImplementedError, OverflowError, RecursionError, KeyError],
 )
-def test_whatever_a_decoder_raises_is_a_bad_image_that_is_named(
+def test_every_error_of_a_decoder_is_a_bad_image_with_the_file_name(
     tmp_path, monkeypatch, error
 ):
-    """AVIF, DDS and BLP raise such for damaged files."""
+    """An error of the kind that AVIF, DDS and BLP raise for damaged files."""
     path = tmp_path / "photo.png"
     Image.new("RGB", (4, 3)).save(path)
 
@@ -86,7 +86,7 @@ def test_any_damage_is_found_or_harmless(rng, form):
                 pass
 
 
-def test_what_the_system_says_is_not_called_a_damaged_image(tmp_path):
+def test_errors_of_the_system_are_not_reported_as_damaged_images(tmp_path):
     with pytest.raises(FileNotFoundError):
         read_image(tmp_path / "absent.png")
     with pytest.raises(IsADirectoryError):
@@ -96,7 +96,7 @@ def test_what_the_system_says_is_not_called_a_damaged_image(tmp_path):
 @pytest.mark.parametrize("mode", ["RGB", "L", "RGBA", "CMYK", "I;16"])
 @pytest.mark.parametrize("orientation", [1, 6])
 def test_reading_takes_little_more_than_the_pixels(mode, orientation):
-    """What Pillow holds is not counted: a decoded image, once."""
+    """Pillow's own memory, one decoded image, is not counted."""
     image = Image.new(mode, (3000, 2000), 1)
     exif = image.getexif()
     exif[0x0112] = orientation
@@ -116,7 +116,7 @@ def test_strips_of_a_large_image_are_those_of_the_whole(rng):
         np.testing.assert_array_equal(image_to_rgb(image), expected)
 
 
-def test_what_is_read_in_part_or_nearly_black_is_noted(tmp_path):
+def test_partly_read_or_nearly_black_images_are_noted(tmp_path):
     first, second = Image.new("L", (9, 6), 5), Image.new("L", (9, 6), 9)
     first.save(tmp_path / "stack.tif", save_all=True, append_images=[second])
     with pytest.warns(UserWarning, match=r"stack.tif has several pages.*first is read"):
@@ -135,14 +135,14 @@ def test_smaller_copies_of_a_page_are_no_further_pages(tmp_path):
     read_image(tmp_path / "pyramid.tif")
 
 
-def test_integers_in_memory_that_would_come_out_black_are_refused():
+def test_integers_in_memory_that_would_become_black_are_refused():
     with pytest.raises(ValueError, match=r"0..200.*pass numpy.asarray\(image\)"):
         read_image(Image.fromarray(np.array([[0, 200]], np.int32)))
     assert read_image(Image.fromarray(np.zeros((2, 2), np.int32))).max() == 0
 
 
 def test_heic_is_read_where_a_decoder_is_registered(tmp_path, monkeypatch):
-    """As `pillow_heif.register_heif_opener` does."""
+    """Registers a decoder like `pillow_heif.register_heif_opener`."""
     from samjax.data import whole_images
 
     class Heif(Image.Image):
@@ -160,7 +160,7 @@ def test_heic_is_read_where_a_decoder_is_registered(tmp_path, monkeypatch):
     whole_images._registered.cache_clear()
 
 
-def test_an_open_image_is_given_back_closed(tmp_path):
+def test_an_opened_image_keeps_no_file_open(tmp_path):
     Image.new("RGB", (4, 3)).save(tmp_path / "photo.png")
     with open_image(tmp_path / "photo.png") as image:
         assert image.size == (4, 3)

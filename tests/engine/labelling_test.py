@@ -13,6 +13,7 @@ from samjax.data.datasets import DatasetConfig, open_examples
 from samjax.data.formats.coco import read_coco
 from samjax.engine import PseudoLabelConfig, label_photos, open_photos
 from samjax.engine.pseudo_labels import EVERYTHING
+from samjax.files import InUse
 from samjax.geometry.masks import encode_rle
 from samjax.inference import Predictor
 
@@ -269,6 +270,20 @@ def test_labels_of_other_weights_or_options_are_refused_by_name(
     # How many points go together changes no label.
     same = dataclasses.replace(EVERYTHING, points_per_batch=7)
     run(predictor, folder, out, config=dataclasses.replace(CONFIG, everything=same))
+
+
+def test_a_second_run_into_the_file_is_refused_while_the_first_lasts(
+    predictor, folder, tmp_path
+):
+    out, photos = tmp_path / "labels.json", open_photos(folder)
+    first = label_photos(predictor, photos, out, CONFIG, generate=Generator())
+    next(first)
+    with pytest.raises(InUse, match=r"labels\.json is in use"):
+        next(label_photos(predictor, photos, out, CONFIG, generate=Generator()))
+    list(first)
+    again = label_photos(predictor, photos, out, CONFIG, generate=Generator())
+    assert all(done.outcome is None for done in again)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["labels.json", "set"]
 
 
 def test_labels_of_other_photos_are_refused(predictor, folder, tmp_path):

@@ -34,7 +34,7 @@ def test_photos_of_a_coco_file_are_those_without_masks(tmp_path):
         found = open_photos(place)
         assert names(found) == ["photo 2.png"]
         (photo,) = found.photos
-        assert photo.number == 2
+        assert photo.image_id == 2
         np.testing.assert_array_equal(photo.item.read(), noise(2))
     assert names(open_photos(tmp_path, labelled_too=True)) == [
         f"photo {number}.png" for number in range(3)
@@ -78,12 +78,12 @@ def test_photos_of_a_folder_are_numbered_by_name(tmp_path):
         save(tmp_path / name, noise(0))
     (tmp_path / "notes.json").write_text("{}")
     found = open_photos(tmp_path)
-    assert [(one.number, one.item.name) for one in found.photos] == [
+    assert [(one.image_id, one.item.name) for one in found.photos] == [
         (1, "a.png"),
         (2, "b.png"),
         (3, "c.jpg"),
     ]
-    with pytest.raises(ValueError, match="says nothing about licences, but 5 is"):
+    with pytest.raises(ValueError, match="has no licences, but 5 is"):
         open_photos(tmp_path, exclude_licences=("5",))
 
 
@@ -126,7 +126,7 @@ def test_a_photo_that_is_missing_damaged_or_of_another_size_says_so(tmp_path):
 @pytest.mark.parametrize("size", [SIZE, (24, 24)])
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_pixels_are_those_that_training_reads(tmp_path, orientation, size):
-    """Whatever the EXIF orientation says; labels lie on these pixels."""
+    """Photos are read upright by their EXIF orientation, the frame of the labels."""
     exif = Image.Exif()
     exif[0x0112] = orientation
     pixels = noise(3)[: size[0], : size[1]]

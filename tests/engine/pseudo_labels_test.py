@@ -16,8 +16,8 @@ from samjax.geometry.masks import (
     run_lengths,
 )
 from samjax.inference import Predictor
-from samjax.inference.automatic import propose
-from samjax.inference.automatic_config import AutomaticConfig
+from samjax.inference.automatic.config import AutomaticConfig
+from samjax.inference.automatic.generate import propose
 
 MIRROR = PseudoLabelConfig(scales=())
 ALL = (0, 0, SIZE[1], SIZE[0])

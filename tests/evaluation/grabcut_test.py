@@ -1,12 +1,15 @@
 """GrabCut from a box."""
 
+import dataclasses
+
 import numpy as np
 import pytest
-from small_photo_set import TWO, draw
+from small_photo_set import TWO, draw, records_of, sample_of
 
 import samjax
 from samjax.evaluation.grabcut import GrabCut, cut_out
-from samjax.evaluation.prompting import PromptProtocol, prompt_objects
+from samjax.evaluation.policies.boxes import Boxes
+from samjax.evaluation.policies.interactive_clicks import InteractiveClicks
 from samjax.geometry.masks import mask_iou
 
 pytest.importorskip("cv2", reason="GrabCut needs the extra `eval`")
@@ -25,19 +28,17 @@ def noisy(masks):
 
 def test_a_distinct_object_is_cut_out_of_its_box():
     masks = [disc(40, 30, 22), disc(30, 75, 15)]
-    scores = prompt_objects(
-        GrabCut(), noisy(masks), np.stack(masks), PromptProtocol(thresholds=(0.9,))
-    )
-    for of_object in scores:
+    sample = dataclasses.replace(sample_of(masks), image=noisy(masks))
+    for record in records_of(GrabCut(), sample, Boxes(), InteractiveClicks()):
         # A single mask without a predicted IoU, and no clicks.
-        assert set(of_object.iou) == {"box"} and not of_object.predicted
-        assert of_object.iou["box"] > 0.95
+        assert set(record["iou"]) == {"box"} and not record["predicted"]
+        assert record["iou"]["box"] > 0.95
     box = np.array([8, 18, 52, 62])
     filled = np.zeros((80, 100), bool)
     filled[18:63, 8:53] = True
     assert mask_iou(filled[None], masks[0][None])[0, 0] < 0.8
-    found = cut_out(noisy(masks), box, iterations=5)
-    np.testing.assert_array_equal(found, cut_out(noisy(masks), box, iterations=5))
+    mask = cut_out(noisy(masks), box, iterations=5)
+    np.testing.assert_array_equal(mask, cut_out(noisy(masks), box, iterations=5))
 
 
 def test_a_box_of_the_whole_image_is_the_mask():
@@ -46,8 +47,8 @@ def test_a_box_of_the_whole_image_is_the_mask():
 
 
 def test_a_box_of_one_pixel_is_cut_without_an_error():
-    found = cut_out(draw(TWO), np.array([10, 10, 10, 10]), iterations=2)
-    assert found.shape == (60, 80) and found.sum() <= 1
+    mask = cut_out(draw(TWO), np.array([10, 10, 10, 10]), iterations=2)
+    assert mask.shape == (60, 80) and mask.sum() <= 1
 
 
 def test_any_other_prompt_is_refused():

@@ -1,6 +1,5 @@
-import pytest
+"""The flat report of scores on one dataset."""
 
-from samjax.evaluation.metrics import mean_iou
 from samjax.evaluation.report import Report
 
 
@@ -16,9 +15,3 @@ def test_a_report_reads_back_as_it_was_saved(tmp_path):
     assert Report.load(path) == report
     assert [p.name for p in path.parent.iterdir()] == ["report.json"]
     assert "click_1  0.500" in report.summary()
-
-
-def test_the_mean_iou_is_over_objects():
-    assert mean_iou([0.5, 1.0, 0.0]) == 0.5
-    with pytest.raises(ValueError, match="at least one object"):
-        mean_iou([])

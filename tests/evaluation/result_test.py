@@ -14,8 +14,7 @@ def result(**changes) -> Result:
         images=1,
         scores={"1": 0.5},
         intervals={"1": [0.4, 0.6]},
-        noc={},
-        calibration=None,
+        details={"noc": {}, "calibration": None},
         small=2,
         skipped={"damaged mask": ["annotation 3"]},
         objects=({"photo": "a.jpg", "iou": {"1": 0.5}},),
@@ -28,7 +27,7 @@ def result(**changes) -> Result:
         "deviations": ("none to speak of",),
         "scores": {"1": 0.5},
         "intervals": {"1": [0.4, 0.6]},
-        "calibration": None,
+        "details": {"calibration": None},
         "sets": (one,),
         "versions": {"samjax": "0"},
     }
@@ -42,6 +41,15 @@ def test_a_result_reads_back_as_it_was_saved(tmp_path):
     result(suite="other").save(path)
     assert Result.load(path).suite == "other"
     assert [file.name for file in path.parent.iterdir()] == ["result.json"]
+
+
+def test_tables_of_metrics_are_fields_of_their_own_in_the_file(tmp_path):
+    path = tmp_path / "result.json"
+    result(details={"calibration": {"error": 0.5}, "curve": [1, 2]}).save(path)
+    content = json.loads(path.read_text())
+    assert content["calibration"] == {"error": 0.5} and content["curve"] == [1, 2]
+    assert content["sets"][0]["noc"] == {} and "details" not in content
+    assert Result.load(path).calibration == {"error": 0.5}
 
 
 @pytest.mark.parametrize("content", ["{}", "notes", '{"format": "other"}', "[1]", ""])

@@ -9,9 +9,9 @@ import pytest
 from conftest import random_params
 
 from samjax.export.decoder_graphs import write_pair, write_single
+from samjax.export.image_graph import read_decoder
 from samjax.export.onnx_graph import IR_VERSION, OPSET
-from samjax.export.shared_graph import read_decoder
-from samjax.export.verify import answers_of_model
+from samjax.export.verify import predict
 from samjax.models import Sam, SamConfig
 
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -49,12 +49,12 @@ def single(decoder):
     return session(write_single(decoder))
 
 
-def prompts_of(number, *, box=False, seed=0):
+def prompts_of(count, *, box=False, seed=0):
     """Points, then a box's corners or the one point that stands for none."""
     rng = np.random.default_rng(seed)
-    points = rng.uniform(0, SIDE, (1, number + 1 + box, 2)).astype(np.float32)
-    labels = rng.integers(0, 2, (1, number + 1 + box)).astype(np.float32)
-    labels[0, number:] = [2, 3] if box else [-1]
+    points = rng.uniform(0, SIDE, (1, count + 1 + box, 2)).astype(np.float32)
+    labels = rng.integers(0, 2, (1, count + 1 + box)).astype(np.float32)
+    labels[0, count:] = [2, 3] if box else [-1]
     return points, labels
 
 
@@ -71,35 +71,35 @@ def image_of(seed=0, has_mask=False):
 
 def expected(params, image, points, labels):
     feeds = {**image, "point_coords": points, "point_labels": labels}
-    return answers_of_model(MODEL, params, [feeds])[0]
+    return predict(MODEL, params, [feeds])[0]
 
 
-def answer(pair, image, points, labels):
+def run_pair(pair, image, points, labels):
     prepare, prompt = pair
     names = [output.name for output in prepare.get_outputs()]
     shared = dict(zip(names, prepare.run(None, image), strict=True))
-    asked = {"point_coords": points, "point_labels": labels}
-    return prompt.run(["low_res_masks", "iou_predictions"], {**shared, **asked})
+    inputs = {**shared, "point_coords": points, "point_labels": labels}
+    return prompt.run(["low_res_masks", "iou_predictions"], inputs)
 
 
-def off(found, wanted):
+def off(actual, expected):
     """The largest difference over the root of the mean square."""
-    return np.abs(found - wanted).max() / np.sqrt(np.mean(np.square(wanted)))
+    return np.abs(actual - expected).max() / np.sqrt(np.mean(np.square(expected)))
 
 
 @pytest.mark.parametrize("has_mask", [False, True])
 @pytest.mark.parametrize(
     ("number", "box"), [(1, False), (0, True), (3, True), (32, False)]
 )
-def test_a_pair_answers_as_the_model_does(params, pair, number, box, has_mask):
+def test_a_pair_predicts_as_the_model_does(params, pair, number, box, has_mask):
     image = image_of(number, has_mask)
     points, labels = prompts_of(number, box=box)
     logits, scores = expected(params, image, points, labels)
-    found_logits, found_scores = answer(pair, image, points, labels)
+    found_logits, found_scores = run_pair(pair, image, points, labels)
     assert off(found_logits, logits) < 1e-4
     assert np.abs(found_scores - scores).max() < 1e-4
-    # What would be found if prompts or images were mistaken for each other.
-    other = answer(pair, image, *prompts_of(number, box=box, seed=1))
+    # Another prompt has other masks: the comparison can fail.
+    other = run_pair(pair, image, *prompts_of(number, box=box, seed=1))
     assert off(other[0], logits) > 1e-2
 
 
@@ -108,15 +108,15 @@ def test_any_number_of_points_goes_through_the_same_graph(params, pair):
     for number in range(1, 33):
         points, labels = prompts_of(number, seed=number)
         logits, _ = expected(params, image, points, labels)
-        assert off(answer(pair, image, points, labels)[0], logits) < 1e-4
+        assert off(run_pair(pair, image, points, labels)[0], logits) < 1e-4
 
 
-def test_one_graph_answers_as_the_pair_does(params, pair, single):
+def test_one_graph_predicts_as_the_pair_does(params, pair, single):
     image, (points, labels) = image_of(1, True), prompts_of(2)
-    asked = {"point_coords": points, "point_labels": labels}
+    prompt = {"point_coords": points, "point_labels": labels}
     size = {"orig_im_size": np.array([90, 120], np.float32)}
-    masks, scores, low_res = single.run(None, {**image, **asked, **size})
-    logits, wanted_scores = answer(pair, image, points, labels)
+    masks, scores, low_res = single.run(None, {**image, **prompt, **size})
+    logits, wanted_scores = run_pair(pair, image, points, labels)
     assert masks.shape == (1, 4, 90, 120)
     assert off(low_res, logits) < 1e-5
     np.testing.assert_allclose(scores, wanted_scores, atol=1e-5)
@@ -130,7 +130,7 @@ def test_weights_may_be_stored_smaller(params, decoder, storage, bound):
     size = sum(len(model.SerializeToString()) for model in small)
     assert size < whole * {"float16": 0.55, "int8": 0.31}[storage]
     logits, _ = expected(params, image, points, labels)
-    found, _ = answer([session(model) for model in small], image, points, labels)
+    found, _ = run_pair([session(model) for model in small], image, points, labels)
     assert 1e-6 < off(found, logits) < bound * np.abs(logits).max() / logits.std()
 
 

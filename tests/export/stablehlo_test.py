@@ -13,7 +13,7 @@ from small_export import CONFIG, embedding_of, params_of
 from samjax.export import encoder_files, stablehlo
 from samjax.export.encoder_files import export_encoder
 from samjax.export.files import NotTheModel
-from samjax.export.verify import answers_of_model, draw_questions
+from samjax.export.verify import draw_prompts, predict
 from samjax.models import Sam
 
 # With a norm that only some models have.
@@ -78,7 +78,7 @@ def test_the_files_of_a_decoder_answer_where_there_is_no_samjax(tmp_path, params
     assert set(report["files"]) == {"decoder.stablehlo", "decoder.safetensors"}
 
     # Other prompts than it was verified with, some of one image at once.
-    asked = draw_questions(MODEL, [embedding(1)], seed=1)[:3]
+    asked = draw_prompts(MODEL, [embedding(1)], seed=1)[:3]
     most = max(feeds["point_labels"].shape[1] for feeds in asked)
     feeds = {"image_embeddings": asked[0]["image_embeddings"]}
     for name, value in (("point_coords", 0), ("point_labels", -2)):
@@ -95,7 +95,7 @@ def test_the_files_of_a_decoder_answer_where_there_is_no_samjax(tmp_path, params
     for name in ("mask_input", "has_mask_input"):
         feeds[name] = np.concatenate([one[name] for one in asked])
     found = as_a_stranger(tmp_path, out, feeds)
-    wanted = answers_of_model(MODEL, params, asked)
+    wanted = predict(MODEL, params, asked)
     for i, (logits, scores) in enumerate(wanted):
         assert off(found["low_res_masks"][i], logits[0]) < 1e-4
         np.testing.assert_allclose(found["iou_predictions"][i], scores[0], atol=1e-4)

@@ -12,6 +12,7 @@ from samjax.geometry.boxes import (
     boxes_from_masks,
     nms,
     nms_threshold,
+    to_xywh,
 )
 
 some_masks = hnp.arrays(bool, hnp.array_shapes(min_dims=3, max_dims=3, max_side=9))
@@ -113,3 +114,9 @@ def test_a_threshold_means_what_it_means_in_double_precision():
         rounded = nms_threshold(threshold)
         above = np.nextafter(rounded, np.float32(1))
         assert float(rounded) <= threshold < float(above)
+
+
+def test_a_box_as_xywh_keeps_the_kind_of_its_numbers():
+    assert to_xywh((2, 3, 9, 4)) == [2, 3, 7, 1]
+    assert all(type(side) is int for side in to_xywh((2, 3, 9, 4)))
+    assert to_xywh([0.5, 1.0, 2.0, 1.0]) == [0.5, 1.0, 1.5, 0.0]

@@ -15,8 +15,8 @@ from samjax.geometry.overlaps import (
     depths,
     intersections,
     label_map,
+    mask_nms,
     pairwise_iou,
-    suppress_doubles,
 )
 
 thresholds = st.sampled_from([0, 0.25, 0.5, 2 / 3, 0.7, 0.9, 1, 1.0])
@@ -167,26 +167,26 @@ def test_suppression_goes_from_the_highest_score_down(masks, threshold, data):
         if all(iou[index, better] <= threshold for better in expected):
             expected.append(index)
     for kind in (np.float32, np.uint8, np.int64):
-        kept = suppress_doubles(shared_by(masks), scores.astype(kind), threshold)
+        kept = mask_nms(shared_by(masks), scores.astype(kind), threshold)
         assert kept.tolist() == sorted(expected)
 
 
 def test_masks_at_the_threshold_stay_and_of_equal_scores_the_first():
     shared = np.array([[2, 1, 1], [1, 1, 1], [1, 1, 1]])
-    assert suppress_doubles(shared, np.array([1.0, 9.0, 9.0]), 0.5).tolist() == [0, 1]
-    assert suppress_doubles(shared, np.array([1.0, 9.0, 9.0]), 0.49).tolist() == [1]
-    assert suppress_doubles(shared, np.array([1.0, 8.0, 9.0]), 1).tolist() == [0, 1, 2]
+    assert mask_nms(shared, np.array([1.0, 9.0, 9.0]), 0.5).tolist() == [0, 1]
+    assert mask_nms(shared, np.array([1.0, 9.0, 9.0]), 0.49).tolist() == [1]
+    assert mask_nms(shared, np.array([1.0, 8.0, 9.0]), 1).tolist() == [0, 1, 2]
 
 
 def test_scores_and_thresholds_that_make_no_sense_are_refused():
     shared = np.eye(2, dtype=int)
     with pytest.raises(ValueError, match="got 3 scores.*for 2 masks"):
-        suppress_doubles(shared, np.zeros(3), 0.5)
+        mask_nms(shared, np.zeros(3), 0.5)
     with pytest.raises(ValueError, match="1 of them NaN"):
-        suppress_doubles(shared, np.array([1.0, np.nan]), 0.5)
+        mask_nms(shared, np.array([1.0, np.nan]), 0.5)
     for threshold in (-0.1, 1.1, float("nan")):
         with pytest.raises(ValueError, match="got threshold="):
-            suppress_doubles(shared, np.zeros(2), threshold)
+            mask_nms(shared, np.zeros(2), threshold)
         with pytest.raises(ValueError, match="got threshold="):
             containment_tree(shared, threshold)
     with pytest.raises(ValueError, match="above 0"):

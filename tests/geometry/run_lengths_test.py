@@ -1,9 +1,10 @@
 """Run lengths worked on as such equal what is done to pixels."""
 
 import numpy as np
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
+from samjax.geometry.boxes import boxes_from_masks
 from samjax.geometry.masks import counts_to_mask, mask_to_counts
 from samjax.geometry.run_lengths import (
     box_of_runs,
@@ -60,10 +61,15 @@ def test_pixels_of_more_masks_than_others_are_counted(seed, height, width, drawn
     assert np.array_equal(counts_to_mask(counts, (height, width)), level > 0)
 
 
-@given(seeds, sides, sides, st.sampled_from([0.1, 0.3, 0.8, 1.0]))
+@given(seeds, sides, sides, densities)
+@example(0, 3, 4, 0.0)
 def test_the_box_of_runs_is_that_of_the_pixels(seed, height, width, density):
     mask = draw_mask(seed, height, width, density)
-    mask[seed % height, seed % width] = True
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    expected = columns[0], rows[0], columns[-1], rows[-1]
-    assert box_of_runs(mask_to_counts(mask), height) == expected
+    [expected] = boxes_from_masks(mask[None]).tolist()
+    assert list(box_of_runs(mask_to_counts(mask), height)) == expected
+
+
+def test_the_box_of_runs_leaves_out_runs_of_no_length():
+    """Other writers leave them: 2 zeros, 0 ones, 1 zero, 1 one, 2 zeros."""
+    assert box_of_runs(np.array([2, 0, 1, 1, 2]), 2) == (1, 1, 1, 1)
+    assert box_of_runs(np.array([2, 0, 4]), 2) == (0, 0, 0, 0)

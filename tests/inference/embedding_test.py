@@ -96,7 +96,14 @@ def test_other_versions_are_refused(tmp_path):
     ("features", "changes"),
     [
         (np.zeros((8, 8), np.float32), {}),
-        (np.zeros((8, 8, 4), np.float16), {}),
+        (np.zeros((8, 8, 4), np.float64), {}),
+        (np.zeros((1, 4, 8, 8), np.float32), {}),
+        (np.zeros((2, 4, 8, 8), np.float32), {"layout": "nchw"}),
+        (np.zeros((8, 8, 4), np.float32), {"layout": "nchw"}),
+        *(
+            (np.zeros((8, 8, 4), np.float32), {"layout": value})
+            for value in ("chw", None, ["hwc"], 1)
+        ),
         (np.full((8, 8, 4), np.nan, np.float32), {}),
         (np.zeros((8, 8, 4), np.float32), {"resized_size": [64, 65]}),
         (np.zeros((8, 8, 4), np.float32), {"original_size": [0, 5]}),
@@ -138,7 +145,7 @@ def test_headers_of_any_json_give_the_one_error(tmp_path, text):
     path = tmp_path / "odd.embedding"
     content = {"features": np.zeros((8, 8, 4), np.float32)}
     path.write_bytes(safetensors.numpy.save(content, {"samjax": text[1]}))
-    with pytest.raises(ValueError, match=r"odd\.embedding, which holds no image emb"):
+    with pytest.raises(ValueError, match=r"odd\.embedding, which is no image emb"):
         ImageEmbedding.load(path)
 
 
@@ -147,6 +154,31 @@ def test_a_header_of_another_size_is_not_read(tmp_path):
     rewrite(path, np.zeros((8, 8, 4), np.float32), note="x" * 70_000)
     with pytest.raises(ValueError, match="its header has 70"):
         ImageEmbedding.load(path)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+@pytest.mark.parametrize("layout", ["hwc", "nchw"])
+def test_every_layout_and_dtype_loads_as_it_was(embedding, tmp_path, layout, dtype):
+    path = tmp_path / "photo.embedding"
+    path.write_bytes(embedding.to_bytes(layout=layout, dtype=dtype))
+    loaded = ImageEmbedding.load(path)
+    rounded = np.asarray(embedding.features).astype(dtype).astype(np.float32)
+    np.testing.assert_array_equal(loaded.features, rounded)
+    assert loaded.features.dtype == np.float32
+    assert (loaded.frame, loaded.fingerprint) == (embedding.frame, "abc" * 20)
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="their checksum"):
+        ImageEmbedding.load(path)
+
+
+def test_embeddings_that_earlier_servers_sent_are_read(tmp_path):
+    features = np.arange(256, dtype=np.float32).reshape(1, 4, 8, 8)
+    format = "samjax image embedding, channels first"
+    rewrite(tmp_path / "sent", features, format=format)
+    loaded = ImageEmbedding.load(tmp_path / "sent")
+    np.testing.assert_array_equal(loaded.features, features[0].transpose(1, 2, 0))
 
 
 @pytest.mark.parametrize("place", [0.02, 0.5, 0.99])

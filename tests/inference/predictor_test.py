@@ -79,6 +79,14 @@ def test_an_answer_has_masks_of_the_original_size(predictor, embedding):
     assert len(masks) == 3 and 0 < masks.masks.mean() < 1
 
 
+def test_masks_are_ranked_by_score_and_of_equal_ones_the_first_is_first(embedding):
+    logits = np.arange(4, dtype=np.float32).repeat(64).reshape(4, 8, 8)
+    masks = Masks(logits, np.float32([0.2, 0.7, 0.1, 0.7]), embedding.frame)
+    assert masks.best_first().logits[:, 0, 0].tolist() == [1, 3, 0, 2]
+    assert masks.best_first().scores.tolist() == sorted(masks.scores, reverse=True)
+    assert masks.best.logits[:, 0, 0].tolist() == [1]
+
+
 def test_the_best_mask_has_the_highest_score(predictor, embedding):
     masks = predictor.predict(embedding, Prompt(points=[[30, 20]]))
     index = masks.scores.argmax()

@@ -117,7 +117,7 @@ RING = np.add.outer(np.abs(np.arange(8) - 4.0), np.abs(np.arange(8) - 4.0)) / 8
     ids=lambda item: item[0],
 )
 def test_a_picture_is_no_logits(picture):
-    with pytest.raises(ValueError, match=r"a picture and no logits.*mask > "):
+    with pytest.raises(ValueError, match=r"an image and no logits.*mask > "):
         Prompt(mask=picture[1])
 
 

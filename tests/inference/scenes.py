@@ -4,8 +4,8 @@ import numpy as np
 
 from samjax.geometry.boxes import boxes_from_masks
 from samjax.geometry.masks import decode_rle, encode_rle, mask_to_counts
-from samjax.inference.automatic import Proposal
-from samjax.inference.tiles import generate_masks_in_tiles
+from samjax.inference.automatic.records import Proposal
+from samjax.inference.automatic.tiles import generate_masks_in_tiles
 
 
 class Scene:
@@ -16,12 +16,12 @@ class Scene:
         self.windows, self.configs = [], []
 
     def read(self, top: int, left: int, bottom: int, right: int) -> np.ndarray:
-        """Remembers the window."""
+        """Records the window."""
         self.windows.append((left, top, right, bottom))
         return np.zeros((bottom - top, right - left, 3), np.uint8)
 
     def propose(self, predictor, pixels, config) -> list[Proposal]:
-        """Stands in for `samjax.inference.automatic.propose`."""
+        """Stands in for `samjax.inference.automatic.generate.propose`."""
         self.configs.append(config)
         return self.find(self.windows[-1])
 
@@ -46,13 +46,13 @@ def mask_of(record) -> np.ndarray:
 
 
 def scene_of(objects) -> Scene:
-    """A scene of objects that every tile sees as they are."""
+    """A scene of objects that every tile shows unchanged."""
     objects = np.array(objects)
     return Scene(objects.shape[1:], lambda window: proposals(objects, window))
 
 
 def proposals(masks, window, scores=None) -> list[Proposal]:
-    """What a window shows of masks of the image."""
+    """The masks of an image within a window."""
     left, top, right, bottom = window
     cropped = [mask[top:bottom, left:right] for mask in masks]
     return [

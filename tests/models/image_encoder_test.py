@@ -49,7 +49,7 @@ def bessel_layer_norm(epsilon, dtype, name):
 
 
 def pad_before_the_norm(x, size, partition=image_encoder.partition_windows):
-    """What padding first would give: the norm maps zero tokens to its bias."""
+    """Pads before the norm, which maps zero tokens to its bias (wrong on purpose)."""
     return partition(x - 0.1, size) + 0.1
 
 

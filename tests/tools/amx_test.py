@@ -1,4 +1,4 @@
-"""PyTorch's bfloat16 kernels in JAX give JAX's own results, to bfloat16's rounding."""
+"""PyTorch's bfloat16 kernels agree with JAX, within bfloat16's rounding."""
 
 import shutil
 import sys
@@ -45,7 +45,7 @@ def assert_close(ours, theirs):
 
 
 def gradients(function, *operands):
-    """Of a sum with weights of its own for each result, in the operands' dtype."""
+    """The gradients of a weighted sum of the results, in the operands' dtype."""
 
     def total(*operands):
         out = function(*operands).astype(jnp.float32)
@@ -65,7 +65,7 @@ def gradients(function, *operands):
     ],
 )
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float32])
-def test_a_product_over_any_axes_is_jaxs(kernels, left, right, axes, dtype):
+def test_a_product_over_any_axes_equals_that_of_jax(kernels, left, right, axes, dtype):
     a, b = draw(0, *left), draw(1, *right)
     exact = jax.lax.dot_general(
         a.astype(jnp.float32), b.astype(jnp.float32), dimension_numbers=axes
@@ -80,7 +80,7 @@ def test_a_product_over_any_axes_is_jaxs(kernels, left, right, axes, dtype):
     assert_close(kernels._call("Dot", shape, a, b, **attributes), exact)
 
 
-def test_a_norm_and_its_gradients_are_jaxs(kernels):
+def test_a_norm_and_its_gradients_equal_those_of_jax(kernels):
     x, scale, bias = draw(0, 6, 700, 32), 1.0 + draw(1, 32), draw(2, 32)
     scale, bias = scale.astype(jnp.float32), bias.astype(jnp.float32)
 
@@ -111,7 +111,7 @@ def test_gelu_and_its_gradient_are_the_exact_ones(kernels):
     assert_close(*gradients(kernels.gelu, x), *gradients(exact, x))
 
 
-def test_attention_and_its_gradients_are_softmaxs(kernels):
+def test_attention_and_its_gradients_equal_those_of_softmax(kernels):
     query, key, value = (draw(seed, 2, 3, 100, 16) for seed in range(3))
 
     def exact(query, key, value):

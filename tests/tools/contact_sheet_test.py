@@ -1,4 +1,4 @@
-"""Contact sheets of masks on sets of photos."""
+"""Contact sheets of masks on photo datasets."""
 
 import importlib
 import sys
@@ -38,7 +38,7 @@ def test_a_sheet_has_three_pictures_for_each_object(tmp_path, weights):
     assert [file.name for file in out.parent.iterdir()] == ["sheet.jpg"]
 
 
-def test_objects_are_drawn_by_the_seed_and_damaged_photos_passed_over(tmp_path):
+def test_objects_are_drawn_by_the_seed_and_damaged_photos_skipped(tmp_path):
     band = square(30, 45, 25) & ~square(30, 45, 20)
     folder = write_set(tmp_path / "set", [TWO] * 6, ignored=[band] * 6)
     (folder / "images/002.png").write_text("no image")

@@ -143,7 +143,7 @@ def test_graphs_without_such_an_encoder_are_refused(tensors):
     assert "5 attention heads" in refusal(exported(tensors, heads=5))
 
 
-def test_what_cannot_be_read_is_one_line(tmp_path, monkeypatch):
+def test_bad_input_is_an_error_of_one_line(tmp_path, monkeypatch):
     path = tmp_path / "no.onnx"
     words = ["dinov2_from_onnx", "--onnx", str(path), "--out", str(tmp_path / "made")]
     monkeypatch.setattr(sys, "argv", words)
@@ -156,7 +156,7 @@ def test_what_cannot_be_read_is_one_line(tmp_path, monkeypatch):
         assert not (tmp_path / "made").exists()
 
 
-def test_the_package_is_asked_for_where_it_is_not_installed(monkeypatch):
+def test_a_missing_package_gives_an_install_command(monkeypatch):
     def missing(name):
         raise importlib.metadata.PackageNotFoundError(name)
 

@@ -1,4 +1,4 @@
-"""The scripts that start a run on many hosts, with two processes of this machine."""
+"""The launch scripts for many hosts, with two processes on this machine."""
 
 import json
 import os
@@ -41,7 +41,7 @@ def get_config():
 
 
 def start(folder):
-    """Starts the script for two processes, a session of its own."""
+    """Starts the script for two processes in a session of its own."""
     config = folder / "config.py"
     config.write_text(CONFIG)
     with socket.socket() as found:

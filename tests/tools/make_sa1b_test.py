@@ -1,4 +1,4 @@
-"""The made-up tars read back as what was written, and damage is counted as planted."""
+"""Synthetic tars read back as written, and planted damage is counted."""
 
 import importlib.util
 import json

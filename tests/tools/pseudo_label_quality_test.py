@@ -1,4 +1,4 @@
-"""The measurement of pseudo-labels counts what it says."""
+"""The measurement of pseudo-labels on known masks."""
 
 import importlib
 import sys
@@ -12,7 +12,7 @@ from small_photo_set import TWO, square, write_set
 
 from samjax.checkpoints import save
 from samjax.engine.pseudo_labels import PseudoLabelConfig, find_in_views
-from samjax.evaluation.photo_sets import read_photo_set
+from samjax.evaluation.datasets.photo_sets import read_photo_set
 from samjax.geometry.masks import mask_to_counts
 from samjax.inference import Predictor
 
@@ -44,8 +44,8 @@ def test_masks_are_compared_with_all_objects_but_for_regions_to_ignore(tmp_path)
     half = TWO[0].copy()
     half[:16] = False
     scored = quality.score(photo, counts(half, square(41, 1, 13), square(0, 60, 9)))
-    np.testing.assert_allclose(scored.best, [0.5, 0.0], atol=1e-12)
-    np.testing.assert_allclose(scored.found, [0.5, 0.0], atol=1e-12)
+    np.testing.assert_allclose(scored.best_of_mask, [0.5, 0.0], atol=1e-12)
+    np.testing.assert_allclose(scored.best_of_object, [0.5, 0.0], atol=1e-12)
     line = quality.summary("setting", [scored, quality.score(photo, counts(*TWO))])
     # Of four masks three match an object, and three of four objects are found.
     assert "0.750 (0.500 to 1.000)" in line and line.endswith("0.62  0.750")

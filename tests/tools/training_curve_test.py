@@ -1,4 +1,4 @@
-"""Curves of training runs, as a picture."""
+"""Plots of training runs."""
 
 import importlib
 import json
@@ -59,7 +59,7 @@ def test_every_run_has_a_line_of_its_losses_and_one_of_its_scores(
         (["--names", "a", "b"], "got 2 names for 1 runs"),
     ],
 )
-def test_what_a_run_does_not_have_is_said(tmp_path, monkeypatch, capsys, words, said):
+def test_a_missing_metric_is_reported(tmp_path, monkeypatch, capsys, words, said):
     run = run_of(tmp_path / "run", [1.0, 2.0], [(2, 0.5)])
     out = tmp_path / "curve.svg"
     assert draw(monkeypatch, run, *words, "--out", str(out)) == 2

@@ -4,8 +4,12 @@ import pytest
 from training.small_run import run_config
 
 from samjax.data.datasets import DatasetConfig
+from samjax.data.mixture import MixtureConfig, MixturePart
 from samjax.data.synthetic import SceneConfig
 from samjax.sharding import MeshConfig
+from samjax.training.config import Stage, TrainConfig
+from samjax.training.finetune.lora import LoraConfig
+from samjax.training.step import StepConfig
 
 
 def test_a_stage_draws_the_scenes_of_the_run_or_its_own_at_its_own_size():
@@ -17,6 +21,24 @@ def test_a_stage_draws_the_scenes_of_the_run_or_its_own_at_its_own_size():
     plain = SceneConfig(camouflage=0.0, camera=False)
     own = dataclasses.replace(stage, scenes=plain)
     assert config.stage_scenes(own) == dataclasses.replace(plain, **size)
+
+
+def test_a_step_has_the_fields_of_its_stage_and_run_by_name():
+    names = {field.name for field in dataclasses.fields(StepConfig)}
+    of_stage, of_run = (
+        names & {field.name for field in dataclasses.fields(owner)}
+        for owner in (Stage, TrainConfig)
+    )
+    # Of one of them each, or a value would be ambiguous.
+    assert of_stage | of_run == names and not of_stage & of_run
+    config = run_config()
+    (stage,) = config.stages
+    stage = dataclasses.replace(stage, crops=True, accumulate=2, repeat_masks=True)
+    config = dataclasses.replace(config, trainable="decoder", lora=LoraConfig(rank=3))
+    step = config.stage_step(stage)
+    for owner, fields in ((stage, of_stage), (config, of_run)):
+        for name in fields:
+            assert getattr(step, name) == getattr(owner, name)
 
 
 def test_a_stage_that_cannot_run_is_refused_with_all_its_faults():
@@ -70,6 +92,11 @@ def test_options_that_came_later_are_not_named_while_they_are_off():
     data = DatasetConfig(path="photos", format="coco")
     on_data = dataclasses.replace(config, data=data).identity()
     assert not {"unlabelled", "crowds", "images", "copy_paste"} & on_data["data"].keys()
+    mixture = MixtureConfig(parts=(MixturePart(data=data),))
+    mixed = dataclasses.replace(config, data=mixture).identity()["data"]["parts"][0]
+    assert not {"crowds", "images"} & mixed["data"].keys()
+    # These are as old as mixtures, whose checkpoints name them.
+    assert {"unlabelled", "copy_paste"} <= mixed["data"].keys()
     elsewhere = dataclasses.replace(data, images="elsewhere")
     assert dataclasses.replace(config, data=elsewhere).identity() != on_data
     slow = dataclasses.replace(config.optimizer, encoder_rate=0.1)

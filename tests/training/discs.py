@@ -46,6 +46,6 @@ class DiscSource:
 
 
 def make_discs(config, stage, part=0, parts=1) -> DiscSource:
-    """What the loop asks for a source."""
+    """Makes the source of a stage, as the loop calls it."""
     del config
     return DiscSource(stage, part, parts)

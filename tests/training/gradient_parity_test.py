@@ -13,7 +13,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from samjax.checkpoints.weight_map import entries
 from samjax.data.batch import Batch
 from samjax.models import (
     ABSENT,
@@ -23,6 +22,7 @@ from samjax.models import (
     VIT_B,
     Sam,
 )
+from samjax.models.weight_map import entries
 from samjax.training import step as step_module
 from samjax.training.prompt_simulation import PromptSimulationConfig
 from samjax.training.step import StepConfig, batch_loss

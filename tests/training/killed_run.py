@@ -7,7 +7,7 @@ from pathlib import Path
 from samjax.data.datasets import DatasetConfig
 from samjax.training.config import TrainConfig
 from samjax.training.loop import train
-from samjax.training.sources import make_source
+from samjax.training.runtime.sources import make_source
 
 STEPS = 100
 

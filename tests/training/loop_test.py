@@ -22,10 +22,10 @@ from samjax.models import Sam
 from samjax.sharding import make_mesh
 from samjax.training import loop
 from samjax.training.config import Stage
+from samjax.training.finetune.trainable import split_params
 from samjax.training.loop import TooManyBadExamples, TrainingDiverged, train
-from samjax.training.placement import Placement
+from samjax.training.runtime.placement import Placement
 from samjax.training.step import init_params
-from samjax.training.trainable import split_params
 
 PROGRAM = Path(__file__).with_name("small_run.py")
 
@@ -283,7 +283,7 @@ def test_a_signal_at_the_end_of_a_stage_ends_the_run_there(
     last = two_stages().stages[0].steps
 
     class AtTheEnd:
-        def asked(self, step):
+        def requested(self, step):
             return step == last
 
     monkeypatch.setattr(

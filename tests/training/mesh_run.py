@@ -86,16 +86,16 @@ def run(config, devices):
 
     from samjax.models import Sam
     from samjax.sharding import make_mesh
-    from samjax.training.beginning import Beginning
-    from samjax.training.placement import Placement
-    from samjax.training.program import compile_step
+    from samjax.training.initial.state import InitialState
+    from samjax.training.runtime.placement import Placement
+    from samjax.training.runtime.program import compile_step
 
     (stage,) = config.stages
     placement = Placement(make_mesh(config.mesh, devices))
     model = Sam(config.model, dtype=jnp.dtype(config.dtype))
-    beginning = Beginning(config, model, placement)
-    state = beginning.state(None, make_discs)
-    step = compile_step(model, beginning.optimizer, config, stage, state)
+    initial = InitialState(config, model, placement)
+    state = initial.make(None, make_discs)
+    step = compile_step(model, initial.optimizer, config, stage, state)
     source = make_discs(config, stage)
     losses, masks = [], []
     for i in range(STEPS):
@@ -107,7 +107,7 @@ def run(config, devices):
         losses.append(float(metrics["loss"]))
         masks.append(float(metrics["masks"]))
     leaves = jax.tree.leaves(state)
-    places = [leaf.sharding for leaf in jax.tree.leaves(beginning.shapes())]
+    places = [leaf.sharding for leaf in jax.tree.leaves(initial.shapes())]
     measured = {
         "losses": losses,
         "masks": masks,

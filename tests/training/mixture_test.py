@@ -17,11 +17,11 @@ from samjax.data.datasets import DatasetConfig
 from samjax.data.mixture import MixtureConfig, MixturePart, MixtureSource
 from samjax.data.synthetic.config import SceneConfig
 from samjax.models import Sam
-from samjax.training.embedded import can_be_embedded
+from samjax.training.finetune.cached_embeddings import can_cache_embeddings
 from samjax.training.loop import train
 from samjax.training.losses import LossConfig
 from samjax.training.prompt_simulation import PromptSimulationConfig
-from samjax.training.sources import make_source
+from samjax.training.runtime.sources import make_source
 from samjax.training.step import StepConfig, batch_loss
 
 SCENES = SceneConfig(num_objects=3, min_objects=1, camera=False)
@@ -137,7 +137,7 @@ def test_a_stage_reads_the_mixture_of_its_run(config):
     batch = source.batch(0)
     source.close()
     assert batch.images.shape == (stage.batch_size, 32, 32, 3)
-    assert not can_be_embedded(dataclasses.replace(config, trainable="decoder"))
+    assert not can_cache_embeddings(dataclasses.replace(config, trainable="decoder"))
 
 
 def test_how_a_mixture_is_read_is_no_part_of_what_a_run_is(config):

@@ -7,13 +7,12 @@ import optax
 import pytest
 
 from samjax.models import TINY, VIT_B, Sam
+from samjax.models.params import FOURIER_MATRIX, join, map_paths
 from samjax.training.optimizer import (
-    FROZEN,
     OptimizerConfig,
     layer_scale,
     make_optimizer,
     make_schedule,
-    map_paths,
 )
 from samjax.training.step import init_params
 
@@ -82,7 +81,7 @@ def test_the_encoders_rate_reaches_the_update(mini_config):
 
 def test_every_parameter_of_the_released_size_has_a_path_that_the_rules_know():
     paths = set(flat(shapes_of(VIT_B)))
-    assert FROZEN in paths
+    assert join(FOURIER_MATRIX) in paths
     assert len(paths) == 314
     scales = {layer_scale(path, 12, 0.5) for path in paths}
     assert scales == {0.5**k for k in range(14)}
@@ -115,12 +114,12 @@ def test_the_fourier_matrix_never_moves(mini_config):
     after = flat(step_of(config, params, gradients))
     for path, before in flat(params).items():
         moved = bool((after[path] != before).any())
-        assert moved == (path != FROZEN), path
+        assert moved == (path != join(FOURIER_MATRIX)), path
 
 
 def test_a_gradient_at_the_fourier_matrix_does_not_shorten_the_others(mini_config):
     params, gradients = params_and_gradients(mini_config)
-    huge = map_paths(lambda path: 1e6 if path == FROZEN else 1.0, params)
+    huge = map_paths(lambda path: 1e6 if path == join(FOURIER_MATRIX) else 1.0, params)
     config = OptimizerConfig(clip_norm=1.0, beta1=0.0, beta2=0.0, **CONSTANT)
     optimizer = make_optimizer(config, params, depth=2, total_steps=100)
     plain, _ = optimizer.update(gradients, optimizer.init(params), params)
@@ -138,7 +137,7 @@ def test_weight_decay_spares_what_it_should(mini_config):
     for path, before in flat(params).items():
         leaf = path.rsplit("/", 1)[-1]
         exempt = leaf in ("scale", "bias", "pos_embed", "rel_pos_h", "rel_pos_w")
-        factor = 1.0 if exempt or path == FROZEN else shrink
+        factor = 1.0 if exempt or path == join(FOURIER_MATRIX) else shrink
         np.testing.assert_allclose(after[path], factor * before, rtol=1e-6)
 
 

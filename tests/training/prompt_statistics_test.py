@@ -1,4 +1,4 @@
-"""What prompts of a whole sample look like over many samples, and where they are made."""
+"""Statistics of simulated prompts over many samples."""
 
 import re
 

@@ -8,6 +8,7 @@ import pytest
 from training.discs import disc_batch
 
 from samjax.models import Sam
+from samjax.training.finetune.trainable import split_params
 from samjax.training.optimizer import OptimizerConfig, make_optimizer
 from samjax.training.prompt_simulation import PromptSimulationConfig
 from samjax.training.step import (
@@ -17,7 +18,6 @@ from samjax.training.step import (
     init_state,
     train_step,
 )
-from samjax.training.trainable import split_params
 
 # Compiling is nearly all of the time here: what tests can share, they share.
 PROMPTS = PromptSimulationConfig(

@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 from web.conftest import code_of, list_images
 
+from samjax.engine.annotations import errors
 from samjax.geometry.masks import encode_rle
+from samjax.web.services import DATABASE
+from samjax.web.stored_annotations import refusal_of
 
 SIZE = (24, 32)
 
@@ -181,7 +184,27 @@ def test_a_database_that_fails_is_said_and_nothing_is_half_done(
     def fail(self, *arguments):
         raise sqlite3.OperationalError("database or disk is full")
 
-    monkeypatch.setattr("samjax.web.store.Store.add", fail)
+    monkeypatch.setattr("samjax.engine.annotations.AnnotationStore.add", fail)
     response = client.post(masks, json=annotation())
     assert response.status_code == 503 and code_of(response) == "storage"
     assert "full" in caplog.text
+
+
+def test_every_error_of_the_store_has_a_refusal():
+    (*_, replaced) = kinds = errors.AnnotationError.__subclasses__()
+    assert replaced is errors.DatabaseReplaced
+    for kind in kinds:
+        stored = [{"id": 1, "image": "a.png"}] * (kind is errors.RevisionConflict)
+        refusal = refusal_of(kind("what was got", *stored))
+        assert refusal.message == "what was got"
+        assert refusal.status in (404, 409, 503)
+
+
+def test_masks_are_refused_when_their_database_was_replaced(client, masks, settings):
+    assert client.post(masks, json=annotation()).status_code == 201
+    (settings.state / DATABASE).unlink()
+    for response in (
+        client.post(masks, json=annotation("other-uuid")),
+        client.get(masks),
+    ):
+        assert response.status_code == 503 and code_of(response) == "storage"

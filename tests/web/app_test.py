@@ -4,7 +4,7 @@ import pytest
 from fastapi.routing import APIRoute
 from web.conftest import code_of
 
-from samjax.inference.automatic_config import SMALL_MODEL_THRESHOLDS
+from samjax.inference.automatic.config import SMALL_MODEL_THRESHOLDS
 
 METHODS = ("GET", "PUT", "POST", "PATCH", "DELETE")
 

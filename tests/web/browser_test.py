@@ -1,4 +1,4 @@
-"""The page in a real browser, driven as a person would."""
+"""The page in a real browser, driven like a user."""
 
 import io
 import json
@@ -82,7 +82,7 @@ def playwright():
 
 @pytest.fixture
 def open_page(playwright):
-    """Opens pages in browsers of their own, which must not end in an error."""
+    """Opens pages in separate browsers, and fails on uncaught errors in them."""
     contexts, errors = [], []
 
     def make(address, **options):
@@ -93,7 +93,7 @@ def open_page(playwright):
         page.set_default_timeout(60_000)
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.goto(address)
-        # Until then nothing listens.
+        # Before that the page has no listeners.
         page.wait_for_selector("html[data-state=ready]")
         return page
 
@@ -103,23 +103,23 @@ def open_page(playwright):
     assert errors == []
 
 
-def ask(server, path):
+def get(server, path):
     with urllib.request.urlopen(server.address + "/api/v1" + path) as answer:
         return json.load(answer)
 
 
 def stored(server, name):
-    images = ask(server, "/images")["images"]
+    images = get(server, "/images")["images"]
     [image] = [image for image in images if image["name"] == name]
-    return ask(server, f"/images/{image['id']}/annotations")["annotations"]
+    return get(server, f"/images/{image['id']}/annotations")["annotations"]
 
 
 def bits(annotation):
     return decode_rle(annotation["segmentation"]).astype(bool)
 
 
-def iou(one, other):
-    return (one & other).sum() / (one | other).sum()
+def iou(a, b):
+    return (a & b).sum() / (a | b).sum()
 
 
 def test_a_click_shows_a_mask_that_is_the_model_s_and_is_saved(
@@ -153,7 +153,7 @@ def test_masks_are_refined_undone_and_chosen_among(server, open_page):
     open_image(page, "b.png")
     click(page)
     one = area(page)
-    # A key goes through whole, part and subpart.
+    # A key cycles through whole, part and subpart.
     levels = page.locator("#levels [role=radio]")
     assert levels.count() == 3
     areas = {one}
@@ -202,24 +202,24 @@ def test_boxes_brush_and_eraser_make_masks(server, open_page, model, folder):
     drag(page, (0.3, 0.1), (0.4, 0.1))
     assert 0 < area(page) < painted
     accept(page)
-    brushed = [one for one in stored(server, "c.png") if one["source"] == "brush"]
-    [brushed] = brushed
+    masks = stored(server, "c.png")
+    [brushed] = [mask for mask in masks if mask["source"] == "brush"]
     assert brushed["edited"]
-    found = bits(brushed)
-    assert found[20, 40] and not found[20, 118] and not found[150, 150]
+    painted = bits(brushed)
+    assert painted[20, 40] and not painted[20, 118] and not painted[150, 150]
 
 
 def test_everything_is_found_accepted_kept_and_exported(server, open_page):
     page = open_page(server.address)
     open_image(page, "d.png")
     page.keyboard.press("g")
-    # It begins with what the server says of the model.
+    # The sliders start at the server's values for the model.
     with urllib.request.urlopen(f"{server.address}/api/v1/info") as answer:
         begins = json.load(answer)["model"]["everything"]
     for name, option, value in (
         ("Points per side", "points_per_side", 4),
-        ("Least expected IoU", "pred_iou_thresh", 0),
-        ("Least stability", "stability_score_thresh", 0),
+        ("Min predicted IoU", "pred_iou_thresh", 0),
+        ("Min stability score", "stability_score_thresh", 0),
     ):
         slider = page.get_by_role("slider", name=name)
         assert float(slider.input_value()) == begins[option]
@@ -232,13 +232,13 @@ def test_everything_is_found_accepted_kept_and_exported(server, open_page):
     assert count > 1
     saved = stored(server, "d.png")
     assert len(saved) == count
-    assert {one["source"] for one in saved} == {"everything"}
+    assert {mask["source"] for mask in saved} == {"everything"}
 
     page.reload()
     wait_until_ready(page)
     sync_api.expect(page.get_by_test_id("mask")).to_have_count(count)
 
-    [image] = [i for i in ask(server, "/images")["images"] if i["name"] == "d.png"]
+    [image] = [i for i in get(server, "/images")["images"] if i["name"] == "d.png"]
     with urllib.request.urlopen(
         f"{server.address}/api/v1/export?format=sa1b&image={image['id']}"
     ) as answer:
@@ -270,7 +270,7 @@ def test_nothing_that_was_saved_is_lost_when_the_server_is_killed(
             click(page, x, 0.42)
             accept(page)
         first.kill()
-        # The page goes on: the model is in it. What it cannot save it marks, and keeps.
+        # The model runs in the page, which marks and keeps edits that it cannot save.
         click(page, 0.8, 0.8)
         page.keyboard.press("Enter")
         page.wait_for_selector("[data-testid=mask][data-state=unsaved]")
@@ -291,7 +291,7 @@ def test_two_people_do_not_overwrite_each_other(server, open_page):
     accept(ann)
     open_image(bob, "e.png")
     sync_api.expect(bob.get_by_test_id("mask")).to_have_count(1)
-    # Bob is cut off from what others do meanwhile.
+    # Bob's page does not get the edits of others.
     bob.route("**/annotations?since=*", lambda route: route.abort())
 
     def relabel(page, label):
@@ -301,12 +301,12 @@ def test_two_people_do_not_overwrite_each_other(server, open_page):
 
     relabel(ann, "cup")
     deadline = time.monotonic() + 20
-    while [one["label"] for one in stored(server, "e.png")] != ["cup"]:
+    while [mask["label"] for mask in stored(server, "e.png")] != ["cup"]:
         assert time.monotonic() < deadline
         time.sleep(0.1)
     relabel(bob, "mug")
     bob.wait_for_selector("[data-testid=conflict][open]")
-    assert [one["label"] for one in stored(server, "e.png")] == ["cup"]
+    assert [mask["label"] for mask in stored(server, "e.png")] == ["cup"]
     assert "cup" in bob.get_by_test_id("conflict").text_content()
 
 
@@ -351,7 +351,7 @@ def test_nothing_is_wider_than_the_screen(server, open_page, scheme, width):
             open_image(page, "a.png")
         page.wait_for_selector(f"html[data-state=ready][data-view={state}]")
         assert page.evaluate("document.documentElement.scrollWidth") <= width
-        # Every control has a name to be read out.
+        # Every control has an accessible name.
         unnamed = page.evaluate(
             """() => [...document.querySelectorAll("button, input, summary")]
               .filter((e) => e.checkVisibility() && !e.ariaLabel

@@ -15,7 +15,7 @@ import samjax
 from samjax import cli
 from samjax.data.schema import record_from_json
 from samjax.geometry.masks import decode_rle
-from samjax.inference.automatic_config import SMALL_MODEL_THRESHOLDS
+from samjax.inference.automatic.config import SMALL_MODEL_THRESHOLDS
 from samjax.inference.images import read_image
 from samjax.web import demo
 from samjax.web.page import missing_files, page_folder
@@ -31,7 +31,7 @@ def test_a_folder_with_something_else_in_it_is_left_alone(tmp_path, capsys):
     out.mkdir()
     (out / "thesis.txt").write_text("mine")
     assert cli.main(["export", "--demo", str(out)]) == 1
-    assert "something else" in capsys.readouterr().err
+    assert "other content" in capsys.readouterr().err
     assert [path.name for path in out.iterdir()] == ["thesis.txt"]
 
 

@@ -1,4 +1,4 @@
-"""What was marked, read back by the readers of each format."""
+"""Exported annotations are read back by the reader of each format."""
 
 import io
 import json

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from web.conftest import code_of, embed, list_images, picture
 from web.guard_test import send
-from web.pictures_test import bomb
+from web.image_files_test import bomb
 
 from samjax.web.folder import Gallery, image_id
 from samjax.web.worker import ModelWorker

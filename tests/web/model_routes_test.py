@@ -12,7 +12,7 @@ import samjax
 from samjax.data.schema import record_from_json
 from samjax.geometry.masks import decode_rle, encode_rle
 from samjax.inference import AutomaticConfig
-from samjax.inference.automatic_config import SMALL_MODEL_THRESHOLDS
+from samjax.inference.automatic.config import SMALL_MODEL_THRESHOLDS
 from samjax.web import prediction
 from samjax.web.worker import ModelWorker
 
@@ -126,14 +126,21 @@ def test_of_many_masks_the_pixels_of_one_are_in_memory_at_a_time(
     assert answer.status_code == 422 and not drawn and not together
 
 
-def test_a_downloaded_embedding_is_not_taken_for_a_saved_one(
-    client, embedded, tmp_path
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_a_downloaded_embedding_predicts_as_the_servers_own(
+    client, embedded, photos, predictor, tmp_path, dtype
 ):
     path = tmp_path / "downloaded.safetensors"
-    response = client.get(f"/api/v1/images/{embedded}/embedding")
-    path.write_bytes(response.content)
-    with pytest.raises(ValueError, match="no image embedding of samjax"):
-        samjax.ImageEmbedding.load(path)
+    address = f"/api/v1/images/{embedded}/embedding"
+    path.write_bytes(client.get(address, params={"dtype": dtype}).content)
+    loaded = samjax.ImageEmbedding.load(path)
+    expected = predictor.embed(photos / "sub" / "photo.png")
+    features = np.asarray(expected.features).astype(dtype).astype(np.float32)
+    np.testing.assert_array_equal(loaded.features, features)
+    assert (loaded.frame, loaded.fingerprint) == (expected.frame, expected.fingerprint)
+    # Refused if the fingerprint were another's.
+    masks = predictor.predict(loaded, samjax.Prompt(points=[[10, 12]], labels=[1]))
+    assert masks.masks.shape[1:] == (24, 32)
 
 
 @pytest.mark.parametrize(

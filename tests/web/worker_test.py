@@ -9,7 +9,9 @@ import pytest
 from web.conftest import picture, wait
 
 from samjax.inference import AutomaticConfig, ImageEmbedding
+from samjax.inference.automatic.incremental import Step
 from samjax.web import jobs as jobs_module
+from samjax.web import worker as worker_module
 from samjax.web.disk_cache import DiskCache
 from samjax.web.embedding_cache import EmbeddingCache
 from samjax.web.folder import Gallery, image_id
@@ -148,6 +150,30 @@ def test_jobs_are_bounded_and_old_ones_forgotten(parts):
     with pytest.raises(Refusal, match="no job"):
         parts.worker.job(jobs[0].id)
     assert parts.worker.job(newest.id)[0].state == "cancelled"
+
+
+def test_only_a_single_job_computes_ahead_and_ended_jobs_hold_nothing(
+    parts, monkeypatch
+):
+    ahead, freed = [], threading.Event()
+
+    def steps(predictor, embedding, config, *, may_run_ahead):
+        try:
+            while True:
+                ahead.append(may_run_ahead())
+                yield Step(0, 1, None)
+        finally:
+            freed.set()
+
+    monkeypatch.setattr(worker_module, "generate_in_steps", steps)
+    first = parts.worker.segment_everything(parts.image("a"), QUICK)
+    wait(lambda: ahead[-1:], [True])
+    second = parts.worker.segment_everything(parts.image("b"), QUICK)
+    wait(lambda: ahead[-1:], [False])
+    parts.worker.cancel(first.id)
+    assert freed.wait(60)
+    wait(lambda: ahead[-1:], [True])
+    parts.worker.cancel(second.id)
 
 
 def test_what_takes_how_long_is_known_from_before(parts, predictor):

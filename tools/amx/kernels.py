@@ -1,18 +1,19 @@
-"""Bfloat16 in the hardware of a CPU (AMX, AVX-512), for training with samjax.
+"""Bfloat16 instructions of CPUs (AMX, AVX-512) for training with samjax.
 
-XLA multiplies bfloat16 matrices on a CPU no faster than float32 ones. PyTorch's kernels
-use AMX where a CPU has it, ten times as fast for a product, and the bfloat16
-instructions of AVX-512 where it has those, 2.6 times as fast; norm, GELU and attention
-take one pass each. `install` makes JAX call them, for whatever is compiled afterwards:
+On a CPU, XLA multiplies bfloat16 matrices no faster than float32 ones. PyTorch's
+kernels use AMX on CPUs that have it, ten times as fast for a matrix product, or else
+the bfloat16 instructions of AVX-512, 2.6 times as fast; norm, GELU and attention take
+one pass each. `install` makes JAX call these kernels in everything that is compiled
+afterwards, for
 
-- products of two bfloat16 arrays, and sums of bfloat16 arrays over all but the last axes;
-- the model's layer norms and exact GELUs;
-- the image encoder's attention, where asked for: without relative positions, which is
-  right for weights in which they are zero (a fresh DINOv2, `small`), and leaves them so.
+- products of two bfloat16 arrays, and sums of bfloat16 arrays over all but the last
+axes; - the model's layer norms and exact GELUs; - the image encoder's attention,
+optionally: without relative positions, which is exact for
+  weights in which they are zero (a fresh DINOv2, `small`), and keeps them zero.
 
-Results are those of bfloat16 with float32 sums inside a kernel; a product whose result
-is asked for in float32 is rounded to bfloat16 once more. Needs torch, a C++ compiler and
-one device: arrays that are sharded are gathered first.
+Kernels accumulate in float32 and return bfloat16; so a product with a float32 result is
+rounded to bfloat16 in between. Needs torch, a C++ compiler and a single device: sharded
+arrays are gathered first.
 """
 
 import ctypes
@@ -40,13 +41,13 @@ KERNELS = (
     "AttentionGradient",
     "RowSum",
 )
-# Below this many multiplications, or numbers, a call costs more than it saves.
+# Below this many multiplications, or summands, a call costs more than it saves.
 _LEAST_PRODUCTS, _LEAST_SUMMED = 2_000_000, 200_000
 _Shape = jax.ShapeDtypeStruct
 
 
 def is_supported() -> bool:
-    """Says whether this CPU multiplies bfloat16 matrices in hardware (Linux)."""
+    """Returns whether this CPU has bfloat16 matrix instructions (Linux)."""
     try:
         flags = set(Path("/proc/cpuinfo").read_text().split())
     except OSError:
@@ -58,7 +59,7 @@ def build(folder: Path) -> Path:
     """Compiles the kernels, unless the folder has them already; returns the library.
 
     Raises:
-        subprocess.CalledProcessError: The compiler failed; it has said why.
+        subprocess.CalledProcessError: The compiler failed; its messages are on stderr.
     """
     import torch
 
@@ -80,8 +81,9 @@ def install(library: Path, *, threads: int, attention: bool) -> None:
 
     Args:
         library: From `build`.
-        threads: Threads of a kernel.
-        attention: Whether the image encoder attends without relative positions.
+        threads: Number of threads per kernel.
+        attention: Whether to replace the image encoder's attention by one without
+            relative positions.
     """
     import torch
 
@@ -93,7 +95,7 @@ def install(library: Path, *, threads: int, attention: bool) -> None:
 
 
 def register(library: Path) -> None:
-    """Makes the kernels known to JAX, which calls them only where it is told to."""
+    """Registers the kernels with JAX as FFI targets."""
     loaded = ctypes.CDLL(str(library))
     for name in KERNELS:
         capsule = jax.ffi.pycapsule(getattr(loaded, name))
@@ -150,7 +152,7 @@ def _lower_sums() -> None:
 
 
 def _rule_of(primitive: Any) -> Any:
-    """The lowering that JAX has for a CPU, its private one where there is no public."""
+    """Returns JAX's own CPU lowering of a primitive; there is no public access to it."""
     for table in (mlir._platform_specific_lowerings["cpu"], mlir._lowerings):
         if primitive in table:
             rule = table[primitive]
@@ -196,7 +198,7 @@ gelu.defvjp(
 
 @jax.custom_vjp
 def attention(query: jax.Array, key: jax.Array, value: jax.Array) -> jax.Array:
-    """Softmax attention, "b n s d" each, of queries that are scaled already."""
+    """Softmax attention, "b n s d" each; the queries have to be scaled already."""
     return _attention_forward(query, key, value)[0]
 
 
@@ -216,7 +218,7 @@ attention.defvjp(_attention_forward, _attention_backward)
 
 
 class _Norm(nn.Module):
-    """`nn.LayerNorm` with the parameters' names kept."""
+    """`nn.LayerNorm` on the kernel, with the same names of parameters."""
 
     epsilon: float
     dtype: Any

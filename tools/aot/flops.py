@@ -1,26 +1,27 @@
 """Floating-point operations of the programs, counted by hand.
 
-The counts of a model are `samjax.training.flops`; here is what a device does beyond
-them (what is computed twice, the wider vectors of the attention kernel), or less.
+The counts of the model come from samjax; here are the differences of the devices' work
+from them: rematerialization, the wider vectors of the attention kernel, and the
+amortized image side, which saves work.
 """
 
 from typing import NamedTuple
 
 from aot.programs import POINTS
 
-from samjax.models.splash import padded_width
+from samjax.models.amortized import cost
+from samjax.models.attention.splash import padded_width
 from samjax.training.config import Stage, TrainConfig
-from samjax.training.flops import (
+from samjax.training.runtime.flops import (
     encoder_multiply_adds,
     prompt_multiply_adds,
     rounds_multiply_adds,
-    shared_prompt_multiply_adds,
 )
-from samjax.training.program import stage_flops
+from samjax.training.runtime.program import stage_flops
 
 
 def model_flops(program: str, config: TrainConfig, stage: Stage) -> float:
-    """What the model itself costs, on all devices together."""
+    """Returns the FLOPs of the model itself, on all devices together."""
     if program == "encoder":
         return (
             2.0
@@ -37,10 +38,10 @@ def model_flops(program: str, config: TrainConfig, stage: Stage) -> float:
 def device_flops(
     program: str, config: TrainConfig, stage: Stage, *, splash: bool
 ) -> float:
-    """What the devices do, all together."""
+    """Returns the FLOPs that the devices execute, all together."""
     if program == "everything":
-        # Points of one image are answered from what they share.
-        return 2.0 * shared_prompt_multiply_adds(
+        # Points of one image are decoded over the prepared image.
+        return 2.0 * cost.prompt_multiply_adds(
             config.model, config.model.image_size, POINTS, 2
         )
     total = model_flops(program, config, stage)
@@ -48,27 +49,27 @@ def device_flops(
     total += kernel.wider_forward
     if program == "encoder":
         return total
-    twice = 0
+    recomputed = 0
     if stage.prompts.remat:
-        twice += rounds_multiply_adds(
+        recomputed += rounds_multiply_adds(
             config.model, stage.image_size, stage.masks_per_image, stage.prompts
         )
     if config.encoder_training != "frozen":
         total += kernel.wider_backward
         if config.model.remat:
-            twice += encoder_multiply_adds(config.model, stage.image_size)
-            # What the kernel found is kept.
+            recomputed += encoder_multiply_adds(config.model, stage.image_size)
+            # The kernel's results are saved, not recomputed.
             total -= kernel.model_forward
-    return total + 2.0 * stage.batch_size * twice
+    return total + 2.0 * stage.batch_size * recomputed
 
 
 class Kernel(NamedTuple):
     """The work of the attention kernel in all global blocks of a batch, in FLOPs.
 
     Attributes:
-        model_forward: What the count has for it, forward.
-        wider_forward: What it does beyond that, forward.
-        wider_backward: The same, backward.
+        model_forward: The forward FLOPs in the model's count.
+        wider_forward: The forward FLOPs beyond that count.
+        wider_backward: The backward FLOPs beyond that count.
     """
 
     model_forward: float
@@ -77,10 +78,11 @@ class Kernel(NamedTuple):
 
 
 def _kernel(config: TrainConfig, stage: Stage) -> Kernel:
-    """Counts what the kernel does.
+    """Counts the FLOPs of the kernel.
 
-    Forward it multiplies vectors of w lanes, and values of the d of a head, instead of
-    d twice; backward two kernels together multiply 4 w + 3 d instead of 4 d.
+    Per pair of tokens, the forward pass multiplies vectors of w lanes and values of d,
+    the width of a head, instead of d twice; the two kernels of the backward pass
+    together multiply 4 w + 3 d instead of 4 d.
     """
     model = config.model
     grid = stage.image_size // model.patch_size

@@ -1,7 +1,7 @@
-"""Reads a compiled program's text: what is moved where, loops counted as often as run.
+"""Analysis of a compiled program's HLO text: memory traffic and collectives.
 
-The compiler's own totals count the body of a loop once and a kernel as nothing. Here
-every instruction counts as often as its loops say, and a kernel as what goes in and out.
+The compiler's own totals count the body of a loop once and a kernel as zero. Here every
+instruction counts as often as its loops run, and a kernel as its inputs and outputs.
 """
 
 import math
@@ -34,7 +34,7 @@ COLLECTIVES = (
     "all-to-all",
     "collective-permute",
 )
-# They move nothing themselves.
+# Operations without memory traffic of their own.
 FREE = {
     "parameter",
     "constant",
@@ -52,7 +52,7 @@ FREE = {
     "broadcast",
 }
 _ARRAY = re.compile(r"\b([a-z]\w*)\[([\d,]*)\](\{[^{}]*\})?")
-# Layouts name the memory that an array is in; this is the chip's fast one.
+# Layouts name the memory space of an array; this is the chip's fast memory (VMEM).
 _FAST = "S(1)"
 
 
@@ -61,11 +61,11 @@ class Instruction:
     """One instruction.
 
     Attributes:
-        name: Its name.
-        type: The type of its result.
-        operation: What it does.
-        arguments: What stands in its parentheses.
-        operands: The names in them.
+        name: Name of the result.
+        type: Type of the result.
+        operation: Name of the operation.
+        arguments: The text in the parentheses.
+        operands: The names of operands in it.
         rest: The rest of the line.
         is_root: Whether it is the result of its computation.
     """
@@ -81,36 +81,36 @@ class Instruction:
 
 @dataclass
 class Computation:
-    """A function of the program."""
+    """A function of the program, and how often it runs."""
 
     instructions: list[Instruction] = field(default_factory=list)
     runs: float = 0.0
 
     def named(self) -> dict[str, Instruction]:
-        return {one.name: one for one in self.instructions}
+        return {instruction.name: instruction for instruction in self.instructions}
 
 
 def parse(text: str) -> dict[str, Computation]:
-    """Reads a program; computations that run know how often."""
-    found: dict[str, Computation] = {}
+    """Parses a program, and counts how often each computation runs."""
+    program: dict[str, Computation] = {}
     entry, current = "", None
     for line in text.splitlines():
         if line.startswith(("%", "ENTRY ")) and line.rstrip().endswith("{"):
             name = line.removeprefix("ENTRY ").split()[0].lstrip("%")
-            current = found.setdefault(name, Computation())
+            current = program.setdefault(name, Computation())
             if line.startswith("ENTRY "):
                 entry = name
         elif line.rstrip() == "}":
-            # A kernel's settings end in such a line too, with more after it.
+            # The settings of a kernel have such a line too, followed by more text.
             current = None
-        elif current is not None and (one := _instruction(line)):
-            current.instructions.append(one)
-    _count_runs(found, entry, 1.0)
-    return found
+        elif current is not None and (instruction := _instruction(line)):
+            current.instructions.append(instruction)
+    _count_runs(program, entry, 1.0)
+    return program
 
 
 def array_bytes(type_text: str) -> float:
-    """Bytes of the arrays of a type that are in main memory."""
+    """Returns the bytes of the arrays of a type that are in main memory."""
     return sum(
         BYTES.get(dtype, 0) * math.prod(sides)
         for dtype, sides, layout in arrays(type_text)
@@ -119,17 +119,17 @@ def array_bytes(type_text: str) -> float:
 
 
 def arrays(text: str) -> Iterator[tuple[str, tuple[int, ...], str]]:
-    """All array types in a text, as (dtype, shape, layout)."""
+    """Yields all array types in a text, as (dtype, shape, layout)."""
     for dtype, sides, layout in _ARRAY.findall(text):
         if dtype in BYTES:
             yield dtype, tuple(int(side) for side in sides.split(",") if side), layout
 
 
 def collectives(program: dict[str, Computation]) -> dict[str, dict[str, float]]:
-    """Messages between chips: for each kind how many a step, and their bytes.
+    """Returns for each kind of collective its count per step, and its bytes.
 
-    The bytes are those of the larger of input and output, on one chip. A message whose
-    transfer is spread over several instructions counts once.
+    The bytes are those of the larger of input and output, on one chip. An asynchronous
+    collective of several instructions counts once.
     """
     seen: set[str] = set()
     totals: dict[str, dict[str, float]] = defaultdict(
@@ -137,70 +137,73 @@ def collectives(program: dict[str, Computation]) -> dict[str, dict[str, float]]:
     )
     for computation in program.values():
         names = computation.named()
-        for one in computation.instructions:
-            kind = one.operation.removesuffix("-start")
+        for instruction in computation.instructions:
+            kind = instruction.operation.removesuffix("-start")
             if kind not in COLLECTIVES or not computation.runs:
                 continue
-            channel = re.search(r"channel_id=(\d+)", one.rest)
+            channel = re.search(r"channel_id=(\d+)", instruction.rest)
             if channel:
                 if channel[1] in seen:
                     continue
                 seen.add(channel[1])
-            given = sum(_whole_bytes(names[name].type) for name in one.operands)
-            made = _whole_bytes(one.type)
-            if one.operation.endswith("-start"):
-                # Its result is the input and the output.
-                made -= given
+            input_bytes = sum(
+                _whole_bytes(names[name].type) for name in instruction.operands
+            )
+            output_bytes = _whole_bytes(instruction.type)
+            if instruction.operation.endswith("-start"):
+                # The result of a start is a tuple of input and output.
+                output_bytes -= input_bytes
             totals[kind]["count"] += computation.runs
-            totals[kind]["bytes"] += computation.runs * max(given, made)
+            totals[kind]["bytes"] += computation.runs * max(input_bytes, output_bytes)
     return {kind: dict(total) for kind, total in sorted(totals.items())}
 
 
 def memory_traffic(program: dict[str, Computation]) -> float:
-    """Bytes from and to main memory, of all instructions, as often as they run.
+    """Returns the bytes from and to main memory of all instructions, as often as they run.
 
-    A fusion reads of an operand that it slices only the slice, and writes of a result
-    that it updates only the update.
+    Of an operand that a fusion slices only the slice counts, of a result that it
+    updates in place only the update.
     """
     inner = {
         name
         for computation in program.values()
-        for one in computation.instructions
-        if one.operation == "fusion"
-        for name in _called(one)
+        for instruction in computation.instructions
+        if instruction.operation == "fusion"
+        for name in _called(instruction)
     }
     total = 0.0
     for name, computation in program.items():
         if computation.runs and name not in inner:
             names = computation.named()
             total += computation.runs * sum(
-                _traffic(one, names, program) for one in computation.instructions
+                _traffic(instruction, names, program)
+                for instruction in computation.instructions
             )
     return total
 
 
 def square_floats(text: str, tokens: int, times: int = 1) -> list[str]:
-    """Float arrays that have the logits of all pairs of tokens, in any order of axes.
+    """Returns the float arrays with a logit for every pair of tokens, in any axis order.
 
     Args:
-        text: A program's.
-        tokens: How many there are.
-        times: Such arrays of fewer squares are something else. Where an MLP is as wide
-            as there are tokens, its hidden units are a square for every image, and
-            logits one for every head.
+        text: The text of a program.
+        tokens: Number of tokens.
+        times: Smallest number of squares (tokens x tokens) in such an array. If an MLP
+            is as wide as the number of tokens, its hidden units are a square for every
+            image, and logits one for every head.
     """
     side = math.isqrt(tokens)
-    # Neighbouring axes of rows and columns are tokens too.
+    # Adjacent axes of rows and columns are an axis of tokens.
     as_grid = re.compile(rf"\b{side},{side}\b")
-    found = set()
+    types = set()
     for dtype, sides, _ in arrays(text):
         if dtype in ("f32", "bf16", "f16"):
             shape = ",".join(map(str, sides))
             squares = math.prod(sides) / tokens**2
             as_tokens = as_grid.sub(str(tokens), shape)
             if squares >= times and len(re.findall(rf"\b{tokens}\b", as_tokens)) >= 2:
-                found.add(f"{dtype}[{shape}]")
-    return sorted(found)
+                types.add(f"{dtype}[{shape}]")
+    return sorted(types)
 
 
 def _instruction(line: str) -> Instruction | None:
@@ -234,12 +237,12 @@ def _closing(text: str, opening: int) -> int:
     return len(text) - 1
 
 
-def _called(one: Instruction) -> list[str]:
+def _called(instruction: Instruction) -> list[str]:
     names = re.findall(
         r"(?:calls|body|to_apply|true_computation|false_computation)=%?([\w.\-]+)",
-        one.rest,
+        instruction.rest,
     )
-    branches = re.search(r"branch_computations=\{([^}]*)\}", one.rest)
+    branches = re.search(r"branch_computations=\{([^}]*)\}", instruction.rest)
     if branches:
         names += [name.strip().lstrip("%") for name in branches[1].split(",")]
     return names
@@ -249,25 +252,25 @@ def _count_runs(program: dict[str, Computation], name: str, runs: float) -> None
     if name not in program:
         return
     program[name].runs += runs
-    for one in program[name].instructions:
+    for instruction in program[name].instructions:
         times = runs
-        if one.operation == "while":
-            times *= _trips(program, one)
-        for called in _called(one):
+        if instruction.operation == "while":
+            times *= _trip_count(program, instruction)
+        for called in _called(instruction):
             _count_runs(program, called, times)
 
 
-def _trips(program: dict[str, Computation], loop: Instruction) -> int:
-    """How often a loop runs: the one constant that its condition compares with.
+def _trip_count(program: dict[str, Computation], loop: Instruction) -> int:
+    """Returns the trip count of a loop: the only constant in its condition.
 
-    A loop whose end is computed counts once.
+    A loop with a computed end counts once.
     """
     condition = re.search(r"condition=%?([\w.\-]+)", loop.rest)
     computation = program.get(condition[1]) if condition else None
     limits = [
-        int(one.arguments)
-        for one in (computation.instructions if computation else [])
-        if one.operation == "constant" and one.arguments.isdigit()
+        int(instruction.arguments)
+        for instruction in (computation.instructions if computation else [])
+        if instruction.operation == "constant" and instruction.arguments.isdigit()
     ]
     return limits[0] if len(limits) == 1 else 1
 
@@ -277,37 +280,39 @@ def _whole_bytes(type_text: str) -> float:
 
 
 def _traffic(
-    one: Instruction, names: dict[str, Instruction], program: dict[str, Computation]
+    instruction: Instruction,
+    names: dict[str, Instruction],
+    program: dict[str, Computation],
 ) -> float:
-    if one.operation in FREE or one.operation.endswith("-done"):
+    if instruction.operation in FREE or instruction.operation.endswith("-done"):
         return 0.0
-    if one.operation in ("dynamic-slice", "slice", "gather"):
-        return 2 * array_bytes(one.type)
-    if one.operation == "dynamic-update-slice":
-        return 2 * array_bytes(names[one.operands[1]].type)
-    if one.operation.endswith("-start"):
-        # The result names the input again; what is cut out is the smaller one.
+    if instruction.operation in ("dynamic-slice", "slice", "gather"):
+        return 2 * array_bytes(instruction.type)
+    if instruction.operation == "dynamic-update-slice":
+        return 2 * array_bytes(names[instruction.operands[1]].type)
+    if instruction.operation.endswith("-start"):
+        # The result is a tuple with the input; the slice is the smaller instruction.
         parts = [
             array_bytes(f"{d}[{','.join(map(str, s))}]{lay}")
-            for d, s, lay in arrays(one.type)
+            for d, s, lay in arrays(instruction.type)
         ]
         return 2 * min(filter(None, parts), default=0.0)
-    if one.operation == "fusion" and (called := _called(one)):
-        return _fusion_traffic(one, names, program[called[0]])
-    return array_bytes(one.type) + sum(
-        array_bytes(names[name].type) for name in one.operands if name in names
+    if instruction.operation == "fusion" and (called := _called(instruction)):
+        return _fusion_traffic(instruction, names, program[called[0]])
+    return array_bytes(instruction.type) + sum(
+        array_bytes(names[name].type) for name in instruction.operands if name in names
     )
 
 
 def _fusion_traffic(
-    one: Instruction, names: dict[str, Instruction], inside: Computation
+    instruction: Instruction, names: dict[str, Instruction], inside: Computation
 ) -> float:
     users: dict[str, list[Instruction]] = defaultdict(list)
     within = inside.named()
-    for instruction in inside.instructions:
-        for operand in instruction.operands:
-            users[operand].append(instruction)
-    total = array_bytes(one.type)
+    for inner in inside.instructions:
+        for operand in inner.operands:
+            users[operand].append(inner)
+    total = array_bytes(instruction.type)
     root = next((i for i in inside.instructions if i.is_root), None)
     while root is not None and root.operation in ("bitcast", "copy", "convert"):
         root = within.get(root.operands[0])

@@ -1,7 +1,7 @@
-"""What is compiled: a training step, the image encoder, everything mode's loop.
+"""The programs to compile: a training step, the image encoder, everything mode's loop.
 
-Each is the function that samjax runs, traced for shapes that lie on the devices as its
-own rules (`samjax.sharding`) say. No array is ever made.
+Each is the function that samjax runs, traced for shapes that are sharded by its own
+rules (`samjax.sharding`). No array is allocated.
 """
 
 import functools
@@ -16,29 +16,29 @@ from jax.sharding import Mesh, NamedSharding
 from samjax import sharding
 from samjax.data.batch import Batch, RunBatch
 from samjax.geometry.frame import Frame, normalize
-from samjax.inference.automatic import divide_work
-from samjax.inference.candidates import Filters, find_candidates, share_image
+from samjax.inference.automatic.device import Filters, find_candidates, prepare_image
+from samjax.inference.automatic.schedule import make_schedule
 from samjax.models.sam import Sam
-from samjax.training.beginning import Beginning
 from samjax.training.config import Stage, TrainConfig
-from samjax.training.placement import Placement
-from samjax.training.program import step_program
+from samjax.training.initial.state import InitialState
+from samjax.training.runtime.placement import Placement
+from samjax.training.runtime.program import step_program
 from samjax.training.step import init_params
 
-# Everything mode: the photo, and the points of one call (32 x 32 points take 16).
+# Everything mode: size of the photo, and points per call (16 calls for 32 x 32 points).
 PHOTO = (1500, 2250)
 POINTS = 64
 
 
 class Program(NamedTuple):
-    """Something to compile.
+    """A program to compile.
 
     Attributes:
         function: A jitted function.
         arguments: Shapes with shardings.
         options: Static arguments.
-        images: Images of one call.
-        chips: How many chips share the call.
+        images: Images per call.
+        chips: Number of chips that share a call.
     """
 
     function: Any
@@ -55,10 +55,10 @@ class Program(NamedTuple):
 
 
 def train_step(config: TrainConfig, stage: Stage, model: Sam, mesh: Mesh) -> Program:
-    """The step of a stage of a run, with batches as its source makes them."""
+    """Returns the step of a stage of a run, with batches in its source's form."""
     placement = Placement(mesh)
-    beginning = Beginning(config, model, placement)
-    state = beginning.shapes()
+    initial = InitialState(config, model, placement)
+    state = initial.shapes()
     images, side, masks = stage.batch_size, stage.image_size, stage.masks_per_image
     given: dict[str, Any] = {
         "images": _shape(images, side, side, 3, dtype=jnp.uint8),
@@ -81,12 +81,12 @@ def train_step(config: TrainConfig, stage: Stage, model: Sam, mesh: Mesh) -> Pro
         placed(batch, sharding.batch_sharding(mesh)),
         placed(jax.eval_shape(lambda: jax.random.key(0)), sharding.replicated(mesh)),
     )
-    program = step_program(model, beginning.optimizer, config, stage, state)
+    program = step_program(model, initial.optimizer, config, stage, state)
     return Program(program, arguments, {}, images, mesh.size)
 
 
 def encoder(config: TrainConfig, stage: Stage, model: Sam, mesh: Mesh) -> Program:
-    """Pixels to image embeddings, without gradients."""
+    """Returns the program from pixels to image embeddings, without gradients."""
     params = jax.eval_shape(lambda key: init_params(key, model), jax.random.key(0))
 
     @jax.jit
@@ -105,11 +105,11 @@ def encoder(config: TrainConfig, stage: Stage, model: Sam, mesh: Mesh) -> Progra
 
 
 def everything(config: TrainConfig, stage: Stage, model: Sam, mesh: Mesh) -> Program:
-    """A chunk of points to masks that pass, on one device: as for a large photo."""
+    """Returns everything mode's program for a chunk of points, on one device."""
     params = jax.eval_shape(lambda key: init_params(key, model), jax.random.key(0))
     grid = config.model.grid_size
     frame = Frame.fit(PHOTO, config.model.image_size)
-    down, across, pace = divide_work(frame, 4 * grid, POINTS, on_cpu=False)
+    down, across, group_sizes = make_schedule(frame, 4 * grid, POINTS, on_cpu=False)
     number = np.float32(0)
     filters = Filters(
         predicted_iou=number,
@@ -120,10 +120,10 @@ def everything(config: TrainConfig, stage: Stage, model: Sam, mesh: Mesh) -> Pro
         image_box=np.zeros(4, np.float32),
     )
     features = _shape(grid, grid, config.model.prompt_embed_dim, dtype=model.dtype)
-    shared = functools.partial(share_image, model=model)
+    prepare = functools.partial(prepare_image, model=model)
     arguments = (
         params,
-        jax.eval_shape(shared, params, features),
+        jax.eval_shape(prepare, params, features),
         _shape(POINTS, 2, dtype=jnp.float32),
         _shape(dtype=jnp.int32),
         down,
@@ -134,11 +134,11 @@ def everything(config: TrainConfig, stage: Stage, model: Sam, mesh: Mesh) -> Pro
         "grid": (grid, grid),
         "model": model,
         "capacity": POINTS,
-        "pace": pace,
+        "group_sizes": group_sizes,
     }
-    # All on one device: a mesh with others would have no part in it.
-    alone = sharding.replicated(mesh)
-    arguments = tuple(placed(argument, alone) for argument in arguments)
+    # On a single device: the others of the mesh do not take part.
+    replicated = sharding.replicated(mesh)
+    arguments = tuple(placed(argument, replicated) for argument in arguments)
     return Program(find_candidates, arguments, options, 1, 1)
 
 
@@ -150,10 +150,10 @@ PROGRAMS: dict[str, Callable[[TrainConfig, Stage, Sam, Mesh], Program]] = {
 
 
 def placed(shapes: Any, where: Any) -> Any:
-    """Adds shardings, one for all or one for each, to shapes."""
+    """Adds shardings to shapes: one for all, or a tree of them."""
     if isinstance(where, NamedSharding):
-        one = where
-        where = jax.tree.map(lambda _: one, shapes)
+        for_all = where
+        where = jax.tree.map(lambda _: for_all, shapes)
     return jax.tree.map(
         lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), shapes, where
     )

@@ -1,4 +1,4 @@
-"""Compiles one program for a slice, measures it, and says so; results are kept."""
+"""Compilation of a program for a slice, and the report on it, with a cache."""
 
 import dataclasses
 import hashlib
@@ -23,7 +23,7 @@ from samjax.models.attention import AttentionKind
 from samjax.models.sam import Sam
 from samjax.training.config import Stage, TrainConfig
 
-# The least work on making the program fast. It changes memory by some percent.
+# The compiler's lowest optimization effort. It changes memory by some percent.
 LOW_EFFORT = {"exec_time_optimization_effort": -1.0}
 
 _TOO_LARGE = re.compile(r"\(([\d.]+)([MG])\) exceeds available \w+ \(([\d.]+)([MG])\)")
@@ -31,7 +31,7 @@ _UNITS = {"M": 2**20, "G": 2**30}
 ROOT = Path(__file__).parents[2]
 
 
-def kept(
+def cached_report(
     program: str,
     config: TrainConfig,
     stage: Stage,
@@ -42,9 +42,9 @@ def kept(
     afresh: bool,
     text_to: Path | None,
 ) -> dict[str, Any]:
-    """Returns the report on a program, from an earlier call where nothing changed."""
+    """Returns the report on a program, from the cache if nothing has changed."""
     model = Sam(config.model, dtype=jnp.dtype(config.dtype), attention=attention)
-    about = {
+    settings = {
         "program": program,
         "topology": slice_.topology,
         "mesh": dataclasses.asdict(config.mesh),
@@ -54,13 +54,13 @@ def kept(
         "effort": effort,
     }
     name = hashlib.sha256(
-        json.dumps([about, repr(config), repr(stage), sources()]).encode()
+        json.dumps([settings, repr(config), repr(stage), sources()]).encode()
     ).hexdigest()
     path = cache_folder() / "aot" / f"{name[:32]}.json"
     if path.exists() and not afresh and text_to is None:
         return json.loads(path.read_bytes())
     report = {
-        **about,
+        **settings,
         **measure(program, config, stage, model, slice_, effort, text_to),
     }
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -70,7 +70,7 @@ def kept(
 
 
 def sources() -> str:
-    """Names all that a compiled program depends on but the config."""
+    """Hashes all that a compiled program depends on besides the config."""
     digest = hashlib.sha256()
     for folder in ("samjax", "tools/aot"):
         for path in sorted((ROOT / folder).rglob("*.py")):
@@ -89,10 +89,10 @@ def measure(
     effort: str,
     text_to: Path | None = None,
 ) -> dict[str, Any]:
-    """Compiles a program and reads what the compiler says about it."""
+    """Compiles a program and collects the compiler's figures."""
     mesh = sharding.make_mesh(config.mesh, slice_.devices())
     built = PROGRAMS[program](config, stage, model, mesh)
-    given = {
+    setup = {
         "chips": mesh.size,
         # Chips along `tensor` share their images.
         "images_per_chip": built.images
@@ -110,13 +110,13 @@ def measure(
         if needed is None:
             raise
         return {
-            **given,
+            **setup,
             "fits": False,
             "peak_bytes_per_chip": needed,
             "compile_seconds": time.monotonic() - start,
             "error": str(error).splitlines()[0],
         }
-    given["compile_seconds"] = time.monotonic() - start
+    setup["compile_seconds"] = time.monotonic() - start
     text = compiled.as_text()
     if text_to is not None:
         text_to.mkdir(parents=True, exist_ok=True)
@@ -126,16 +126,16 @@ def measure(
         "flops_per_chip": model_flops(program, config, stage),
         "device_flops_per_chip": device_flops(program, config, stage, splash=splash),
     }
-    found = {
-        **given,
+    figures = {
+        **setup,
         **{name: total / built.chips for name, total in flops.items()},
         **_figures(compiled, text, config, stage),
     }
-    return {**found, **bounds(found, slice_)}
+    return {**figures, **bounds(figures, slice_)}
 
 
 def _compiled(built: Program, mesh: Mesh, effort: str) -> Any:
-    # The compiler writes to the persistent cache but cannot read from it.
+    # JAX would write these programs to the persistent cache but cannot load them again.
     cached = jax.config.jax_enable_compilation_cache  # pyright: ignore
     jax.config.update("jax_enable_compilation_cache", False)
     try:
@@ -154,7 +154,7 @@ def _figures(
     memory = compiled.memory_analysis()
     parsed = hlo.parse(text)
     return {
-        # What does not fit is not compiled.
+        # Compilation fails for a program that does not fit.
         "fits": True,
         "peak_bytes_per_chip": memory.peak_memory_in_bytes,
         "argument_bytes_per_chip": memory.argument_size_in_bytes,
@@ -171,12 +171,12 @@ def _figures(
 
 
 def bounds(report: dict[str, Any], slice_: Slice) -> dict[str, Any]:
-    """The least time of a step by each limit, and the utilisation that it allows."""
+    """Returns lower bounds of the time of a step, and upper bounds of utilization."""
     chip = slice_.chip
     moved = sum(
-        # A sum goes around a ring once to be made, and once to be handed out.
-        of_kind["bytes"] * (2 if kind == "all-reduce" else 1)
-        for kind, of_kind in report["collectives"].items()
+        # An all-reduce is a reduce-scatter and an all-gather: two passes of the ring.
+        total["bytes"] * (2 if kind == "all-reduce" else 1)
+        for kind, total in report["collectives"].items()
     )
     limits = {
         "compute": report["device_flops_per_chip"] / chip.flops,
@@ -194,13 +194,13 @@ def bounds(report: dict[str, Any], slice_: Slice) -> dict[str, Any]:
 
 
 def bytes_needed(message: str) -> float | None:
-    """Reads from the compiler's refusal how much memory a program would need."""
+    """Parses the memory that a program needs from the compiler's error message."""
     match = _TOO_LARGE.search(message)
     return float(match[1]) * _UNITS[match[2]] if match else None
 
 
 def describe(report: dict[str, Any]) -> str:
-    """Says a report in lines of text."""
+    """Formats a report as lines of text."""
     peak, usable = report["peak_bytes_per_chip"], report["usable_bytes_per_chip"]
     mesh = ", ".join(f"{axis} {size}" for axis, size in report["mesh"].items())
     lines = [

@@ -1,14 +1,14 @@
-"""TPU slices by the names that people use, and what their chips can do."""
+"""TPU slices by their usual names, and the peak rates of their chips."""
 
 import os
 import re
 from dataclasses import dataclass
 from typing import Any
 
-from samjax.training.flops import peak_flops
+from samjax.training.runtime.flops import peak_flops
 
-# Before libtpu is loaded, which happens with the first topology. Two processes may
-# compile at once; nothing is asked for or written beside.
+# Set before libtpu is loaded, which happens with the first topology: two processes may
+# compile at once; no metadata server is queried and no log is written.
 QUIET_AND_ALONE = {
     "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
     "TPU_ACCELERATOR_TYPE": "v5litepod-8",
@@ -20,16 +20,16 @@ QUIET_AND_ALONE = {
 
 @dataclass(frozen=True, kw_only=True)
 class Chip:
-    """What one device of a kind can do at most.
+    """Peak rates of a kind of chip.
 
     Sources: the pages of cloud.google.com/tpu/docs for v5e, v5p and v6e (read 2026-11);
-    of two figures that they give for one thing, the lower one.
+    the lower one of differing figures.
 
     Attributes:
-        kind: JAX's name of it.
-        memory: Bytes per second from and to its main memory.
-        links: Bytes per second to other chips, all links together, one way.
-        usable: Bytes of memory that a program can have: the compiler's own figure.
+        kind: JAX's name of the chip.
+        memory: Bandwidth of the main memory, bytes per second.
+        links: Bandwidth to other chips, bytes per second, all links together, one way.
+        usable: Bytes of memory available to a program, according to the compiler.
     """
 
     kind: str
@@ -39,7 +39,7 @@ class Chip:
 
     @property
     def flops(self) -> float:
-        """Products in bfloat16, FLOPs per second."""
+        """Peak of bfloat16 products, FLOPs per second."""
         peak = peak_flops(self.kind, "bfloat16")
         assert peak is not None, f"{self.kind} has no entry in flops.PEAKS"
         return peak
@@ -82,11 +82,11 @@ class Slice:
     """A slice of a TPU pod.
 
     Attributes:
-        name: What the user called it.
-        chip: What one of its chips can do.
-        topology: The compiler's name of it.
-        chips_per_host: Chips of one host, along each axis.
-        wrap: Which axes are rings.
+        name: Name given by the user.
+        chip: Peak rates of its chips.
+        topology: Name of the topology for the compiler.
+        chips_per_host: Chips per host along each axis.
+        wrap: Whether each axis is a ring.
     """
 
     name: str
@@ -106,7 +106,7 @@ class Slice:
         from jax.experimental import topologies
 
         try:
-            found = topologies.get_topology_desc(
+            topology = topologies.get_topology_desc(
                 platform="tpu",
                 topology_name=self.topology,
                 chips_per_host_bounds=self.chips_per_host,
@@ -117,14 +117,14 @@ class Slice:
                 "no TPU compiler: install libtpu, in the version of this jax, with"
                 f" pip install 'jax[tpu]' ({type(error).__name__}: {error})"
             ) from error
-        return list(found.devices)
+        return list(topology.devices)
 
 
 def find_slice(name: str) -> Slice:
     """Finds a slice by its usual name, such as `v5e-8` or `v5p-64`.
 
-    The number counts chips for v5e and v6e and, as Google has it, two cores a chip for
-    v5p: v5p-64 has 32 chips. `v5p:2x2x2` names a shape in chips.
+    The number is that of chips for v5e and v6e, and of cores for v5p, with two per
+    chip: v5p-64 has 32 chips. `v5p:2x2x2` is a shape in chips.
 
     Raises:
         ValueError: No such slice is known.
@@ -149,12 +149,12 @@ def find_slice(name: str) -> Slice:
 def _slice(name: str, kind: str, shape: str) -> Slice:
     sides = tuple(map(int, shape.split("x")))
     if kind == "v5p":
-        # Rings need whole cubes of four along their axis.
+        # Only whole cubes of four are connected in rings.
         wrap = tuple(side % 4 == 0 and min(sides) >= 4 for side in sides)
         per_host = (2, 2, 1)
     else:
         wrap = (sides == (16, 16),) * 2 + (False,)
-        # One machine has all of a slice of up to eight chips, and four of a larger one.
+        # A host has all chips of a slice of up to eight, and four of a larger one.
         per_host = (*sides, 1) if sides in ((2, 2), (2, 4)) else (2, 2, 1)
     return Slice(
         name=name,

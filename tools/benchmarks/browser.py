@@ -1,16 +1,15 @@
-"""A click in a real browser: `samjax serve`, its page, and ViT-B's decoder at full size.
+"""Latency of a click in a browser: `samjax serve`, its page, and ViT-B's full decoder.
 
     python tools/benchmarks/browser.py --threads 1 2 --json out.json
 
-Needs the extra `test`, the page's runtime (`make page`) and a Chromium. Printed for
-every number of threads: the model's time for a click of one point, asked of the page's
-worker by itself, which is that of the prompt graph; what the worker needs beside it;
-the time from a real click to its pixels, the hover before it included; gaps of the
-page's own thread; the time from opening the page to the first mask, with the image's
-embedding ready; and what a first visit downloads, compressed. Random weights change no
-time of the model, but their masks are noise, which takes longer to draw: `--model tiny`
-has real ones. Name a number of threads several times to see how much the machine's
-neighbours do; its load stands beside the figures.
+Needs the extra `test`, the page's runtime (`make page`) and a Chromium. Reported for
+every number of threads: the model's time for a single point (the prompt graph, in the
+page's worker alone); the worker's overhead; the time from a real click to its pixels,
+including the hover before it; blocking of the page's main thread; the time from opening
+the page to the first mask, with the image embedded before; and the compressed download
+of a first visit. Random weights do not change the model's time, but their masks are
+noise, which takes longer to draw: `--model tiny` has real ones. Repeat a number of
+threads to see the effect of other load, which is reported with the figures.
 """
 
 import argparse
@@ -27,7 +26,7 @@ from PIL import Image
 
 BAR = {1: 90.0, 2: 55.0}
 
-# What the page's own thread did not answer for, in milliseconds.
+# Long tasks of the page's main thread, in milliseconds.
 WATCH_GAPS = """
 window.gaps = [];
 new PerformanceObserver((list) => {
@@ -35,17 +34,17 @@ new PerformanceObserver((list) => {
 }).observe({type: "longtask", buffered: true});
 """
 
-# Clicks without a page: only what the worker does.
-ASK_WORKER = """async ([threads, runs]) => {
+# Predictions of the worker alone, without a page.
+TIME_WORKER = """async ([threads, runs]) => {
   const {decoder, model} = await (await fetch("/api/v1/info")).json();
-  const worker = new Worker("/page/worker.js", {type: "module"});
+  const worker = new Worker("/page/model/worker.js", {type: "module"});
   const calls = [];
   worker.onmessage = ({data}) => {
     if (!data.progress) calls[data.id](data);
   };
-  const call = (call, given) => new Promise((resolve, reject) => {
+  const call = (call, values) => new Promise((resolve, reject) => {
     const id = calls.push(({value, error}) => error ? reject(error) : resolve(value)) - 1;
-    worker.postMessage({id, call, given});
+    worker.postMessage({id, call, values});
   });
   const {grid, channels, image_size: size} = model;
   const shape = [1, channels, ...grid];
@@ -56,15 +55,15 @@ ASK_WORKER = """async ([threads, runs]) => {
   for (let i = 0; i < runs; i++) {
     const prompt = {points: [[300 + i, 200]], labels: [1], box: null, mask: null, text: null};
     const before = performance.now();
-    const {milliseconds} = await call("answer", {key: "photo", slot: "click", prompt});
+    const {milliseconds} = await call("predict", {key: "photo", slot: "click", prompt});
     times.push([milliseconds, performance.now() - before]);
   }
   worker.terminate();
   return times;
 }"""
 
-# What the page marks of a click, once its mask is drawn. Nothing asks it meanwhile: that
-# would take time from the model.
+# The page's performance marks of a click, once its mask is drawn. The page is not polled
+# meanwhile, which would take time from the model.
 WATCH_CLICK = """() => {
   performance.clearMarks();
   window.marks = new Promise((resolve, reject) => {
@@ -112,7 +111,7 @@ def main() -> None:
 
 
 def measure(address: str, threads: int, clicks: int) -> dict:
-    """Clicks in a page of its own, in a browser of its own."""
+    """Measures clicks in a fresh page of a fresh browser."""
     import browser
     from playwright.sync_api import sync_playwright
 
@@ -125,7 +124,7 @@ def measure(address: str, threads: int, clicks: int) -> dict:
         page.add_init_script(WATCH_GAPS)
         first = open_image(page, address, threads)
         page.close()
-        # The image is embedded now, and nothing is cached but what a visit caches.
+        # The image is embedded now; a new browser has an empty cache.
         context.close()
         context = browser.start_browser(
             playwright, viewport={"width": 1280, "height": 800}
@@ -137,7 +136,7 @@ def measure(address: str, threads: int, clicks: int) -> dict:
         page.goto(address)
         # Until the page has loaded a model of its own and warmed it up.
         page.wait_for_timeout(6000)
-        times = page.evaluate(ASK_WORKER, [threads, clicks])[clicks // 3 :]
+        times = page.evaluate(TIME_WORKER, [threads, clicks])[clicks // 3 :]
         context.close()
     model = [time for time, _ in times]
     return {
@@ -153,23 +152,23 @@ def measure(address: str, threads: int, clicks: int) -> dict:
 
 
 def open_image(page, address: str, threads: int) -> dict:
-    """Opens the folder's image, and clicks it as soon as it can be clicked."""
-    with urllib.request.urlopen(f"{address}/api/v1/images") as answer:
-        image = json.load(answer)["images"][0]["id"]
+    """Opens the folder's image, and clicks it as soon as that is possible."""
+    with urllib.request.urlopen(f"{address}/api/v1/images") as response:
+        image = json.load(response)["images"][0]["id"]
     page.goto(f"{address}/?threads={threads}#/image/{image}", wait_until="commit")
     page.wait_for_selector(
         "html[data-state=ready][data-view=workspace]", timeout=300_000
     )
     marks = click(page, 0.5, 0.5)
     return {
-        # Since the navigation began.
+        # Since the start of the navigation.
         "seconds": marks[-1]["at"] / 1000,
         "threads": page.evaluate("document.documentElement.dataset.threads"),
     }
 
 
 def click(page, x: float, y: float) -> list[dict]:
-    """Clicks a place of the stage, and returns what the page has marked."""
+    """Clicks at a relative position of the stage; returns the page's performance marks."""
     page.evaluate(WATCH_CLICK)
     box = page.get_by_test_id("stage").bounding_box()
     page.mouse.click(box["x"] + x * box["width"], box["y"] + y * box["height"])
@@ -177,7 +176,7 @@ def click(page, x: float, y: float) -> list[dict]:
 
 
 def click_often(page, clicks: int) -> dict:
-    """Lone points, one after the other; the first third is not counted."""
+    """Clicks single points one after the other; the first third is warm-up."""
     pixels = []
     for i in range(clicks):
         page.keyboard.press("Escape")
@@ -195,9 +194,9 @@ def click_often(page, clicks: int) -> dict:
 
 
 def payload(address: str) -> dict[str, int]:
-    """Bytes of the runtime and of the decoder, as they are sent."""
-    with urllib.request.urlopen(f"{address}/api/v1/info") as answer:
-        decoder = json.load(answer)["decoder"]
+    """Returns the compressed bytes of the runtime and of the decoder."""
+    with urllib.request.urlopen(f"{address}/api/v1/info") as response:
+        decoder = json.load(response)["decoder"]
     paths = [
         "/page/vendor/ort.wasm.min.mjs",
         "/page/vendor/ort-wasm-simd-threaded.mjs",
@@ -210,9 +209,9 @@ def payload(address: str) -> dict[str, int]:
         request = urllib.request.Request(
             address + path, headers={"Accept-Encoding": "gzip"}
         )
-        with urllib.request.urlopen(request) as answer:
-            content = answer.read()
-            if answer.headers.get("Content-Encoding") != "gzip":
+        with urllib.request.urlopen(request) as response:
+            content = response.read()
+            if response.headers.get("Content-Encoding") != "gzip":
                 content = gzip.compress(content)
         sizes[path.rpartition("/")[2].partition("?")[0]] = len(content)
     return sizes

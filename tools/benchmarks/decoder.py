@@ -1,10 +1,10 @@
-"""One click on a ready embedding, against the PyTorch reference, in turn.
+"""Latency of a click on an embedded image, against the PyTorch reference, in turn.
 
     python tools/benchmarks/decoder.py --repeats 30 --json out.json
 
-Timed: the prompt, in pixels of an 1800 x 1200 photo, to the finished boolean masks of
-that size in numpy, through each implementation's own predictor. The first call, with
-compilation, is reported apart.
+Timed: from the prompt, in pixels of an 1800 x 1200 photo, to the boolean masks of that
+size in NumPy, through each implementation's own predictor. The first call, with
+compilation, is reported separately.
 """
 
 import argparse
@@ -44,7 +44,7 @@ def main() -> None:
     peers.write(result, options.json)
 
 
-# The embedding itself does not matter to the time of a click: noise, to spare the
+# The time of a click does not depend on the embedding's values: noise saves the
 # encoder.
 EMBEDDING = np.random.default_rng(0).standard_normal((64, 64, 256)).astype(np.float32)
 

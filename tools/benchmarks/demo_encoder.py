@@ -1,13 +1,13 @@
-"""Embedding a photo in a browser: the encoders of demos (`samjax export --demo`), in turn.
+"""Latency of image encoders in a browser: demos of `samjax export --demo`, in turn.
 
     samjax export --demo demos/small
     samjax export --demo demos/tiny --model tiny
     python tools/benchmarks/demo_encoder.py demos/tiny demos/small --threads 2
 
-Needs the extra `test` and a Chromium. Timed: a JPEG to its embedding in the page's
-worker, decoding and resizing included, as the page does it for a visitor. The first
-photo is reported apart. Every demo has a page and a worker of its own; they embed the
-demo's first photo in turn, one photo a round. The ratio is to the first demo.
+Needs the extra `test` and a Chromium. Timed: from a JPEG to its embedding in the page's
+worker, including decoding and resizing, as in the page itself. The first photo is
+reported separately. Every demo has a page and a worker of its own; they embed the
+demo's first photo in turn, once per round. The ratio is to the first demo.
 """
 
 import argparse
@@ -17,24 +17,25 @@ from pathlib import Path
 
 import peers
 
-# Threads share memory, which browsers give to isolated pages alone.
+# Threads need shared memory, which browsers provide to cross-origin isolated pages
+# only.
 _ISOLATED = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Embedder-Policy": "require-corp",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 
-# A worker with a model of its own, and one call for each photo to embed.
+# Starts a worker with a model; each call of `embed` embeds the photo.
 START = """async (threads) => {
   const {model, encoder, decoder, samples} = await (await fetch("config.json")).json();
-  const worker = new Worker("page/worker.js", {type: "module"});
+  const worker = new Worker("page/model/worker.js", {type: "module"});
   const calls = [];
   worker.onmessage = ({data}) => {
     if (!data.progress) calls[data.id](data);
   };
-  const call = (call, given) => new Promise((resolve, reject) => {
+  const call = (call, values) => new Promise((resolve, reject) => {
     const id = calls.push(({value, error}) => error ? reject(error) : resolve(value)) - 1;
-    worker.postMessage({id, call, given});
+    worker.postMessage({id, call, values});
   });
   const absolute = ({url, bytes}) => ({url: new URL(url, location.href).href, bytes});
   const files = {
@@ -69,7 +70,7 @@ def main() -> None:
         calls = {}
         for folder in options.demos:
             page = context.new_page()
-            # Of the demo's origin, and without the demo's own page and its model.
+            # A file of the demo's origin that does not load the demo's page and model.
             page.goto(
                 f"{stack.enter_context(browser.host_of(folder, _ISOLATED))}config.json"
             )
@@ -77,7 +78,7 @@ def main() -> None:
             if threads != options.threads:
                 raise SystemExit(f"got {threads} threads, expected {options.threads}")
             calls[str(folder)] = functools.partial(page.evaluate, "window.embed()")
-            # The decoder warms up by itself when the worker has had nothing to do.
+            # The decoder warms up when the worker is idle.
             page.wait_for_timeout(6000)
         figures = peers.time_in_turn(calls, options.repeats)
     result = peers.report(

@@ -1,13 +1,13 @@
-"""A photo to its embedding by the bundled models, warm and in turn; and peak memory.
+"""Latency and peak memory of embedding a photo with the bundled models, in turn.
 
     python tools/benchmarks/embedding.py --json out.json
     python tools/benchmarks/embedding.py --memory --json memory.json
 
-Timed: an RGB array of 1200 x 800 to the finished embedding, resizing included, as
-`Predictor.embed` does it. The first call, with compilation, is reported apart. The time
-that all cores together worked for a call stands beside it: on a machine with neighbours
-it moves less than the time on the clock. `--memory` measures instead the peak resident
-memory of loading a model and embedding the photo, each model in a process of its own.
+Timed: `Predictor.embed` of an RGB array of 1200 x 800, including resizing. The first
+call, with compilation, is reported separately. The CPU time of all cores is reported
+with the wall time, as it depends less on other load. `--memory` measures instead the
+peak resident memory of loading a model and embedding the photo, each model in a process
+of its own.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from pathlib import Path
 
 import peers
 
-# Of `small`, on two quiet cores.
+# Targets for `small`, on two quiet cores.
 BAR_SECONDS, BAR_MIB = 2.5, 1536
 
 
@@ -34,19 +34,21 @@ def main() -> None:
 
 
 def measure_time(options) -> dict:
-    """Models in turn, their seconds on the clock and on all cores together."""
-    worked: dict[str, list[float]] = {name: [] for name in options.models}
-    calls = {name: embed_with(name, options.dtype, worked) for name in options.models}
+    """Measures wall time and CPU time of the models, in turn."""
+    cpu_times: dict[str, list[float]] = {name: [] for name in options.models}
+    calls = {
+        name: embed_with(name, options.dtype, cpu_times) for name in options.models
+    }
     figures = peers.time_in_turn(calls, options.repeats)
     for name, figure in figures.items():
-        figure["cores_median"] = round(statistics.median(worked[name][1:]), 4)
+        figure["cores_median"] = round(statistics.median(cpu_times[name][1:]), 4)
         print(f"{name:10s} all cores together {figure['cores_median']:9.4f} s")
     print(f"bar of small: {BAR_SECONDS} s on two quiet cores")
     return peers.report(figures, options.models[0], dtype=options.dtype, batch=1)
 
 
-def embed_with(name: str, dtype: str, worked: dict[str, list[float]]):
-    """A call that embeds the photo and notes for how long all cores worked."""
+def embed_with(name: str, dtype: str, cpu_times: dict[str, list[float]]):
+    """Returns a call that embeds the photo and records its CPU time."""
     import jax
 
     import samjax
@@ -57,13 +59,13 @@ def embed_with(name: str, dtype: str, worked: dict[str, list[float]]):
     def call():
         before = time.process_time()
         jax.block_until_ready(predictor.embed(photo).features)
-        worked[name].append(time.process_time() - before)
+        cpu_times[name].append(time.process_time() - before)
 
     return call
 
 
 def measure_memory(options) -> dict:
-    """Peak memory of each model by itself, smallest first."""
+    """Measures the peak memory of each model."""
     peaks = {}
     for name in options.models:
         words = ["--models", name, "--dtype", options.dtype, "--repeats", "1"]

@@ -1,10 +1,10 @@
-"""The image encoder against the PyTorch reference and transformers, in turn.
+"""Latency of the image encoder, against the PyTorch reference and transformers, in turn.
 
     python tools/benchmarks/encoder.py --size vit_b --repeats 5 --json out.json
 
-Timed: normalized pixels on the device to the finished image embedding, batch 1, 1024 x
-1024. The first call, with compilation, is reported apart. `--memory` measures instead
-the peak resident memory of loading weights and embedding one image, each
+Timed: from normalized pixels on the device to the image embedding, batch 1, 1024 x
+1024. The first call, with compilation, is reported separately. `--memory` measures
+instead the peak resident memory of loading weights and embedding one image, each
 implementation in a process of its own.
 """
 
@@ -41,7 +41,7 @@ def main() -> None:
 
 
 def measure_memory(options) -> dict:
-    """Peak memory of each implementation by itself, smallest first."""
+    """Measures the peak memory of each implementation, smallest first."""
     peaks = {}
     for name in ("samjax float32", "reference"):
         arguments = ["--size", options.size, "--weights", str(options.weights)]

@@ -1,13 +1,13 @@
-"""Everything in one photo, against the PyTorch reference, in turn.
+"""Everything mode on one photo, against the PyTorch reference, in turn.
 
     python tools/benchmarks/everything.py --repeats 1 --json out.json
 
-Timed: a 1500 x 2250 photo in memory to its records, through each implementation's own
-generator with its default options. The threshold of the predicted IoU is set so that
-about a third of the masks of random weights pass, as with trained ones; none is lost
-for lack of stability. `--parts` times samjax's encoder and chunks of points apart, for
-several sizes of chunks, without the reference; `--memory` measures the peak resident
-memory of each implementation in a process of its own.
+Timed: from a 1500 x 2250 photo in memory to its records, through each implementation's
+own generator with its default options. The threshold of the predicted IoU is set so
+that about a third of the masks of random weights pass, as with trained ones; the
+stability threshold is 0. `--parts` times samjax's encoder and whole calls for several
+sizes of chunks, without the reference; `--memory` measures the peak resident memory of
+each implementation in a process of its own.
 """
 
 import argparse
@@ -60,7 +60,7 @@ def main() -> None:
 
 
 def threshold(options, path, photo) -> float:
-    """The predicted IoU that about a third of all masks exceed."""
+    """Returns the predicted IoU that about a third of all masks exceed."""
     import samjax
     from samjax.geometry.grids import point_grid
 
@@ -68,8 +68,8 @@ def threshold(options, path, photo) -> float:
     embedding = predictor.embed(photo)
     points = point_grid(8) * [photo.shape[1], photo.shape[0]]
     prompts = [samjax.Prompt(points=point[None]) for point in points]
-    (answers,) = predictor.predict_batch([embedding], [prompts], multimask=True)
-    scores = np.concatenate([answer.scores for answer in answers])
+    (predictions,) = predictor.predict_batch([embedding], [prompts], multimask=True)
+    scores = np.concatenate([masks.scores for masks in predictions])
     return float(np.quantile(scores, 1 - PASSING))
 
 
@@ -91,7 +91,7 @@ def samjax_generator(path, options, photo, settings):
 
 
 def time_parts(options, path, photo) -> dict:
-    """Medians of the encoder and of whole calls, by points that go together."""
+    """Times the encoder and whole calls, for several numbers of points per batch."""
     import jax
 
     import samjax
@@ -118,7 +118,7 @@ def time_parts(options, path, photo) -> dict:
 
 
 def measure_memory(options) -> dict:
-    """Peak memory of each implementation by itself, smallest first."""
+    """Measures the peak memory of each implementation, smallest first."""
     peaks = {}
     for name in ("samjax", "reference"):
         arguments = ["--size", options.size, "--weights", str(options.weights)]

@@ -1,11 +1,11 @@
-"""How far an exported encoder is from its model: embeddings, and the masks of clicks.
+"""Accuracy of an exported encoder: deviation of embeddings and of the masks of clicks.
 
     python tools/benchmarks/exported_encoder.py photos/*.jpg --arithmetic int8
 
-Needs the extra `export`. For the demo's photo and those that are named: the difference
-of the embeddings over their size (root mean square), their cosine, and over a grid of
-4 x 4 clicks the IoU of the mask that the model ranks first with the mask of the same
-rank from the exported encoder's embedding, and how far the predicted IoU moves.
+Needs the extra `export`. For the demo's photo and the given ones: the relative RMS
+error of the embedding, its cosine similarity, and over a grid of 4 x 4 clicks the IoU
+between the model's best-ranked mask and the same mask from the exported encoder's
+embedding, and the change of its predicted IoU.
 """
 
 import argparse
@@ -51,36 +51,36 @@ def main() -> None:
 
 
 def compare(predictor, session, path: Path) -> dict[str, float]:
-    """One photo: the embedding's difference, and that of the masks of 16 clicks."""
+    """Compares the embeddings of one photo, and the masks of 16 clicks."""
     import samjax
 
     photo = samjax.inference.read_image(path)
     embedding = predictor.embed(photo)
-    wanted = np.asarray(embedding.features)
+    expected = np.asarray(embedding.features)
     resized = embedding.frame.resize_image(photo).astype(np.float32)
-    found = session.run(None, {"image": resized})[0][0].transpose(1, 2, 0)
-    exported = dataclasses.replace(embedding, features=found)
+    features = session.run(None, {"image": resized})[0][0].transpose(1, 2, 0)
+    exported = dataclasses.replace(embedding, features=features)
     height, width = photo.shape[:2]
     prompts = [
         samjax.Prompt(points=[[width * x / 8, height * y / 8]], labels=[1])
         for y in (1, 3, 5, 7)
         for x in (1, 3, 5, 7)
     ]
-    (right,) = predictor.predict_batch([embedding], [prompts])
-    (ours,) = predictor.predict_batch([exported], [prompts])
-    ious, moved = [], []
-    for one, other in zip(right, ours, strict=True):
-        best = int(np.argmax(one.scores))
-        a, b = one.masks[best], other.masks[best]
+    (of_model,) = predictor.predict_batch([embedding], [prompts])
+    (of_export,) = predictor.predict_batch([exported], [prompts])
+    ious, changes = [], []
+    for masks, other in zip(of_model, of_export, strict=True):
+        best = int(np.argmax(masks.scores))
+        a, b = masks.masks[best], other.masks[best]
         ious.append((a & b).sum() / max((a | b).sum(), 1))
-        moved.append(abs(one.scores[best] - other.scores[best]))
-    sizes = np.linalg.norm(wanted) * np.linalg.norm(found)
+        changes.append(abs(masks.scores[best] - other.scores[best]))
+    norms = np.linalg.norm(expected) * np.linalg.norm(features)
     return {
-        "rms": float(np.linalg.norm(found - wanted) / np.linalg.norm(wanted)),
-        "cosine": float(np.sum(wanted * found) / sizes),
+        "rms": float(np.linalg.norm(features - expected) / np.linalg.norm(expected)),
+        "cosine": float(np.sum(expected * features) / norms),
         "iou": float(np.mean(ious)),
         "smallest_iou": float(np.min(ious)),
-        "score": float(np.mean(moved)),
+        "score": float(np.mean(changes)),
     }
 
 

@@ -1,11 +1,11 @@
-"""What an example costs on its way from the disk to a batch, stage by stage.
+"""CPU time of the input pipeline from disk to batch, stage by stage.
 
     python tools/benchmarks/input_pipeline.py --data sa1b_made --json out.json
 
-`--data` is a folder of tars (`tools/make_sa1b.py` makes some). Times are CPU time of this
-process, which other work on the machine changes little; wall time it changes a lot. The
-second half is the same with images of at most 1024 pixels, as `samjax data build` stores
-them. The rates are of one core; the stage that takes longest is what to look at first.
+`--data` is a folder of tars, such as those of `tools/make_sa1b.py`. Times are CPU time
+of this process, which depends on other load far less than wall time. The second half
+repeats the measurement with images of at most 1024 pixels, as `samjax data build`
+stores them. Rates are per core; the slowest stage is marked.
 """
 
 import argparse
@@ -26,13 +26,14 @@ from samjax.data.datasets import DatasetSource
 from samjax.data.decode import ImageFile
 from samjax.data.examples import ExampleSource, RawExample
 from samjax.data.prepare import PrepareConfig, prepare
-from samjax.data.runs import Window, move_boundaries, nearest, read_boundaries
+from samjax.data.rle_parsing import read_boundaries
+from samjax.data.runs import Window, move_boundaries, nearest
 from samjax.data.sa1b.index import build_index
 from samjax.data.sa1b.source import open_sa1b
 from samjax.geometry.frame import Frame
 
 BARS = {"raw tars": 65, "resized records": 170}
-"""Images per second and core that issue 4 asks for."""
+"""Target rates in images per second and core."""
 
 
 def main() -> None:
@@ -72,7 +73,7 @@ def main() -> None:
         slowest = max(parts, key=milliseconds.__getitem__)
         waiting = _waiting(source, len(examples), config, 1.5 * 8 / rate)
         result[name] = milliseconds | {"images/s/core": round(rate, 1)} | waiting
-        print(f"\n{name}: {rate:.1f} images/s per core, {BARS[name]} asked for")
+        print(f"\n{name}: {rate:.1f} images/s per core, target {BARS[name]}")
         for stage, value in milliseconds.items():
             mark = "  <- the limit" if stage == slowest else ""
             print(f"  {stage:32s} {value:7.2f} ms{mark}")
@@ -83,7 +84,7 @@ def main() -> None:
 def _stages(
     examples: list[RawExample], source: Any, config: PrepareConfig
 ) -> dict[str, Callable[[], object]]:
-    """Each stage on its own, on what the stages before it give."""
+    """Returns each stage as a call on the results of the stages before it."""
     side = config.image_size
     files = [ImageFile(example.image or b"") for example in examples]
     records = [_parse(example) for example in examples]
@@ -96,7 +97,7 @@ def _stages(
         for record in records
     ]
     boundaries = [
-        read_boundaries(some, size) for some, size in zip(texts, sizes, strict=True)
+        read_boundaries(own, size) for own, size in zip(texts, sizes, strict=True)
     ]
     windows = [
         Window(size, nearest(size[0], frame[0]), nearest(size[1], frame[1]))
@@ -105,7 +106,7 @@ def _stages(
     pairs = list(zip(files, frames, strict=True))
 
     def whole():
-        # Results are let go at once, as they are when they have become a batch.
+        # Results are discarded at once, as when they have been copied to a batch.
         for example in examples:
             prepare(example, config, np.random.default_rng(0))
 
@@ -114,32 +115,32 @@ def _stages(
         "decode and resize": lambda: [file.read(frame) for file, frame in pairs],
         "JSON": lambda: [_parse(example) for example in examples],
         "run lengths": lambda: [
-            read_boundaries(some, size) for some, size in zip(texts, sizes, strict=True)
+            read_boundaries(own, size) for own, size in zip(texts, sizes, strict=True)
         ],
         "boundaries to the frame": lambda: [
-            move_boundaries(some, window, side)
-            for some, window in zip(boundaries, windows, strict=True)
+            move_boundaries(own, window, side)
+            for own, window in zip(boundaries, windows, strict=True)
         ],
         "whole prepare": whole,
     }
 
 
 def _parse(example: RawExample) -> dict[str, Any]:
-    """The record of an example of a tar, which is bytes."""
+    """Returns the parsed record of an example."""
     record = example.record
     return json.loads(record) if isinstance(record, bytes) else dict(record or {})
 
 
-def _whole_path(examples: ExampleSource, number: int, config: PrepareConfig) -> float:
-    """CPU seconds for each example that was read, some of them ahead.
+def _whole_path(examples: ExampleSource, count: int, config: PrepareConfig) -> float:
+    """Returns the CPU seconds per example read, prefetched ones included.
 
-    By one thread, as each worker has: two of one process take time from each other.
+    With a single thread, as in a worker: threads of one process compete for the GIL.
     """
-    counted = _First(examples, number)
+    counted = _First(examples, count)
     source = DatasetSource(counted, config, batch_size=8, seed=0, prefetch=1)
     source.batch(0)
     start, before = time.process_time(), counted.reads
-    for step in range(1, 2 * number // 8):
+    for step in range(1, 2 * count // 8):
         source.batch(step)
     seconds, reads = time.process_time() - start, counted.reads - before
     source.close()
@@ -147,10 +148,10 @@ def _whole_path(examples: ExampleSource, number: int, config: PrepareConfig) -> 
 
 
 def _waiting(
-    examples: ExampleSource, number: int, config: PrepareConfig, step_seconds: float
+    examples: ExampleSource, count: int, config: PrepareConfig, step_seconds: float
 ) -> dict[str, float]:
-    """How long steps wait that take half as long again as their data, on a device."""
-    source = DatasetSource(_First(examples, number), config, batch_size=8, seed=0)
+    """Measures how long steps of a given length on a device wait for their data."""
+    source = DatasetSource(_First(examples, count), config, batch_size=8, seed=0)
     source.batch(0)
     waits = []
     for step in range(1, 11):
@@ -169,12 +170,12 @@ def _waiting(
 class _First:
     """The first examples of a source."""
 
-    def __init__(self, examples: Any, number: int):
-        self._examples, self._number = examples, number
+    def __init__(self, examples: Any, count: int):
+        self._examples, self._count = examples, count
         self.reads = 0
 
     def __len__(self) -> int:
-        return self._number
+        return self._count
 
     def __getitem__(self, index: int, /) -> RawExample:
         self.reads += 1
@@ -182,7 +183,7 @@ class _First:
 
 
 def _resized(example: RawExample, side: int) -> RawExample:
-    """The example with its image no larger than the frame, as the converter has it."""
+    """Returns the example with its image reduced to the frame, as the converter does."""
     file = ImageFile(example.image or b"")
     size = Frame.fit(file.size, min(side, max(file.size))).resized_size
     image = simplejpeg.encode_jpeg(file.read(size), quality=90, colorsubsampling="420")
@@ -190,7 +191,7 @@ def _resized(example: RawExample, side: int) -> RawExample:
 
 
 def _cpu_seconds(call: Callable[[], object], repeats: int) -> float:
-    """The least of some repeats, after one that warms up."""
+    """Returns the smallest CPU time of the repeats, after a warm-up call."""
     call()
     times = []
     for _ in range(repeats):
@@ -201,13 +202,13 @@ def _cpu_seconds(call: Callable[[], object], repeats: int) -> float:
 
 
 def _index(repeats: int) -> dict[str, float]:
-    """Indexes a tar of 10 GB and 22 372 members, of holes but for the headers."""
+    """Indexes a sparse tar of 10 GB with 22 372 members."""
     with tempfile.TemporaryDirectory() as folder:
         tar = Path(folder) / "sa_000000.tar"
         with open(tar, "wb") as file:
-            for number in range(11_186):
+            for image_id in range(11_186):
                 for suffix, size in ((".jpg", 900_000), (".json", 9_999)):
-                    member = tarfile.TarInfo(f"./sa_{number}{suffix}")
+                    member = tarfile.TarInfo(f"./sa_{image_id}{suffix}")
                     member.size = size
                     file.write(member.tobuf(tarfile.USTAR_FORMAT))
                     file.seek(-(-size // 512) * 512, os.SEEK_CUR)
@@ -221,7 +222,7 @@ def _index(repeats: int) -> dict[str, float]:
 
 
 def _sizes(examples: list[RawExample]) -> dict[str, float]:
-    """What the figures are of."""
+    """Returns the mean sizes of the examples."""
     images = [len(example.image or b"") for example in examples]
     records = [len(example.record or b"") for example in examples]
     masks = [len(_parse(e)["annotations"]) for e in examples]

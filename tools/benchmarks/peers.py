@@ -1,8 +1,8 @@
-"""What the benchmarks share: random weights, the peers, timing in turn, the report.
+"""Common code of the benchmarks: random weights, peers, interleaved timing, the report.
 
-Every figure names hardware, precision, versions and load; implementations run in turn
-in one process, and the ratio of medians is what counts. Run from a checkout with the
-extra `parity` installed.
+Every figure is reported with hardware, precision, versions and load; implementations
+run in turn in one process, and the result is the ratio of their medians. Run from a
+checkout with the extra `parity` installed.
 """
 
 import json
@@ -19,12 +19,12 @@ from pathlib import Path
 import numpy as np
 
 ROOT = Path(__file__).parents[2]
-# The reference and its random weights are the test suite's.
+# The reference model and its random weights belong to the test suite.
 sys.path.insert(0, str(ROOT / "tests"))
 
 
 def random_weights(size: str, folder: Path) -> Path:
-    """Saves random weights in the official form, once per folder, and returns where."""
+    """Saves random weights in the official format, once per folder; returns the path."""
     path = folder / f"random_{size}.pth"
     if not path.exists():
         import reference
@@ -38,7 +38,7 @@ def random_weights(size: str, folder: Path) -> Path:
 
 
 def reference_sam(path: Path, size: str):
-    """The reference model with the weights of a file."""
+    """Returns the reference model with the weights of a file."""
     import reference
     import torch
 
@@ -50,7 +50,7 @@ def reference_sam(path: Path, size: str):
 
 
 def demo_photo(height: int, width: int) -> np.ndarray:
-    """The demo's photo, resized to any size."""
+    """Returns the demo's photo, resized."""
     from PIL import Image
 
     photo = Image.open(ROOT / "samjax" / "assets" / "coffee.jpg").convert("RGB")
@@ -83,7 +83,7 @@ def time_in_turn(
 
 
 def peak_memory(script: str, arguments: list[str]) -> float:
-    """Runs a script by itself and returns its peak resident memory in MiB."""
+    """Runs a script in a process of its own; returns its peak resident memory in MiB."""
     command = [sys.executable, script, *arguments]
     before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
@@ -94,7 +94,7 @@ def peak_memory(script: str, arguments: list[str]) -> float:
 
 
 def report(figures: dict[str, dict], baseline: str, **facts) -> dict:
-    """Prints a table of medians and ratios and returns all of it."""
+    """Prints a table of medians and ratios; returns the figures, facts and machine."""
     print(f"\n{'implementation':34s} {'first':>9s} {'median':>9s} {'ratio':>7s}")
     for name, figure in figures.items():
         figure["ratio"] = round(figure["median"] / figures[baseline]["median"], 3)
@@ -111,7 +111,7 @@ def report(figures: dict[str, dict], baseline: str, **facts) -> dict:
 
 
 def describe_machine() -> dict:
-    """Hardware, versions and load."""
+    """Returns hardware, versions and load."""
     import jax
 
     model = platform.processor()
@@ -131,7 +131,7 @@ def describe_machine() -> dict:
 
 
 def write(result: dict, path: Path | None) -> None:
-    """Writes the report as JSON, if a file is wanted."""
+    """Writes the report as JSON, if a path is given."""
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(result, indent=1) + "\n")

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Trains on a plain list of hosts, one process each, and starts all of them again when one
-# is lost, from the newest checkpoint.
+# Trains on a plain list of hosts, one process on each. When a process is lost, restarts all
+# of them from the newest checkpoint.
 #
 #   HOSTS="gpu-1 gpu-2" tools/launch/hosts.sh configs/train/sa1b_vit_b.py --out /shared/run
 #
@@ -13,11 +13,11 @@
 #   ATTEMPTS  how often all are started before giving up     (default: 10)
 #   SAMJAX    the command there                              (default: .venv/bin/samjax)
 #
-# Asked to end (SIGTERM, Ctrl-C), it asks all processes: they save, and leave.
+# On SIGTERM or Ctrl-C it sends SIGTERM to all processes; they save a checkpoint and exit.
 #
-# Run with two addresses of one machine as hosts, over ssh: a run to its end; one of which
-# a process was killed, which went on by itself from the newest checkpoint; one that was
-# asked to end. Not run on several machines.
+# Tested over ssh with two addresses of one machine as hosts: a complete run, a run in which
+# one process was killed (it continued from the newest checkpoint without intervention), and
+# a run that received SIGTERM. Not tested on several machines.
 set -uo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
@@ -50,7 +50,7 @@ start_all() {
   return $failed
 }
 
-# Not by ending ssh: that hangs up on the processes, and they could not save.
+# The signal is sent on the hosts: ending ssh would hang up on the processes before they save.
 ask_to_end() {
   stopped=1
   for rank in "${!hosts[@]}"; do

@@ -7,14 +7,14 @@
 #
 # `install` copies this repository to ~/samjax on every host and installs it there, with
 # jax for TPUs. Then the same command starts the same program on every host; they find
-# each other by what a TPU host knows of its pod, and go on from the newest checkpoint if
-# there is one. Repeat it after a preemption or a failure.
+# each other by the TPU metadata of the host and resume from the newest checkpoint if there
+# is one. Repeat it after a preemption or a failure.
 #
-# --out, and the data, have to be on a file system that all hosts see: Filestore (NFS), or
-# a bucket mounted with Cloud Storage FUSE. Paths that begin with gs:// are not read.
+# --out and the data must be on a file system shared by all hosts: Filestore (NFS), or a
+# bucket mounted with Cloud Storage FUSE. Paths that begin with gs:// are not supported.
 #
-# Not run so far: there was no TPU. The commands are those of Google's documentation for
-# `gcloud compute tpus tpu-vm`; what the program does with a pod is compiled, not run.
+# Not tested: no TPU was available. The commands are those of Google's documentation for
+# `gcloud compute tpus tpu-vm`; the program for a pod was compiled, not run.
 set -euo pipefail
 
 : "${TPU:?name the TPU: TPU=... ZONE=... tools/launch/tpu_pod.sh CONFIG ...}"

@@ -1,31 +1,33 @@
-"""Datasets of users, to fine-tune on: COCO files, folders of masks, MedSAM's npz files.
+"""Fine-tuning datasets: COCO files, folders of images and masks, MedSAM's npz files.
 
-Each is an `ExampleSource` that gives SA-1B-like records, whatever the files are:
+Each is an `ExampleSource` of records in SA-1B's form:
 
-`CocoSource`: a COCO file of instances (polygons, run lengths; crowds are left out where
-there are other masks), or a folder with one such file. Images lie beside it, in `images/` beside it or one folder
-up, or one folder up in a folder called as the file without `instances_`, as in COCO
-itself.
+`CocoSource`: a COCO instances file (polygons or RLE; crowds are left out unless there
+are no other masks), or a folder with one such file. The images are beside it, in
+`images/` beside it or one folder up, or one folder up in a folder with the file's name
+without `instances_`, as in COCO itself.
 
 `FolderSource`: a folder with `images/` and `masks/`, paired by name:
 
-    images/leaf.jpg   masks/leaf.png            a label map: 0 nothing, k object k;
-                                                black and white is one object; in a
-                                                colour image each colour is one
-    images/leaf.jpg   masks/leaf_0.png, ...     an object each, what is bright
+    images/leaf.jpg   masks/leaf.png            a label map: 0 background, k object k;
+                                                black and white is a single object; in a
+                                                colour image each colour is an object
+    images/leaf.jpg   masks/leaf_0.png, ...     an object each, its pixels bright
     images/leaf.jpg   masks/leaf/anything.png   the same in a folder of its own
 
-`NpzSource`: a `.npz` file or a folder of them, each with `imgs` and `gts`: an image
-(h, w) or (h, w, 3) and its label map (h, w), or a volume (d, h, w) and the labels of
-its slices. A slice is an example.
+`NpzSource`: a `.npz` file or a folder of them, each with `imgs` and `gts`: an image (h,
+w) or (h, w, 3) and its label map (h, w), or a volume (d, h, w) and the label maps of
+its slices. Each slice is an example.
 
-Photos are turned upright by their EXIF orientation, as labelling tools show them, unless
-their masks say, or their size tells, that these lie on the pixels as stored.
+Photos are turned upright by their EXIF orientation, as labelling tools show them,
+unless the record declares, or the size of the masks implies, that the masks refer to
+the pixels as stored.
 
-Images without masks are left out when a dataset is opened, since they teach nothing; of
-a COCO file they can be asked for, and images can be left out by their licence.
-What cannot be used is left out too and named in `problems`; a dataset of which nothing
-can be used is a ValueError. Later nothing is raised: a file that has gone bad is None.
+Images without masks are left out when a dataset is opened, as training cannot use them;
+a COCO file can be opened with them, and images can be excluded by licence. Unusable
+files are left out too and listed in `problems`; a dataset without any usable file is a
+ValueError. Reading an example raises nothing: a file that has been damaged since is
+None.
 """
 
 import os
@@ -60,22 +62,21 @@ def open_examples(
     exclude_licences: Sequence[str] = (),
     images: str | os.PathLike | None = None,
 ) -> CocoSource | FolderSource | NpzSource:
-    """Opens a dataset of a user.
+    """Opens a fine-tuning dataset.
 
     Args:
-        path: Of the dataset.
-        format: What it is.
-        separate: Whether each connected region of a label is an object of its own: for
-            label maps that say what a pixel is, not which thing it belongs to. COCO's
-            files name each object and are not changed.
-        unlabelled: Whether images without masks are kept; for COCO's files.
-        crowds: Whether masks with `iscrowd` are kept; for COCO's files.
-        exclude_licences: Licences whose images are left out; for COCO's files.
-        images: Folder of the images of a COCO file; None looks for it.
+        path: Path of the dataset.
+        format: Format of the dataset.
+        separate: Whether each connected region of a label is an object of its own, for
+            semantic label maps. Has no effect on COCO files, which list objects.
+        unlabelled: Whether to keep images without masks; for COCO files.
+        crowds: Whether to keep masks with `iscrowd`; for COCO files.
+        exclude_licences: Licences whose images are left out; for COCO files.
+        images: Folder of the images of a COCO file; None searches for it.
 
     Raises:
-        ValueError: It is no such dataset, or nothing of it can be used.
-        OSError: It is not there or cannot be read.
+        ValueError: It is not such a dataset, or no part of it can be used.
+        OSError: The dataset does not exist or cannot be read.
     """
     if format == "coco":
         return CocoSource(

@@ -1,4 +1,4 @@
-"""A COCO file of instances and its images, as a source of examples."""
+"""Source of examples from a COCO instances file and its images."""
 
 from __future__ import annotations
 
@@ -10,45 +10,46 @@ from pathlib import Path
 from samjax.data.examples import RawExample
 from samjax.data.finetune.reading import (
     in_its_frame,
-    nothing_usable,
     read_file,
     report_problems,
+    unusable_dataset,
     upright_size,
 )
 from samjax.data.formats.coco import read_coco
 from samjax.data.schema import Record, record_to_json
 
-# How many images are looked for in a folder before it is taken not to have them.
-_LOOKED_FOR = 20
+# Number of images that are searched for in a candidate folder.
+_SEARCHED = 20
 
 
 class CocoSource:
-    """Examples of a COCO file.
+    """The examples of a COCO file.
 
-    The file is read once, and memory then holds the masks as compressed text; images are
-    read when their turn comes. Box, area and run lengths are those of the masks
-    themselves, whatever the file says.
+    The file is parsed once, and the masks are kept in memory as compressed RLE; images
+    are read on access. Box, area and RLE are computed from the masks, not taken from
+    the file.
 
     Args:
-        path: Of the JSON file, or of a folder with one.
-        images: Folder of the images; None looks for it (`samjax.data.finetune`).
+        path: Path of the JSON file, or of a folder with one.
+        images: Folder of the images; None searches for it (`samjax.data.finetune`).
         unlabelled: Whether images without a mask are examples too.
-        crowds: Whether masks with `iscrowd` are objects. They are in any case where the
-            file has no others, as of tools that store every brushed mask so.
-        exclude_licences: Licences, by number or name, whose images are left out
-            (`samjax.data.formats.licences.is_excluded`); images of which the file
-            names no licence stay.
+        crowds: Whether masks with `iscrowd` are objects. If a file has no other masks,
+            they always are: some tools store every painted mask so.
+        exclude_licences: Licences, by id or name, whose images are left out
+            (`samjax.data.formats.licences.is_excluded`); images without a licence are
+            kept.
 
     Attributes:
-        groups: For each example, what must stay together in a split: its image's name.
-        problems: What was left out, and why.
-        notes: What the file itself says to leave out, and how it was understood where
-            that is not clear.
+        groups: The group of each example that a split must not divide: its image's
+            name.
+        problems: The parts that were left out, with reasons.
+        notes: The parts that the file itself marks to be left out, and remarks on how
+            it was interpreted.
 
     Raises:
-        ValueError: It is no COCO file of instances, its images are not to be found, or
-            no image has a mask.
-        OSError: It is not there or cannot be read.
+        ValueError: It is not a COCO instances file, its images are not found, or no
+            image has a mask.
+        OSError: The file does not exist or cannot be read.
     """
 
     def __init__(
@@ -82,7 +83,7 @@ class CocoSource:
             lacking = "no image" if unlabelled else "no image with a mask"
             if exclude_licences:
                 lacking += f" that is under none of {', '.join(exclude_licences)}"
-            raise nothing_usable(file, lacking, [*problems, *notes])
+            raise unusable_dataset(file, lacking, [*problems, *notes])
         if images:
             self._images, self._files = Path(images), tuple(names)
         else:
@@ -107,24 +108,24 @@ class CocoSource:
 
 
 def annotation_file(path: Path) -> Path:
-    """Returns the JSON file of COCO that a path means: itself, or in its folder.
+    """Returns the COCO JSON file of a path: the file itself, or the one in the folder.
 
-    In a folder that is `annotations.json`, or else the only one.
+    In a folder that is `annotations.json`, or else the only JSON file.
 
     Raises:
-        ValueError: A folder has none, or several.
+        ValueError: The folder has none, or several.
     """
     if not path.is_dir():
         return path
     if (usual := path / "annotations.json").is_file():
         return usual
     for folder in (path, path / "annotations"):
-        found = sorted(folder.glob("*.json"))
-        if len(found) == 1:
-            return found[0]
-        if found:
+        files = sorted(folder.glob("*.json"))
+        if len(files) == 1:
+            return files[0]
+        if files:
             raise ValueError(
-                f"{folder} has {len(found)} JSON files, {found[0].name} among them: "
+                f"{folder} has {len(files)} JSON files, {files[0].name} among them: "
                 "name the one to use"
             )
     raise ValueError(
@@ -134,45 +135,45 @@ def annotation_file(path: Path) -> Path:
 
 
 def image_folder(file: Path, names: Sequence[str]) -> tuple[Path, int]:
-    """Finds the images of a COCO file near it.
+    """Finds the folder of a COCO file's images among the usual ones.
 
     Args:
         file: The COCO file.
-        names: Of its images, perhaps with folders.
+        names: The file names of its images, perhaps with folders.
 
     Returns:
-        A folder that has some of the first of them, and how many leading folders to
-        leave out of their names there: the fewest, and never so many that two images
-        have one name.
+        A folder that contains some of the first images, and the number of leading
+        folders to strip from the names: the smallest that works, and never so many that
+        two images get the same name.
 
     Raises:
-        ValueError: No place where they are usually kept has any of the first.
+        ValueError: None of the usual folders contains any of the first images.
     """
-    places = list(_places(file))
+    folders = list(_usual_folders(file))
     deepest = max((name.count("/") for name in names), default=0)
     for cut in range(deepest + 1):
         inner = [without_folders(name, cut) for name in names]
         if cut and len(set(inner)) < len(set(names)):
             break
-        for place in places:
-            if any((place / name).is_file() for name in inner[:_LOOKED_FOR]):
-                return place, cut
+        for folder in folders:
+            if any((folder / name).is_file() for name in inner[:_SEARCHED]):
+                return folder, cut
     raise ValueError(
         f"{file}: got images such as {names[0]!r:.80}, expected them in one of "
-        f"{', '.join(map(str, places))}: move or link them there"
+        f"{', '.join(map(str, folders))}: move or link them there"
     )
 
 
-def without_folders(name: str, number: int) -> str:
-    """A name without so many of its leading folders, as far as it has them."""
+def without_folders(name: str, count: int) -> str:
+    """Returns a file name without its first `count` folders, or all of fewer."""
     parts = name.split("/")
-    return "/".join(parts[min(number, len(parts) - 1) :])
+    return "/".join(parts[min(count, len(parts) - 1) :])
 
 
-def _places(file: Path) -> Iterator[Path]:
-    here, above = file.parent, file.parent.parent
+def _usual_folders(file: Path) -> Iterator[Path]:
+    beside, above = file.parent, file.parent.parent
     split = file.stem.removeprefix("instances_")
-    for folder in (here, above):
+    for folder in (beside, above):
         yield from (
             folder / "images",
             folder / split,
@@ -182,29 +183,31 @@ def _places(file: Path) -> Iterator[Path]:
 
 
 class _Sizes:
-    """Looks for the sizes of images of which a COCO file says none."""
+    """Looks up the sizes of images in their files, for COCO files without them."""
 
     def __init__(self, file: Path, images: str | os.PathLike | None):
-        self._places = [Path(images)] if images else list(_places(file))
+        self._folders = [Path(images)] if images else list(_usual_folders(file))
 
     def __call__(self, name: str) -> tuple[int, int] | None:
-        """Returns the size (h, w) of an image, upright; None where it is not found."""
+        """Returns the upright size (h, w) of an image; None if there is no such file."""
         for cut in range(name.count("/") + 1):
-            for place in self._places:
-                path = place / without_folders(name, cut)
+            for folder in self._folders:
+                path = folder / without_folders(name, cut)
                 if path.is_file():
                     return upright_size(path)
         return None
 
 
 def _drop_empty(record: Record, file: Path) -> list[str]:
-    """Takes masks without pixels out of a record, and returns what to say of each."""
-    empty = [one["id"] for one in record["annotations"] if not one["area"]]
-    kept = [one for one in record["annotations"] if one["area"]]
-    record["annotations"] = kept
+    """Removes empty masks from a record, and returns a message for each."""
+    annotations = record["annotations"]
+    empty_ids = [
+        annotation["id"] for annotation in annotations if not annotation["area"]
+    ]
+    record["annotations"] = [a for a in annotations if a["area"]]
     return [
-        f"{file}: annotation {number} of image {record['image']['image_id']} has no "
-        "pixel: its polygon lies outside the image or is thinner than a pixel, or its "
+        f"{file}: annotation {annotation_id} of image {record['image']['image_id']} has "
+        "no pixel: its polygon lies outside the image or is thinner than a pixel, or its "
         "coordinates are of another unit than pixels"
-        for number in empty
+        for annotation_id in empty_ids
     ]

@@ -1,4 +1,4 @@
-"""A folder of images and a folder of their masks, as a source of examples."""
+"""Source of examples from a folder of images and a folder of their masks."""
 
 from __future__ import annotations
 
@@ -14,44 +14,45 @@ from samjax.data.finetune.mask_files import MASK_SUFFIXES, read_labels, read_obj
 from samjax.data.finetune.mask_pixels import Objects
 from samjax.data.finetune.reading import (
     in_its_frame,
-    nothing_usable,
     read_file,
     record_of_labels,
     report_problems,
+    unusable_dataset,
 )
 from samjax.data.folders import Listing, has_image_name, list_images
-from samjax.data.formats.annotations import bare_annotation
+from samjax.data.formats.annotations import make_annotation
 from samjax.data.schema import ImageInfo, Record
 from samjax.geometry.masks import mask_to_counts
 
-# Images whose masks are looked at when a dataset is opened; those of the others are
-# looked at when their turn comes.
-_LOOKED_AT = 256
+# Number of images whose masks are checked when a dataset is opened; the others are
+# checked on access.
+_CHECKED = 256
 _THREADS = 4
 _READ = ", ".join(sorted(MASK_SUFFIXES))
 
 
 class FolderSource:
-    """Examples of `images/` and `masks/` in a folder, paired by name.
+    """The examples of a folder with `images/` and `masks/`, paired by name.
 
-    `samjax.data.finetune` has the layouts. Masks are read when their turn comes; those
-    of some images, spread over the dataset, also when it is opened, to say what they
-    are taken for, and to leave out those that are none.
+    The layouts are in `samjax.data.finetune`. Masks are read on access; those of a
+    sample of images, spread over the dataset, are also read when it is opened, to
+    report how they are interpreted and to leave out files that are not masks.
 
     Args:
-        path: Of the folder.
-        separate: Whether each connected region of a label map is an object by itself.
+        path: Path of the folder.
+        separate: Whether each connected region of a label map is an object of its own.
 
     Attributes:
-        groups: For each example, what must stay together in a split: its image's name
+        groups: The group of each example that a split must not divide: its image's name
             without the suffix.
-        problems: Images without masks, masks without images, and what is no mask.
-        notes: What masks were taken for that are no clean label maps.
+        problems: Images without masks, masks without images, and files that are not
+            masks.
+        notes: How masks that are not clean label maps were interpreted.
 
     Raises:
         ValueError: The folder has no such pairs, none that can be read, or two images
-            of one name.
-        OSError: It is not there or cannot be read.
+            with the same name.
+        OSError: The folder does not exist or cannot be read.
     """
 
     def __init__(self, path: str | os.PathLike, *, separate: bool = False):
@@ -74,44 +75,44 @@ class FolderSource:
         self._images = tuple(images[stem] for stem in self.groups)
         self._masks = tuple(masks[stem] for stem in self.groups)
         self._path, self._separate = path, separate
-        left_out, notes = self._look()
+        left_out, notes = self._check_sample()
         problems += left_out.values()
         kept = [i for i in range(len(self.groups)) if i not in left_out]
         if not kept:
-            raise nothing_usable(path, "no image with a mask", problems)
+            raise unusable_dataset(path, "no image with a mask", problems)
         self.groups = tuple(self.groups[i] for i in kept)
         self._images = tuple(self._images[i] for i in kept)
         self._masks = tuple(self._masks[i] for i in kept)
         self.problems, self.notes = tuple(problems), tuple(notes)
         report_problems(path, self.problems, self.notes)
 
-    def _look(self) -> tuple[dict[int, str], list[str]]:
-        """Looks at the masks of some images.
+    def _check_sample(self) -> tuple[dict[int, str], list[str]]:
+        """Reads the masks of a sample of images.
 
         Returns:
-            What is wrong with those that cannot be used, by their index, and notes.
+            The problems of examples that cannot be used, by their index, and notes.
         """
         count = len(self.groups)
-        chosen = np.linspace(0, count - 1, min(count, _LOOKED_AT)).round().astype(int)
+        chosen = np.linspace(0, count - 1, min(count, _CHECKED)).round().astype(int)
         left_out: dict[int, str] = {}
         notes: list[str] = []
 
-        def look(index: int) -> tuple[int, int, str | list[str]]:
+        def check(index: int) -> tuple[int, int, str | list[str]]:
             try:
-                record, said = self._record(index)
+                record, remarks = self._record(index)
             except ValueError as error:
                 return index, 0, str(error)
-            return index, len(record["annotations"]), said
+            return index, len(record["annotations"]), remarks
 
         with ThreadPoolExecutor(_THREADS) as pool:
-            for index, number, said in pool.map(look, chosen.tolist()):
-                if isinstance(said, str):
-                    left_out[index] = said
-                elif not number:
+            for index, mask_count, remarks in pool.map(check, chosen.tolist()):
+                if isinstance(remarks, str):
+                    left_out[index] = remarks
+                elif not mask_count:
                     name = self._images[index].name
-                    left_out[index] = "; ".join(said) or f"{name} has no object"
+                    left_out[index] = "; ".join(remarks) or f"{name} has no object"
                 else:
-                    notes += said
+                    notes += remarks
         return left_out, notes
 
     def __len__(self) -> int:
@@ -133,17 +134,17 @@ class FolderSource:
         return RawExample(image.name, data, record, problem)
 
     def _record(self, index: int) -> tuple[Record, list[str]]:
-        """Reads the masks of an image, and what to say of them.
+        """Reads the masks of an image; returns its record and notes.
 
         Raises:
-            ValueError: One of them is no mask.
+            ValueError: One of the files is not a mask.
         """
         name, masks = self._images[index].name, self._masks[index]
         notes: list[str] = []
 
         def read(path: Path, find: Callable[[Path], Objects]) -> np.ndarray:
-            labels, said = find(path)
-            notes.extend(f"{path} {words}" for words in said)
+            labels, remarks = find(path)
+            notes.extend(f"{path} {remark}" for remark in remarks)
             return labels
 
         if len(masks) == 1 and masks[0].stem in (Path(name).stem, name):
@@ -158,8 +159,8 @@ class FolderSource:
                 "expected one"
             )
         annotations = [
-            bare_annotation(mask_to_counts(mask), size, number)
-            for number, mask in enumerate(objects, start=1)
+            make_annotation(mask_to_counts(mask), size, mask_id)
+            for mask_id, mask in enumerate(objects, start=1)
             if mask.any()
         ]
         image = ImageInfo(image_id=index, width=size[1], height=size[0], file_name=name)
@@ -171,8 +172,8 @@ def _images(listing: Listing) -> dict[str, Path]:
     for file in listing.images:
         if file.stem in images:
             raise ValueError(
-                f"{images[file.stem]} and {file.name} have one name, expected one image "
-                "for each: rename one, and its masks"
+                f"{images[file.stem]} and {file.name} have the same name, expected "
+                "different ones: rename one, and its masks"
             )
         images[file.stem] = file
     return images
@@ -181,8 +182,8 @@ def _images(listing: Listing) -> dict[str, Path]:
 def _masks_by_stem(
     folder: Path, images: dict[str, Path]
 ) -> tuple[dict[str, tuple[Path, ...]], list[str]]:
-    """The mask files of each image, and what is wrong with all other files."""
-    found: dict[str, list[Path]] = {}
+    """Returns the mask files of each image, and a message for each other file."""
+    masks: dict[str, list[Path]] = {}
     strays = []
     for item in sorted(folder.iterdir()):
         if item.name.startswith("."):
@@ -190,18 +191,18 @@ def _masks_by_stem(
         if item.is_dir():
             inside = [file for file in sorted(item.iterdir()) if _is_mask(file)]
             if item.name in images and inside:
-                found.setdefault(item.name, []).extend(inside)
+                masks.setdefault(item.name, []).extend(inside)
             else:
-                strays.append(f"{item.name} is of no image")
+                strays.append(f"{item.name} belongs to no image")
         elif not _is_mask(item):
             strays.append(f"{item.name} is no mask: masks are read from {_READ}")
         else:
             stem = _owner(item.stem, images)
             if stem is None:
-                strays.append(f"{item.name} is of no image")
+                strays.append(f"{item.name} belongs to no image")
             else:
-                found.setdefault(stem, []).append(item)
-    return {stem: tuple(files) for stem, files in found.items()}, strays
+                masks.setdefault(stem, []).append(item)
+    return {stem: tuple(files) for stem, files in masks.items()}, strays
 
 
 def _is_mask(file: Path) -> bool:
@@ -209,8 +210,8 @@ def _is_mask(file: Path) -> bool:
 
 
 def _owner(stem: str, images: dict[str, Path]) -> str | None:
-    """The image that a mask is of: of its own name, or of the longest up to a `_`."""
-    # photo.jpg.png, as some tools name the mask of photo.jpg.
+    """Finds the image of a mask: the longest prefix, cut at a `_`, that names an image."""
+    # Some tools name the mask of photo.jpg photo.jpg.png.
     if has_image_name(stem):
         stem = Path(stem).stem
     while stem not in images:

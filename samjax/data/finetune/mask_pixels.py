@@ -1,10 +1,10 @@
-"""From the pixels of a mask file to objects, where the file is one of masks at all.
+"""Objects from the pixels of a mask file, and rejection of files that are not masks.
 
-A clean label map has few levels, each of which fills some place. What graphics programs
-and lossy formats leave has many, most of them in thin seams between others: smooth
-edges, the noise of JPEG. Taken as labels, each would be an object of some pixels. Here
-such a file is one object, cut at half of its brightest level, where all but its seams is
-dark or bright; any other is refused with what was found.
+A clean label map has few levels, each of which fills regions. Anti-aliased edges of
+graphics programs and the noise of lossy formats add many levels, most of them in thin
+seams between others; taken as labels, each would be an object of some pixels. Such a
+file is one object, thresholded at half of its brightest level, if all of it but the
+seams is dark or bright; any other is rejected with a description of its levels.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Int, Integer
 
-# Fewer levels than this cannot grade an edge: such maps are labels, whatever they show.
+# Maps whose brightest level is below this have label ids, not grey levels of an edge.
 _LEAST_BRIGHT = 64
 
-# What pixels of JPEG may be off by where the file was of one level.
+# Largest deviation of JPEG's pixels in a region of one level.
 _NOISE = 12
 
-# What stands beside the numbers of classes for "not labelled", as 255 does in VOC,
-# Cityscapes and COCO-Stuff; classes begin below the first of these bounds, end below the
-# second.
+# Values for "not labelled" in label maps of classes, as 255 in VOC, Cityscapes and
+# COCO-Stuff. A map is of classes if its smallest label is below the first and its
+# largest below the second of these bounds.
 _VOID_LEVELS = (255, 65535)
 _CLASSES = (64, 201)
 
@@ -31,10 +31,10 @@ class Levels(NamedTuple):
     """The pixels of a mask file.
 
     Attributes:
-        labels: What each pixel would be in a label map, 0 for nothing.
-        brightness: How bright it is shown; orders labels.
-        colours: Its colour, or None in a grey file.
-        is_lossy: Whether its format changes levels.
+        labels: The pixels as labels, 0 for background.
+        brightness: The pixels as displayed brightness, which orders the labels.
+        colours: The pixels as colours, or None for a grey file.
+        is_lossy: Whether the file format is lossy.
     """
 
     labels: Int[np.ndarray, "h w"]
@@ -44,11 +44,11 @@ class Levels(NamedTuple):
 
 
 class Objects(NamedTuple):
-    """What a mask file was understood as.
+    """The objects of a mask file.
 
     Attributes:
-        labels: 0 on nothing, k on object k.
-        notes: What was not as it seems, in words.
+        labels: 0 on the background, k on object k.
+        notes: Remarks on how the file was interpreted.
     """
 
     labels: Int[np.ndarray, "h w"]
@@ -58,8 +58,9 @@ class Objects(NamedTuple):
 def levels_of(
     values: Integer[np.ndarray, "h w"],
 ) -> Integer[np.ndarray, " n"]:
-    """Returns the different values of a map, sorted: by counting, where they are small."""
+    """Returns the distinct values of a map, sorted."""
     if values.size and values.min() >= 0 and values.max() < 1 << 16:
+        # Counting is linear; `np.unique` sorts all pixels.
         return np.flatnonzero(np.bincount(values.reshape(-1)))
     return np.unique(values)
 
@@ -78,10 +79,10 @@ def find_labels(levels: Levels) -> Objects:
 
 
 def find_object(levels: Levels) -> Objects:
-    """Finds the object in a file that has one: what is above half of the brightest.
+    """Finds the object of a single-object file: pixels above half of the brightest level.
 
     Raises:
-        ValueError: The file has several objects, or its levels tell nothing.
+        ValueError: The file has several objects, or its levels are ambiguous.
     """
     if levels.labels.min() == levels.labels.max():
         return _uniform(levels.labels)
@@ -100,7 +101,7 @@ def _uniform(labels: Int[np.ndarray, "h w"]) -> Objects:
 
 
 def _is_graded(levels: Levels) -> bool:
-    """Whether levels are of smooth edges or noise rather than labels."""
+    """Whether levels are grey levels (smooth edges, noise) rather than labels."""
     labels, brightness = levels.labels, levels.brightness
     present = levels_of(labels)
     present = present[present != 0]
@@ -124,9 +125,9 @@ def _is_noisy(
     """Whether there are several levels near dark and near bright, and none between."""
     top = int(brightness.max())
     noise = top // 10
-    present, number = np.unique(brightness, return_counts=True)
-    dark, bright = number[present <= noise], number[present >= top - noise]
-    # Of few levels, all but two have to be rare: they may be labels.
+    present, counts = np.unique(brightness, return_counts=True)
+    dark, bright = counts[present <= noise], counts[present >= top - noise]
+    # Few levels could be labels: two at each end suffice only if the rest is rare.
     least = 2 if dark.max(initial=0) + bright.max() >= 0.95 * brightness.size else 3
     if top < _LEAST_BRIGHT or min(len(dark), len(bright)) < least:
         return False
@@ -141,7 +142,7 @@ def _seams(
     brightness: Int[np.ndarray, "h w"],
     present: Int[np.ndarray, " n"],
 ) -> Bool[np.ndarray, " n"]:
-    """Which labels lie between darker and brighter ones nearly everywhere."""
+    """Returns which labels lie between darker and brighter pixels nearly everywhere."""
     padded = np.pad(brightness, 1, mode="edge")
     height, width = labels.shape
     around = [padded[y : y + height, x : x + width] for y in range(3) for x in range(3)]
@@ -150,16 +151,16 @@ def _seams(
         np.minimum(lowest, shifted, out=lowest)
         np.maximum(highest, shifted, out=highest)
     between = (lowest < brightness) & (brightness < highest)
-    place = np.searchsorted(present, labels[labels != 0])
-    total = np.bincount(place, minlength=len(present))
-    inside = np.bincount(place, weights=between[labels != 0], minlength=len(present))
+    index = np.searchsorted(present, labels[labels != 0])
+    total = np.bincount(index, minlength=len(present))
+    inside = np.bincount(index, weights=between[labels != 0], minlength=len(present))
     return inside >= 0.6 * total
 
 
 def _interior(
     levels: Int[np.ndarray, "h w"], noise: int = 0
 ) -> Bool[np.ndarray, "h w"]:
-    """Pixels that are as their neighbours above, below, left and right, but for noise."""
+    """Returns the pixels that equal their four neighbours, within `noise`."""
     same_rows = np.abs(np.diff(levels, axis=0)) <= noise
     same_columns = np.abs(np.diff(levels, axis=1)) <= noise
     inside = np.ones(levels.shape, bool)
@@ -171,7 +172,7 @@ def _interior(
 
 
 def _is_gradient(brightness: Int[np.ndarray, "h w"]) -> bool:
-    """Whether many levels follow one another in small steps: an edge of a wide blur."""
+    """Whether many levels change in small steps: the edge of a wide blur."""
     small = max(3, 2 * int(brightness.max()) // 255)
     if len(levels_of(brightness)) < 32:
         return False
@@ -185,16 +186,16 @@ def _is_gradient(brightness: Int[np.ndarray, "h w"]) -> bool:
 def _bright_object(
     levels: Levels, *, is_one: bool
 ) -> tuple[Int[np.ndarray, "h w"], tuple[str, ...]]:
-    """The object that is above half of the brightest level.
+    """Returns the object of a file, the pixels above half of the brightest level.
 
     Args:
-        levels: Of the file.
-        is_one: Whether the file is known to have one object, so that edges may be of
-            any width.
+        levels: The pixels of the file.
+        is_one: Whether the file is known to have a single object, so that edges may
+            have any width.
 
     Raises:
-        ValueError: There are levels between dark and bright that fill a place, or
-            several colours.
+        ValueError: Levels between dark and bright fill regions, or there are several
+            colours.
     """
     brightness = levels.brightness.astype(np.int64)
     top = int(brightness.max())
@@ -204,19 +205,19 @@ def _bright_object(
             "which of them are objects is lost. Save masks as PNG"
         )
     bright = 2 * brightness > top
-    number = len(levels_of(levels.labels))
+    level_count = len(levels_of(levels.labels))
     is_two = _is_bright_on_dark(brightness, bright, levels.is_lossy)
     if is_one and not levels.is_lossy:
-        # A map of probabilities is one object too; several labels are not.
+        # A map of probabilities is one object too; a map of several labels is not.
         is_two = is_two or _is_graded(levels)
     if not is_two or not _is_one_colour(levels, bright):
-        raise ValueError(_what_it_is(levels, number, is_one))
-    seams = number > 2
-    words = (
-        f"has {number} levels, most of them in edges: it is taken for one object, which "
-        f"is above half of the brightest, {top}"
+        raise ValueError(_rejection(levels, level_count, is_one))
+    has_seams = level_count > 2
+    note = (
+        f"has {level_count} levels, most of them in edges: it is taken for one object, "
+        f"which is above half of the brightest, {top}"
     )
-    return bright.astype(np.int32), (words,) if seams and not is_one else ()
+    return bright.astype(np.int32), (note,) if has_seams and not is_one else ()
 
 
 def _is_bright_on_dark(
@@ -230,44 +231,44 @@ def _is_bright_on_dark(
     noise = max(top // 8, 2 * _NOISE) if is_lossy else top // 10
     between = (brightness > noise) & (brightness < top - noise)
     if _is_gradient(brightness):
-        # Of a wide blur all levels have places of their own, but no large ones.
-        found = np.unique(brightness[between], return_counts=True)[1]
-        return bool(found.max(initial=0) <= 0.1 * bright.sum())
+        # The levels of a wide blur fill regions too, but only small ones.
+        counts = np.unique(brightness[between], return_counts=True)[1]
+        return bool(counts.max(initial=0) <= 0.1 * bright.sum())
     flat = _interior(brightness, noise if is_lossy else 0)
     return bool((flat & between).sum() <= 0.02 * bright.sum())
 
 
 def _is_one_colour(levels: Levels, bright: Bool[np.ndarray, "h w"]) -> bool:
-    """Whether what is bright has the same colour all over, but for its edges."""
+    """Whether all bright pixels have the same colour, edges excepted."""
     if levels.colours is None:
         return True
     inside = bright & _interior(levels.labels)
-    found = levels.colours[inside if inside.any() else bright].astype(np.int64)
-    distance = np.abs(found - np.median(found, axis=0)).max(axis=1)
+    colours = levels.colours[inside if inside.any() else bright].astype(np.int64)
+    distance = np.abs(colours - np.median(colours, axis=0)).max(axis=1)
     return bool((distance <= 64).mean() >= 0.98)
 
 
-def _what_it_is(levels: Levels, number: int, is_one: bool) -> str:
+def _rejection(levels: Levels, level_count: int, is_one: bool) -> str:
     kind = "levels" if levels.colours is None else "colours"
     if levels.is_lossy:
         return (
-            f"has {number} {kind} in a format that changes them (JPEG, WebP), more than "
+            f"has {level_count} {kind} in a format that changes them (JPEG, WebP), more than "
             "dark and bright: which are objects is lost. Save label maps as PNG"
         )
     if is_one:
         return (
-            f"has {number} {kind}, expected one object, bright on dark: for a label map "
+            f"has {level_count} {kind}, expected one object, bright on dark: for a label map "
             "give the file the name of its image"
         )
     return (
-        f"has {number} {kind}, most of them in thin seams between others: it was "
+        f"has {level_count} {kind}, most of them in thin seams between others: it was "
         "smoothed, resized or saved as JPEG once, or is a picture. Make the label map "
         "anew without smoothing (nearest neighbour), or save a file for each object"
     )
 
 
 def _without_void(labels: Int[np.ndarray, "h w"]) -> Objects:
-    """Takes out what means "not labelled" in label maps of classes: 255, and -1."""
+    """Removes the values for "not labelled" in label maps of classes: 255, and -1."""
     notes = []
     if labels.min() < 0:
         labels = np.where(labels < 0, 0, labels)
@@ -290,7 +291,7 @@ def _without_void(labels: Int[np.ndarray, "h w"]) -> Objects:
 
 
 def _are_even(others: Int[np.ndarray, " n"], top: int) -> bool:
-    """Whether labels are spread evenly up to the top, as labels made to be looked at."""
-    number = len(others) + 1
-    even = np.arange(1, number) * (top / number)
-    return number <= 32 and bool(np.abs(others - even).max() <= 1)
+    """Whether labels are spaced evenly up to `top`, as in label maps made for viewing."""
+    count = len(others) + 1
+    even = np.arange(1, count) * (top / count)
+    return count <= 32 and bool(np.abs(others - even).max() <= 1)

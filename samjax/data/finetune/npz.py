@@ -1,4 +1,4 @@
-"""MedSAM's npz files, images or volumes with label maps, as a source of examples."""
+"""Source of examples from MedSAM's npz files: images or volumes with label maps."""
 
 from __future__ import annotations
 
@@ -15,65 +15,64 @@ from PIL import Image
 from samjax.data.bounds import BYTES, max_bytes
 from samjax.data.examples import RawExample
 from samjax.data.finetune.reading import (
-    nothing_usable,
     record_of_labels,
     report_problems,
+    unusable_dataset,
 )
 from samjax.data.folders import open_regular
 from samjax.data.pixels import to_eight_bits
 
-# A volume of 512 x 512 and a thousand slices in 16 bits fits; what unpacks to more than
-# this does not get the chance.
+# Bound on the unpacked bytes of an array: a volume of 512 x 512 x 1000 in 16 bits fits.
 _MOST_BYTES = 1 << 30
 
 
-# Below this share of what 16 bits can hold, a slice is all but black.
+# Fraction of the 16-bit range below which an image is nearly black.
 _DARK = 1 / 16
 
 
 class NpzSource:
-    """Examples of npz files with `imgs` and `gts`, a slice of a volume each.
+    """The examples of npz files with `imgs` and `gts`; each slice of a volume is one.
 
-    Labels are read once, when the source is made, to find the slices that have any, and
-    so are images of other types than bytes, to know their values. Files are read again
-    for each example: a compressed file has no place to start from.
+    Labels are read once, when the source is opened, to find the slices that have any,
+    and so are images of other dtypes than uint8, to check their range. A file is read
+    whole for each example, as a compressed array has no random access.
 
     Args:
-        path: Of an `.npz` file, or of a folder of them.
-        separate: Whether each connected region of a label is an object by itself.
+        path: Path of an `.npz` file, or of a folder of them.
+        separate: Whether each connected region of a label is an object of its own.
 
     Attributes:
-        groups: For each example, what must stay together in a split: its file's name,
+        groups: The group of each example that a split must not divide: its file's name,
             so that no volume is on both sides.
-        problems: Files that were left out, and why.
-        notes: Images that will be darker than meant.
+        problems: Files that were left out, with reasons.
+        notes: Images that are darker than probably intended.
 
     Raises:
         ValueError: There are no such files, or none of them has a label.
-        OSError: It is not there or cannot be read.
+        OSError: The path does not exist or cannot be read.
     """
 
     def __init__(self, path: str | os.PathLike, *, separate: bool = False):
         path = Path(path)
         files = sorted(path.glob("*.npz")) if path.is_dir() else [path]
         if files == [path]:
-            # What is named must be there; among others it costs itself only.
+            # A file given by name has to exist; a bad one in a folder is left out.
             path.open("rb").close()
         problems: list[str] = []
         notes: list[str] = []
         slices: list[_Slice] = []
         for file in files:
             try:
-                found, said = _slices(file)
+                slices_of_file, remarks = _slices(file)
             except ValueError as error:
                 problems.append(str(error))
                 continue
-            slices += found
-            notes += said
-            if not found:
-                problems.append(f"{file}: got gts that are 0 all over: no object")
+            slices += slices_of_file
+            notes += remarks
+            if not slices_of_file:
+                problems.append(f"{file}: got gts of zeros only: no object")
         if not slices:
-            raise nothing_usable(path, "no npz file with imgs and gts", problems)
+            raise unusable_dataset(path, "no npz file with imgs and gts", problems)
         self._slices, self._separate = tuple(slices), separate
         self.groups = tuple(part.file.stem for part in slices)
         self.problems, self.notes = tuple(problems), tuple(notes)
@@ -83,38 +82,38 @@ class NpzSource:
         return len(self._slices)
 
     def __getitem__(self, index: int, /) -> RawExample:
-        file, number = self._slices[index]
-        name = f"{file.stem}.png" if number is None else f"{file.stem}_{number:05d}.png"
+        file, depth = self._slices[index]
+        name = f"{file.stem}.png" if depth is None else f"{file.stem}_{depth:05d}.png"
         image = record = problem = None
         try:
             pixels, labels = _read(file, "imgs"), _read(file, "gts")
-            if number is not None:
-                pixels, labels = pixels[number], labels[number]
+            if depth is not None:
+                pixels, labels = pixels[depth], labels[depth]
             record = record_of_labels(
-                _whole(labels, file), index, name, separate=self._separate
+                _to_integers(labels, file), index, name, separate=self._separate
             )
             image = _png(to_eight_bits(pixels))
         except (OSError, ValueError, IndexError) as error:
-            # It was sound when the source was made.
+            # The file has changed since the source was opened.
             problem = f"{file}: {error}"
         return RawExample(name, image, record, problem)
 
 
 class _Slice(NamedTuple):
-    """A slice of a file's volume; its number is None where the file has one image."""
+    """A slice of a file's volume, by its index; None if the file has a single image."""
 
     file: Path
-    number: int | None
+    depth: int | None
 
 
 def _slices(file: Path) -> tuple[list[_Slice], list[str]]:
-    """The slices of a file that have labels, and what to say of its images.
+    """Returns the slices of a file that have labels, and notes on its images.
 
     Raises:
-        ValueError: The file is not in this form, or damaged, or its images are not in
-            the range of a photo's.
+        ValueError: The file is not in this format, or damaged, or its images are out of
+            range.
     """
-    labels = _whole(_read(file, "gts"), file)
+    labels = _to_integers(_read(file, "gts"), file)
     shape, dtype = _header(file, "imgs")
     if labels.ndim not in (2, 3) or shape not in (labels.shape, (*labels.shape, 3)):
         raise ValueError(
@@ -125,14 +124,14 @@ def _slices(file: Path) -> tuple[list[_Slice], list[str]]:
     if labels.ndim == 2:
         return [_Slice(file, None)] if labels.any() else [], notes
     used = np.flatnonzero(labels.reshape(len(labels), -1).any(axis=1))
-    return [_Slice(file, int(number)) for number in used], notes
+    return [_Slice(file, int(depth)) for depth in used], notes
 
 
 def _check_values(file: Path) -> list[str]:
-    """Looks at the values of images that are not of bytes; returns what to say of them.
+    """Checks the range of images that are not uint8; returns notes on them.
 
     Raises:
-        ValueError: They are not in the range of their type's images.
+        ValueError: The values are out of range for their dtype.
     """
     pixels = _read(file, "imgs")
     if pixels.dtype.kind not in "uif":
@@ -148,33 +147,33 @@ def _check_values(file: Path) -> list[str]:
         return []
     dark = (
         f"{file}: got imgs of uint16 with values in {low}..{high}, where 65535 is "
-        f"white: they come out as 0..{round(high / 257)} of 255, all but black. Scale "
+        f"white: they become 0..{round(high / 257)} of 255, nearly black. Scale "
         "them to 0..255 first"
     )
     return [dark]
 
 
-def _whole(labels: np.ndarray, file: Path) -> np.ndarray:
-    """Labels as integers; those below 0 mean nothing.
+def _to_integers(labels: np.ndarray, file: Path) -> np.ndarray:
+    """Converts labels to integers; negative ones become background.
 
     Raises:
-        ValueError: They are no whole numbers.
+        ValueError: The labels are not whole numbers.
     """
     kind = labels.dtype.kind
-    # Neither NaN nor what is infinite is below a bound.
+    # The comparison is False for NaN and infinity.
     is_small = kind == "f" and bool((np.abs(labels) < 1 << 31).all())
     if is_small and (labels % 1 == 0).all():
         labels, kind = labels.astype(np.int32), "i"
     if kind not in "bui":
         raise ValueError(f"{file}: got gts of {labels.dtype}, expected whole numbers")
-    # A volume is large: it is copied only where it has to be changed.
+    # A volume is large: it is copied only if it has negative labels.
     if kind == "b":
         return labels.view(np.uint8)
     return np.maximum(labels, 0) if labels.min(initial=0) < 0 else labels
 
 
 def _read(file: Path, key: str) -> np.ndarray:
-    """Reads an array of an npz file, without running anything that it holds."""
+    """Reads an array of an npz file; pickled objects are rejected."""
     _header(file, key)
     try:
         with (
@@ -187,7 +186,7 @@ def _read(file: Path, key: str) -> np.ndarray:
 
 
 def _header(file: Path, key: str) -> tuple[tuple[int, ...], np.dtype]:
-    """The shape and dtype of an array, which is not unpacked, and whose size is bounded."""
+    """Reads the shape and dtype of an array without unpacking it, and checks its size."""
     try:
         with (
             open_regular(file) as stream,
@@ -204,7 +203,7 @@ def _header(file: Path, key: str) -> tuple[tuple[int, ...], np.dtype]:
             packed = content.getinfo(f"{key}.npy").compress_size
     except KeyError as error:
         raise ValueError(
-            f"{file}: got no array {key}, expected imgs and gts, as MedSAM has them"
+            f"{file}: got no array {key}, expected imgs and gts, as in MedSAM's files"
         ) from error
     except Exception as error:
         raise _damaged(file, error) from error
@@ -218,7 +217,7 @@ def _header(file: Path, key: str) -> tuple[tuple[int, ...], np.dtype]:
             f"{file}: got {key} of {shape} {dtype}, expected numbers of at most "
             f"{_MOST_BYTES >> 20} MB: split the volume, or set {BYTES}"
         )
-    # No number of a damaged header is believed that its file cannot hold.
+    # A damaged header could declare more than its file holds.
     if needed != size or packed > file.stat().st_size:
         raise ValueError(
             f"{file}: got {key} of {shape} {dtype}, which are {needed} bytes, and {size} "
@@ -228,18 +227,19 @@ def _header(file: Path, key: str) -> tuple[tuple[int, ...], np.dtype]:
 
 
 def _damaged(file: Path, error: Exception) -> ValueError:
-    """Makes the error of a file that zipfile, zlib, lzma, NumPy or Python's parser raised.
+    """Returns the error for a damaged npz file.
 
-    They raise what their formats make them: OSError, LZMAError, TypeError, TokenError.
+    zipfile, zlib, lzma, NumPy and Python's parser raise errors of many types: OSError,
+    LZMAError, TypeError, TokenError.
     """
-    words = getattr(error, "strerror", None) or str(error).partition("\n")[0][:200]
+    reason = getattr(error, "strerror", None) or str(error).partition("\n")[0][:200]
     return ValueError(
-        f"{file}: no npz file, or damaged: {words or type(error).__name__}"
+        f"{file}: no npz file, or damaged: {reason or type(error).__name__}"
     )
 
 
 def _png(pixels: UInt8[np.ndarray, ...]) -> bytes:
-    """The image as a file, without loss; grey stays grey."""
+    """Encodes an image as PNG; grey stays grey."""
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, format="PNG", compress_level=1)
     return file.getvalue()

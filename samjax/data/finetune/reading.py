@@ -1,4 +1,4 @@
-"""Files of a user's dataset, read so that a bad one costs one example and not the run."""
+"""Reading of the files of fine-tuning datasets; a damaged file loses one example only."""
 
 from __future__ import annotations
 
@@ -18,18 +18,19 @@ from samjax.data.problems import summary
 from samjax.data.schema import ImageInfo, Record
 from samjax.data.whole_images import read_header
 
-# A map with more labels is a picture, of which every colour would be an object.
+# A map with more labels is a photo, each of whose colours would be an object.
 _MOST_LABELS = 1 << 14
 
-# An image file above this is no photo; what it would decode to is checked elsewhere.
+# Bound on the bytes of an image file; the decoded size has its own
+# (`samjax.data.bounds`).
 _MOST_BYTES = 1 << 29
 
 
 def read_file(path: Path) -> bytes:
-    """Returns what is in a file.
+    """Reads a file whole.
 
     Raises:
-        ValueError: It cannot be read, or is larger than any photo.
+        ValueError: The file cannot be read, or is larger than any photo.
     """
     try:
         return read_bounded(path, _MOST_BYTES)
@@ -38,9 +39,9 @@ def read_file(path: Path) -> bytes:
 
 
 def upright_size(path: Path) -> tuple[int, int] | None:
-    """Returns the size (h, w) of an image as its EXIF orientation turns it.
+    """Returns the size (h, w) of an image turned upright by its EXIF orientation.
 
-    None where it cannot be read.
+    None if the file cannot be read.
     """
     try:
         return read_header(path).upright_size
@@ -49,17 +50,17 @@ def upright_size(path: Path) -> tuple[int, int] | None:
 
 
 def in_its_frame(data: bytes | None, record: Record, dataset: Path) -> Record:
-    """Returns a record that says on which pixels of its photo its masks lie.
+    """Returns a record with the frame of its masks declared, upright or stored.
 
-    Cameras store photos lying on their side or their head, and note how they were held.
-    Most tools show, and label, them upright; whose masks are of the pixels as stored, has
-    them of the size that is stored. Where the size fits both, which is so after half a
-    turn and of squares, the photo is taken upright, and a `UserWarning` says so.
+    Cameras store photos rotated and record the orientation. Most tools display and
+    label them upright; masks of the pixels as stored can be recognized by the stored
+    size. If the size fits both frames (a rotation by 180 degrees, a square image), the
+    upright frame is assumed with a `UserWarning`.
 
     Args:
         data: The bytes of the photo's file.
-        record: Of the photo. What it says itself about its frame is believed.
-        dataset: Whose photo it is, for the warning.
+        record: The record of the photo; a frame that it declares itself is kept.
+        dataset: Path of the dataset, for the warning.
     """
     info = record["image"]
     if data is None or declared_frame(info):
@@ -67,7 +68,7 @@ def in_its_frame(data: bytes | None, record: Record, dataset: Path) -> Record:
     try:
         header = read_header(data)
     except (OSError, ValueError):
-        # Whoever prepares the example says what is wrong.
+        # `samjax.data.prepare` reports the damage.
         return record
     if header.orientation == 1:
         return record
@@ -78,10 +79,10 @@ def in_its_frame(data: bytes | None, record: Record, dataset: Path) -> Record:
     )
     if fits_upright and fits_stored:
         warnings.warn(
-            f"{dataset}: photos are turned by their EXIF orientation where their size "
-            "does not tell which way their masks lie: if these are of the pixels as "
-            'stored, give their images of the file "frame": "stored", or take the '
-            "orientation out of the photos",
+            f"{dataset}: photos are turned by their EXIF orientation, though the "
+            "size of their masks fits both frames: if the masks are of the pixels as "
+            'stored, add "frame": "stored" to their images in the file, or remove the '
+            "orientation from the photos",
             stacklevel=2,
         )
     frame: FrameName = "stored" if fits_stored and not fits_upright else "upright"
@@ -89,15 +90,15 @@ def in_its_frame(data: bytes | None, record: Record, dataset: Path) -> Record:
 
 
 def record_of_labels(
-    labels: Integer[np.ndarray, "h w"], number: int, name: str, *, separate: bool
+    labels: Integer[np.ndarray, "h w"], image_id: int, name: str, *, separate: bool
 ) -> Record:
-    """Makes a record of a label map.
+    """Makes the record of a label map.
 
     Args:
-        labels: 0 on nothing.
-        number: Of the image in its dataset.
-        name: Of the image's file.
-        separate: Whether each connected region of a label is an object by itself.
+        labels: The label map, 0 on the background.
+        image_id: Id of the image in its dataset.
+        name: Name of the image file.
+        separate: Whether each connected region of a label is an object of its own.
 
     Raises:
         ValueError: There are too many labels for a label map.
@@ -108,12 +109,12 @@ def record_of_labels(
             "a picture"
         )
     height, width = labels.shape
-    image = ImageInfo(image_id=number, width=width, height=height, file_name=name)
+    image = ImageInfo(image_id=image_id, width=width, height=height, file_name=name)
     return label_map_to_record(separated(labels) if separate else labels, image)
 
 
 def separated(labels: Integer[np.ndarray, "h w"]) -> Int[np.ndarray, "h w"]:
-    """Numbers the 8-connected regions of every label of a map anew, from 1 on.
+    """Relabels every 8-connected region of every label with an id of its own, from 1.
 
     Raises:
         ImportError: OpenCV is missing.
@@ -125,34 +126,35 @@ def separated(labels: Integer[np.ndarray, "h w"]) -> Int[np.ndarray, "h w"]:
             "to separate regions needs OpenCV: run pip install 'samjax[train]'"
         ) from error
     regions = np.zeros(labels.shape, np.int32)
-    found = 0
+    region_count = 0
     for label in np.unique(labels[labels != 0]):
-        count, numbered = cv2.connectedComponents(
+        # The count includes the background, component 0.
+        count, components = cv2.connectedComponents(
             (labels == label).astype(np.uint8), connectivity=8
         )
-        regions += np.where(numbered > 0, numbered + found, 0)
-        found += count - 1
+        regions += np.where(components > 0, components + region_count, 0)
+        region_count += count - 1
     return regions
 
 
-def nothing_usable(path: Path, what: str, problems: Sequence[str]) -> ValueError:
-    """Makes the error of a dataset of which nothing can be used."""
+def unusable_dataset(path: Path, lacking: str, problems: Sequence[str]) -> ValueError:
+    """Returns the error for a dataset without any usable part."""
     reasons = summary(problems)
-    return ValueError(f"{path} has {what}{': ' if reasons else ''}{reasons}")
+    return ValueError(f"{path} has {lacking}{': ' if reasons else ''}{reasons}")
 
 
 def report_problems(
     path: Path, problems: Sequence[str], notes: Sequence[str] = ()
 ) -> None:
-    """Warns of what is left out of a dataset that is usable as a whole.
+    """Warns of the parts of a dataset that are left out, and of notes.
 
     Args:
-        path: Of the dataset.
-        problems: What is left out, a line each.
-        notes: How the dataset was understood, a line each.
+        path: Path of the dataset.
+        problems: The parts that are left out, one line each.
+        notes: Remarks on how the dataset was interpreted, one line each.
     """
-    said = [summary(notes)] if notes else []
+    remarks = [summary(notes)] if notes else []
     if problems:
-        said.insert(0, f"{len(problems)} parts are left out: {summary(problems)}")
-    if said:
-        warnings.warn(f"{path}: {'; '.join(said)}", stacklevel=3)
+        remarks.insert(0, f"{len(problems)} parts are left out: {summary(problems)}")
+    if remarks:
+        warnings.warn(f"{path}: {'; '.join(remarks)}", stacklevel=3)

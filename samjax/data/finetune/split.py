@@ -1,7 +1,7 @@
-"""Which examples of a dataset are trained on, and which are held out.
+"""Split of a dataset into training and validation examples, by a hash of their names.
 
-The names decide, by their hash: an image stays on its side when others come or go, on
-any machine and in any order, and there is no list to keep.
+An image stays on its side when others are added or removed, on any machine and in any
+order, without a list of the split.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from samjax.data.examples import ExampleSource, RawExample
 
 @runtime_checkable
 class GroupedSource(ExampleSource, Protocol):
-    """A source whose examples have groups that must not be torn apart."""
+    """A source whose examples form groups that a split must not divide."""
 
     @property
     def groups(self) -> Sequence[str]:
@@ -24,7 +24,7 @@ class GroupedSource(ExampleSource, Protocol):
 
 
 class Subset:
-    """Some of the examples of a source, in the order of the source."""
+    """A subset of the examples of a source, in the order of the source."""
 
     def __init__(self, source: ExampleSource, indices: Sequence[int]):
         self._source, self.indices = source, tuple(indices)
@@ -39,24 +39,24 @@ class Subset:
 def split_examples(
     source: GroupedSource, validation_fraction: float, *, limit: int | None = None
 ) -> tuple[Subset, Subset]:
-    """Splits a dataset in two, by the hash of its groups.
+    """Splits a dataset in two, by a hash of its groups.
 
-    A group is held out where its hash is among the lowest, as numbers from 0 to 1; where
-    that leaves a side without any, the group with the lowest hash is held out, or the
-    one with the highest is trained on. With a fraction of 0 nothing is held out.
+    A group is held out if its hash, scaled to [0, 1), is below the fraction. If a side
+    would be empty, the group with the lowest hash is held out, or the one with the
+    highest hash is trained on. With a fraction of 0 nothing is held out.
 
     Args:
         source: The dataset.
-        validation_fraction: Part of the groups that is held out, about: 0 or more, and
-            less than 1.
-        limit: Most examples to train on, for few-shot training; they are chosen by hash
-            too, and a larger limit adds to a smaller one. None for all.
+        validation_fraction: Approximate fraction of the groups to hold out, in [0, 1).
+        limit: Largest number of training examples, for few-shot training; they are
+            chosen by hash too, so that a larger limit extends a smaller one. None for
+            all.
 
     Returns:
-        What to train on, and what is held out.
+        The training part, and the held-out part.
 
     Raises:
-        ValueError: A number is out of range, or there is one group only, which cannot
+        ValueError: A number is out of range, or there is a single group, which cannot
             be split.
     """
     if not 0 <= validation_fraction < 1:
@@ -86,7 +86,7 @@ def split_examples(
 
 
 def _fraction(purpose: str, name: str) -> float:
-    """A number from 0 to 1, below it, that a name has for a purpose."""
+    """Hashes a name to a number in [0, 1), independent for each purpose."""
     text = f"{purpose}\n{name}".encode("utf-8", "surrogatepass")
     digest = hashlib.blake2b(text, digest_size=7).digest()
     return int.from_bytes(digest, "big") / 2**56

@@ -1,24 +1,28 @@
-"""Files of masks, written and read: SA-1B's, COCO's, YOLO's, label maps.
+"""Readers and writers of mask files: SA-1B, COCO, YOLO, label maps.
 
-Every reader gives `samjax.data.schema.Record`s, one image at a time, and every writer
-takes them, so that any format turns into any other:
+Every reader yields `samjax.data.schema.Record`s, one image at a time, and every writer
+takes them, so that any format can be converted to any other:
 
     write_coco("masks.json", (record for _, record in read_folder("sa1b")))
 
-What is the same in all of them:
+Common to all formats:
 
-- A writer holds one image's masks at a time. What it writes is whole or not there, and
+- A writer holds the masks of one image at a time. Its files are replaced atomically,
+and
   equal records give equal bytes.
-- A record's `file_name` becomes part of paths, so it must be a plain name: no folder,
-  nothing hidden. Writers refuse others. Only COCO's files may have folders in it, none
-  of which leads upwards.
-- Readers check what they read. A file, member, line or annotation that cannot be used
-  is a `ValueError` that names it. It stops the reader, unless the caller passes
-  `problems`: then that is called with the error, the part is left out, and reading goes
-  on.
-- A mask's box and area are computed from its pixels wherever a format's own may be of
-  another convention; fields that a format does not have get the values of
-  `annotations.bare_annotation`.
+- A record's `file_name` becomes part of paths, so it must be a plain name, without
+folders
+  and not hidden. Writers reject others. Only COCO files may have folders in it, and
+  none that lead upwards.
+- Readers validate their input. A file, member, line or annotation that cannot be used
+is
+  a `ValueError` that names it. It stops the reader, unless the caller passes
+  `problems`: then that is called with the error, the part is left out, and reading
+  continues.
+- A mask's box and area are computed from its pixels if a format's own may follow
+another
+  convention; fields that a format lacks get the values of
+  `annotations.make_annotation`.
 """
 
 from samjax.data.formats.coco import read_coco, write_coco

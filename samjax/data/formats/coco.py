@@ -1,15 +1,15 @@
-"""COCO's JSON: one file for many images, masks as run lengths or polygons.
+"""COCO's JSON: one file for many images, masks as RLE or polygons.
 
 Two conventions differ from a record's. COCO's boxes count pixels: a mask of one pixel
-has width 1, where SA-1B has 0. Annotations are numbered through the whole file, from 1
-on, because pycocotools takes a match with number 0 for none.
+has width 1, in SA-1B 0. Annotation ids are unique in the whole file and start at 1, as
+pycocotools treats a match with id 0 as none.
 
-An image's `frame` says on which pixels its masks lie (`samjax.data.orientation`), if its
-record does; of a file whose `info` says it, all images have it.
+An image's field `frame` declares the frame of its masks (`samjax.data.orientation`), if
+its record does; a `frame` in the file's `info` applies to all images.
 
-SA-1B's own fields (`predicted_iou`, `stability_score`, `point_coords`, `crop_box`), and
-`parent`, `depth` and `agreement` where a record has them, stay as extra keys, which
-other readers pass over.
+SA-1B's fields (`predicted_iou`, `stability_score`, `point_coords`, `crop_box`), and
+`parent`, `depth` and `agreement` if a record has them, are kept as extra keys, which
+other readers ignore.
 """
 
 from __future__ import annotations
@@ -45,27 +45,28 @@ def write_coco(
     licences: Sequence[Mapping[str, Any]] = (),
     image_fields: Mapping[int, Mapping[str, Any]] | None = None,
 ) -> None:
-    """Writes records to one COCO file, image by image; it is whole or not there.
+    """Writes records to one COCO file, image by image; the file is replaced atomically.
 
-    Memory holds one record, and a line for each image. Annotations get new numbers.
+    Memory holds one record, and a line for each image. Annotations get new ids.
 
     Args:
-        path: of the JSON file.
-        records: the images and their masks, in the order they are to have.
-        segmentation: run lengths, or polygons, which need OpenCV. Polygons have no form
-            for an empty mask, which stays run lengths.
-        tolerance: of polygons, in pixels, as `geometry.polygons.mask_to_polygons` has
-            it; 0 is exact.
-        category: name of the one category, which has number 1.
+        path: Path of the JSON file.
+        records: The images and their masks, in the order of the file.
+        segmentation: RLE, or polygons, which need OpenCV. Polygons cannot represent an
+            empty mask, which stays RLE.
+        tolerance: Tolerance of polygons in pixels, as in
+            `samjax.geometry.polygons.mask_to_polygons`; 0 is exact.
+        category: Name of the single category, which has id 1.
         info: COCO's `info`.
         licences: COCO's `licenses`.
         image_fields: Further fields of images, such as `license`, by their `image_id`.
 
     Raises:
-        ValueError: two images have one number, an image's name leads out of its folder,
-            a mask is damaged, a parent is of another image, or a number is not finite.
-        ImportError: polygons are asked for, and OpenCV is missing.
-        OSError: the file cannot be written.
+        ValueError: Two images have the same id, an image's name leads out of its
+            folder, a mask is damaged, a parent is of another image, or a number is not
+            finite.
+        ImportError: `segmentation` is polygons, and OpenCV is missing.
+        OSError: The file cannot be written.
     """
     if segmentation not in ("rle", "polygons"):
         raise ValueError(f"got {segmentation=}, expected 'rle' or 'polygons'")
@@ -76,13 +77,15 @@ def write_coco(
         replacing(path) as hidden,
         hidden.open("w", encoding="utf-8", newline="\n") as file,
     ):
-        # The mark comes first: readers of it read no more than the head.
+        # The mark comes first: it is recognized by the head of the file.
         marked = {KEY: mark_of("coco"), **(info or {})}
         file.write(f'{{"info":{_json(marked)},\n')
         file.write(f'"licenses":{_json(list(licences))},\n')
         file.write(f'"categories":[{_json(kind)}],\n"annotations":[')
-        used = tolerance if segmentation == "polygons" else None
-        images = _write_annotations(file, records, used, image_fields or {})
+        polygon_tolerance = tolerance if segmentation == "polygons" else None
+        images = _write_annotations(
+            file, records, polygon_tolerance, image_fields or {}
+        )
         file.write('\n],\n"images":[\n' + ",\n".join(images) + "\n]}\n")
 
 
@@ -92,31 +95,33 @@ def _write_annotations(
     tolerance: float | None,
     image_fields: Mapping[int, Mapping[str, Any]],
 ) -> list[str]:
-    """Writes the annotations of all records, and returns the lines of their images."""
+    """Writes the annotations of all records, and returns the JSON of their images."""
     images: list[str] = []
     image_ids: set[int] = set()
-    number = 0
+    annotation_id = 0
     for record in records:
         image = record["image"]
         if image["image_id"] in image_ids:
             raise ValueError(
                 f"got a second image with image_id {image['image_id']}, expected a "
-                "number of its own for each image: number them anew"
+                "unique id for each image: give them new ids"
             )
         image_ids.add(image["image_id"])
         check_path(image["file_name"], f"image {image['image_id']}")
         own_fields = _image_entry(image)
         further = image_fields.get(image["image_id"], {})
         images.append(_json({**own_fields, **further, **own_fields}))
-        own = record["annotations"]
-        numbers = {one["id"]: number + i for i, one in enumerate(own, start=1)}
-        for annotation in own:
-            number += 1
-            entry = _entry(annotation, image, number, tolerance)
-            entry |= _place_in_tree(annotation, numbers)
+        new_ids = {
+            annotation["id"]: annotation_id + i
+            for i, annotation in enumerate(record["annotations"], start=1)
+        }
+        for annotation in record["annotations"]:
+            annotation_id += 1
+            entry = _entry(annotation, image, annotation_id, tolerance)
+            entry |= _hierarchy_fields(annotation, new_ids)
             if "agreement" in annotation:
                 entry["agreement"] = annotation["agreement"]
-            file.write((",\n" if number > 1 else "\n") + _json(entry))
+            file.write((",\n" if annotation_id > 1 else "\n") + _json(entry))
     return images
 
 
@@ -133,30 +138,34 @@ def _image_entry(image: ImageInfo) -> dict[str, Any]:
 
 
 def _entry(
-    annotation: Annotation, image: ImageInfo, number: int, tolerance: float | None
+    annotation: Annotation,
+    image: ImageInfo,
+    annotation_id: int,
+    tolerance: float | None,
 ) -> dict[str, Any]:
     counts = counts_of(annotation, image)
     area = int(counts[1::2].sum())
     x, y, width, height = box_of_counts(counts, image["height"])
+    # COCO's boxes count pixels, SA-1B's end at the last one.
     if area:
         width, height = width + 1, height + 1
-    coded: Any = annotation["segmentation"]
+    segmentation: Any = annotation["segmentation"]
     if tolerance is not None and area:
         left, columns = columns_of_counts(counts, image["height"])
         polygons = mask_to_polygons(columns.T, tolerance=tolerance)
-        # Corners of pixels are whole numbers, and shorter as such.
-        coded = [
+        # Corners of pixels are whole numbers, and shorter without decimals.
+        segmentation = [
             (polygon.astype(int) + [left, 0]).reshape(-1).tolist()
             for polygon in polygons
         ]
     return {
-        "id": number,
+        "id": annotation_id,
         "image_id": image["image_id"],
         "category_id": 1,
         "iscrowd": 0,
         "area": area,
         "bbox": [x, y, width, height],
-        "segmentation": coded,
+        "segmentation": segmentation,
         "predicted_iou": annotation["predicted_iou"],
         "stability_score": annotation["stability_score"],
         "point_coords": annotation["point_coords"],
@@ -164,22 +173,22 @@ def _entry(
     }
 
 
-def _place_in_tree(
-    annotation: Annotation, numbers: Mapping[int, int]
+def _hierarchy_fields(
+    annotation: Annotation, new_ids: Mapping[int, int]
 ) -> dict[str, int | None]:
-    """The fields `parent` and `depth`, if there, with the parent's new number."""
-    place: dict[str, int | None] = {}
+    """Returns the fields `parent` and `depth`, if present, with the parent's new id."""
+    fields: dict[str, int | None] = {}
     if "parent" in annotation:
         parent = annotation["parent"]
-        if parent is not None and parent not in numbers:
+        if parent is not None and parent not in new_ids:
             raise ValueError(
                 f"annotation {annotation['id']}: got the parent {parent}, expected an "
                 "annotation of the same image, or None: the parent was left out"
             )
-        place["parent"] = None if parent is None else numbers[parent]
+        fields["parent"] = None if parent is None else new_ids[parent]
     if "depth" in annotation:
-        place["depth"] = annotation["depth"]
-    return place
+        fields["depth"] = annotation["depth"]
+    return fields
 
 
 def _json(value: Any) -> str:

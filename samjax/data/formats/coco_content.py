@@ -1,10 +1,10 @@
-"""The JSON of a COCO file, brought to one form from those in which tools write it.
+"""Normalization of a COCO file's JSON over the variants that tools write.
 
-pycocotools looks images and annotations up by whatever their ids are: text ("000001",
-a UUID), whole floats (tables saved by pandas), numbers that start anew in every image.
-Sizes come as floats, as text, as 0 or not at all; flags as numbers, text or booleans.
-Here ids become integers, each its own; sizes integers or None; flags booleans. What is
-of no such kind stays as it is, for readers to report.
+pycocotools looks images and annotations up by ids of any type: text ("000001", a UUID),
+whole floats (tables saved by pandas), ids that restart in every image. Sizes occur as
+floats, as text, as 0 or not at all; flags as numbers, text or booleans. Here ids become
+unique integers, sizes integers or None, flags booleans. Values of other types are kept
+for the reader to report.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from samjax.data.formats.guards import whole_number
 
 
 def read_content(path: Path) -> dict[str, Any]:
-    """Reads the JSON of a COCO file, and brings it to one form.
+    """Reads the JSON of a COCO file, and normalizes ids, sizes and flags.
 
     Raises:
-        ValueError: it is not JSON, or has no list of images.
-        OSError: it cannot be read.
+        ValueError: The file is not JSON, or has no list of images.
+        OSError: The file cannot be read.
     """
     try:
         content = json.loads(path.read_bytes())
@@ -42,9 +42,9 @@ def read_content(path: Path) -> dict[str, Any]:
         )
     images = [entry for entry in content["images"] if isinstance(entry, dict)]
     content["annotations"] = content.get("annotations") or []
-    annotations = [one for one in content["annotations"] if isinstance(one, dict)]
-    _number_images(images, annotations)
-    _number_annotations(annotations)
+    annotations = [entry for entry in content["annotations"] if isinstance(entry, dict)]
+    _normalize_image_ids(images, annotations)
+    _normalize_annotation_ids(annotations)
     for image in images:
         for side in ("height", "width"):
             image[side] = _side(image.get(side))
@@ -55,91 +55,94 @@ def read_content(path: Path) -> dict[str, Any]:
     return content
 
 
-def _number_images(
+def _normalize_image_ids(
     images: list[dict[str, Any]], annotations: list[dict[str, Any]]
 ) -> None:
-    """Gives images integers as ids, and annotations those of their images."""
-    ids = [_id(image.get("id")) for image in images]
-    numbers = _numbers(ids)
-    for image, own in zip(images, ids, strict=True):
-        if own is not None:
-            image["id"] = numbers[own]
-    # "7" means the image 7 where no image is called "7", and the other way round.
-    similar: dict[int, int | None] = {}
-    for own, number in numbers.items():
-        if (value := whole_number(own)) is not None:
-            similar[value] = None if value in similar else number
+    """Gives images integer ids, and annotations those of their images."""
+    raw_ids = [_raw_id(image.get("id")) for image in images]
+    integers = _integer_ids(raw_ids)
+    for image, raw_id in zip(images, raw_ids, strict=True):
+        if raw_id is not None:
+            image["id"] = integers[raw_id]
+    # "7" refers to the image 7 if no image has the id "7", and vice versa.
+    by_value: dict[int, int | None] = {}
+    for raw_id, integer in integers.items():
+        if (value := whole_number(raw_id)) is not None:
+            by_value[value] = None if value in by_value else integer
     for annotation in annotations:
-        own = _id(annotation.get("image_id"))
-        number = None if own is None else numbers.get(own)
-        if number is None and (value := whole_number(own)) is not None:
-            number = similar.get(value)
-        if number is not None:
-            annotation["image_id"] = number
-        elif own is not None:
-            # Of no image, whatever numbers images have been given.
-            annotation["image_id"] = str(own)
+        raw_id = _raw_id(annotation.get("image_id"))
+        integer = None if raw_id is None else integers.get(raw_id)
+        if integer is None and (value := whole_number(raw_id)) is not None:
+            integer = by_value.get(value)
+        if integer is not None:
+            annotation["image_id"] = integer
+        elif raw_id is not None:
+            # As text, so that it cannot match an integer that an image has got.
+            annotation["image_id"] = str(raw_id)
 
 
-def _number_annotations(annotations: list[dict[str, Any]]) -> None:
-    """Gives annotations integers as ids, each its own.
+def _normalize_annotation_ids(annotations: list[dict[str, Any]]) -> None:
+    """Gives annotations unique integer ids.
 
-    An annotation that stands in the file twice keeps its id twice, for readers to leave
-    one out.
+    An annotation that occurs twice in the file keeps its id twice, so that the reader
+    leaves the second out.
     """
-    ids = [_id(annotation.get("id")) for annotation in annotations]
-    numbers = _numbers(ids)
-    fresh = _after(numbers.values())
+    raw_ids = [_raw_id(annotation.get("id")) for annotation in annotations]
+    integers = _integer_ids(raw_ids)
+    unused = _integers_above(integers.values())
     first: dict[Any, dict[str, Any]] = {}
-    for annotation, own in zip(annotations, ids, strict=True):
-        if own is None:
+    for annotation, raw_id in zip(annotations, raw_ids, strict=True):
+        if raw_id is None:
             if annotation.get("id") is None:
-                annotation["id"] = next(fresh)
-        elif own not in first or _are_same(annotation, first[own]):
-            first.setdefault(own, annotation)
-            annotation["id"] = numbers[own]
+                annotation["id"] = next(unused)
+        elif raw_id not in first or _are_same(annotation, first[raw_id]):
+            first.setdefault(raw_id, annotation)
+            annotation["id"] = integers[raw_id]
         else:
-            annotation["id"] = next(fresh)
+            annotation["id"] = next(unused)
 
 
-def _are_same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+def _are_same(left: Mapping[str, Any], right: Mapping[str, Any]) -> bool:
     return all(
-        one.get(name) == other.get(name)
+        left.get(name) == right.get(name)
         for name in ("image_id", "category_id", "segmentation", "bbox")
     )
 
 
-def _numbers(ids: Iterable[int | float | str | None]) -> dict[int | float | str, int]:
-    """An integer for every id: its own where it has one that no other has."""
-    numbers: dict[int | float | str, int] = {}
+def _integer_ids(
+    raw_ids: Iterable[int | float | str | None],
+) -> dict[int | float | str, int]:
+    """Maps every id to a unique integer: its own value if no other id has that."""
+    integers: dict[int | float | str, int] = {}
     others = []
-    for own in ids:
-        if isinstance(own, int):
-            numbers[own] = own
-        elif own is not None:
-            others.append(own)
-    taken = set(numbers.values())
-    for own in others:
-        value = whole_number(own)
-        if own not in numbers and value is not None and value not in taken:
-            numbers[own] = value
+    for raw_id in raw_ids:
+        if isinstance(raw_id, int):
+            integers[raw_id] = raw_id
+        elif raw_id is not None:
+            others.append(raw_id)
+    # Integers first: text of the same value must not take their place.
+    taken = set(integers.values())
+    for raw_id in others:
+        value = whole_number(raw_id)
+        if raw_id not in integers and value is not None and value not in taken:
+            integers[raw_id] = value
             taken.add(value)
-    fresh = _after(taken)
-    for own in others:
-        if own not in numbers:
-            numbers[own] = next(fresh)
-    return numbers
+    unused = _integers_above(taken)
+    for raw_id in others:
+        if raw_id not in integers:
+            integers[raw_id] = next(unused)
+    return integers
 
 
-def _after(numbers: Iterable[int]) -> Iterator[int]:
-    number = max(numbers, default=0)
+def _integers_above(taken: Iterable[int]) -> Iterator[int]:
+    integer = max(taken, default=0)
     while True:
-        number += 1
-        yield number
+        integer += 1
+        yield integer
 
 
-def _id(value: Any) -> int | float | str | None:
-    """An id as Python's dictionaries compare it, None for what can be none."""
+def _raw_id(value: Any) -> int | float | str | None:
+    """Returns an id in the form that dictionaries compare; None for an invalid one."""
     if isinstance(value, str):
         return value
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -147,12 +150,12 @@ def _id(value: Any) -> int | float | str | None:
     whole = whole_number(value)
     if whole is not None:
         return whole
-    # NaN equals nothing, itself included.
+    # NaN is not equal to itself.
     return None if math.isnan(value) else value
 
 
 def _side(value: Any) -> Any:
-    """A side of an image: an integer where it is one, None where nothing is known."""
+    """Normalizes a side of an image: to an integer, or None if it is unknown."""
     whole = whole_number(value)
     if whole is not None:
         return whole or None

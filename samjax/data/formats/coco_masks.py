@@ -1,4 +1,4 @@
-"""COCO's three forms of a mask: polygons, run lengths, and run lengths as text."""
+"""Parsing of COCO's three forms of a mask: polygons, RLE, and compressed RLE."""
 
 from __future__ import annotations
 
@@ -17,79 +17,82 @@ from samjax.geometry.polygons import polygons_to_counts
 
 
 def read_mask(
-    coded: Any, size: tuple[int, int], place: str
+    segmentation: Any, size: tuple[int, int], context: str
 ) -> tuple[Int[np.ndarray, " r"], str | None]:
-    """Reads a mask in any of COCO's forms, as pycocotools, mmdetection and detectron2 do.
+    """Parses a mask in any of COCO's forms, as pycocotools, mmdetection and detectron2 do.
 
-    Polygons are rings of x, y, x, y, ..., in a list or one alone, or of pairs [x, y].
-    Rings of fewer than three corners, or of an odd number of coordinates, enclose
-    nothing and are passed over where there are others (`bad_rings` counts them).
+    Polygons are a list of rings x, y, x, y, ..., a single ring, or rings of pairs [x,
+    y]. Rings of fewer than three corners, or of an odd number of coordinates, enclose
+    no area and are skipped if there are others (`bad_rings` counts them).
 
     Args:
-        coded: polygons, run lengths as an object, or a list of such objects.
+        segmentation: Polygons, RLE as an object, or a list of such objects.
         size: (h, w) of the image.
-        place: whose mask it is, for errors.
+        context: Prefix of error messages, which names the mask.
 
     Returns:
-        The run lengths, and their text, if there is one already.
+        The RLE counts, and their compressed text if the file has it.
 
     Raises:
-        ValueError: it is none of the forms, damaged, or of another size.
+        ValueError: The segmentation has none of the forms, is damaged, or of another
+            size.
     """
     try:
-        if isinstance(coded, Mapping) and coded:
-            return _of_runs(coded, size)
-        if not (isinstance(coded, list) and coded):
+        if isinstance(segmentation, Mapping) and segmentation:
+            return _counts_of_rle(segmentation, size)
+        if not (isinstance(segmentation, list) and segmentation):
             raise ValueError(
-                f"got the segmentation {ascii(coded)[:40]}, expected polygons or run "
-                "lengths: a file of boxes only has no masks"
+                f"got the segmentation {ascii(segmentation)[:40]}, expected polygons or "
+                "run lengths: a file of boxes only has no masks"
             )
-        if all(isinstance(part, Mapping) for part in coded):
-            parts = [_of_runs(part, size)[0] for part in coded]
+        if all(isinstance(part, Mapping) for part in segmentation):
+            parts = [_counts_of_rle(part, size)[0] for part in segmentation]
             return unite_counts(parts, size[0] * size[1]), None
-        rings = [_corners(ring) for ring in _rings(coded)]
+        rings = [_corners(ring) for ring in _rings(segmentation)]
         sound = [ring for ring in rings if ring is not None]
         if not sound:
             raise ValueError(
-                f"got the polygon {ascii(coded)[:40]}, expected x, y, x, y, ... of at "
-                "least three corners"
+                f"got the polygon {ascii(segmentation)[:40]}, expected x, y, x, y, ... of "
+                "at least three corners"
             )
         return polygons_to_counts(sound, size), None
     except ValueError as error:
-        raise ValueError(f"{place}: {error}") from error
+        raise ValueError(f"{context}: {error}") from error
 
 
-def bad_rings(coded: Any) -> int:
-    """Returns how many rings of polygons `read_mask` passes over."""
-    if not isinstance(coded, list) or any(isinstance(one, Mapping) for one in coded):
+def bad_rings(segmentation: Any) -> int:
+    """Returns the number of polygon rings that `read_mask` skips."""
+    if not isinstance(segmentation, list) or any(
+        isinstance(part, Mapping) for part in segmentation
+    ):
         return 0
-    return sum(not _has_corners(ring) for ring in _rings(coded))
+    return sum(not _has_corners(ring) for ring in _rings(segmentation))
 
 
 def is_number(value: Any) -> bool:
-    """Whether a value from JSON is a number that a float can hold."""
+    """Whether a value from JSON is a number in the range of a float."""
     return type(value) in (int, float) and abs(value) <= sys.float_info.max
 
 
 def are_numbers(value: Any, count: int) -> bool:
-    """Whether a value from JSON is a list of so many numbers."""
+    """Whether a value from JSON is a list of `count` numbers."""
     return (
         isinstance(value, list) and len(value) == count and all(map(is_number, value))
     )
 
 
-def _of_runs(
-    coded: Mapping[str, Any], size: tuple[int, int]
+def _counts_of_rle(
+    rle: Mapping[str, Any], size: tuple[int, int]
 ) -> tuple[Int[np.ndarray, " r"], str | None]:
-    # Without a size the run lengths have to add up to that of the image.
-    own = coded.get("size", list(size))
+    # Without a size, the sum of the run lengths is checked against the image's.
+    own = rle.get("size", list(size))
     sides = [whole_number(side) for side in own] if isinstance(own, list) else []
     if sides != list(size):
         raise ValueError(
             f"got a mask of {ascii(own)[:40]}, expected the image's {list(size)}: "
             "size is (height, width)"
         )
-    counts, text = coded.get("counts"), None
+    counts, text = rle.get("counts"), None
     if isinstance(counts, str):
         counts, text = text_to_counts(counts), counts
     else:
@@ -104,13 +107,15 @@ def _of_runs(
     return counts, text
 
 
-def _rings(coded: list[Any]) -> list[Any]:
-    """The rings of polygons: a list of them, or one that stands alone."""
-    is_flat = not any(isinstance(part, list) for part in coded)
-    are_pairs = all(isinstance(part, list) and len(part) == 2 for part in coded)
-    if is_flat or (are_pairs and not any(isinstance(one[0], list) for one in coded)):
-        return [coded]
-    return coded
+def _rings(polygons: list[Any]) -> list[Any]:
+    """Returns the rings of polygons; a single ring may stand without a list around it."""
+    is_flat = not any(isinstance(part, list) for part in polygons)
+    are_pairs = all(isinstance(part, list) and len(part) == 2 for part in polygons)
+    if is_flat or (
+        are_pairs and not any(isinstance(part[0], list) for part in polygons)
+    ):
+        return [polygons]
+    return polygons
 
 
 def _has_corners(ring: list[Any]) -> bool:
@@ -119,7 +124,7 @@ def _has_corners(ring: list[Any]) -> bool:
 
 
 def _corners(ring: Any) -> Float[np.ndarray, "n 2"] | None:
-    """The corners of a ring, None for one that encloses nothing."""
+    """Returns the corners of a ring; None for one that encloses no area."""
     if not isinstance(ring, list):
         raise ValueError(  # noqa: TRY004
             f"got the polygon {ascii(ring)[:40]}, expected a list of x, y, x, y, ..."
@@ -138,7 +143,7 @@ def _corners(ring: Any) -> Float[np.ndarray, "n 2"] | None:
 
 
 def _parsed(value: Any) -> float:
-    """The number that a text means, as NumPy reads it for pycocotools."""
+    """Parses a number written as text, as NumPy does for pycocotools."""
     try:
         number = float(value) if isinstance(value, str) else math.nan
     except ValueError:

@@ -1,4 +1,4 @@
-"""Reads COCO files, of samjax and of others, as records."""
+"""Reader of COCO files, written by samjax or by other tools."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from samjax.data.formats.annotations import bare_annotation
+from samjax.data.formats.annotations import make_annotation
 from samjax.data.formats.coco_content import read_content
 from samjax.data.formats.coco_masks import (
     are_numbers,
@@ -29,7 +29,7 @@ from samjax.data.orientation import declared_frame
 from samjax.data.schema import Annotation, ImageInfo, Record
 
 SizeOf = Callable[[str], tuple[int, int] | None]
-"""Returns the size (h, w) of an image by its name, None where it cannot be found."""
+"""A function from the name of an image to its size (h, w), None if it is not found."""
 
 
 def read_coco(
@@ -41,65 +41,65 @@ def read_coco(
     notes: Callable[[str], object] = lambda note: None,
     size_of: SizeOf = lambda name: None,
 ) -> Iterator[Record]:
-    """Reads a COCO file, of `write_coco` or of others, image by image in its order.
+    """Reads a COCO file of any tool, image by image in the order of the file.
 
-    Masks may be polygons, run lengths or their text, in all forms that pycocotools,
-    mmdetection and detectron2 read (`coco_masks.read_mask`); polygons are filled as
-    pycocotools fills them. Ids may be text or repeat (`coco_content`). Box and area are
-    the mask's own, so that they are SA-1B's whatever the file has; fields of SA-1B that
-    the file lacks are those of `annotations.bare_annotation`. Categories are not kept:
-    records have none. The file is one JSON value, so memory holds its text and content,
-    but no masks.
+    Masks may be polygons, RLE or compressed RLE, in all forms that pycocotools,
+    mmdetection and detectron2 read (`coco_masks.read_mask`); polygons are filled as in
+    pycocotools. Ids may be text or repeat (`coco_content`). Box and area are computed
+    from the mask in SA-1B's convention, whatever the file has; fields of SA-1B that the
+    file lacks get the values of `annotations.make_annotation`. Categories are dropped:
+    records have none. The file is a single JSON value, so its text and content are held
+    in memory, but no decoded masks.
 
     Args:
-        path: of the JSON file.
-        crowds: whether masks with `iscrowd` are wanted. COCO means regions of many
-            objects by it, but some tools store every brushed mask so: None takes them
-            where the file has no others.
-        exclude_licences: licences, by number or name, of which no image is wanted
+        path: Path of the JSON file.
+        crowds: Whether to keep masks with `iscrowd`. In COCO these are regions of many
+            objects, but some tools store every painted mask so: None keeps them if the
+            file has no others.
+        exclude_licences: Licences, by id or name, whose images are left out
             (`licences.is_excluded`).
-        problems: is called with the error of every image and annotation that is left
-            out because of what it is; the default raises it.
-        notes: is called with a line for each kind of annotation that is left out as the
-            file says itself (`iscrowd`, `ignore`, `box_only`), with their number.
-        size_of: is asked for the size of an image of which the file says none.
+        problems: Called with the error of every invalid image and annotation that is
+            left out; the default raises it.
+        notes: Called with a line for each kind of annotation that is left out because
+            of a flag in the file (`iscrowd`, `ignore`, `box_only`), with their count.
+        size_of: Called for the size of an image without one in the file.
 
     Yields:
         A record for every image, also for those without annotations. `file_name` may
-        have a folder, if the file has; it never leads upwards: of a path from the root,
-        of another drive or of an address the last part is kept. Where it is missing (as
-        in LVIS) it is the last part of `coco_url`.
+        have folders, if the file has them, but never leads upwards: of an absolute
+        path, a path on another drive, or a URL, the last part is kept. If the field is
+        missing (as in LVIS) it is the last part of `coco_url`.
 
     Raises:
-        ValueError: the file is not COCO's, or as for `problems`.
-        OSError: the file cannot be read.
+        ValueError: The file is not a COCO file, or as for `problems`.
+        OSError: The file cannot be read.
     """
     content = read_content(Path(path))
     of_image = _by_image(content, path, problems)
-    _choose(content, of_image, crowds, notes)
-    images = _wanted_images(content, path, exclude_licences, of_image, size_of)
-    numbers: set[int] = set()
+    _drop_flagged(of_image, crowds, notes)
+    images = _licensed_images(content, path, exclude_licences, of_image, size_of)
+    annotation_ids: set[int] = set()
     for image in _sound(images, problems):
-        number = image["image_id"]
+        image_id = image["image_id"]
         annotations = []
-        # Taken out, so that what was read makes room.
-        for entry in of_image.pop(number, []):
+        # `pop` frees the entries as they are read.
+        for entry in of_image.pop(image_id, []):
             try:
                 annotation = _annotation(entry, image, path)
-                if annotation["id"] in numbers:
+                if annotation["id"] in annotation_ids:
                     raise ValueError(
-                        f"{path}: annotation {annotation['id']} of image {number} "
+                        f"{path}: annotation {annotation['id']} of image {image_id} "
                         "comes a second time, expected it once"
                     )
             except ValueError as error:
                 problems(error)
                 continue
-            numbers.add(annotation["id"])
+            annotation_ids.add(annotation["id"])
             annotations.append(annotation)
             if bad := bad_rings(entry.get("segmentation")):
                 notes(
-                    f"{path}: annotation {annotation['id']} of image {number}: {bad} of "
-                    "its polygons have no three corners x y and are left out"
+                    f"{path}: annotation {annotation['id']} of image {image_id}: {bad} "
+                    "of its polygons have no three corners x y and are left out"
                 )
         yield Record(image=image, annotations=annotations)
 
@@ -107,59 +107,58 @@ def read_coco(
 def _by_image(
     content: dict[str, Any], path: str | os.PathLike, problems: Problems
 ) -> dict[int, list[dict[str, Any]]]:
-    """The annotations of every image of the file, by its number."""
+    """Groups the annotations of the file by the id of their image."""
     of_image: dict[int, list[dict[str, Any]]] = {
         entry["id"]: []
         for entry in content["images"]
         if isinstance(entry, Mapping) and type(entry.get("id")) is int
     }
     for entry in content.pop("annotations"):
-        number = entry.get("image_id") if isinstance(entry, dict) else None
-        if type(number) is int and number in of_image:
-            of_image[number].append(entry)
+        image_id = entry.get("image_id") if isinstance(entry, dict) else None
+        if type(image_id) is int and image_id in of_image:
+            of_image[image_id].append(entry)
         else:
             problems(
                 ValueError(
-                    f"{path}: got an annotation of image {ascii(number)[:40]}, "
-                    "expected the number of one of the images"
+                    f"{path}: got an annotation of image {ascii(image_id)[:40]}, "
+                    "expected the id of one of the images"
                 )
             )
     return of_image
 
 
-def _choose(
-    content: Mapping[str, Any],
+def _drop_flagged(
     of_image: dict[int, list[dict[str, Any]]],
     crowds: bool | None,
     notes: Callable[[str], object],
 ) -> None:
-    """Takes out the annotations that the file itself says are not objects."""
-    kinds = Counter(_kind(one) for own in of_image.values() for one in own)
+    """Removes the annotations that the file flags as not being objects."""
+    kinds = Counter(_kind(entry) for entries in of_image.values() for entry in entries)
     if crowds is None:
         crowds = not kinds["object"]
     dropped = {"ignore", "box_only"} - ({"ignore"} if crowds else set())
     dropped |= set() if crowds else {"iscrowd"}
-    for number, own in of_image.items():
-        of_image[number] = [one for one in own if _kind(one) not in dropped]
-    told = {
-        "iscrowd": "masks have iscrowd (regions of many objects, or brushed masks of "
+    for image_id, entries in of_image.items():
+        of_image[image_id] = [entry for entry in entries if _kind(entry) not in dropped]
+    messages = {
+        "iscrowd": "masks have iscrowd (regions of many objects, or painted masks of "
         "tools that store them so) and are left out: crowds=True (--data.crowds) keeps them",
-        "ignore": "annotations say ignore and are left out",
-        "box_only": "annotations say that they are boxes without a mask",
+        "ignore": "annotations are flagged ignore and are left out",
+        "box_only": "annotations are flagged as boxes without a mask",
     }
-    of_all = sum(kinds.values())
-    for kind, words in told.items():
+    total = sum(kinds.values())
+    for kind, message in messages.items():
         if kinds[kind] and kind in dropped:
-            notes(f"{kinds[kind]} of {of_all} {words}")
+            notes(f"{kinds[kind]} of {total} {message}")
     if kinds["iscrowd"] and "iscrowd" not in dropped and not kinds["object"]:
         notes(
-            f"all {kinds['iscrowd']} masks have iscrowd, as tools store brushed masks: "
+            f"all {kinds['iscrowd']} masks have iscrowd, as tools store painted masks: "
             "each is taken for an object"
         )
 
 
 def _kind(entry: Mapping[str, Any]) -> str:
-    """What an annotation is: `"object"`, or the flag by which it is none."""
+    """Returns `"object"`, or the flag that marks an annotation as not an object."""
     for flag in ("box_only", "iscrowd", "ignore"):
         if entry.get(flag):
             return flag
@@ -176,40 +175,40 @@ def _sound(
             yield image
 
 
-def _wanted_images(
+def _licensed_images(
     content: Mapping[str, Any],
     path: str | os.PathLike,
     excluded: Sequence[str],
     of_image: Mapping[int, list[dict[str, Any]]],
     size_of: SizeOf,
 ) -> Iterator[ImageInfo | ValueError]:
-    """The images whose licences are wanted, or what is wrong with them, in order."""
+    """Yields the images whose licences are not excluded, or their errors, in order."""
     names = _inner_names(content["images"])
-    found: set[int] = set()
+    image_ids: set[int] = set()
     for entry, name in zip(content["images"], names, strict=True):
         try:
-            number = entry.get("id") if isinstance(entry, Mapping) else None
-            if type(number) is not int:
+            image_id = entry.get("id") if isinstance(entry, Mapping) else None
+            if type(image_id) is not int:
                 raise ValueError(
-                    f"{path}: got an image with the id {ascii(number)[:40]}, expected "
+                    f"{path}: got an image with the id {ascii(image_id)[:40]}, expected "
                     "a number or text"
                 )
-            if number in found:
+            if image_id in image_ids:
                 raise ValueError(
-                    f"{path}: image {number} comes a second time, expected a number "
+                    f"{path}: image {image_id} comes a second time, expected a number "
                     "of its own"
                 )
-            found.add(number)
+            image_ids.add(image_id)
             if excluded and is_excluded(licence_names(content, entry), excluded):
                 continue
-            place = f"{path}: image {number}"
-            check_path(name, place)
+            context = f"{path}: image {image_id}"
+            check_path(name, context)
             size = (entry.get("height"), entry.get("width"))
             if None in size:
-                size = _missing_size(of_image.get(number, []), name, size_of) or size
-            height, width = check_size(*size, place)
+                size = _missing_size(of_image.get(image_id, []), name, size_of) or size
+            height, width = check_size(*size, context)
             image = ImageInfo(
-                image_id=number, width=width, height=height, file_name=name
+                image_id=image_id, width=width, height=height, file_name=name
             )
             if frame := declared_frame(entry, content.get("info")):
                 image["frame"] = frame
@@ -221,10 +220,10 @@ def _wanted_images(
 def _missing_size(
     annotations: list[dict[str, Any]], name: str, size_of: SizeOf
 ) -> tuple[int, int] | None:
-    """The size of an image of which the file has none: that of its masks, or its own."""
+    """Finds the size of an image without one: that of its RLE masks, or of its file."""
     for entry in annotations:
-        coded = entry.get("segmentation")
-        size = coded.get("size") if isinstance(coded, Mapping) else None
+        segmentation = entry.get("segmentation")
+        size = segmentation.get("size") if isinstance(segmentation, Mapping) else None
         if isinstance(size, list) and len(size) == 2:
             height, width = map(whole_number, size)
             if height and width:
@@ -233,16 +232,19 @@ def _missing_size(
 
 
 def _inner_names(images: list[Any]) -> list[Any]:
-    """The names of images below whatever folder they are put in, where that is clear.
+    """Returns the names of images as paths that stay within a folder, if unambiguous.
 
-    Two images whose names differ only in what leads outside keep it, and are refused.
+    Images whose names would become the same keep the original ones, which are rejected
+    later.
     """
-    given = [_name(entry) if isinstance(entry, Mapping) else None for entry in images]
-    inner = [_inner(name) if isinstance(name, str) else name for name in given]
-    times = Counter(name for name in inner if isinstance(name, str))
+    names = [_name(entry) if isinstance(entry, Mapping) else None for entry in images]
+    inner = [_inner(name) if isinstance(name, str) else name for name in names]
+    counts = Counter(name for name in inner if isinstance(name, str))
     return [
-        own if own == name or not isinstance(own, str) or times[own] == 1 else name
-        for own, name in zip(inner, given, strict=True)
+        short
+        if short == name or not isinstance(short, str) or counts[short] == 1
+        else name
+        for short, name in zip(inner, names, strict=True)
     ]
 
 
@@ -254,12 +256,13 @@ def _name(entry: Mapping[str, Any]) -> Any:
 
 
 def _inner(name: str) -> str:
-    address = re.match(r"[a-z][a-z0-9+.-]+://", name, re.IGNORECASE)
-    if address:
+    """Returns a relative path; the last part of an absolute path, a URL or one with `..`."""
+    url = re.match(r"[a-z][a-z0-9+.-]+://", name, re.IGNORECASE)
+    if url:
         name = re.split(r"[?#]", name)[0]
     parts = name.replace("\\", "/").split("/")
     drive = re.match(r"[A-Za-z]:", name)
-    leads_out = bool(address or drive or parts[0] == "" or ".." in parts)
+    leads_out = bool(url or drive or parts[0] == "" or ".." in parts)
     parts = [part for part in parts if part not in ("", ".")]
     if leads_out and parts:
         last = parts[-1]
@@ -270,16 +273,17 @@ def _inner(name: str) -> str:
 def _annotation(
     entry: Mapping[str, Any], image: ImageInfo, path: str | os.PathLike
 ) -> Annotation:
-    number = entry.get("id")
-    if type(number) is not int:
+    annotation_id = entry.get("id")
+    if type(annotation_id) is not int:
         raise ValueError(
             f"{path}: got an annotation of image {image['image_id']} with the id "
-            f"{ascii(number)[:40]}, expected a number or text"
+            f"{ascii(annotation_id)[:40]}, expected a number or text"
         )
-    place = f"{path}: annotation {number} of image {image['image_id']}"
+    context = f"{path}: annotation {annotation_id} of image {image['image_id']}"
     size = image["height"], image["width"]
-    counts, text = read_mask(entry.get("segmentation"), size, place)
-    annotation = bare_annotation(counts, size, number)
+    counts, text = read_mask(entry.get("segmentation"), size, context)
+    annotation = make_annotation(counts, size, annotation_id)
+    # The file's own text, byte for byte, where it has one.
     if text is not None:
         annotation["segmentation"]["counts"] = text
     extras = {
@@ -293,12 +297,12 @@ def _annotation(
     }
     if "parent" in entry:
         annotation["parent"] = None
-    for name, (expected, holds) in extras.items():
+    for name, (expected, is_valid) in extras.items():
         if entry.get(name) is None:
             continue
-        if not holds(entry[name]):
+        if not is_valid(entry[name]):
             got = ascii(entry[name])[:40]
-            raise ValueError(f"{place}: got {name} {got}, expected {expected}")
+            raise ValueError(f"{context}: got {name} {got}, expected {expected}")
         annotation[name] = entry[name]
     return annotation
 

@@ -1,4 +1,4 @@
-"""Guards against what foreign files hold, and where readers report it."""
+"""Validation of names, sizes and lengths in untrusted files, and reporting of problems."""
 
 from __future__ import annotations
 
@@ -12,71 +12,74 @@ from samjax.data.folders import open_regular
 from samjax.data.schema import Record
 
 Problems = Callable[[ValueError], None]
-"""Is called with what a reader had to leave out; may raise it."""
+"""A callback for the error of each part that a reader leaves out; it may raise the error."""
 
-# COCO counts pixels in 32 bits; more than this is a damaged header.
+# COCO counts pixels in 32 bits; a larger size is from a damaged header.
 _MOST_PIXELS = 1 << 31
 
-# Digits of a number that a reader takes for one: an id of 64 bits has 19.
+# Digits of the longest number that is parsed: an id of 64 bits has 19.
 _LONGEST_NUMBER = 19
 
-# File systems allow 255; endings and the temporary name of a file take their share.
+# File systems allow 255 bytes; suffixes and the temporary name of a file need some.
 _LONGEST_NAME = 220
 
 
 def raise_problem(problem: ValueError) -> None:
-    """Raises what it is given: readers stop at the first problem unless told."""
+    """Raises the problem; the default callback, which stops a reader at the first one."""
     raise problem
 
 
-def check_file_name(name: Any, place: str) -> str:
-    """Returns a file's name if it stays in whatever folder it is put in.
+def check_file_name(name: Any, context: str) -> str:
+    """Returns a file name if it is plain, so that it cannot lead out of a folder.
 
     Args:
-        name: what a file or a caller says that another file is called.
-        place: whose name it is, for the error.
+        name: A file name from an untrusted file or a caller.
+        context: Prefix of the error message, which names the owner.
 
     Raises:
-        ValueError: it is no plain name: it has a folder, is hidden, or no file can be
-            called so.
+        ValueError: The name is not plain: it has a folder, is hidden, or is invalid.
     """
     if isinstance(name, str) and _is_plain(name):
         return name
     raise ValueError(
-        f"{place}: got the file name {_shown(name)}, expected a plain one: no folder, "
+        f"{context}: got the file name {_shown(name)}, expected a plain one: no folder, "
         f"no leading dot, no control characters, at most {_LONGEST_NAME} bytes of "
         "UTF-8. Rename the file, and its entry"
     )
 
 
-def check_path(name: Any, place: str) -> str:
-    """Returns a file's name, perhaps with folders, that does not lead out of its folder.
+def check_path(name: Any, context: str) -> str:
+    """Returns a relative path if all of its parts are plain names.
+
+    Args:
+        name: A file name, perhaps with folders, from an untrusted file or a caller.
+        context: Prefix of the error message, which names the owner.
 
     Raises:
-        ValueError: a part of it is no plain name.
+        ValueError: A part of it is not a plain name.
     """
     if isinstance(name, str) and all(map(_is_plain, name.split("/"))):
         return name
     raise ValueError(
-        f"{place}: got the file name {_shown(name)}, expected a plain one or one below "
+        f"{context}: got the file name {_shown(name)}, expected a plain one or one below "
         "a folder, which no other image has: no leading dots, no control characters, "
         f"at most {_LONGEST_NAME} bytes of UTF-8 each. Rename the file, and its entry"
     )
 
 
 def record_stem(record: Record) -> str:
-    """Returns the name of a record's image without its ending, safe in a path.
+    """Returns the name of a record's image without its suffix, safe in a path.
 
     Raises:
-        ValueError: the image's name is not plain.
+        ValueError: The image's name is not plain.
     """
     image = record["image"]
-    place = f"image {image['image_id']}"
-    return PurePosixPath(check_file_name(image["file_name"], place)).stem
+    context = f"image {image['image_id']}"
+    return PurePosixPath(check_file_name(image["file_name"], context)).stem
 
 
 def whole_number(value: Any) -> int | None:
-    """Returns the integer that a value from JSON means: 480, 480.0 or "480"; else None."""
+    """Converts 480, 480.0 or "480" from JSON to an integer; other values to None."""
     if type(value) is int:
         return value
     if type(value) is float:
@@ -86,17 +89,17 @@ def whole_number(value: Any) -> int | None:
     return None
 
 
-def check_size(height: Any, width: Any, place: str) -> tuple[int, int]:
-    """Returns the size (h, w) of an image if there can be such an image.
+def check_size(height: Any, width: Any, context: str) -> tuple[int, int]:
+    """Returns the size (h, w) of an image if it is valid.
 
     Raises:
-        ValueError: the sides are not positive whole numbers, or too large.
+        ValueError: The sides are not positive whole numbers, or too large.
     """
     h, w = whole_number(height), whole_number(width)
     if h is not None and w is not None and min(h, w) > 0 and h * w < _MOST_PIXELS:
         return h, w
     raise ValueError(
-        f"{place}: got height {_shown(height)} and width {_shown(width)}, expected "
+        f"{context}: got height {_shown(height)} and width {_shown(width)}, expected "
         "positive integers of fewer than 2**31 pixels together"
     )
 
@@ -107,12 +110,13 @@ def read_bounded(path: Path, limit: int) -> bytes:
     `SAMJAX_MAX_BYTES` raises the limit (`samjax.data.bounds`).
 
     Raises:
-        ValueError: it has more, or is a pipe, a socket or a device.
-        OSError: it cannot be read.
+        ValueError: The file is longer, or is a pipe, a socket or a device.
+        OSError: The file cannot be read.
     """
     limit = max_bytes(limit)
     with open_regular(path) as file:
-        # A limit that was lifted is no size to make room for.
+        # `read` allocates its argument, and a removed limit is 2**62: the file's own
+        # size bounds it, plus a byte that shows that the file is longer.
         content = file.read(min(limit, os.fstat(file.fileno()).st_size) + 1)
     if len(content) > limit:
         raise ValueError(
@@ -123,7 +127,7 @@ def read_bounded(path: Path, limit: int) -> bytes:
 
 
 def _is_plain(name: str) -> bool:
-    # Windows' rules for what a folder is include those of all other systems.
+    # A plain name by Windows' rules is plain on all other systems too.
     if PureWindowsPath(name).name != name or name.startswith("."):
         return False
     try:

@@ -1,7 +1,7 @@
-"""Label maps: one image in which every pixel has the number of its mask, 0 for none.
+"""Label maps: images in which every pixel has the number of its mask, 0 for none.
 
-A pixel has one number only, so of masks that overlap one is cut. Larger masks are drawn
-first: parts lie over wholes. PNG keeps 8 bits up to 255 labels, 16 bits up to 65535.
+A pixel has one number only, so overlapping masks are cut. Larger masks are drawn first:
+parts cover wholes. PNG has 8 bits for up to 255 labels, 16 bits for up to 65535.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from PIL.PngImagePlugin import PngInfo
 
 from samjax.data.bounds import PIXELS, max_pixels
 from samjax.data.formats.annotations import (
-    bare_annotation,
     counts_of,
+    make_annotation,
 )
 from samjax.data.schema import ImageInfo, Record
 from samjax.files import mark_of, write_bytes
@@ -29,14 +29,14 @@ _MOST_LABELS = 65535
 
 
 def record_to_label_map(record: Record) -> Int[np.ndarray, "h w"]:
-    """Draws the masks of a record.
+    """Draws the masks of a record to a label map.
 
     Returns:
         0 on the background, k on the annotation at index k - 1. Of masks with equal
-        areas the later one lies above.
+        areas the later one is on top.
 
     Raises:
-        ValueError: a mask is damaged or not of the image's size.
+        ValueError: A mask is damaged or not of the image's size.
     """
     image = record["image"]
     runs = [counts_of(annotation, image) for annotation in record["annotations"]]
@@ -49,11 +49,12 @@ def label_map_to_record(
     """Makes a record of the masks in a label map.
 
     Returns:
-        A record with an annotation for each label there is, in rising order, with the
-        label as its id; `annotations.bare_annotation` has the values of the rest.
+        A record with an annotation for each label that occurs, in ascending order, with
+        the label as its id; the other fields are those of
+        `annotations.make_annotation`.
 
     Raises:
-        ValueError: the map is not of the image's size.
+        ValueError: The map is not of the image's size.
     """
     height, width = label_map.shape
     if (height, width) != (image["height"], image["width"]):
@@ -61,11 +62,12 @@ def label_map_to_record(
             f"got a label map of {[height, width]} for image {image['image_id']} of "
             f"{[image['height'], image['width']]}, expected equal sizes (height, width)"
         )
+    # Column-major, as RLE counts are.
     pixels = label_map.T.reshape(-1)
     starts = np.flatnonzero(np.append(True, pixels[1:] != pixels[:-1]))
     starts = starts[: len(pixels)]
     ends, labels = np.append(starts[1:], len(pixels)), pixels[starts]
-    # Sorted by label, the runs of one mask stand together, still in their order.
+    # A stable sort by label groups the runs of each mask and keeps their order.
     order = np.argsort(labels, kind="stable")
     present, first = np.unique(labels[order], return_index=True)
     annotations = []
@@ -76,14 +78,14 @@ def label_map_to_record(
         counts = np.diff(bounds, prepend=0)
         if bounds[-1] < len(pixels):
             counts = np.append(counts, len(pixels) - bounds[-1])
-        annotations.append(bare_annotation(counts, (height, width), int(label)))
+        annotations.append(make_annotation(counts, (height, width), int(label)))
     return Record(image=image, annotations=annotations)
 
 
 def label_map_to_masks(
     label_map: Integer[np.ndarray, "h w"],
 ) -> Bool[np.ndarray, "k h w"]:
-    """Returns the mask of each label there is, in rising order of labels."""
+    """Returns the mask of each label that occurs, in ascending order of labels."""
     present = np.unique(label_map)
     return label_map == present[present != 0][:, None, None]
 
@@ -91,11 +93,11 @@ def label_map_to_masks(
 def write_label_map(
     path: str | os.PathLike, label_map: Integer[np.ndarray, "h w"]
 ) -> None:
-    """Writes a label map to a grey PNG of 8 bits, or 16 if there are more than 255.
+    """Writes a label map to a grey PNG of 8 bits, or 16 for labels above 255.
 
     Raises:
-        ValueError: there are no pixels, or labels outside 0..65535.
-        OSError: the file cannot be written.
+        ValueError: There are no pixels, or labels outside 0..65535.
+        OSError: The file cannot be written.
     """
     if not label_map.size:
         raise ValueError(f"got a label map of shape {label_map.shape}, without pixels")
@@ -115,13 +117,14 @@ def write_label_map(
 
 
 def read_label_map(path: str | os.PathLike) -> Int[np.ndarray, "h w"]:
-    """Reads a label map from a PNG: grey of 1, 8 or 16 bits, or the places of a palette.
+    """Reads a label map from a PNG: grey of 1, 8 or 16 bits, or palette indices.
 
-    `samjax.data.bounds.max_pixels` bounds its size before anything is decoded.
+    Its size is checked against `samjax.data.bounds.max_pixels` before anything is
+    decoded.
 
     Raises:
-        ValueError: the file is no such PNG, is damaged or too large.
-        OSError: there is no file, or it cannot be read.
+        ValueError: The file is not such a PNG, is damaged or too large.
+        OSError: The file does not exist or cannot be read.
     """
     path = Path(path)
     max_pixels()
@@ -138,15 +141,15 @@ def read_label_map(path: str | os.PathLike) -> Int[np.ndarray, "h w"]:
     except (FileNotFoundError, PermissionError, IsADirectoryError):
         raise
     except (OSError, SyntaxError) as error:
-        # Pillow's own words for a damaged file: OSError, or SyntaxError for PNG.
+        # Pillow raises these for a damaged file: OSError, or SyntaxError for PNG.
         raise ValueError(
-            f"{path}: got what cannot be read as a label map ({error}), expected a "
-            "whole PNG"
+            f"{path}: got a file that cannot be read as a label map ({error}), expected "
+            "a complete PNG"
         ) from error
 
 
 def _check_kind(image: Image.Image, header: bytes, path: Path) -> None:
-    # Pillow stretches grey of 2 and 4 bits over 0..255, which makes other labels.
+    # Pillow scales grey of 2 and 4 bits to 0..255, which changes the labels.
     bits, is_grey = header[24], header[25] == 0
     if image.mode not in ("1", "L", "P", "I;16", "I") or (is_grey and bits in (2, 4)):
         raise ValueError(

@@ -1,4 +1,4 @@
-"""The licences of images, as COCO's files name them, and which images to leave out."""
+"""Licences of images in COCO files, and exclusion of images by licence."""
 
 from __future__ import annotations
 
@@ -10,49 +10,49 @@ from samjax.data.formats.guards import whole_number
 
 
 def licence_names(content: Mapping[str, Any], entry: Mapping[str, Any]) -> set[str]:
-    """Returns all names of an image's licence; none where the file does not say.
+    """Returns the id, name and URL of an image's licence; an empty set without a licence.
 
     Args:
-        content: A COCO file, of which `licenses` lists licences with `id`, `name`, `url`.
-        entry: An image of it: `license` (or `licence`) is the number of a licence of
-            that list, or the name of one.
+        content: A COCO file, whose `licenses` lists licences with `id`, `name`, `url`.
+        entry: An image of the file, whose `license` (or `licence`) is the id of a
+            licence in that list, or a name.
     """
-    given = {
+    declared = {
         _text(entry[key])
         for key in ("license", "licence")
         if entry.get(key) is not None
     }
     listed = content.get("licenses")
-    names = set(given)
+    names = set(declared)
     for licence in listed if isinstance(listed, list) else ():
-        if isinstance(licence, Mapping) and _text(licence.get("id")) in given:
+        if isinstance(licence, Mapping) and _text(licence.get("id")) in declared:
             names |= {str(licence[key]) for key in ("name", "url") if licence.get(key)}
     return names
 
 
 def _text(value: Any) -> str:
-    """A licence's number as text: 5, 5.0 and "5" are one."""
+    """Returns a licence's id as text: 5, 5.0 and "5" are the same."""
     whole = whole_number(value)
     return str(value if whole is None else whole)
 
 
 def is_excluded(names: set[str], excluded: Sequence[str]) -> bool:
-    """Whether a licence is one of those to leave out.
+    """Whether a licence is among the excluded ones.
 
-    A number stands for the licence of that number. Other text stands for every licence
-    in whose name or address its words follow one another, whatever is between them, so
-    that `"CC BY-SA"` stands for `CC-BY-SA-4.0` too, and `"CC BY"` for all that begin so.
+    A number matches the licence with that id. Other text matches every licence whose
+    name or URL has its words in sequence, with any punctuation between them: `"CC
+    BY-SA"` matches `CC-BY-SA-4.0` too, and `"CC BY"` all that begin so.
 
     Args:
-        names: From `licence_names`.
-        excluded: Licences to leave out.
+        names: The result of `licence_names`.
+        excluded: Ids or names of licences to exclude.
     """
     words = [_words(name) for name in names]
-    for one in excluded:
-        if one.strip().isdigit():
-            if one.strip() in names:
+    for pattern in excluded:
+        if pattern.strip().isdigit():
+            if pattern.strip() in names:
                 return True
-        elif any(f" {_words(one)} " in f" {name} " for name in words):
+        elif any(f" {_words(pattern)} " in f" {name} " for name in words):
             return True
     return False
 

@@ -1,8 +1,7 @@
 """SA-1B's files: a JSON file per image, and tar shards of images and their JSON.
 
-A shard is a plain tar, not compressed, with the members `./sa_1.jpg` and `./sa_1.json`
-of every image. Headers carry no time and no owner, so that equal records give equal
-shards.
+A shard is an uncompressed tar with the members `./sa_1.jpg` and `./sa_1.json` of every
+image. Headers have no time and no owner, so that equal records give equal shards.
 """
 
 from __future__ import annotations
@@ -34,21 +33,21 @@ from samjax.data.sa1b.headers import (
 from samjax.data.schema import Record, record_from_json, record_to_json
 from samjax.files import replacing
 
-# Far above what SA-1B has (1 MB of JSON, 10 MB of image): a bound on what one damaged
-# length can make a reader load.
+# Bounds on the bytes of a member, so that a damaged length cannot fill the memory; far
+# above SA-1B's (1 MB of JSON, 10 MB of image).
 _LONGEST_JSON = 1 << 26
 _LONGEST_IMAGE = 1 << 28
 
 
 def write_record(folder: str | os.PathLike, record: Record) -> Path:
-    """Writes a record to `folder` under the name of its image, ending in `.json`.
+    """Writes a record to `folder`, named as its image with the suffix `.json`.
 
     Returns:
         The file's path.
 
     Raises:
-        ValueError: the image's name is not plain, or a number is not finite.
-        OSError: the file cannot be written.
+        ValueError: The image's name is not plain, or a number is not finite.
+        OSError: The file cannot be written.
     """
     path = Path(folder) / f"{record_stem(record)}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -60,20 +59,20 @@ def write_record(folder: str | os.PathLike, record: Record) -> Path:
 def read_folder(
     folder: str | os.PathLike, *, problems: Problems = raise_problem
 ) -> Iterator[tuple[Path | None, Record]]:
-    """Reads the records of a folder, sorted by the names of their files.
+    """Reads the records of a folder, sorted by file name.
 
     Args:
-        folder: with one JSON file per image. Hidden files, folders and special files in it
-            are passed over.
-        problems: is called with the error of every record that is left out; the
-            default raises it.
+        folder: A folder with one JSON file per image. Hidden files, folders and special
+            files in it are skipped.
+        problems: Called with the error of every record that is left out; the default
+            raises it.
 
     Yields:
         The path of the record's image, None if it is not in the folder, and the record.
 
     Raises:
-        ValueError: a file is not a record, or its image's name leads out of the folder.
-        OSError: the folder or a file in it cannot be read.
+        ValueError: A file is not a record, or its image's name leads out of the folder.
+        OSError: The folder or a file in it cannot be read.
     """
     folder = Path(folder)
     for name in sorted(os.listdir(folder)):
@@ -94,22 +93,22 @@ def read_folder(
 def write_shard(
     path: str | os.PathLike, items: Iterable[tuple[str, bytes, Record]]
 ) -> None:
-    """Writes a shard, image by image in the order given; it is whole or not there.
+    """Writes a shard, image by image in the given order; the tar is replaced atomically.
 
     Args:
-        path: of the tar.
-        items: name of the image (the record's `file_name`), the bytes of its file, and
+        path: Path of the tar.
+        items: Name of the image (the record's `file_name`), the bytes of its file, and
             its record.
 
     Raises:
-        ValueError: a name is not plain, is not the record's, has not the ending of an
-            image or comes twice; or a file is larger than readers take.
-        OSError: the tar cannot be written.
+        ValueError: A name is not plain, is not the record's, does not have the suffix
+            of an image or occurs twice; or a file is larger than readers accept.
+        OSError: The tar cannot be written.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     written: set[str] = set()
-    # GNU's form has plain headers for names in UTF-8, as SA-1B's own shards.
+    # GNU's format has plain headers for names in UTF-8, as SA-1B's own shards.
     with (
         replacing(path) as hidden,
         tarfile.open(
@@ -134,29 +133,29 @@ def read_shard(
 ) -> Iterator[tuple[str, bytes, Record]]:
     """Reads a shard, image by image in the order of the tar.
 
-    Image and JSON belong together by their name, wherever in the tar they stand; a
-    leading `./` is passed over, as are folders, hidden members, and those that are
-    neither. Headers are read first, so that memory holds one image at a time.
+    Image and JSON are paired by name, at any distance in the tar. A leading `./` is
+    ignored; folders, hidden members and other files are skipped. Headers are read
+    first, so that memory holds one image at a time.
 
     Args:
-        path: of a tar that is not compressed.
-        problems: is called with the error of everything that is left out: members that
-            are damaged, without their other half, too large or oddly named, and the end
-            of a tar that is cut off. The default raises it.
+        path: Path of an uncompressed tar.
+        problems: Called with the error of everything that is left out: members that are
+            damaged, unpaired, too large or have invalid names, and the lost end of a
+            truncated tar. The default raises it.
 
     Yields:
         The image's name, the bytes of its file, and its record.
 
     Raises:
-        ValueError: as for `problems`.
-        OSError: the file cannot be read.
+        ValueError: As for `problems`.
+        OSError: The file cannot be read.
     """
     with open_tar(path) as file:
         pairs = _pairs(file, str(path), problems)
         for stem, (image, json) in pairs.items():
             if image is None or json is None:
-                missing, there = ("image", json) if json else ("JSON", image)
-                name = there.name if there else stem
+                missing, present = ("image", json) if json else ("JSON", image)
+                name = present.name if present else stem
                 problems(
                     ValueError(
                         f"{path}: member {name!a} has no {missing} beside it, "
@@ -165,11 +164,11 @@ def read_shard(
                 )
                 continue
             try:
-                place = f"{path}: member {json.name!a}"
-                record = _parsed(_content(file, json), place)
+                context = f"{path}: member {json.name!a}"
+                record = _parsed(_content(file, json), context)
                 if PurePosixPath(record["image"]["file_name"]).stem != stem:
                     raise ValueError(
-                        f"{place} is the record of "
+                        f"{context} is the record of "
                         f"{record['image']['file_name']!a}, expected that of the "
                         "image of its own name: members are mixed up"
                     )
@@ -179,12 +178,12 @@ def read_shard(
             yield image.name.removeprefix("./"), _content(file, image), record
 
 
-def _parsed(text: bytes, place: str) -> Record:
+def _parsed(text: bytes, context: str) -> Record:
     try:
         record = record_from_json(text)
     except ValueError as error:
-        raise ValueError(f"{place}: {error}") from error
-    check_file_name(record["image"]["file_name"], place)
+        raise ValueError(f"{context}: {error}") from error
+    check_file_name(record["image"]["file_name"], context)
     return record
 
 
@@ -197,8 +196,8 @@ def _checked_stem(name: str, record: Record) -> str:
         )
     if PurePosixPath(name).suffix.lower() not in SUFFIXES:
         raise ValueError(
-            f"got an image named {name!a}, expected an ending among "
-            f"{sorted(SUFFIXES)}, by which readers know images"
+            f"got an image named {name!a}, expected a suffix among "
+            f"{sorted(SUFFIXES)}, by which readers recognize images"
         )
     return stem
 
@@ -219,32 +218,34 @@ def _add(tar: tarfile.TarFile, name: str, content: bytes, limit: int) -> None:
 def _pairs(
     file: BinaryIO, path: str, problems: Problems
 ) -> dict[str, list[_Entry | None]]:
-    """Finds the image and the JSON of every name, in the order of their first."""
+    """Pairs the image and the JSON of every name, in the order of first occurrence."""
     members, damage = _headers(file)
     pairs: dict[str, list[_Entry | None]] = {}
     for member in members:
         base = PurePosixPath(member.name)
         suffix = base.suffix.lower()
         is_other = suffix not in SUFFIXES | {".json"}
-        # Folders end in a slash in some tars, and in others in nothing.
+        # Some tars write folders without a final slash.
         is_folder = member.name.endswith("/") or member.kind == FOLDER
         if is_folder or is_other or base.name.startswith("."):
             continue
-        place = f"{path}: member {member.name!a:.300}"
+        context = f"{path}: member {member.name!a:.300}"
         try:
-            name = check_file_name(member.name.removeprefix("./"), place)
-            _check_member(member, place, suffix)
+            name = check_file_name(member.name.removeprefix("./"), context)
+            _check_member(member, context, suffix)
         except ValueError as error:
             problems(error)
             continue
         pair = pairs.setdefault(PurePosixPath(name).stem, [None, None])
         kind = int(suffix == ".json")
         if pair[kind] is not None:
-            problems(ValueError(f"{place} comes a second time; the first one is used"))
+            problems(
+                ValueError(f"{context} comes a second time; the first one is used")
+            )
             continue
         pair[kind] = member
     if damage:
-        problems(ValueError(f"{path}: {damage}; what stands before that is whole"))
+        problems(ValueError(f"{path}: {damage}; the members before that are complete"))
     return pairs
 
 
@@ -258,13 +259,13 @@ class _Entry(NamedTuple):
 
 
 def _headers(file: BinaryIO) -> tuple[list[_Entry], str]:
-    """Reads all headers, up to damage, which is described."""
+    """Reads all headers; returns the members, and a description of damage or ""."""
     members: list[_Entry] = []
     length = os.fstat(file.fileno()).st_size
     try:
-        for one in read_members(file.fileno(), length, others=True):
-            name = os.fsdecode(one.name)
-            members.append(_Entry(name, one.offset, one.size, one.kind))
+        for member in read_members(file.fileno(), length, others=True):
+            name = os.fsdecode(member.name)
+            members.append(_Entry(name, member.offset, member.size, member.kind))
     except DamagedTar as error:
         if not members and (error.position == 0 or length < BLOCK):
             return [], f"it is not an uncompressed tar ({error})"
@@ -275,13 +276,13 @@ def _headers(file: BinaryIO) -> tuple[list[_Entry], str]:
     return members, ""
 
 
-def _check_member(member: _Entry, place: str, suffix: str) -> None:
+def _check_member(member: _Entry, context: str, suffix: str) -> None:
     if member.kind not in FILES:
-        raise ValueError(f"{place} is a link or special, expected a regular file")
+        raise ValueError(f"{context} is a link or special, expected a regular file")
     limit = max_bytes(_LONGEST_JSON if suffix == ".json" else _LONGEST_IMAGE)
     if member.size > limit:
         raise ValueError(
-            f"{place} has {member.size} bytes, expected at most {limit}: its header is "
+            f"{context} has {member.size} bytes, expected at most {limit}: its header is "
             f"damaged, or it is something else; if it is right, set {BYTES} to its size"
         )
 

@@ -1,13 +1,13 @@
-"""YOLO's folders of polygons: a text file per image, a line per mask.
+"""YOLO's segmentation format: a text file per image, a polygon per line.
 
     images/<name>.jpg
     labels/<name>.txt      0 0.25 0.5 0.75 0.5 0.5 0.875
     data.yaml
 
-A line is the number of a class and the corners of one polygon, x and y in turn, in
-parts of the image's width and height. One mask has one polygon, so regions and holes
-are joined by bridges without area (`geometry.polygons`). Six decimals give the corners
-of pixels back exactly in images of up to 100,000 pixels a side.
+A line has the id of a class and the corners of one polygon, x and y in turn, normalized
+by the image's width and height. A mask is a single polygon, so regions and holes are
+joined by bridges of zero area (`samjax.geometry.polygons`). Six decimals reproduce the
+corners of pixels exactly in images of up to 100,000 pixels a side.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from jaxtyping import Int
 
 from samjax.data.folders import list_images
 from samjax.data.formats.annotations import (
-    bare_annotation,
     columns_of_counts,
     counts_of,
+    make_annotation,
 )
 from samjax.data.formats.guards import (
     Problems,
@@ -43,7 +43,7 @@ from samjax.geometry.polygons import (
     polygons_to_counts,
 )
 
-# Far above what thousands of masks need: a bound on what a reader loads.
+# Bound on the bytes of a label file, far above what thousands of masks need.
 _LONGEST_LABELS = 1 << 28
 
 
@@ -58,22 +58,23 @@ def write_yolo(
     """Writes records to `folder/labels`, image by image, and `data.yaml` at the end.
 
     Empty masks have no polygon and are left out; an image without masks has an empty
-    file. Images are not copied: they belong to `folder/images`. Other files stay.
+    file. Images are not copied: they belong in `folder/images`. Other files are kept.
 
     Args:
-        folder: of the data set; it is made if need be.
-        records: the images and their masks.
-        tolerance: in pixels, as `geometry.polygons.mask_to_polygons` has it; 0 is exact.
-        category: name of class 0, the only one.
-        overwrite: whether files are replaced that are not as samjax wrote them, such
-            as labels that somebody corrected.
+        folder: Folder of the dataset; created if missing.
+        records: The images and their masks.
+        tolerance: Tolerance of polygons in pixels, as in
+            `samjax.geometry.polygons.mask_to_polygons`; 0 is exact.
+        category: Name of class 0, the only one.
+        overwrite: Whether to replace files that are not as samjax wrote them, such as
+            corrected labels.
 
     Raises:
-        WouldReplace: such a file is there.
-        ValueError: an image's name is not plain, two have one name but for the ending,
+        WouldReplace: There is such a file.
+        ValueError: An image's name is not plain, two names differ only in the suffix,
             or a mask is damaged.
         ImportError: OpenCV is missing.
-        OSError: a file cannot be written.
+        OSError: A file cannot be written.
     """
     folder = Path(folder)
     labels = folder / "labels"
@@ -83,8 +84,8 @@ def write_yolo(
         stem = record_stem(record)
         if stem in written:
             raise ValueError(
-                f"got a second image named {stem}, expected every name once, whatever "
-                "its ending: both would have the same labels"
+                f"got a second image named {stem}, expected every name once, without "
+                "its suffix: both would have the same labels"
             )
         written.add(stem)
         lines = [
@@ -93,14 +94,14 @@ def write_yolo(
         ]
         content = "".join(lines).encode("ascii")
         _replace(labels / f"{stem}.txt", content, overwrite)
-    # JSON's text is YAML's too. Both splits are all images: the user divides them.
+    # A JSON string is valid YAML. Both splits list all images: the user divides them.
     names = f"names:\n  0: {json_text(category, ensure_ascii=False)}\n"
     text = f"train: images\nval: images\n{names}"
     _replace(folder / "data.yaml", text.encode(), overwrite)
 
 
 def _replace(path: Path, content: bytes, overwrite: bool) -> None:
-    # Of a writer that was stopped before it wrote down what it had written.
+    # An equal file may be from a run that was stopped before it recorded its files.
     if not (path.is_file() and path.read_bytes() == content):
         check_replaceable(path, "yolo", overwrite=overwrite)
         write_bytes(path, content)
@@ -114,45 +115,45 @@ def read_yolo(
 ) -> Iterator[Record]:
     """Reads `folder/labels`, image by image, sorted by the images' names.
 
-    Images are numbered from 1 on in this order, and masks through all images. Classes
-    are not kept: records have none. What the format lacks has the values of
-    `annotations.bare_annotation`.
+    Image ids count from 1 in this order, mask ids through all images. Classes are
+    dropped: records have none. Fields that the format lacks get the values of
+    `annotations.make_annotation`.
 
     Args:
-        folder: of the data set.
-        images: folder of the images, of which sizes are read, upright by their EXIF
-            orientation; or the sizes (h, w) by file names.
-        problems: is called with the error of every image and line that is left out; the
+        folder: Folder of the dataset.
+        images: Folder of the images, whose sizes are read, turned upright by their EXIF
+            orientation; or the sizes (h, w) by file name.
+        problems: Called with the error of every image and line that is left out; the
             default raises it.
 
     Yields:
         A record for every image; one without labels has no masks.
 
     Raises:
-        ValueError: labels have no image, a size cannot be found, or a line is not a
+        ValueError: Labels have no image, a size cannot be found, or a line is not a
             polygon.
-        OSError: a folder or file cannot be read.
+        OSError: A folder or file cannot be read.
     """
     labels = Path(folder) / "labels"
-    there = {
+    label_files = {
         name
         for name in os.listdir(labels)
         if name.endswith(".txt") and not name.startswith(".")
     }
     names = _names(images, problems)
-    for name in sorted(there - {f"{stem}.txt" for stem in names}):
+    for name in sorted(label_files - {f"{stem}.txt" for stem in names}):
         problems(
             ValueError(
                 f"{labels / name}: got labels without an image, expected one of the "
                 "same name, by which the size is known"
             )
         )
-    number = 0
+    mask_id = 0
     for image_id, (stem, name) in enumerate(names.items(), start=1):
         try:
             height, width = _size(images, name)
             text = b""
-            if f"{stem}.txt" in there:
+            if f"{stem}.txt" in label_files:
                 text = read_bounded(labels / f"{stem}.txt", _LONGEST_LABELS)
                 text = text.removeprefix(codecs.BOM_UTF8)
         except ValueError as error:
@@ -166,13 +167,13 @@ def read_yolo(
             if not line.strip():
                 continue
             try:
-                place = f"{labels / f'{stem}.txt'}, line {row}"
-                counts = _counts(line, (height, width), place)
+                context = f"{labels / f'{stem}.txt'}, line {row}"
+                counts = _counts(line, (height, width), context)
             except ValueError as error:
                 problems(error)
                 continue
-            number += 1
-            annotations.append(bare_annotation(counts, (height, width), number))
+            mask_id += 1
+            annotations.append(make_annotation(counts, (height, width), mask_id))
         yield Record(image=image, annotations=annotations)
 
 
@@ -190,7 +191,7 @@ def _line(annotation: Annotation, image: ImageInfo, tolerance: float) -> str:
 def _names(
     images: str | os.PathLike | Mapping[str, tuple[int, int]], problems: Problems
 ) -> dict[str, str]:
-    """The images' names by what they are without their ending, in order."""
+    """Returns the images' names by their stems, in order."""
     if isinstance(images, Mapping):
         listed = sorted(images)
     else:
@@ -224,26 +225,27 @@ def _size(
     return check_size(height, width, str(path))
 
 
-def _counts(line: bytes, size: tuple[int, int], place: str) -> Int[np.ndarray, " r"]:
+def _counts(line: bytes, size: tuple[int, int], context: str) -> Int[np.ndarray, " r"]:
     height, width = size
     try:
-        label, *numbers = line.split()
-        # Tables of floats are saved as 0.0 or 0.000000e+00.
+        label, *coordinates = line.split()
+        # Class ids saved as floats are 0.0 or 0.000000e+00.
         value = float(label)
         sound = value >= 0 and value.is_integer()
-        parts = np.array([float(number) for number in numbers])
+        parts = np.array([float(coordinate) for coordinate in coordinates])
     except ValueError:
         sound, parts = False, np.zeros(0)
     if not sound or len(parts) < 6 or len(parts) % 2:
         kind = " (this is a box, without a mask)" if len(parts) == 4 else ""
         raise ValueError(
-            f"{place}: got {line[:40]!a}, expected the number of a class and at "
+            f"{context}: got {line[:40]!a}, expected the number of a class and at "
             f"least three corners x y in parts of the image{kind}"
         )
-    # Pixels instead of parts are the usual mistake; a little beyond is rounding.
+    # Coordinates in pixels are the usual mistake; values slightly outside 0..1 are due
+    # to rounding or clipping.
     if not (np.abs(parts - 0.5) < 1.0).all():
         raise ValueError(
-            f"{place}: got corners in {parts.min()}..{parts.max()}, expected parts of "
+            f"{context}: got corners in {parts.min()}..{parts.max()}, expected parts of "
             "the image, 0..1: divide pixels by width and height"
         )
     return polygons_to_counts([parts.reshape(-1, 2) * [width, height]], size)

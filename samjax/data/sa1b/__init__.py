@@ -1,1 +1,1 @@
-"""SA-1B as it is published: tars of JPEG files and of JSON files, read in place."""
+"""SA-1B as published: tars of JPEG and JSON files, read in place."""

@@ -1,4 +1,4 @@
-"""A folder of extracted images and JSON files as a dataset with random access."""
+"""Source of examples from a folder of SA-1B's extracted images and JSON files."""
 
 import os
 from pathlib import Path
@@ -9,7 +9,7 @@ from samjax.files.marks import is_own
 
 
 class ExtractedSource:
-    """Images and JSON files that lie side by side, `sa_1.jpg` and `sa_1.json`.
+    """The examples of a folder of pairs such as `sa_1.jpg` and `sa_1.json`.
 
     Sub-folders are included. Special files are skipped, and so are the settings and
     overlays that everything mode writes beside its records. An image without JSON or a
@@ -17,27 +17,27 @@ class ExtractedSource:
     counted.
 
     Args:
-        folder: of the files.
+        folder: The folder of the files.
 
     Raises:
-        ValueError: there are none.
-        OSError: the folder cannot be read.
+        ValueError: There are no such files.
+        OSError: The folder cannot be read.
     """
 
     def __init__(self, folder: str | os.PathLike):
         self.folder = Path(folder)
         pairs: dict[str, dict[bool, str]] = {}
-        for place, folders, files in os.walk(self.folder, onerror=_raise):
-            folders[:] = sorted(set(folders) - _files_of_a_run(Path(place)))
+        for parent, folders, files in os.walk(self.folder, onerror=_raise):
+            folders[:] = sorted(set(folders) - _files_of_a_run(Path(parent)))
             for name in files:
                 stem, suffix = os.path.splitext(name)
                 is_record = suffix.lower() == ".json"
                 if stem.startswith(".") or not (is_record or has_image_name(name)):
                     continue
-                if not os.path.isfile(os.path.join(place, name)):
-                    # A read from a pipe or a device may never end.
+                if not os.path.isfile(os.path.join(parent, name)):
+                    # Reading a pipe or a device may block for ever.
                     continue
-                path = os.path.relpath(os.path.join(place, stem), self.folder)
+                path = os.path.relpath(os.path.join(parent, stem), self.folder)
                 pairs.setdefault(path, {})[is_record] = suffix
         # Strings in flat lists: a dataset can have millions of files.
         self._stems = sorted(pairs)
@@ -54,7 +54,7 @@ class ExtractedSource:
         return len(self._stems)
 
     def __getitem__(self, index: int, /) -> RawExample:
-        """Reads one example; what cannot be read of it is None."""
+        """Reads one example; a part that cannot be read is None."""
         stem = self._stems[index]
         image, record = self._suffixes[index]
         problems: list[str] = []
@@ -72,8 +72,8 @@ class ExtractedSource:
         try:
             return read_regular(path)
         except (OSError, ValueError) as error:
-            said = error.strerror if isinstance(error, OSError) else error
-            problems.append(f"{path}: {said}")
+            reason = error.strerror if isinstance(error, OSError) else error
+            problems.append(f"{path}: {reason}")
             return None
 
 

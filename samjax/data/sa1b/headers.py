@@ -1,7 +1,7 @@
-"""The headers of a tar: where its members lie, without reading what is in them.
+"""Reading of a tar's headers: the offsets of its members, without their content.
 
-Understands ustar, GNU's long names and large sizes, and pax's `path` and `size`. Stops
-at the first thing that is not a whole member and says so; the members before it stand.
+Supports ustar, GNU's long names and large sizes, and pax's `path` and `size`. Raises at
+the first damaged or truncated member, after it has yielded all members before.
 """
 
 import os
@@ -18,11 +18,11 @@ class Member(NamedTuple):
     """A file in a tar.
 
     Attributes:
-        name: Its path in the tar, as it is stored.
-        offset: Of its first byte in the tar.
-        size: In bytes.
-        kind: The letter that tells files from links, folders and devices, which
-            `read_members` gives only where they are asked for.
+        name: Path in the tar, as stored.
+        offset: Offset of its first byte in the tar.
+        size: Size in bytes.
+        kind: Tar's type flag, which distinguishes files from links, folders and
+            devices; `read_members` yields the latter only with `others`.
     """
 
     name: bytes
@@ -32,32 +32,32 @@ class Member(NamedTuple):
 
 
 class DamagedTar(Exception):
-    """The tar does not go on as it should.
+    """A tar is truncated or has a damaged header.
 
     Attributes:
-        position: Where.
-        name: Of the member that it ends in, if it has one.
+        position: Offset of the damage in bytes.
+        name: Name of the truncated member, None outside a member.
     """
 
-    def __init__(self, what: str, position: int, name: bytes | None = None):
-        super().__init__(f"{what} at byte {position}")
+    def __init__(self, problem: str, position: int, name: bytes | None = None):
+        super().__init__(f"{problem} at byte {position}")
         self.position, self.name = position, name
 
 
 def read_members(file: int, length: int, *, others: bool = False) -> Iterator[Member]:
     """Yields the files of a tar, in its order.
 
-    A header is believed only as far as the tar is long, so that neither time nor memory
-    grows faster than the tar.
+    Sizes in headers are checked against the length of the tar, so that time and memory
+    are linear in that.
 
     Args:
-        file: descriptor of the tar, open for reading.
-        length: of the tar in bytes.
-        others: gives links, folders and devices too.
+        file: Descriptor of the tar, open for reading.
+        length: Length of the tar in bytes.
+        others: Whether to yield links, folders and devices too.
 
     Raises:
-        DamagedTar: it ends within a member or without its end mark, or a header is
-            damaged; after all members before that.
+        DamagedTar: The tar ends within a member or without its end mark, or a header is
+            damaged; raised after all members before that.
     """
     position = 0
     name: bytes | None = None
@@ -70,8 +70,8 @@ def read_members(file: int, length: int, *, others: bool = False) -> Iterator[Me
         if header == _ZEROS:
             return
         kind = header[156:157]
-        own_size = _number(header[124:136])
-        if own_size is None or _number(header[148:156]) != _checksum(header):
+        own_size = _parse_number(header[124:136])
+        if own_size is None or _parse_number(header[148:156]) != _checksum(header):
             raise DamagedTar("the tar has a damaged header", position)
         if kind in _WITHOUT_CONTENT:
             own_size = 0
@@ -79,7 +79,7 @@ def read_members(file: int, length: int, *, others: bool = False) -> Iterator[Me
             own_size = size
         start = position + BLOCK
         position = start + -(-own_size // BLOCK) * BLOCK
-        # The zeros that fill up the last block may be missing, its content not.
+        # The zero padding of the last block may be missing, but not its content.
         own_name = _name(header) if name is None else name
         if start + own_size > length:
             raise DamagedTar("the tar is cut off within a member", length, own_name)
@@ -106,9 +106,9 @@ def open_tar(path: str | os.PathLike) -> BinaryIO:
     """Opens a tar for reading.
 
     Raises:
-        ValueError: it is a pipe, a device or a folder, which have no length, and of
-            which a read may never end.
-        OSError: it cannot be opened.
+        ValueError: The path is a pipe, a device or a folder: these have no length, and
+            reading them may block for ever.
+        OSError: The file cannot be opened.
     """
     try:
         return open_regular(path)
@@ -117,46 +117,46 @@ def open_tar(path: str | os.PathLike) -> BinaryIO:
 
 
 _ZEROS = bytes(BLOCK)
-# What a member is. 7 is a file that is to lie in one piece; 1 to 6 are links, devices
-# and folders; L, K, x and g tell of members that come after.
+# Tar's type flags. 7 is a contiguous file; 1 to 6 are links, devices and folders; L, K,
+# x and g are extensions of the following members.
 FILES = (b"0", b"\0", b"7")
 _WITHOUT_CONTENT = tuple(b"%d" % kind for kind in range(1, 7))
 _FOR_NEXT = (b"L", b"K", b"x", b"g")
 _LONGEST_EXTENSION = 1 << 20
-# One of each kind, and some to spare.
+# Extension headers before one member: one of each kind, and some to spare.
 _LONGEST_CHAIN = 16
-# Of decimal digits: 2**64 has 20.
+# Decimal digits of 2**64.
 _LONGEST_NUMBER = 20
 
 
 def _name(header: bytes) -> bytes:
     name = header[:100].split(b"\0", 1)[0]
     if header[257:263] != b"ustar\0":
-        # GNU's own format has times where ustar has the front part of a long name.
+        # GNU's format has timestamps where ustar has the prefix of a long name.
         return name
     prefix = header[345:500].split(b"\0", 1)[0]
     return prefix + b"/" + name if prefix else name
 
 
-def _number(field: bytes) -> int | None:
+def _parse_number(field: bytes) -> int | None:
     if field[0] == 0x80:
         return int.from_bytes(field[1:], "big")
     digits = field.split(b"\0", 1)[0].strip()
-    # int() would take signs and underscores too.
+    # int() would accept signs and underscores too.
     if digits.strip(b"01234567"):
         return None
     return int(digits or b"0", 8)
 
 
 def _checksum(header: bytes) -> int:
-    # The sum of all bytes, the field of the checksum counted as spaces.
+    # The sum of all bytes, with the checksum's own field as spaces.
     return sum(header) - sum(header[148:156]) + 8 * 32
 
 
 def _pax_fields(
     content: bytes, name: bytes | None, size: int | None
 ) -> tuple[bytes | None, int | None]:
-    """Reads lines `LENGTH KEY=VALUE` as far as they are sound."""
+    """Parses lines `LENGTH KEY=VALUE` up to the first malformed one."""
     position = 0
     while position < len(content):
         digits, space, _ = content[position : position + 1 + _LONGEST_NUMBER].partition(

@@ -1,9 +1,10 @@
-"""An index of a tar of SA-1B: which image and which JSON are where.
+"""Index of an SA-1B tar: the offsets of its images and JSON files.
 
-It is made from the headers alone, in a quarter of a second for a tar of 10 GB, and kept in
-a file beside the tar (or in samjax's cache folder where that cannot be written), which
-is read again for as long as the tar has the same size and time. The file is one line of
-JSON and then the rows, so that all processes of a machine map it and share its memory.
+It is built from the headers alone, in a quarter of a second for a tar of 10 GB, and
+cached in a file beside the tar (or in samjax's cache folder if that is not writable),
+valid as long as the tar has the same size and modification time. The file is one line
+of JSON followed by the rows as raw bytes, so that all processes of a machine map it and
+share the memory.
 """
 
 import hashlib
@@ -27,15 +28,16 @@ from samjax.files import cache_folder, json_text, replacing
 
 
 class TarIndex(NamedTuple):
-    """What a tar holds.
+    """The images and JSON files of a tar.
 
     Attributes:
-        rows: One for each image, JSON or pair of them, in the order of the tar:
+        rows: A row for each image, JSON file or pair of them, in the order of the tar:
             `name` (path in the tar without suffix), `image_offset`, `image_size`,
-            `record_offset` and `record_size`; an offset of -1 where one is missing.
-        damage: What is wrong with the tar and where, or None; `rows` has what lies
-            before that.
-        long_names: Members whose path no file can have, which are left out.
+            `record_offset` and `record_size`; an offset of -1 for a missing part.
+        damage: Description of the damage of the tar and its position, or None; `rows`
+            has the members before it.
+        long_names: Number of members that were left out because no file can have a path
+            of their length.
     """
 
     rows: np.ndarray
@@ -44,46 +46,46 @@ class TarIndex(NamedTuple):
 
     @property
     def unpaired(self) -> int:
-        """Rows of which the image or the JSON is missing."""
+        """Number of rows without an image or without a JSON file."""
         missing = (self.rows["image_offset"] < 0) | (self.rows["record_offset"] < 0)
         return int(np.sum(missing))
 
 
 def load_index(tar: str | os.PathLike) -> TarIndex:
-    """Returns the index of a tar from its file, making that where it is missing or old.
+    """Loads the index of a tar from its cache file, and builds it if missing or stale.
 
     Raises:
-        ValueError: the file is no tar, or a compressed one.
-        OSError: it cannot be read.
+        ValueError: The file is not a tar, or a compressed one.
+        OSError: The file cannot be read.
     """
     tar = Path(tar)
     state = _state(tar)
-    places = (tar.with_name(tar.name + _SUFFIX), _place_in_cache(tar))
-    for place in places:
-        if (index := _read(place, state)) is not None:
+    paths = (tar.with_name(tar.name + _SUFFIX), _path_in_cache(tar))
+    for path in paths:
+        if (index := _read(path, state)) is not None:
             return index
     index = build_index(tar)
-    for place in places:
+    for path in paths:
         try:
-            place.parent.mkdir(parents=True, exist_ok=True)
-            _write(place, index, state)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _write(path, index, state)
         except OSError:
             continue
-        # Mapped, as it will be the next time.
-        return _read(place, state) or index
+        # Read again as a memory map, whose pages all processes share.
+        return _read(path, state) or index
     return index
 
 
 def build_index(tar: str | os.PathLike) -> TarIndex:
-    """Makes the index of a tar, and leaves no file.
+    """Builds the index of a tar, without caching it.
 
-    Images and JSON files are paired by their paths without suffixes, wherever in the
-    tar they lie; of two members with one path the later counts, as when unpacking.
-    Members that are neither are left out, and those whose path no file can have.
+    Images and JSON files are paired by their paths without suffixes, at any distance in
+    the tar; of two members with the same path the later one counts, as when unpacking.
+    Other members are left out, and so are those whose path is too long for a file.
 
     Raises:
-        ValueError: the file is no tar, or a compressed one.
-        OSError: it cannot be read.
+        ValueError: The file is not a tar, or a compressed one.
+        OSError: The file cannot be read.
     """
     tar = Path(tar)
     members: list[Member] = []
@@ -105,13 +107,13 @@ def build_index(tar: str | os.PathLike) -> TarIndex:
 
 
 LONGEST_PATH = 4096
-"""Bytes of a path on Linux. All rows of an index are as wide as its longest name."""
+"""Longest path on Linux in bytes; every row of an index is as wide as its longest name."""
 
 
 _SUFFIX = ".samjax-index"
 _VERSION = 2
 _LINE = 512
-# First bytes -> the program that unpacks such a file, and the ending that it insists on.
+# First bytes -> the program that unpacks such a file, and the suffix that it requires.
 _COMPRESSED = {
     b"\x1f\x8b": ("gzip -d", ".gz"),
     b"BZh": ("bzip2 -d", ".bz2"),
@@ -139,7 +141,7 @@ def _pair(members: Iterable[Member]) -> np.ndarray:
     for name, offset, size, _ in members:
         stem, dot, suffix = name.rpartition(b".")
         first = _FIRST_FIELD.get(suffix.lower())
-        # A name that starts with a dot has no stem: macOS leaves `._NAME` in its tars.
+        # Hidden files are left out: macOS writes `._NAME` into its tars.
         if first is None or not dot or stem.rpartition(b"/")[2][:1] in (b"", b"."):
             continue
         while stem.startswith((b"./", b"/")):
@@ -148,9 +150,9 @@ def _pair(members: Iterable[Member]) -> np.ndarray:
     longest = max(map(len, pairs), default=1)
     rows = np.zeros(len(pairs), _row(longest))
     rows["name"] = list(pairs)
-    places = np.array(list(pairs.values()), np.int64).reshape(-1, 4)
+    offsets_and_sizes = np.array(list(pairs.values()), np.int64).reshape(-1, 4)
     for column, field in enumerate(_FIELDS):
-        rows[field] = places[:, column]
+        rows[field] = offsets_and_sizes[:, column]
     return rows
 
 
@@ -173,7 +175,7 @@ def _state(tar: Path) -> dict[str, Any]:
     }
 
 
-def _write(place: Path, index: TarIndex, state: dict[str, Any]) -> None:
+def _write(path: Path, index: TarIndex, state: dict[str, Any]) -> None:
     content = state | {
         "rows": len(index.rows),
         "name_bytes": index.rows.dtype["name"].itemsize,
@@ -181,29 +183,30 @@ def _write(place: Path, index: TarIndex, state: dict[str, Any]) -> None:
         "long_names": index.long_names,
     }
     line = json_text(content).encode().ljust(_LINE - 1) + b"\n"
-    with replacing(place) as hidden, open(hidden, "wb") as file:
+    with replacing(path) as hidden, open(hidden, "wb") as file:
         file.write(line)
         file.write(index.rows.tobytes())
 
 
-def _read(place: Path, state: dict[str, Any]) -> TarIndex | None:
-    """Reads the file of an index, if it is whole and of the tar as it is now."""
+def _read(path: Path, state: dict[str, Any]) -> TarIndex | None:
+    """Maps the file of an index; returns None if it is missing, damaged or stale."""
     try:
-        with open(place, "rb") as file:
+        with open(path, "rb") as file:
             content = json.loads(file.read(_LINE))
         if {key: content[key] for key in state} != state:
             return None
-        kind, number = _row(content["name_bytes"]), content["rows"]
-        rows = np.zeros(0, kind)
-        if number:
-            # Fails where the file is shorter.
-            rows = np.memmap(place, kind, "r", offset=_LINE, shape=(number,))
+        dtype, row_count = _row(content["name_bytes"]), content["rows"]
+        rows = np.zeros(0, dtype)
+        # An empty array cannot be mapped.
+        if row_count:
+            # Raises if the file is shorter.
+            rows = np.memmap(path, dtype, "r", offset=_LINE, shape=(row_count,))
         return TarIndex(rows, content["damage"], content["long_names"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def _place_in_cache(tar: Path) -> Path:
+def _path_in_cache(tar: Path) -> Path:
     path = str(tar.resolve())
     name = (
         f"{PurePosixPath(path).name}-{hashlib.sha256(path.encode()).hexdigest()[:16]}"

@@ -1,4 +1,4 @@
-"""Raw SA-1B tars as a dataset with random access, read in place."""
+"""Source of examples from SA-1B's tars, with random access and without unpacking."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -8,32 +8,32 @@ from typing import Any
 
 import numpy as np
 
-from samjax.data.examples import RawExample, place_in_parts
+from samjax.data.examples import RawExample, locate_in_parts
 from samjax.data.sa1b.index import TarIndex, load_index
 
 
 class TarSource:
-    """The images of many tars, in the order of the tars and of the images in each.
+    """The examples of several tars, in the order of the tars and of the images in each.
 
-    Indices are made where they are missing (`index.load_index`), of several tars at a
-    time. An image without JSON or a JSON without image is an example too, with None
-    where something is missing, so that it is counted.
+    Missing indices are built (`samjax.data.sa1b.index.load_index`), several tars at a
+    time. An image without JSON, or a JSON file without image, is an example with None
+    for the missing part, so that it is counted.
 
-    A copy that another process unpickles maps the files of the indices itself; no file
-    stays open between two reads, however many tars there are.
+    A pickled copy in another process maps the index files itself. No file stays open
+    between two reads, so the number of tars is not bounded by that of descriptors.
 
     Args:
-        tars: paths of uncompressed tars.
+        tars: Paths of uncompressed tars.
 
     Attributes:
-        tars: their paths.
-        damage: of tars that are cut off or have a damaged header, by their paths.
-        problems: what the indices say is wrong with tars, one line each.
+        tars: Paths of the tars.
+        damage: The damage of truncated or damaged tars, by their paths.
+        problems: Problems of the tars, one line each.
 
     Raises:
-        ValueError: a path is not a tar, or of a compressed one, or there are no
-            examples in any.
-        OSError: a tar cannot be read.
+        ValueError: A file is not a tar or a compressed one, or there are no examples in
+            any.
+        OSError: A tar cannot be read.
     """
 
     def __init__(self, tars: Sequence[str | os.PathLike]):
@@ -62,14 +62,14 @@ class TarSource:
         return int(self._stops[-1]) if len(self._stops) else 0
 
     def __getitem__(self, index: int, /) -> RawExample:
-        """Reads one example; what cannot be read of it is None."""
-        number, place = place_in_parts(index, self._stops)
-        tar = self.tars[number]
+        """Reads one example; a part that cannot be read is None."""
+        tar_index, row_index = locate_in_parts(index, self._stops)
+        tar = self.tars[tar_index]
         try:
-            row = self._rows(number)[place]
+            row = self._rows(tar_index)[row_index]
             file = os.open(tar, os.O_RDONLY)
         except (OSError, ValueError, IndexError) as error:
-            # The tar was there when the run began: its disk or its mount has gone.
+            # The tar was there when it was indexed: its disk or its mount has gone.
             return RawExample(f"{tar.name}:{index}", None, None, f"{tar}: {error}")
         try:
             return RawExample(
@@ -81,19 +81,19 @@ class TarSource:
             os.close(file)
 
     def __getstate__(self) -> dict[str, Any]:
-        # A mapped index would be copied into the pickle; one that no file could be
-        # written for has to be.
+        # A mapped index would be copied into the pickle; the other process maps it
+        # itself. One without a file has to be copied.
         indices = [
             None if index and isinstance(index.rows, np.memmap) else index
             for index in self._indices
         ]
         return self.__dict__ | {"_indices": indices}
 
-    def _rows(self, number: int) -> np.ndarray:
-        index = self._indices[number]
+    def _rows(self, tar_index: int) -> np.ndarray:
+        index = self._indices[tar_index]
         if index is None:
-            # Two threads may both do this; they find the same.
-            index = self._indices[number] = load_index(self.tars[number])
+            # Two threads may both load it, with the same result.
+            index = self._indices[tar_index] = load_index(self.tars[tar_index])
         return index.rows
 
 
@@ -109,7 +109,7 @@ def _problems(index: TarIndex) -> Iterator[str]:
         yield f"{index.unpaired} images without JSON or JSON files without image"
 
 
-# Far above what SA-1B has (10 MB of image, 1 MB of JSON).
+# Bound on the bytes of a member, far above SA-1B's (images of 10 MB, JSON of 1 MB).
 _LONGEST = 1 << 28
 
 
@@ -117,7 +117,7 @@ def _read(file: int, offset: int, size: int) -> bytes | None:
     if offset < 0:
         return None
     if size > _LONGEST:
-        # Neither an image nor JSON, and nothing to fill the memory with.
+        # Damaged bytes, which the preparation of the example reports.
         return b""
     try:
         return os.pread(file, size, offset)

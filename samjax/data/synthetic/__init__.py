@@ -1,4 +1,4 @@
-"""Procedural scenes to train and test on without any data set."""
+"""Procedurally drawn scenes with exact masks, for training and tests without a dataset."""
 
 from samjax.data.synthetic.config import SceneConfig
 from samjax.data.synthetic.scene import Scene, draw_scene, draw_scenes

@@ -1,7 +1,7 @@
-"""From linear light to the picture that a camera saves, 0 to 255.
+"""Camera model: from linear light to an 8-bit image.
 
 Focus, vignette, exposure, white balance, tone, sensor noise and JPEG compression. Each
-can be weak or absent, so that clean pictures occur too.
+can be weak or absent, so that clean images occur too.
 """
 
 import functools
@@ -16,7 +16,7 @@ from samjax.data.synthetic.draws import Draws
 
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 _BLOCK = 8
-_REACH = 4  # pixels over which the lens spreads a point, at most
+_REACH = 4  # largest radius of the lens's point spread in pixels
 
 
 def photograph(
@@ -25,13 +25,13 @@ def photograph(
     draws: Draws,
     key: PRNGKeyArray,
 ) -> Float[Array, "h w 3"]:
-    """Takes the picture.
+    """Converts linear light to an image, with the camera's degradations.
 
     Args:
         light: Linear light.
-        blur: How far out of focus each pixel is, 0 to 1.
-        draws: Where the camera's settings are read.
-        key: Seeds the sensor's noise.
+        blur: Defocus of each pixel, 0 to 1.
+        draws: Source of the camera's settings.
+        key: Key of the sensor noise.
     """
     size = light.shape[-1]
     light = _focus(light, blur, draws)
@@ -49,13 +49,13 @@ def photograph(
 
 
 def develop(light: Float[Array, "3 h w"]) -> Float[Array, "h w 3"]:
-    """Shows linear light as it is, without a camera's faults."""
+    """Converts linear light to an image without degradations."""
     image = jnp.clip(_expose(light, 0.2), 0, 1) ** (1 / 2.2)
     return jnp.moveaxis(jnp.round(image * 255), 0, -1)
 
 
 def _focus(light, blur, draws):
-    """Blurs what lies out of focus, in the pictures that have a depth of field."""
+    """Blurs pixels by their defocus, in a random fraction of the images."""
     width = draws.log_between(0.004, 0.02)
 
     def defocus(light, blur):
@@ -67,7 +67,7 @@ def _focus(light, blur, draws):
 
 
 def _spread(light, draws):
-    """Spreads a point over about a pixel, as a lens does: outlines are not jagged."""
+    """Applies a point spread of about a pixel, which anti-aliases the outlines."""
     width = draws.between(0.35, 0.75)
     width = jnp.where(draws.chance(0.15), 2 * width, width)
     taps = jnp.exp(-0.5 * (jnp.arange(-_REACH, _REACH + 1) / width) ** 2)
@@ -86,7 +86,7 @@ def _spread(light, draws):
 
 
 def _gaussian(planes: Float[Array, "c h w"], width) -> Float[Array, "c h w"]:
-    """Blurs by a deviation given in image sides, as two matrix products."""
+    """Gaussian blur with a standard deviation in image sides, as two matrix products."""
     size = planes.shape[-1]
     at = (jnp.arange(size) + 0.5) / size
     distance = (at[:, None] - at[None]) / jnp.maximum(width, 0.25 / size)
@@ -102,7 +102,7 @@ def _vignette(size, draws):
 
 
 def _expose(light, target):
-    """Scales to a mean brightness, as automatic exposure does."""
+    """Scales to a mean brightness (automatic exposure)."""
     luminance = jnp.tensordot(jnp.asarray(_LUMA), light, 1)
     return light * (target / (luminance.mean() + 1e-3))
 
@@ -123,7 +123,8 @@ def _sense(image, draws, key):
     shot = draws.uniform() ** 4 * 0.06
     read = draws.uniform() ** 4 * 0.04
     bits = jax.random.bits(key, image.shape, jnp.uint32)
-    # The sum of a word's four bytes is normal enough for a sensor and needs no log.
+    # The sum of a word's four bytes is close enough to normal, and needs no logarithm.
+    # It has mean 510 and standard deviation 147.8.
     halves = (bits & 0xFF00FF) + ((bits >> 8) & 0xFF00FF)
     total = (halves & 0xFFFF) + (halves >> 16)
     normal = (total.astype(jnp.float32) - 510) / 147.8
@@ -131,7 +132,7 @@ def _sense(image, draws, key):
 
 
 def _compress(image, step):
-    """JPEG's loss: coarser colour, rounded cosine coefficients of 8 x 8 blocks."""
+    """JPEG's loss: subsampled chroma, quantized DCT coefficients of 8 x 8 blocks."""
     luma = jnp.tensordot(jnp.asarray(_LUMA), image, 1)
     chroma = jnp.stack([image[2] - luma, image[0] - luma])
     size = luma.shape[-1]
@@ -158,7 +159,7 @@ def _quantize(planes, step):
 
 @functools.lru_cache(maxsize=1)
 def _cosines() -> Float[np.ndarray, "8 8"]:
-    """The orthonormal discrete cosine transform of eight samples."""
+    """Returns the matrix of the orthonormal DCT of eight samples."""
     wave, at = np.arange(_BLOCK)[:, None], np.arange(_BLOCK)[None]
     basis = np.cos(math.pi * (2 * at + 1) * wave / (2 * _BLOCK)) * math.sqrt(2 / _BLOCK)
     basis[0] /= math.sqrt(2)

@@ -1,30 +1,30 @@
-"""What a drawn scene may contain: the static side of the generator."""
+"""Configuration of the scene generator: everything that is static under `jax.jit`."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)
 class SceneConfig:
-    """Sizes and chances of a procedural scene.
+    """Sizes and probabilities of a procedural scene.
 
-    Everything that sets an array's shape is here, so a config is a static argument of
-    a jitted function. Lengths are fractions of the image's side: a key gives the same
-    scene at every `size`.
+    All array shapes are determined here, so a config is a static argument of a jitted
+    function. Lengths are fractions of the image's side: a key gives the same scene at
+    every `size`.
 
     Attributes:
         size: Side of the square image in pixels, a multiple of 8.
-        num_objects: Most top-level objects (or rows of like objects) over the ground.
-        min_objects: Fewest of them.
-        max_parts: Most parts of an object beside its body, 0 to 3.
+        num_objects: Largest number of top-level objects (or grids of repeated objects).
+        min_objects: Smallest number of them.
+        max_parts: Largest number of parts of an object beside its body, 0 to 3.
         num_masks: Masks returned per scene, the k of `Scene`.
         min_scale: Smallest half extent of an object.
         max_scale: Largest half extent of an object.
-        min_area: Share of the image below which a visible mask is invalid.
-        max_area: Share of the image above which a mask is invalid.
-        camouflage: Chance that an object wears the ground's own texture and colours.
-        repetition: Chance that an object comes as a row or grid of like objects.
+        min_area: Fraction of the image area below which a visible mask is invalid.
+        max_area: Fraction of the image area above which a mask is invalid.
+        camouflage: Probability that an object has the ground's texture and colours.
+        repetition: Probability that an object is repeated in a row or grid.
         stuff: Whether the regions of the ground are masks too.
-        camera: Whether lens, sensor and compression degrade the picture.
+        camera: Whether lens, sensor and compression degrade the image.
     """
 
     size: int = 256

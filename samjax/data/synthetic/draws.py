@@ -1,8 +1,8 @@
-"""Random choices read from one row of uniforms.
+"""Random choices that consume a single row of uniforms.
 
-A scene makes hundreds of small choices. One call of the generator per choice would cost
-more than the pixels, so a scene draws one array of uniforms and each choice reads the
-next few of it. Where a choice reads is settled while tracing.
+A scene makes hundreds of small choices. A call of the random generator for each would
+cost more than the pixels, so a scene draws one array of uniforms and each choice
+consumes the next few of it. The positions are fixed while tracing.
 """
 
 import math
@@ -17,11 +17,11 @@ Sampled = TypeVar("Sampled")
 
 
 class Draws:
-    """Hands out the entries of a row of uniforms in [0, 1), each once.
+    """A row of uniforms in [0, 1), each used once, in order.
 
     Attributes:
         row: The uniforms.
-        used: How many were handed out.
+        used: Number of uniforms that have been used.
     """
 
     def __init__(self, row: Float[Array, " n"]):
@@ -29,10 +29,10 @@ class Draws:
         self.used = 0
 
     def uniform(self, *shape: int) -> Float[Array, "..."]:
-        """Gives uniforms in [0, 1) of a shape.
+        """Returns uniforms in [0, 1) of a shape.
 
         Raises:
-            IndexError: The row is used up: make it longer where it is drawn.
+            IndexError: The row is exhausted: draw a longer one.
         """
         count = math.prod(shape)
         end = self.used + count
@@ -47,31 +47,31 @@ class Draws:
     def each(
         self, count: int, width: int, sample: Callable[["Draws"], Sampled]
     ) -> Sampled:
-        """Samples `count` times alike, each from `width` uniforms of its own.
+        """Calls `sample` `count` times, each with `width` uniforms of its own.
 
-        Traced once however large the count is; results are stacked along a first axis.
+        Traced once (`vmap`); results are stacked along a new first axis.
         """
         rows = self.uniform(count, width)
         return jax.vmap(lambda row: sample(Draws(row)))(rows)
 
     def between(self, low: float, high: float, *shape: int) -> Float[Array, "..."]:
-        """Gives uniforms in [low, high)."""
+        """Returns uniforms in [low, high)."""
         return low + (high - low) * self.uniform(*shape)
 
     def log_between(self, low: float, high: float, *shape: int) -> Float[Array, "..."]:
-        """Gives numbers whose logarithm is uniform in [log low, log high)."""
+        """Returns numbers whose logarithm is uniform in [log low, log high)."""
         return jnp.exp(self.between(math.log(low), math.log(high), *shape))
 
     def angle(self, *shape: int) -> Float[Array, "..."]:
-        """Gives angles in [0, 2 pi)."""
+        """Returns angles in [0, 2 pi)."""
         return self.between(0.0, 2 * math.pi, *shape)
 
     def chance(self, probability: float, *shape: int) -> Bool[Array, "..."]:
-        """Gives True with a probability."""
+        """Returns True with a probability."""
         return self.uniform(*shape) < probability
 
     def pick(self, weights: Sequence[float], *shape: int) -> Int[Array, "..."]:
-        """Gives an index with probability proportional to its weight."""
+        """Returns an index with probability proportional to its weight."""
         total = sum(weights)
         index = jnp.zeros(shape, jnp.int32)
         value = self.uniform(*shape) * total

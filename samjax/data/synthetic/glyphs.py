@@ -1,7 +1,7 @@
-"""Letters and digits as at most seven straight strokes each.
+"""Glyphs (letters, digits, symbols) of at most seven straight strokes each.
 
-A glyph is a string of strokes, each two points of a grid of three columns and five rows,
-named `a` to `o` row by row:
+A glyph is a string of strokes, each between two points of a grid of three columns and
+five rows, named `a` to `o` row by row:
 
     a b c
     d e f
@@ -60,11 +60,11 @@ _STROKES = (
 
 
 def glyph_table() -> Float[np.ndarray, "glyphs strokes 4"]:
-    """Gives each glyph's strokes as x0, y0, x1, y1 within [-0.6, 0.6] x [-1, 1]."""
+    """Returns each glyph's strokes as x0, y0, x1, y1 within [-0.6, 0.6] x [-1, 1]."""
     rows = []
     for glyph in _STROKES:
         strokes = [_point(stroke[0]) + _point(stroke[1]) for stroke in glyph.split()]
-        # Repeating a stroke leaves the union of strokes as it is.
+        # Padded by repeating a stroke, which does not change the union of strokes.
         strokes += [strokes[-1]] * (MAX_STROKES - len(strokes))
         rows.append(strokes)
     return np.asarray(rows, np.float32)

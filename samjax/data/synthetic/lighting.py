@@ -1,8 +1,8 @@
-"""From owners to linear light: materials, relief, shadows and highlights.
+"""Shading: from the owners of pixels to linear light, with relief, shadows and highlights.
 
-One pass over the pixels. Each pixel looks up the row of its leaf in a table of materials;
-normals come from the depth below the nearest edge (rounded rims) and from the material's
-noise (bumps).
+One pass over the pixels. Each pixel gathers the row of its leaf from a table of
+materials; normals are computed from the depth below the nearest edge (rounded rims) and
+from the material's noise (bumps).
 """
 
 from typing import NamedTuple
@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 from samjax.data.synthetic.draws import Draws
 from samjax.data.synthetic.materials import albedo
 from samjax.data.synthetic.objects import LEAVES
-from samjax.data.synthetic.raster import IDS_PER_THING, Canvas, pixel_grid
+from samjax.data.synthetic.raster import IDS_PER_OBJECT, Canvas, pixel_grid
 from samjax.data.synthetic.surfaces import Surface, look_up
 
 _STRIP_PIXELS = 4096
@@ -25,11 +25,11 @@ class Light(NamedTuple):
 
     Attributes:
         direction: x, y, z towards the light, of length 1.
-        ambient: Share of the light that comes from everywhere.
+        ambient: Fraction of the light that is ambient.
         tint: Colour of the direct light.
-        patches: Strength of slow changes of the light over the image.
-        dapple: Strength of hard patches, as under a tree.
-        variety: How unlike like instances are in brightness and colour.
+        patches: Strength of the smooth variation of light over the image.
+        dapple: Strength of hard-edged patches, as under a tree.
+        variety: Variation of brightness and colour among repeated instances.
     """
 
     direction: Float[Array, " 3"]
@@ -64,31 +64,31 @@ def shade(
     surfaces: Surface,
     planes: Float[Array, "planes h w"],
     light: Light,
-    things: int,
+    num_objects: int,
     draws: Draws,
 ) -> tuple[Float[Array, "3 h w"], Float[Array, "h w"]]:
-    """Computes the linear light of each pixel and how far out of focus it is.
+    """Computes the linear light and the defocus of each pixel.
 
     Args:
-        canvas: What was painted.
+        canvas: The painted canvas.
         surfaces: The table of materials.
         planes: The noise planes.
         light: The light.
-        things: Number of things of which the canvas may tell.
-        draws: Where the unlikeness of like instances is read.
+        num_objects: Number of objects, present or not, on the canvas.
+        draws: Source of the variation among repeated instances.
     """
     size = canvas.owner.shape[0]
-    variety = _sample_variety(things, light, draws)
-    # A pixel reads some fifty numbers of its material. Strips of the image keep them in
-    # a core's cache. One more pixel all around lets slopes look at neighbours.
+    variety = _sample_variety(num_objects, light, draws)
+    # A pixel reads about fifty values of its material: strips of the image keep them in
+    # a core's cache. A halo of one pixel provides the neighbours for slopes.
     rows = _strip_rows(size)
     inputs = (*canvas, *pixel_grid(size), planes)
     padded = [_pad(x) for x in inputs]
 
     def shade_strip(top):
         *painted, x, y, noise = [
-            jax.lax.dynamic_slice_in_dim(each, top, rows + 2, each.ndim - 2)
-            for each in padded
+            jax.lax.dynamic_slice_in_dim(array, top, rows + 2, array.ndim - 2)
+            for array in padded
         ]
         shaded = _shade_pixels(Canvas(*painted), x, y, noise, surfaces, light, variety)
         return [x[..., 1:-1, 1:-1] for x in shaded]
@@ -98,7 +98,7 @@ def shade(
 
 
 def _strip_rows(size: int) -> int:
-    """The rows of a strip: a divisor of the size."""
+    """Returns the number of rows of a strip, a divisor of the size."""
     rows = 8
     while size % (2 * rows) == 0 and 2 * rows * size <= _STRIP_PIXELS:
         rows *= 2
@@ -119,16 +119,18 @@ def _shade_pixels(
     variety: Float[Array, "instances 3"],
 ) -> tuple[Float[Array, "3 h w"], Float[Array, "h w"]]:
     instance = canvas.owner // LEAVES
-    row = (canvas.owner // IDS_PER_THING) * LEAVES + canvas.owner % LEAVES
+    row = (canvas.owner // IDS_PER_OBJECT) * LEAVES + canvas.owner % LEAVES
     surface = look_up(surfaces, row)
     material = surface.material
     x, y = x - surface.center[0], y - surface.center[1]
     u = surface.turn[0] * x + surface.turn[1] * y
     v = surface.turn[0] * y - surface.turn[1] * x
+    # Two independent noises of a material: its weights, and the same turned by 90
+    # degrees in each octave (`noise`).
     even, odd = planes[0::2], planes[1::2]
     first = (material.noise[0::2] * even + material.noise[1::2] * odd).sum(0)
     second = (material.noise[0::2] * odd - material.noise[1::2] * even).sum(0)
-    # A receding surface shows its pattern smaller the farther it is.
+    # Perspective: the pattern of a receding surface shrinks with distance.
     far = 1 / (1 + surface.tilt * u)
     colour = albedo(material, u * far, v * far, first, second)
     own = variety.at[instance].get(mode="promise_in_bounds")
@@ -149,17 +151,17 @@ def _shade_pixels(
 
 
 def _sample_variety(
-    things: int, light: Light, draws: Draws
+    num_objects: int, light: Light, draws: Draws
 ) -> Float[Array, "instances 3"]:
-    """A brightness and a tint for each instance, so that like things differ."""
-    count = (things + 1) * IDS_PER_THING // LEAVES
+    """Draws a brightness and a tint for each instance, so that repeated ones differ."""
+    count = (num_objects + 1) * IDS_PER_OBJECT // LEAVES
     brightness = draws.between(-1.0, 1.0, count, 1)
     tint = 0.35 * draws.between(-1.0, 1.0, count, 3)
     return jnp.exp(light.variety * (brightness + tint))
 
 
 def _reflect(canvas, instance, material, noise, light, size):
-    """Diffuse light relative to a flat surface, and specular light."""
+    """Returns diffuse light relative to a flat surface, and specular light."""
     rim = jnp.clip(1 - canvas.depth / material.dome, 0, 1) * material.relief
     slopes = []
     for axis in (1, 0):
@@ -179,7 +181,7 @@ def _reflect(canvas, instance, material, noise, light, size):
 
 
 def _slope(values, instance, axis) -> Float[Array, "h w"]:
-    """Central difference per pixel that does not look across objects' edges."""
+    """Central difference per pixel that excludes neighbours of other instances."""
     total = jnp.zeros_like(values)
     for step in (-1, 1):
         neighbour = jnp.roll(values, -step, axis)

@@ -1,9 +1,9 @@
-"""What surfaces look like: colours and patterns, as rows of numbers.
+"""Materials: colours and patterns of surfaces, as rows of parameters.
 
-A material is one row of a table; `shade` looks up the row of every pixel and evaluates
-all patterns of all objects in a single pass. Patterns live in a frame that is turned
-with the object but measured in image sides, so that an object can wear exactly the
-ground's material and differ only in phase.
+A material is a row of a table; `samjax.data.synthetic.lighting.shade` gathers the row
+of every pixel and evaluates all patterns of all objects in a single pass. Patterns are
+defined in a frame that is rotated with the object but measured in image sides, so that
+an object can have exactly the ground's material and differ only in phase.
 """
 
 from typing import NamedTuple
@@ -15,33 +15,33 @@ from jaxtyping import Array, Float
 from samjax.data.synthetic.draws import Draws
 from samjax.data.synthetic.noise import NUM_PLANES, OCTAVES
 
-MATERIAL_DRAWS = 80  # at least what one material reads
+MATERIAL_DRAWS = 80  # upper bound of the uniforms that a material reads
 
 
 class Material(NamedTuple):
     """A surface. Colours are linear light, 0 to 1.
 
     Attributes:
-        base: Colour where nothing else applies.
+        base: Background colour.
         ink: Colour of stripes, checks, dots and rings.
         stain: Colour of noise blotches.
         frequency: Cycles of the pattern per image side, along u and v.
         phase: Offset of the pattern in cycles.
         mix: Weights of stripes, checks, dots and rings.
-        bias: Moves the balance of base and ink.
-        sharpness: How hard the pattern's edges are.
-        ink_amount: How opaque the ink is.
-        stain_amount: How opaque the stain is.
-        stain_bias: Moves the balance of base and stain.
-        stain_sharpness: How hard the blotches' edges are.
+        bias: Balance of base and ink.
+        sharpness: Sharpness of the pattern's edges.
+        ink_amount: Opacity of the ink.
+        stain_amount: Opacity of the stain.
+        stain_bias: Balance of base and stain.
+        stain_sharpness: Sharpness of the blotches' edges.
         ridged: 0 for blotches, 1 for veins.
-        grain: Brightness of the noise laid over everything.
-        warp: Cycles by which noise bends the pattern.
-        bump: How much noise tilts the surface.
+        grain: Strength of the noise that modulates the brightness.
+        warp: Cycles by which noise distorts the pattern.
+        bump: Strength of the noise in the surface normal.
         gloss: Strength of the specular light.
         shine: Exponent of the specular light, as a power of two.
         dome: Width of the rounded rim, in image sides.
-        relief: How strongly the rim is rounded.
+        relief: Strength of the rounding.
         slope: Brightness gradient along x and y of the image.
         crease: Darkness of inner boundaries.
         noise: Weights of the noise planes.
@@ -73,12 +73,12 @@ class Material(NamedTuple):
 
 
 class Palette(NamedTuple):
-    """The colour mood that the objects of a scene share.
+    """The distribution of colours shared by the objects of a scene.
 
     Attributes:
-        hue: Favoured hue, 0 to 1.
-        spread: How far hues stray from it; 1 means that it does not matter.
-        saturation: Factor on all saturations.
+        hue: Preferred hue, 0 to 1.
+        spread: Deviation of hues from it; 1 for any hue.
+        saturation: Factor of all saturations.
         low: Darkest value, 0 to 1.
         high: Brightest value, 0 to 1.
     """
@@ -125,7 +125,7 @@ def albedo(
 
 
 def sample_palette(draws: Draws) -> Palette:
-    """Draws a scene's colour mood."""
+    """Draws the palette of a scene."""
     low = draws.between(0.04, 0.35)
     return Palette(
         hue=_natural_hue(draws),
@@ -147,7 +147,7 @@ def sample_material(
     cycles = draws.log_between(0.8, 9.0) / (2 * scale)
     cycles = jnp.minimum(cycles, 48.0) * jnp.where(draws.chance(0.3), 0.5, 1.0)
     ratio = jnp.where(kind == 3, draws.log_between(0.1, 1.0), 1.0)
-    # Half the materials are speckled or cloudy on the object's own scale, others finer.
+    # The spectrum peaks at the scale of the object or up to 2.5 octaves finer.
     tilt = draws.between(0.2, 1.3)
     octave = jnp.log2(0.7 / scale) + draws.between(0.0, 2.5)
     order = jnp.arange(len(OCTAVES)) + 1.0
@@ -190,13 +190,13 @@ def sample_material(
 def derive(
     draws: Draws, parent: Material, fresh: Material, *, share: float
 ) -> Material:
-    """Draws a part's material: the parent's own, a variation of it, or a fresh one.
+    """Draws a part's material: a variation of the parent's, or a fresh one.
 
     Args:
-        draws: Where choices are read.
-        parent: The material of what the part belongs to.
+        draws: Source of the choices.
+        parent: The material of the whole.
         fresh: A new material.
-        share: Chance that the part keeps to its parent's.
+        share: Probability of a variation of the parent's.
     """
     light = jnp.exp(draws.between(-0.7, 0.7) * jnp.where(draws.chance(0.25), 0.4, 1.0))
     swapped = draws.chance(0.3)
@@ -218,7 +218,7 @@ def _sample_colour(draws: Draws, palette: Palette):
     hue = _natural_hue(draws)
     stray = palette.hue + palette.spread * draws.between(-1.0, 1.0)
     hue = jnp.where(palette.spread < 0.5, stray, hue)
-    # Photos are mostly greyish with a few vivid things.
+    # Photos are mostly of low saturation with a few vivid objects.
     saturation = draws.uniform() ** 1.6 * palette.saturation
     value = palette.low + (palette.high - palette.low) * draws.uniform()
     return hue, saturation, value
@@ -235,7 +235,7 @@ def _near_colour(draws: Draws, palette: Palette, hue, saturation, value):
 
 
 def _natural_hue(draws: Draws) -> Float[Array, ""]:
-    """Earth and skin, leaves, sky and water, or anything."""
+    """Draws a hue: of earth and skin, of leaves, of sky and water, or any."""
     ranges = jnp.array([[0.0, 0.14], [0.17, 0.42], [0.5, 0.68], [0.0, 1.0]])
     low, high = ranges[draws.pick((0.42, 0.2, 0.2, 0.18))]
     return low + (high - low) * draws.uniform()
@@ -244,5 +244,6 @@ def _natural_hue(draws: Draws) -> Float[Array, ""]:
 def _linear_rgb(hue, saturation, value) -> Float[Array, " 3"]:
     turn = (hue * 6 + jnp.array([0.0, 4.0, 2.0])) % 6
     pure = jnp.clip(jnp.abs(turn - 3) - 1, 0, 1)
-    shown = value * (1 - saturation + saturation * pure)
-    return shown**2.2
+    rgb = value * (1 - saturation + saturation * pure)
+    # From display values to linear light, by gamma 2.2.
+    return rgb**2.2

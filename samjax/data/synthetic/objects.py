@@ -1,4 +1,4 @@
-"""Draws the things of a scene: their outlines, parts, places, materials and order."""
+"""Sampling of a scene's objects (outlines, parts, poses, materials, depth) and ground."""
 
 from typing import NamedTuple
 
@@ -20,59 +20,60 @@ from samjax.data.synthetic.parts import MAX_PARTS, MAX_SUBPARTS, Parts, sample_p
 from samjax.data.synthetic.shapes import Outline, sample_outline
 
 LEAVES = MAX_PARTS * MAX_SUBPARTS  # leaves of one instance
-_DRAWS = 900  # more than one object's choices
+_DRAWS = 900  # upper bound of the uniforms of an object
 
 
-class Things(NamedTuple):
+class SceneObjects(NamedTuple):
     """The objects of a scene along the first axis.
 
     Attributes:
-        nearness: Objects of more nearness hide those of less.
-        present: Whether the object is there.
+        nearness: Depth order: objects of larger values occlude those of smaller ones.
+        present: Whether the object exists.
         outline: Its outline.
         parts: Its parts.
         center: x, y in image sides.
         scale: Half extent in image sides.
-        inverse: Image frame to object frame, after the centre is taken off.
+        inverse: Linear map from the image frame, relative to the centre, to the
+            object's.
         turn: Cosine and sine of the angle of its materials.
-        height: How far its shadow falls, in image sides.
+        height: Length of its shadow, in image sides.
         softness: Width of the shadow's edge, in image sides.
-        shadow: How dark the shadow is.
-        contact: How dark the ground is where the object touches it.
-        blur: How far out of focus it is, 0 to 1.
-        camouflaged: Whether it wears the ground's material.
-        materials: Of each leaf, (things, parts, 2): the part's and its subpart's.
+        shadow: Darkness of the shadow.
+        contact: Darkness of the contact shadow.
+        blur: Defocus, 0 to 1.
+        camouflaged: Whether it has the ground's material.
+        materials: Materials (objects, parts, 2): of each part and of its subpart.
     """
 
-    nearness: Float[Array, " things"]
-    present: Bool[Array, " things"]
+    nearness: Float[Array, " objects"]
+    present: Bool[Array, " objects"]
     outline: Outline
     parts: Parts
-    center: Float[Array, "things 2"]
-    scale: Float[Array, " things"]
-    inverse: Float[Array, "things 2 2"]
-    turn: Float[Array, "things 2"]
-    height: Float[Array, " things"]
-    softness: Float[Array, " things"]
-    shadow: Float[Array, " things"]
-    contact: Float[Array, " things"]
-    blur: Float[Array, " things"]
-    camouflaged: Bool[Array, " things"]
+    center: Float[Array, "objects 2"]
+    scale: Float[Array, " objects"]
+    inverse: Float[Array, "objects 2 2"]
+    turn: Float[Array, "objects 2"]
+    height: Float[Array, " objects"]
+    softness: Float[Array, " objects"]
+    shadow: Float[Array, " objects"]
+    contact: Float[Array, " objects"]
+    blur: Float[Array, " objects"]
+    camouflaged: Bool[Array, " objects"]
     materials: Material
 
 
 class Ground(NamedTuple):
-    """What lies behind all objects: up to four regions split by wavy lines.
+    """The background of the objects: up to four regions separated by wavy lines.
 
     Attributes:
         normal: Direction across the regions.
-        thresholds: Where one region ends and the next begins.
+        thresholds: Positions of the lines along that direction.
         waviness: Amplitude of the noise on each line.
         weights: Weights of the noise planes for each line.
         turn: Cosine and sine of the angle of the materials.
-        blur: How far out of focus the ground is, 0 to 1.
-        tilt: How fast the ground recedes towards its far side, 0 for a wall.
-        materials: Of each region.
+        blur: Defocus, 0 to 1.
+        tilt: Rate at which the ground recedes towards its far side, 0 for a wall.
+        materials: Material of each region.
     """
 
     normal: Float[Array, " 2"]
@@ -85,21 +86,24 @@ class Ground(NamedTuple):
     materials: Material
 
 
-def sample_things(key: PRNGKeyArray, palette: Palette, config: SceneConfig) -> Things:
+def sample_objects(
+    key: PRNGKeyArray, palette: Palette, config: SceneConfig
+) -> SceneObjects:
     """Draws all objects of a scene, large ones mostly behind."""
     count_key, rows_key = jax.random.split(key)
     rows = jax.random.uniform(rows_key, (config.num_objects, _DRAWS))
-    things = jax.vmap(lambda row: _sample_thing(Draws(row), palette, config))(rows)
+    objects = jax.vmap(lambda row: _sample_object(Draws(row), palette, config))(rows)
     count = jax.random.randint(
         count_key, (), config.min_objects, config.num_objects + 1
     )
-    return things._replace(present=jnp.arange(config.num_objects) < count)
+    return objects._replace(present=jnp.arange(config.num_objects) < count)
 
 
-def _sample_thing(draws: Draws, palette: Palette, config: SceneConfig) -> Things:
+def _sample_object(draws: Draws, palette: Palette, config: SceneConfig) -> SceneObjects:
     repeats = draws.chance(config.repetition)
     scale = draws.log_between(config.min_scale, config.max_scale)
-    # Of two draws the larger, for some: photos are of things that fill the frame.
+    # The larger of two draws, for some: photos often have an object that fills the
+    # frame.
     other = draws.log_between(config.min_scale, config.max_scale)
     scale = jnp.where(draws.chance(0.35), jnp.maximum(scale, other), scale)
     smallest = max(config.min_scale, 0.02)
@@ -115,7 +119,7 @@ def _sample_thing(draws: Draws, palette: Palette, config: SceneConfig) -> Things
     stretch = jnp.stack([jnp.sqrt(aspect), 1 / jnp.sqrt(aspect)])
     skew = jnp.eye(2).at[0, 1].set(shear)
     lifted = draws.chance(0.3)
-    return Things(
+    return SceneObjects(
         nearness=1.2 * draws.uniform() - 0.35 * jnp.log(scale),
         present=jnp.asarray(True),
         outline=outline,
@@ -135,7 +139,7 @@ def _sample_thing(draws: Draws, palette: Palette, config: SceneConfig) -> Things
 
 
 def _sample_leaf_materials(draws, palette, scale, config) -> Material:
-    """The material of each part and of each part's part."""
+    """Draws the material of each part and of its subpart."""
     fresh = draws.each(
         config.max_parts + 1,
         MATERIAL_DRAWS,

@@ -1,8 +1,8 @@
-"""Parts of an object and parts of those, in the frame of the object.
+"""Parts and subparts of an object, in the frame of the object.
 
-A part is a box (an inset, a limb, or, when it is far and huge, all beyond a line), a rim
-along the outline, or a grid of small boxes such as the windows of a house. A part has at
-most one part of its own, or the boxes of its grid are its parts.
+A part is a box (an inset, a limb, or, if it is far and huge, a half plane), a rim along
+the outline, or a grid of small boxes such as the windows of a house. A part has at most
+one subpart, or the boxes of its grid are its subparts.
 """
 
 from typing import NamedTuple
@@ -14,10 +14,10 @@ from jaxtyping import Array, Bool, Float, Int
 from samjax.data.synthetic.draws import Draws
 from samjax.data.synthetic.shapes import Box, box_distance, box_frame, sample_box
 
-MAX_PARTS = 4  # the body and three more
+MAX_PARTS = 4  # the body and three others
 MAX_SUBPARTS = 8
 _INSET, _LIMB, _CUT, _RIM, _GRID = range(5)
-_PART_DRAWS = 90  # at least what one part reads
+_PART_DRAWS = 90  # upper bound of the uniforms that a part reads
 _KIND_WEIGHTS = (0.28, 0.26, 0.22, 0.08, 0.16)
 
 
@@ -25,15 +25,15 @@ class Parts(NamedTuple):
     """The parts of one object beside its body, along the first axis.
 
     Attributes:
-        present: Whether the part is there.
+        present: Whether the part exists.
         box: The part's box.
-        limb: Whether it reaches beyond the outline.
-        behind: Whether a limb goes behind the body.
-        rim: Width of the rim, 0 when the part is a box.
+        limb: Whether it extends beyond the outline.
+        behind: Whether a limb is behind the body.
+        rim: Width of the rim, 0 if the part is a box.
         grid: Columns and rows of its grid.
         spacing: Distance of neighbours in the grid.
-        has_sub: Whether the part has a part of its own.
-        sub: That part's box, in the frame of the part's box.
+        has_sub: Whether the part has a subpart.
+        sub: The subpart's box, in the frame of the part's box.
     """
 
     present: Bool[Array, " parts"]
@@ -76,37 +76,38 @@ def divide(
         jnp.full_like(distance, 9.0),
     )
 
-    def step(state, numbered):
-        number, part = numbered
+    def step(state, indexed):
+        index, part = indexed
         divided = jax.lax.cond(
             part.present,
-            lambda: _add_part(part, number, body, u, v, *state),
+            lambda: _add_part(part, index, body, u, v, *state),
             lambda: state,
         )
         return divided, None
 
-    numbers = jnp.arange(1, parts.present.shape[0] + 1)
-    return jax.lax.scan(step, start, (numbers, parts))[0]
+    # Part 0 is the body.
+    indices = jnp.arange(1, parts.present.shape[0] + 1)
+    return jax.lax.scan(step, start, (indices, parts))[0]
 
 
-def _add_part(part, number, body, u, v, distance, leaf, depth, crease):
+def _add_part(part, index, body, u, v, distance, leaf, depth, crease):
     part_distance, subpart, sub_crease = jax.lax.cond(
         part.has_sub, _part_and_sub, _part, part, body, u, v
     )
     inside = (part_distance < 0) & ((body < 0) | part.limb)
     inside &= ~(part.behind & (body < 0))
     distance = jnp.where(part.limb, jnp.minimum(distance, part_distance), distance)
-    leaf = jnp.where(inside, number * MAX_SUBPARTS + subpart, leaf)
+    leaf = jnp.where(inside, index * MAX_SUBPARTS + subpart, leaf)
     depth = jnp.where(inside & part.limb, -part_distance, depth)
     crease = jnp.minimum(crease, jnp.where(inside, sub_crease, 9.0))
-    # A limb behind the body ends where the body begins.
+    # A limb behind the body ends at the body's outline.
     edge = jnp.where(part.behind, jnp.abs(body), jnp.abs(part_distance))
     crease = jnp.where(part.behind & ~inside, crease, jnp.minimum(crease, edge))
     return distance, leaf, depth, crease
 
 
 def _part_and_sub(part, body, u, v):
-    """One part's distance, its subpart index and the distance to its subpart's edge."""
+    """Returns a part's distance, subpart index and the distance to its subpart's edge."""
     distance, _, _ = _part(part, body, u, v)
     x, y = box_frame(part.box, u, v)
     sub_distance = box_distance(part.sub, x, y)
@@ -114,25 +115,25 @@ def _part_and_sub(part, body, u, v):
 
 
 def _part(part, body, u, v):
-    """The same for a part without a part of its own, or with those of a grid."""
+    """Same as `_part_and_sub`, for a part without a subpart or with those of a grid."""
     x, y = box_frame(part.box, u, v)
     columns, rows = part.grid
     column = jnp.clip(jnp.floor(x / part.spacing[0] + columns / 2), 0, columns - 1)
     row = jnp.clip(jnp.floor(y / part.spacing[1] + rows / 2), 0, rows - 1)
     x = x - (column - (columns - 1) / 2) * part.spacing[0]
     y = y - (row - (rows - 1) / 2) * part.spacing[1]
-    # The frame is done with: what is left of the box is its form at the origin.
-    form = part.box._replace(center=jnp.zeros(2), turn=jnp.array([1.0, 0.0]))
-    distance = jnp.where(part.rim > 0, -body - part.rim, box_distance(form, x, y))
+    # x, y are already in the box's frame, so the box is moved to the origin, unturned.
+    at_origin = part.box._replace(center=jnp.zeros(2), turn=jnp.array([1.0, 0.0]))
+    distance = jnp.where(part.rim > 0, -body - part.rim, box_distance(at_origin, x, y))
     cell = (row * columns + column).astype(jnp.int32)
     return distance, cell, jnp.full_like(distance, 9.0)
 
 
 def sample_parts(draws: Draws, count: int) -> Parts:
     """Draws up to `count` parts of an object."""
-    wanted = draws.pick((0.28, *([0.72 / max(count, 1)] * count)))
+    num_present = draws.pick((0.28, *([0.72 / max(count, 1)] * count)))
     parts = draws.each(count, _PART_DRAWS, _sample_part)
-    return parts._replace(present=wanted > jnp.arange(count))
+    return parts._replace(present=num_present > jnp.arange(count))
 
 
 def _sample_part(draws: Draws) -> Parts:
@@ -154,7 +155,7 @@ def _sample_part(draws: Draws) -> Parts:
     halved = _sample_cut(draws)
     small = draws.chance(0.6)
     sub = jax.tree.map(lambda a, b: jnp.where(small, a, b), sub, halved)
-    # A part's part is drawn for a part of unit size and shrinks with it.
+    # A subpart is drawn for a part of unit size and scaled with it.
     size = jnp.where(kind == _CUT, 0.6, box.half.min())
     sub = sub._replace(
         center=sub.center * size, half=sub.half * size, corner=sub.corner * size
@@ -173,7 +174,7 @@ def _sample_part(draws: Draws) -> Parts:
 
 
 def _sample_limb(draws: Draws) -> Box:
-    """A longish box that starts inside the outline and points outwards."""
+    """Draws an elongated box that starts inside the outline and points outwards."""
     box = sample_box(draws, center=0.0, low=0.12, high=0.35)
     angle = draws.angle()
     length = draws.log_between(0.2, 0.9)
@@ -189,7 +190,7 @@ def _sample_limb(draws: Draws) -> Box:
 
 
 def _sample_cut(draws: Draws) -> Box:
-    """A box or disc so large that one side is seen: all beyond a line or a curve."""
+    """Draws a box or disc so large that it covers one side of a line or a curve."""
     angle = draws.angle()
     turn = jnp.stack([jnp.cos(angle), jnp.sin(angle)])
     straight = draws.chance(0.55)

@@ -1,9 +1,10 @@
-"""Outlines of objects as implicit functions: below zero inside, about a distance.
+"""Outlines of objects as implicit functions: approximate signed distances, negative inside.
 
-Every outline lives in its own frame, where it is about two units wide, x to the right
-and y down. One generic outline is a family (star-shaped curve, convex polygon, strokes,
-rounded box), joined with, cut by or cut out of a second rounded box, perhaps mirrored,
-hollowed, roughened by noise and laid out as a grid of like instances.
+Every outline is defined in its own frame, where it is about two units wide, x to the
+right and y down. A generic outline is one of four families (star-shaped curve, convex
+polygon, strokes, rounded box), combined with a second rounded box by union, difference
+or intersection, optionally mirrored, hollowed, roughened by noise and repeated in a
+grid of instances.
 """
 
 from typing import NamedTuple
@@ -25,15 +26,15 @@ _KEEP, _UNITE, _SUBTRACT, _INTERSECT = range(4)
 
 
 class Box(NamedTuple):
-    """A rounded box, placed, turned, tapered and bent.
+    """A rounded box: translated, rotated, tapered and bent.
 
     Attributes:
         center: x, y in the frame of the object.
         turn: Cosine and sine of its angle.
         half: Half width and half height.
         corner: Corner radius, at most the smaller half.
-        taper: How much the width shrinks per unit of y.
-        bend: How much y bends per unit of x squared.
+        taper: Decrease of the width per unit of y.
+        bend: Displacement of y per unit of x squared.
     """
 
     center: Float[Array, " 2"]
@@ -45,26 +46,26 @@ class Box(NamedTuple):
 
 
 class Outline(NamedTuple):
-    """All numbers of one object's outline. Unused ones are drawn and ignored.
+    """All parameters of an object's outline. Unused ones are drawn and ignored.
 
     Attributes:
         family: Star-shaped curve, convex polygon, strokes or rounded box.
         harmonics: Cosine and sine weights of the radius.
-        cusp: Cosine and sine weights of the one harmonic that makes star points.
-        cusp_depth: How deep the star's valleys are, 0 for none.
+        cusp: Cosine and sine weights of the harmonic of the star's points.
+        cusp_depth: Depth of the star's valleys, 0 for none.
         planes: Normal x, y and offset of each side of the polygon.
         strokes: x0, y0, x1, y1 of each stroke.
         radii: Half width of each stroke.
         body: The box of the box family.
-        second: The box that joins, cuts or bounds the first outline.
-        operation: What the second box does.
-        hollow: Half thickness of the wall that is left, 0 for a solid.
+        second: The box that is combined with the first outline.
+        operation: None, union, difference or intersection.
+        hollow: Half thickness of the wall, 0 for a solid.
         mirror: Whether the left half mirrors the right.
         shift: Distance of the mirrored half's centre from the axis.
         grid: Columns and rows of instances.
         spacing: Distance of neighbouring instances.
-        jitter: How unlike the instances' places, angles and sizes are.
-        phase: What their unlikeness starts from.
+        jitter: Variation of the instances' positions, angles and sizes.
+        phase: Seed of that variation.
         wobble: Amplitude of the noise on the outline.
         wobble_weights: Weights of the noise planes.
     """
@@ -96,7 +97,7 @@ def outline_distance(
     v: Float[Array, "h w"],
     noise: Float[Array, "h w"],
 ) -> Float[Array, "h w"]:
-    """Gives the implicit function of one instance in its own (folded) frame."""
+    """Evaluates the implicit function of an instance in its own (folded) frame."""
     distance = jax.lax.switch(
         outline.family,
         (_radial_distance, _polygon_distance, _stroke_distance, _body_distance),
@@ -140,7 +141,7 @@ def fold(
 def box_distance(
     box: Box, u: Float[Array, "h w"], v: Float[Array, "h w"]
 ) -> Float[Array, "h w"]:
-    """Gives about the distance to a rounded box."""
+    """Returns the approximate signed distance to a rounded box."""
     x, y = box_frame(box, u, v)
     y = y + box.bend * (x * x - 0.4)
     x = x * (1 + box.taper * y)
@@ -165,8 +166,8 @@ def _fold_grid(outline, u, v):
     column = jnp.clip(jnp.floor(u / outline.spacing[0] + columns / 2), 0, columns - 1)
     u = u - (column - (columns - 1) / 2) * outline.spacing[0]
     v = v - (row - (rows - 1) / 2) * outline.spacing[1]
-    # Sines of mixed indices stand in for random numbers per instance: a table would
-    # cost one lookup per pixel.
+    # Sines of mixed indices replace random numbers per instance: a table would cost a
+    # gather per pixel.
     wave = 2.4 * column + 3.7 * row + outline.phase
     u = u + 0.4 * outline.jitter * jnp.sin(wave)
     v = v + 0.4 * outline.jitter * jnp.sin(1.7 * wave + 1)
@@ -179,7 +180,8 @@ def _fold_grid(outline, u, v):
 def _radial_distance(outline, u, v):
     radius = jnp.sqrt(u * u + v * v) + 1e-6
     cosine, sine = u / radius, v / radius
-    wanted, wave = 1.0, 0.0
+    target, wave = 1.0, 0.0
+    # Powers of exp(i angle) by multiplication, without trigonometry per harmonic.
     real, imaginary = cosine, sine
     for n in range(_HARMONICS):
         if n:
@@ -188,12 +190,13 @@ def _radial_distance(outline, u, v):
                 real * sine + imaginary * cosine,
             )
         a, b = outline.harmonics[n]
-        wanted = wanted + a * real + b * imaginary
+        target = target + a * real + b * imaginary
         a, b = outline.cusp[n]
         wave = wave + a * real + b * imaginary
     point = jnp.sqrt(jnp.maximum((1 + wave) / 2, 0))
-    wanted = wanted * (1 - outline.cusp_depth * point)
-    return 0.8 * (radius - jnp.maximum(wanted, 0.1))
+    target = target * (1 - outline.cusp_depth * point)
+    # The difference of radii overestimates the distance where the curve is steep.
+    return 0.8 * (radius - jnp.maximum(target, 0.1))
 
 
 def _polygon_distance(outline, u, v):
@@ -223,9 +226,9 @@ def sample_outline(draws: Draws, scale: Float[Array, ""], repeats) -> Outline:
     """Draws an outline.
 
     Args:
-        draws: Where choices are read.
-        scale: Half extent of the object, in image sides: sets the grain of its noise.
-        repeats: Whether it comes as a grid.
+        draws: Source of the choices.
+        scale: Half extent of the object in image sides, which sets the scale of noise.
+        repeats: Whether the object is repeated in a grid.
     """
     family = draws.pick(_FAMILY_WEIGHTS)
     strokes, radii, is_glyph = _sample_strokes(draws)
@@ -268,7 +271,7 @@ def sample_outline(draws: Draws, scale: Float[Array, ""], repeats) -> Outline:
 
 
 def sample_box(draws: Draws, *, center: float, low: float, high: float) -> Box:
-    """Draws a box whose centre is up to `center` away and halves in [low, high]."""
+    """Draws a box with centre coordinates up to `center` and half sides in [low, high]."""
     angle = draws.angle()
     upright = draws.chance(0.5)
     angle = jnp.where(upright, jnp.round(angle / (jnp.pi / 2)) * (jnp.pi / 2), angle)
@@ -290,7 +293,7 @@ def _sample_radial(draws: Draws) -> dict[str, Array]:
     decay = order ** -draws.between(0.6, 2.0)
     amplitude = jnp.where(draws.chance(0.7), draws.log_between(0.06, 0.6), 0.0)
     harmonics = draws.between(-1.0, 1.0, _HARMONICS, 2) * (amplitude * decay)[:, None]
-    # The first harmonic only moves the shape.
+    # The first harmonic only translates the shape.
     harmonics = harmonics.at[0].multiply(0.3)
     points = 2 + draws.pick((1.0, 2.0, 3.0, 2.0, 1.0, 1.0))
     chosen = (jnp.arange(_HARMONICS) == points).astype(jnp.float32)
@@ -308,7 +311,7 @@ def _sample_polygon(draws: Draws) -> Float[Array, "sides 3"]:
         2 * jnp.pi / count * (side + 0.35 * jitter * draws.between(-1.0, 1.0, _SIDES))
     )
     offset = 0.8 * (1 + 0.5 * jitter * draws.between(-1.0, 1.0, _SIDES))
-    # Unused sides repeat a used one whole, its jitter included.
+    # Unused sides repeat a used one, including its jitter.
     return jnp.stack([jnp.cos(angle), jnp.sin(angle), offset], 1)[side]
 
 
@@ -331,7 +334,7 @@ def _sample_strokes(draws: Draws):
     turn = start + sweep * t[:, 0]
     grow = 1 + draws.between(-0.6, 0.0) * t[:, 0]
     arc = jnp.stack([jnp.cos(turn) * grow, jnp.sin(turn) * grow], 1)
-    # A trunk from the foot up, and branches that leave it.
+    # A tree: a vertical trunk, and branches that start on it.
     foot = draws.between(-0.9, 0.8, count)
     tips = jnp.stack([draws.between(-1.0, 1.0, count), foot - draws.uniform(count)], 1)
     branches = jnp.concatenate([jnp.stack([0 * foot, foot], 1), tips], 1)

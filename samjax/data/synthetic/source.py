@@ -1,4 +1,4 @@
-"""Drawn scenes as training batches, without end and without state."""
+"""An endless, stateless source of training batches of drawn scenes."""
 
 from functools import partial
 
@@ -18,15 +18,15 @@ class SyntheticSource:
     Scenes are drawn on the default device.
 
     Args:
-        config: The scenes: their size is the model's input size, their `num_masks` the
+        config: The scenes: `size` is the model's input size, `num_masks` the number of
             target masks of an image.
-        batch_size: Images of a batch, of all its parts together.
-        seed: Another seed, other scenes.
-        part: Which part of each batch is drawn, where several processes draw one each.
-        parts: In how many equal parts a batch is.
+        batch_size: Images per batch, over all shards.
+        seed: Seed of the scenes.
+        part: The shard of each batch to draw, if several processes draw one each.
+        parts: Number of equal shards of a batch.
 
     Raises:
-        ValueError: A batch is not in so many equal parts.
+        ValueError: The batch cannot be divided into these shards.
     """
 
     def __init__(
@@ -49,10 +49,10 @@ class SyntheticSource:
         self._key = jax.random.key(seed)
 
     def batch(self, step: int) -> Batch:
-        """Draws this part of the batch of one step."""
-        step_number = jax.device_put(np.int32(step))
+        """Draws this shard of the batch of one step."""
+        step_on_device = jax.device_put(np.int32(step))
         return _draw_batch(
-            self._key, step_number, self._batch_size, self._rows, self._config
+            self._key, step_on_device, self._batch_size, self._rows, self._config
         )
 
 
@@ -64,9 +64,11 @@ def _draw_batch(
     rows: tuple[int, int],
     config: SceneConfig,
 ) -> Batch:
+    # Keys of the whole batch, so that its scenes do not depend on the number of shards.
     keys = jax.random.split(jax.random.fold_in(key, step), batch_size)
     keys = keys[rows[0] : rows[1]]
-    # A CPU draws faster one scene after the other, an accelerator all at once.
+    # On a CPU drawing is faster sequentially, where branches skip work; on an
+    # accelerator vectorized.
     if jax.default_backend() == "cpu":
         scenes = draw_scenes(keys, config)
     else:

@@ -1,4 +1,4 @@
-"""The table of all materials of a scene, one row per leaf, and its look-up per pixel."""
+"""Table of the materials of a scene, one row per leaf, and the lookup per pixel."""
 
 from typing import NamedTuple
 
@@ -7,18 +7,18 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from samjax.data.synthetic.materials import Material
-from samjax.data.synthetic.objects import LEAVES, Ground, Things
+from samjax.data.synthetic.objects import LEAVES, Ground, SceneObjects
 from samjax.data.synthetic.parts import MAX_PARTS, MAX_SUBPARTS
 
 
 class Surface(NamedTuple):
-    """One row of the table that pixels look up.
+    """Rows of the material table.
 
     Attributes:
         center: x, y of the material's origin in image sides.
         turn: Cosine and sine of the material's angle.
-        blur: How far out of focus, 0 to 1.
-        tilt: How fast the surface recedes along the material's u.
+        blur: Defocus, 0 to 1.
+        tilt: Rate at which the surface recedes along the material's u.
         material: The material.
     """
 
@@ -29,34 +29,37 @@ class Surface(NamedTuple):
     material: Material
 
 
-def surface_table(things: Things, ground: Ground) -> Surface:
-    """Lays out the materials of all leaves as rows; row `thing * LEAVES + leaf`."""
-    count, parts = things.present.shape[0], things.materials.gloss.shape[1]
-    # A camouflaged thing wears the material of the region that it lies on.
-    region = _region_below(things, ground)
-    worn = jax.tree.map(lambda x: x[region][:, None, None], ground.materials)
+def surface_table(objects: SceneObjects, ground: Ground) -> Surface:
+    """Builds the table of all leaves' materials; row `index * LEAVES + leaf`.
+
+    Object 0 is the ground.
+    """
+    count, parts = objects.present.shape[0], objects.materials.gloss.shape[1]
+    # A camouflaged object has the material of the ground's region at its centre.
+    region = _region_below(objects, ground)
+    camouflage = jax.tree.map(lambda x: x[region][:, None, None], ground.materials)
     materials = jax.tree.map(
         lambda own, other: jnp.where(
-            things.camouflaged.reshape(-1, *[1] * (own.ndim - 1)),
+            objects.camouflaged.reshape(-1, *[1] * (own.ndim - 1)),
             jnp.broadcast_to(other, own.shape),
             own,
         ),
-        things.materials,
-        worn._replace(
-            relief=things.materials.relief,
-            dome=things.materials.dome,
-            phase=things.materials.phase,
-            # Alike in all else, parts show by the lines between them.
-            crease=jnp.maximum(things.materials.crease, 0.35),
+        objects.materials,
+        camouflage._replace(
+            relief=objects.materials.relief,
+            dome=objects.materials.dome,
+            phase=objects.materials.phase,
+            # Parts of the same material are visible only by the lines between them.
+            crease=jnp.maximum(objects.materials.crease, 0.35),
             noise=jnp.broadcast_to(
-                _own_noise(worn.noise), things.materials.noise.shape
+                _own_noise(camouflage.noise), objects.materials.noise.shape
             ),
         ),
     )
-    # Subpart 0 wears the part's material and all others the subpart's.
-    wears = jnp.minimum(jnp.arange(MAX_SUBPARTS), 1)
+    # Subpart 0 has the part's material and all others the subpart's.
+    subpart = jnp.minimum(jnp.arange(MAX_SUBPARTS), 1)
     part = jnp.minimum(jnp.arange(MAX_PARTS), parts - 1)
-    materials = jax.tree.map(lambda x: x[:, part][:, :, wears], materials)
+    materials = jax.tree.map(lambda x: x[:, part][:, :, subpart], materials)
     below = jax.tree.map(
         lambda x: jnp.broadcast_to(
             x[None, :, None], (1, MAX_PARTS, MAX_SUBPARTS, *x.shape[1:])
@@ -74,21 +77,22 @@ def surface_table(things: Things, ground: Ground) -> Surface:
         both = jnp.concatenate([first[None], rest])
         return jnp.repeat(both, LEAVES, axis=0, total_repeat_length=rows)
 
-    turn = jnp.where(things.camouflaged[:, None], ground.turn[None], things.turn)
+    turn = jnp.where(objects.camouflaged[:, None], ground.turn[None], objects.turn)
     return Surface(
-        center=spread(jnp.array([0.5, 0.5]), things.center),
+        center=spread(jnp.array([0.5, 0.5]), objects.center),
         turn=spread(ground.turn, turn),
-        blur=spread(ground.blur, things.blur),
-        tilt=spread(ground.tilt, jnp.zeros_like(things.blur)),
+        blur=spread(ground.blur, objects.blur),
+        tilt=spread(ground.tilt, jnp.zeros_like(objects.blur)),
         material=material,
     )
 
 
-def _own_noise(noise: Float[Array, "things 1 1 planes"]):
-    """Gives each thing noise of the same look but another course.
+def _own_noise(noise: Float[Array, "objects 1 1 planes"]):
+    """Returns noise weights with the ground's spectrum but another field per object.
 
-    With the ground's very own noise a thing without relief could not be seen at all.
+    With exactly the ground's noise an object without relief would be invisible.
     """
+    # A rotation of the pair of planes of each octave keeps its power.
     angle = 1.3 * (jnp.arange(noise.shape[0]) + 1.0)[:, None, None, None]
     even, odd = noise[..., 0::2], noise[..., 1::2]
     pairs = (
@@ -98,18 +102,19 @@ def _own_noise(noise: Float[Array, "things 1 1 planes"]):
     return jnp.stack(pairs, -1).reshape(noise.shape)
 
 
-def _region_below(things: Things, ground: Ground) -> Int[Array, " things"]:
-    across = (things.center - 0.5) @ ground.normal
+def _region_below(objects: SceneObjects, ground: Ground) -> Int[Array, " objects"]:
+    across = (objects.center - 0.5) @ ground.normal
     return (across[:, None] > ground.thresholds[None]).sum(1)
 
 
 def look_up(surfaces: Surface, row: Int[Array, "h w"]) -> Surface:
-    """Gathers each pixel's row, fields first."""
+    """Gathers the row of each pixel, with the fields along the first axis."""
     leaves, structure = jax.tree.flatten(surfaces)
     widths = [leaf.reshape(leaf.shape[0], -1).shape[1] for leaf in leaves]
     table = jnp.concatenate([leaf.reshape(leaf.shape[0], -1) for leaf in leaves], 1)
-    found = table.at[row].get(mode="promise_in_bounds")
-    fields = jnp.moveaxis(found, -1, 0)
+    # A single gather from a concatenated table instead of one per field.
+    gathered = table.at[row].get(mode="promise_in_bounds")
+    fields = jnp.moveaxis(gathered, -1, 0)
     out, at = [], 0
     for leaf, width in zip(leaves, widths, strict=True):
         field = fields[at : at + width]

@@ -1,4 +1,4 @@
-"""A build by one process or several: shares of the shards, and news of them."""
+"""A build by one or several processes: sharding of the work, and its progress."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from samjax.data.tfds.layout import Plan
 
 
 def share_of_shards(plan: Plan, index: int, count: int) -> range:
-    """Returns the shards of one of those who share a build by hand.
+    """Returns the shards of one of several commands that share a build.
 
     Args:
-        plan: Of the build.
-        index: Which of them, from 0.
-        count: How many they are.
+        plan: The plan of the build.
+        index: Index of the command, from 0.
+        count: Number of the commands.
 
     Raises:
-        ValueError: there is no such share.
+        ValueError: There is no such share.
     """
     if not 0 <= index < count:
         raise ValueError(f"got share {index} of {count}, expected 0 to {count - 1}")
@@ -29,56 +29,56 @@ def share_of_shards(plan: Plan, index: int, count: int) -> range:
 
 
 def build_shards(
-    plan: Plan, numbers: Sequence[int], *, workers: int = 1
+    plan: Plan, shards: Sequence[int], *, workers: int = 1
 ) -> Iterator[Progress]:
-    """Builds some shards of a dataset; `metadata.finish` comes after it.
+    """Builds shards of a dataset; to be followed by `samjax.data.tfds.metadata.finish`.
 
     Args:
-        plan: Of the build.
-        numbers: Of the shards.
-        workers: Processes that do it. With one, it is done in this one.
+        plan: The plan of the build.
+        shards: Indices of the shards.
+        workers: Number of processes; with one, the shards are built in this process.
 
     Yields:
-        How far each shard is, as they go on.
+        The progress of each shard.
 
     Raises:
-        OSError: a tar cannot be read, or a shard not be written.
-        ValueError: a process was killed; what is done stays done.
+        OSError: A tar cannot be read, or a shard not written.
+        ValueError: A process was killed; finished shards are kept.
     """
-    workers = min(workers, len(numbers))
+    workers = min(workers, len(shards))
     if workers <= 1:
-        for number in numbers:
-            yield from convert_shard(plan, number)
+        for shard in shards:
+            yield from convert_shard(plan, shard)
         return
-    # Forked processes would share the threads and locks of this one's libraries.
+    # A forked process would inherit locks that threads of this one may hold.
     context = multiprocessing.get_context("spawn")
     processes: dict[Connection, Any] = {}
     try:
         for index in range(workers):
-            here, there = context.Pipe(duplex=False)
+            receiver, sender = context.Pipe(duplex=False)
             process = context.Process(
-                target=_build_and_tell,
-                args=(there, plan, list(numbers[index::workers])),
+                target=_build_and_report,
+                args=(sender, plan, list(shards[index::workers])),
                 daemon=True,
             )
             process.start()
-            # Only the process itself holds the other end: it closes when that dies.
-            there.close()
-            processes[here] = process
-        yield from _news(processes)
+            # Only the process itself keeps the sender open: it closes when that dies.
+            sender.close()
+            processes[receiver] = process
+        yield from _receive(processes)
     finally:
         for process in processes.values():
             process.terminate()
             process.join()
 
 
-def _news(processes: dict[Connection, Any]) -> Iterator[Progress]:
+def _receive(processes: dict[Connection, Any]) -> Iterator[Progress]:
     running = set(processes)
     while running:
         for connection in wait(running):
             assert isinstance(connection, Connection)
             try:
-                news = connection.recv()
+                message = connection.recv()
             except EOFError:
                 running.remove(connection)
                 process = processes[connection]
@@ -87,21 +87,24 @@ def _news(processes: dict[Connection, Any]) -> Iterator[Progress]:
                     raise ValueError(
                         f"a process ended with status {process.exitcode} (-9: it was "
                         "killed, often for lack of memory): run the same command "
-                        "again to go on"
+                        "again to resume"
                     ) from None
                 continue
-            if isinstance(news, Exception):
-                raise news
-            yield news
+            if isinstance(message, Exception):
+                raise message
+            yield message
 
 
-def _build_and_tell(connection: Connection, plan: Plan, numbers: list[int]) -> None:
-    """What a process does. It ends when the one that started it has gone."""
-    # Ctrl-C reaches all processes of a terminal; the first one ends the others.
+def _build_and_report(connection: Connection, plan: Plan, shards: list[int]) -> None:
+    """Builds shards in a worker process and sends the progress to its parent.
+
+    It ends when the parent has ended.
+    """
+    # Ctrl-C reaches all processes of a terminal; the parent terminates the workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        for number in numbers:
-            for progress in convert_shard(plan, number):
+        for shard in shards:
+            for progress in convert_shard(plan, shard):
                 connection.send(progress)
     except BrokenPipeError:
         return

@@ -1,8 +1,8 @@
-"""The classes that a folder of TFDS names, looked at before TFDS imports them.
+"""Check of the classes that a TFDS folder names, before TFDS imports them.
 
-TFDS makes features by the names in `features.json`, and imports the module that a name
-is in: with a folder's own module beside it, that is the folder's code. Names of TFDS's
-own features are all that is let through.
+TFDS constructs features by the class names in `features.json`, and imports the module
+of each: a module beside the file would be executed. Only names of TFDS's own features
+are accepted.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ from typing import Any
 
 from samjax.data.formats.guards import read_bounded
 
-# SA-1B's has 5 kB.
+# Bound on the bytes of the file; SA-1B's has 5 kB.
 _LONGEST = 1 << 22
 
-# Older versions of TFDS wrote where a class was then.
+# With any module below, as classes have moved between versions of TFDS.
 _OWN = re.compile(r"tensorflow_datasets\.core\.features(\.\w+)+")
 
 
 def check_classes(folder: str | os.PathLike) -> None:
-    """Checks that reading a dataset by TFDS runs no code but TFDS's own.
+    """Checks that reading a dataset with TFDS executes TFDS's own code only.
 
     Args:
-        folder: Of the dataset, with `features.json`; a folder without one is left for
-            TFDS to refuse.
+        folder: Folder of the dataset, with `features.json`; without that file TFDS
+            raises an error itself.
 
     Raises:
         ValueError: The file is damaged, or names a class that is not TFDS's.
-        OSError: It cannot be read.
+        OSError: The file cannot be read.
     """
     path = Path(folder) / "features.json"
     if not path.exists():
@@ -55,10 +55,10 @@ def _is_own(name: Any) -> bool:
 
 
 def _classes(content: Any) -> Iterator[Any]:
-    """All values that TFDS may take for the name of a class, wherever they stand."""
+    """Yields all values that TFDS may interpret as a class name, at any depth."""
     if isinstance(content, dict):
         names = ["pythonClassName", "python_class_name"]
-        # The form of older versions.
+        # The key of older versions.
         names += ["type"] if "content" in content else []
         for key, value in content.items():
             if key in names and not isinstance(value, dict):

@@ -1,9 +1,8 @@
-"""From a part of a tar to a shard of the dataset, in little memory, killed at any time.
+"""Conversion of a part of a tar to a shard of the dataset, resumable when killed.
 
-One image is in memory at a time. A shard is written under a hidden name and renamed,
-then its report; whoever finds no report begins that shard again and gets the same bytes.
-What is wrong with an image or a mask costs that image or that mask, and is in the
-report.
+Memory holds one image at a time. A shard is written under a temporary name and renamed,
+then its report; a shard without a report is built again, with the same bytes. A damaged
+image or mask is left out on its own and listed in the report.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from typing import Any, NamedTuple
 
 from samjax.data.decode import ImageFile
 from samjax.data.examples import RawExample, open_image_file, smaller_size
-from samjax.data.runs import read_boundaries
+from samjax.data.rle_parsing import read_boundaries
 from samjax.data.sa1b.index import load_index
 from samjax.data.sa1b.tars import TarSource
 from samjax.data.schema import Annotation, Record, record_from_json
@@ -31,21 +30,21 @@ from samjax.data.tfds.schema import why_not_stored, write_stored
 from samjax.data.upright_files import upright_file
 from samjax.files import replacing, sharing
 
-# As TFDS writes them, but not compressed: JPEG files do not shrink, and the text of the
-# masks shrinks a shard by less than a tenth.
+# TFDS's options, but without compression: JPEG files do not shrink, and compressing the
+# RLE strings would save less than a tenth of a shard.
 _WRITER_OPTIONS = "group_size:1,uncompressed"
-_IMAGES_BETWEEN_NEWS = 16
+_IMAGES_BETWEEN_REPORTS = 16
 
 
 class Progress(NamedTuple):
-    """How far a shard is.
+    """The progress of a shard.
 
     Attributes:
-        shard: Its number.
-        done: Images that were looked at.
-        total: Images of its part of the tar.
-        report: Of the shard, when it is done.
-        was_there: Whether it had been done before.
+        shard: Index of the shard.
+        done: Number of images that have been processed.
+        total: Number of images of its part of the tar.
+        report: The report of the shard, when it is done.
+        was_there: Whether the shard existed before.
     """
 
     shard: int
@@ -60,8 +59,8 @@ class Converted(NamedTuple):
 
     Attributes:
         data: The serialized example.
-        record: Of the masks in it.
-        bad_masks: What is wrong with those that are not.
+        record: The record of the stored masks.
+        bad_masks: The problems of the masks that were left out.
     """
 
     data: bytes
@@ -69,30 +68,31 @@ class Converted(NamedTuple):
     bad_masks: list[str]
 
 
-def convert_shard(plan: Plan, number: int) -> Iterator[Progress]:
-    """Writes a shard and its report, unless they are there.
+def convert_shard(plan: Plan, shard: int) -> Iterator[Progress]:
+    """Writes a shard and its report, unless they exist.
 
     Yields:
-        How far it is, now and then; at last the report.
+        The progress every few images; at the end the report.
 
     Raises:
-        OSError: the tar cannot be read, or the shard not be written.
+        OSError: The tar cannot be read, or the shard not written.
     """
-    lock = plan.report(number)
-    # Two processes may make one shard: both make the same, under names of their own.
+    lock = plan.report(shard)
+    # Two processes may build the same shard: both write the same bytes, under different
+    # temporary names, which are swept only when no other process is at work.
     with sharing(lock.with_name(f".{lock.stem}.lock")) as is_alone:
-        report = read_report(plan, number)
+        report = read_report(plan, shard)
         was_there = report is not None
         if report is None:
-            report = yield from _make_shard(plan, number)
+            report = yield from _make_shard(plan, shard)
         if is_alone():
-            sweep(plan, number)
+            sweep(plan, shard)
     total = report["written"] + len(report["bad"])
-    yield Progress(number, total, total, report, was_there)
+    yield Progress(shard, total, total, report, was_there)
 
 
-def _make_shard(plan: Plan, number: int) -> Generator[Progress, None, Report]:
-    examples = _Part(plan, number)
+def _make_shard(plan: Plan, shard: int) -> Generator[Progress, None, Report]:
+    examples = _Part(plan, shard)
     report = Report(
         tar=examples.tar.name,
         part=examples.part,
@@ -105,23 +105,23 @@ def _make_shard(plan: Plan, number: int) -> Generator[Progress, None, Report]:
         bytes=0,
         example_bytes=0,
     )
-    with replacing(plan.shard(number)) as hidden:
+    with replacing(plan.shard(shard)) as hidden:
         with _writer(hidden) as write:
             for done, raw in enumerate(examples):
-                if done % _IMAGES_BETWEEN_NEWS == 0:
-                    yield Progress(number, done, len(examples))
-                if data := _converted_or_noted(raw, plan.config, report):
+                if done % _IMAGES_BETWEEN_REPORTS == 0:
+                    yield Progress(shard, done, len(examples))
+                if data := _convert_and_count(raw, plan.config, report):
                     write(data)
         report["bytes"] = hidden.stat().st_size
-    write_report(plan, number, report)
+    write_report(plan, shard, report)
     return report
 
 
 def convert_example(raw: RawExample, config: BuildConfig) -> Converted:
-    """Makes an example of the dataset.
+    """Converts an example; damaged masks are left out.
 
     Raises:
-        ValueError: there is something wrong with more than single masks.
+        ValueError: The image or the record is missing or damaged.
     """
     if raw.image is None or raw.record is None:
         which = "image" if raw.image is None else "JSON"
@@ -134,8 +134,8 @@ def convert_example(raw: RawExample, config: BuildConfig) -> Converted:
     file = open_image_file(raw.image, info)
     if file.size != size:
         raise ValueError(
-            f"the image has (h, w) = {file.size}, the record says {size}: they are "
-            "not of one image"
+            f"the image has (h, w) = {file.size}, the record has {size}: they are "
+            "not of the same image"
         )
     annotations, bad_masks = _sound(record["annotations"], size)
     record = Record(image=info, annotations=annotations)
@@ -144,17 +144,17 @@ def convert_example(raw: RawExample, config: BuildConfig) -> Converted:
 
 
 class _Part:
-    """The raw examples of a shard: a stretch of a tar's."""
+    """The raw examples of a shard: a contiguous part of a tar's."""
 
-    def __init__(self, plan: Plan, number: int):
-        self.tar, self.part = plan.tar_and_part(number)
+    def __init__(self, plan: Plan, shard: int):
+        self.tar, self.part = plan.tar_and_part(shard)
         self.damage: str | None = None
         self._source: Any = ()
         try:
             self.damage = load_index(self.tar).damage
             self._source = TarSource([self.tar])
         except ValueError as error:
-            # The numbers of all shards are given out: this one stays empty.
+            # The number of shards is fixed by the plan: this one stays empty.
             self.damage = str(error).replace(str(self.tar), self.tar.name)
         count, parts = len(self._source), plan.config.parts
         bounds = [count * part // parts for part in (self.part, self.part + 1)]
@@ -167,9 +167,10 @@ class _Part:
         return (self._source[index] for index in self._indices)
 
 
-def _converted_or_noted(
+def _convert_and_count(
     raw: RawExample, config: BuildConfig, report: Report
 ) -> bytes | None:
+    """Converts an example and adds it to the report; returns None for a bad one."""
     try:
         converted = convert_example(raw, config)
     except ValueError as error:
@@ -187,24 +188,24 @@ def _converted_or_noted(
 def _sound(
     annotations: list[Annotation], size: tuple[int, int]
 ) -> tuple[list[Annotation], list[str]]:
-    """Returns the annotations that can be stored, and what is wrong with the others."""
+    """Returns the annotations that can be stored, and the problems of the others."""
     height, width = size
-    texts = [_ascii(one["segmentation"]["counts"]) for one in annotations]
+    texts = [_ascii(a["segmentation"]["counts"]) for a in annotations]
     is_sound = read_boundaries(texts, size).good.tolist()
     kept, bad = [], []
     for annotation, good in zip(annotations, is_sound, strict=True):
-        why = why_not_stored(annotation, width, height)
-        if why is None and not good:
-            why = "its run lengths are damaged"
-        if why is None:
+        problem = why_not_stored(annotation, width, height)
+        if problem is None and not good:
+            problem = "its run lengths are damaged"
+        if problem is None:
             kept.append(annotation)
         else:
-            bad.append(f"{annotation['id']}: {why}")
+            bad.append(f"{annotation['id']}: {problem}")
     return kept, bad
 
 
 def _ascii(text: str) -> bytes:
-    # An empty text is damaged as well.
+    # The parser counts empty text as damaged.
     return text.encode() if text.isascii() else b""
 
 
@@ -216,7 +217,7 @@ def _stored_image(file: ImageFile, image: bytes, config: BuildConfig) -> bytes:
         size = smaller_size(size, config.long_side)
     if size == file.size and image.startswith((b"\xff\xd8", b"\x89PNG")):
         _check_end(image)
-        # What is stored there has no frame but its own.
+        # The features have no field for the frame: stored pixels are that of the masks.
         return image if file.frame == "stored" else upright_file(image)
     pixels = file.read(size)
     return simplejpeg.encode_jpeg(
@@ -225,12 +226,12 @@ def _stored_image(file: ImageFile, image: bytes, config: BuildConfig) -> bytes:
 
 
 def _check_end(image: bytes) -> None:
-    """Refuses a JPEG file that is cut off; nothing else of it is looked at.
+    """Raises for a truncated JPEG file, without decoding it.
 
     Raises:
-        ValueError: it has no end.
+        ValueError: The file lacks the end marker.
     """
-    # Some cameras pad their files.
+    # Some cameras pad their files with zeros.
     is_jpeg = image.startswith(b"\xff\xd8")
     if is_jpeg and not image.rstrip(b"\0").endswith(b"\xff\xd9"):
         raise ValueError("the image is cut off: it has no end")
@@ -238,10 +239,10 @@ def _check_end(image: bytes) -> None:
 
 @contextlib.contextmanager
 def _writer(path: Path) -> Iterator[Callable[[bytes], None]]:
-    """Gives a function that adds a record to a new file.
+    """Opens a new array_record file; yields a function that appends a record.
 
     Raises:
-        OSError: the file cannot be written.
+        OSError: The file cannot be written.
     """
     from array_record.python.array_record_module import ArrayRecordWriter
 
@@ -251,6 +252,6 @@ def _writer(path: Path) -> Iterator[Callable[[bytes], None]]:
             yield writer.write
         finally:
             writer.close()
-    # The library raises this for a full disk too; nothing else in here does.
+    # The library raises RuntimeError for a full disk too; nothing else in here does.
     except RuntimeError as error:
         raise OSError(f"{path.parent}: a shard cannot be written ({error})") from error

@@ -1,12 +1,12 @@
-"""`tf.train.Example`, the message in TFDS's records, without tensorflow or TFDS.
+"""Serialization of `tf.train.Example`, the message in TFDS's records, without TensorFlow.
 
 The message is a map from the name of a feature to a list of bytes, of 32-bit floats or
-of 64-bit integers. Its definition is public; it is made here in a pool of its own, so
-that it meets no other definition of the same name.
+of 64-bit integers. Its definition is public; it is built here in a descriptor pool of
+its own, so that it cannot conflict with another definition of the same name.
 
 TFDS's own serializer writes the same messages, but the features of each in an order
-that changes from process to process, so that no two runs give the same file; and it
-takes a hundred times as long, since it looks at every mask of an image by itself.
+that changes from process to process, so that files are not reproducible; and it takes a
+hundred times as long, as it encodes every mask of an image separately.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ Kind = Literal["bytes", "float", "int64"]
 
 
 def write_example(features: Mapping[str, tuple[Kind, Sequence[Any]]]) -> bytes:
-    """Writes an example, the same bytes for the same features.
+    """Serializes an example deterministically.
 
     Args:
-        features: the kind and the values of each feature by its name, with slashes
+        features: The kind and the values of each feature by its name, with slashes
             between the levels of a nested one.
 
     Raises:
-        ValueError: a value is not of its kind, or out of its range.
+        ValueError: A value is not of its kind, or out of range.
     """
     example = _example_class()()
     for name, (kind, values) in features.items():
@@ -36,22 +36,22 @@ def write_example(features: Mapping[str, tuple[Kind, Sequence[Any]]]) -> bytes:
             raise ValueError(
                 f"the values of {name!r} are not {kind}: {error}"
             ) from error
-        # An empty list is a list too: only this sets what kind it is.
+        # An empty list needs its kind set explicitly.
         getattr(example.features.feature[name], f"{kind}_list").SetInParent()
     return example.SerializeToString(deterministic=True)
 
 
 def read_example(data: bytes) -> Mapping[str, Any]:
-    """Reads an example.
+    """Parses an example.
 
     Args:
         data: A serialized `tf.train.Example`.
 
     Returns:
-        What `list_of` takes lists from, by the names of features.
+        The features by their names, for `list_of`.
 
     Raises:
-        ValueError: It is no such message.
+        ValueError: The bytes are not such a message.
     """
     from google.protobuf.message import DecodeError
 
@@ -68,14 +68,14 @@ def list_of(features: Mapping[str, Any], name: str, kind: Kind) -> list[Any]:
     """Returns the values of a feature.
 
     Args:
-        features: of `read_example`.
-        name: of the feature, with slashes between the levels of a nested one.
-        kind: what they have to be.
+        features: The result of `read_example`.
+        name: Name of the feature, with slashes between the levels of a nested one.
+        kind: The expected kind of the values.
 
     Raises:
-        ValueError: the example has no such feature, or it is of another kind.
+        ValueError: The example has no such feature, or it is of another kind.
     """
-    # Looking a name up in a map of messages would add it.
+    # Indexing a protobuf map of messages would insert the name.
     if name not in features:
         raise ValueError(f"the example has no feature {name!r}")
     feature = features[name]
@@ -94,8 +94,10 @@ def _example_class() -> Any:
         name="samjax/example.proto", package="samjax", syntax="proto3"
     )
 
-    def add(message: Any, name: str, number: int, kind: int, of: str = "", many=False):
-        label = field.LABEL_REPEATED if many else field.LABEL_OPTIONAL
+    def add(
+        message: Any, name: str, number: int, kind: int, of: str = "", repeated=False
+    ):
+        label = field.LABEL_REPEATED if repeated else field.LABEL_OPTIONAL
         return message.field.add(
             name=name,
             number=number,
@@ -112,10 +114,10 @@ def _example_class() -> Any:
     feature = descriptor_pb2.DescriptorProto(name="Feature")
     feature.oneof_decl.add(name="kind")
     for number, (name, kind) in enumerate(kinds.items(), start=1):
-        add(file.message_type.add(name=name), "value", 1, kind, many=True)
+        add(file.message_type.add(name=name), "value", 1, kind, repeated=True)
         lower = name.replace("List", "_list").lower()
-        one = add(feature, lower, number, field.TYPE_MESSAGE, of=name)
-        one.oneof_index = 0
+        alternative = add(feature, lower, number, field.TYPE_MESSAGE, of=name)
+        alternative.oneof_index = 0
     file.message_type.append(feature)
     features = file.message_type.add(name="Features")
     entry = features.nested_type.add(name="FeatureEntry")
@@ -123,10 +125,10 @@ def _example_class() -> Any:
     add(entry, "key", 1, field.TYPE_STRING)
     add(entry, "value", 2, field.TYPE_MESSAGE, of="Feature")
     of = "Features.FeatureEntry"
-    add(features, "feature", 1, field.TYPE_MESSAGE, of=of, many=True)
+    add(features, "feature", 1, field.TYPE_MESSAGE, of=of, repeated=True)
     example = file.message_type.add(name="Example")
     add(example, "features", 1, field.TYPE_MESSAGE, of="Features")
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
-    found = pool.FindMessageTypeByName("samjax.Example")
-    return message_factory.GetMessageClass(found)
+    descriptor = pool.FindMessageTypeByName("samjax.Example")
+    return message_factory.GetMessageClass(descriptor)

@@ -1,12 +1,12 @@
-"""The files of a dataset that is being built: its plan, its shards, their reports.
+"""The files of a dataset under construction: its plan, its shards, their reports.
 
-    build.json                                        what is built, of which tars
+    build.json                                        the plan: tars and options
     segment_anything-train.array_record-00000-of-...  a part of one tar
-    reports/segment_anything-train....json            what became of that part
-    dataset_info.json, features.json                  once all shards are there
+    reports/segment_anything-train....json            the report of that part
+    dataset_info.json, features.json                  once all shards are done
 
-The plan is written first and never changes, so that all who build agree on the numbers
-of shards. A shard counts as done when its report is there, which is written last.
+The plan is written first and never changes, so that all processes agree on the indices
+of shards. A shard counts as done when its report exists, which is written last.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ SPLIT = "train"
 
 @dataclass(frozen=True, kw_only=True)
 class BuildConfig:
-    """What becomes of the images, and into how many files they go.
+    """Size and encoding of the stored images, and the number of shards.
 
     Attributes:
-        long_side: Of the stored images, in pixels; smaller images stay as they are, and
-            None keeps all as they are. Masks always keep the original's size.
-        quality: Of the JPEG files of images that are made smaller, 1 to 100.
-        parts: Shards of a tar. Four make shards of about a gigabyte of SA-1B's tars.
+        long_side: Longer side of the stored images in pixels; smaller images are kept,
+            and None keeps all. Masks always keep the original size.
+        quality: JPEG quality of images that are reduced, 1 to 100.
+        parts: Shards per tar. Four make shards of about a gigabyte of SA-1B's tars.
     """
 
     long_side: int | None = 1024
@@ -55,20 +55,19 @@ class BuildConfig:
 
 
 class Report(TypedDict):
-    """What became of a shard's part of a tar. It holds no times: equal work, equal files.
+    """The report of a shard. It has no timestamps, so that equal work gives equal files.
 
     Attributes:
         tar: Name of the tar.
-        part: Which part of it, from 0.
-        damage: What is wrong with the tar itself, None if nothing is.
-        written: Images in the shard.
-        masks: Masks of these.
-        bad: What is wrong with each image that is not in the shard, by its name.
-        bad_masks: What is wrong with masks that were left out, by the name of their
-            image.
-        ids: Numbers of the images in the shard, in its order.
-        bytes: Of the shard's file.
-        example_bytes: Of the examples in it.
+        part: Index of the part of the tar, from 0.
+        damage: Description of the damage of the tar, None if it is sound.
+        written: Number of images in the shard.
+        masks: Number of their masks.
+        bad: The problem of each image that was left out, by its name.
+        bad_masks: The problems of masks that were left out, by the name of their image.
+        ids: Ids of the images in the shard, in its order.
+        bytes: Size of the shard's file.
+        example_bytes: Size of the examples in it.
     """
 
     tar: str
@@ -84,12 +83,12 @@ class Report(TypedDict):
 
 
 class Plan(NamedTuple):
-    """What is built, of which tars, and where.
+    """The plan of a build.
 
     Attributes:
-        folder: Of the dataset.
-        tars: In the order of their names.
-        config: What becomes of the images.
+        folder: Folder of the dataset.
+        tars: Paths of the tars, in the order of their names.
+        config: Size and encoding of the images, and the number of shards.
     """
 
     folder: Path
@@ -98,26 +97,26 @@ class Plan(NamedTuple):
 
     @property
     def num_shards(self) -> int:
-        """All shards of the dataset."""
+        """Number of shards of the dataset."""
         return len(self.tars) * self.config.parts
 
-    def shard(self, number: int) -> Path:
+    def shard(self, index: int) -> Path:
         """Returns the path of a shard."""
-        return self.folder / shard_name(number, self.num_shards)
+        return self.folder / shard_name(index, self.num_shards)
 
-    def report(self, number: int) -> Path:
+    def report(self, index: int) -> Path:
         """Returns the path of a shard's report."""
-        return self.folder / "reports" / f"{self.shard(number).name}.json"
+        return self.folder / "reports" / f"{self.shard(index).name}.json"
 
-    def tar_and_part(self, number: int) -> tuple[Path, int]:
-        """Returns the tar of a shard, and which part of it the shard holds."""
-        tar, part = divmod(number, self.config.parts)
+    def tar_and_part(self, index: int) -> tuple[Path, int]:
+        """Returns the tar of a shard, and the index of its part of the tar."""
+        tar, part = divmod(index, self.config.parts)
         return self.tars[tar], part
 
 
-def shard_name(number: int, num_shards: int) -> str:
+def shard_name(index: int, num_shards: int) -> str:
     """Returns the name that TFDS expects of a shard."""
-    return f"{DATASET}-{SPLIT}.array_record-{number:05d}-of-{num_shards:05d}"
+    return f"{DATASET}-{SPLIT}.array_record-{index:05d}-of-{num_shards:05d}"
 
 
 def make_plan(
@@ -127,26 +126,27 @@ def make_plan(
     *,
     overwrite: bool = False,
 ) -> Plan:
-    """Writes the plan of a dataset, or finds the same one there.
+    """Writes the plan of a dataset, or checks the plan that is there.
 
     Args:
-        tars: All of them, whoever builds which.
-        folder: Of the dataset; made if need be.
-        config: What becomes of the images.
-        overwrite: Whether files of the dataset's names are replaced that no build made.
+        tars: All tars of the dataset, whatever part of them this process builds.
+        folder: Folder of the dataset; created if missing.
+        config: Size and encoding of the images, and the number of shards.
+        overwrite: Whether to replace files with the dataset's names that no build
+            wrote.
 
     Raises:
-        WouldReplace: the folder has such files.
-        ValueError: there are no tars, or two of one name, or something else was begun
-            in the folder.
-        OSError: a tar is not there, or the folder cannot be written.
+        WouldReplace: The folder has such files.
+        ValueError: There are no tars, or two with the same name, or another build was
+            begun in the folder.
+        OSError: A tar does not exist, or the folder cannot be written.
     """
     paths = sorted((Path(tar) for tar in tars), key=lambda path: path.name)
     names = [path.name for path in paths]
     if not names:
         raise ValueError("got no tars to build a dataset of")
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise ValueError(f"got two tars named {twice[0]}, expected every name once")
+    if repeated := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(f"got two tars named {repeated[0]}, expected every name once")
     plan = Plan(Path(folder), tuple(paths), config)
     if not overwrite:
         _check_new(plan)
@@ -156,71 +156,72 @@ def make_plan(
     return plan
 
 
-def begin_plan(place: Path, tars: Mapping[str, int], config: BuildConfig) -> None:
-    """Writes what is built to a file, or finds the same there.
+def begin_plan(path: Path, tars: Mapping[str, int], config: BuildConfig) -> None:
+    """Writes the plan to a file, or checks the plan that is there.
 
     Args:
-        place: The file.
-        tars: Their sizes in bytes by their names, in order.
-        config: What becomes of the images.
+        path: Path of the file.
+        tars: The sizes of the tars in bytes by their names, in order.
+        config: Size and encoding of the images, and the number of shards.
 
     Raises:
-        ValueError: something else is there.
-        OSError: it cannot be written.
+        ValueError: The file has another plan.
+        OSError: The file cannot be written.
     """
     content = dataclasses.asdict(config) | {"tars": [list(tar) for tar in tars.items()]}
-    if not place.exists():
-        # Of two builds that begin at once, the second one compares itself.
-        with contextlib.suppress(FileExistsError), creating(place) as hidden:
+    if not path.exists():
+        # Of two builds that start at once, the second compares its plan with the
+        # first's.
+        with contextlib.suppress(FileExistsError), creating(path) as hidden:
             hidden.write_text(json_text(content, indent=1) + "\n")
-    if changes := _changes(_read_json(place), content):
+    if changes := _changes(_read_json(path), content):
         raise ValueError(
-            f"{place} says that another dataset was begun here ({changes}): give the "
-            "same tars and options to go on with it, or another folder"
+            f"{path} is the plan of another dataset ({changes}): give the "
+            "same tars and options to resume it, or another folder"
         )
 
 
 def _check_new(plan: Plan) -> None:
-    """Refuses to build over a dataset that no build began."""
+    """Raises if the folder has files of a dataset that no build of samjax began."""
     begun = plan.folder / "build.json"
-    names = [shard_name(number, plan.num_shards) for number in range(plan.num_shards)]
+    names = [shard_name(index, plan.num_shards) for index in range(plan.num_shards)]
     for name in (*names, "dataset_info.json", "features.json"):
         if (plan.folder / name).exists() and not begun.exists():
             raise WouldReplace(
-                f"{plan.folder / name} is there and is of no build of samjax: build in "
+                f"{plan.folder / name} exists and is not from a build of samjax: build in "
                 "another folder, or give --overwrite (overwrite=True) to replace it"
             )
 
 
-def read_report(plan: Plan, number: int) -> Report | None:
-    """Returns the report of a shard that is done, None for one that is not."""
-    report = _read_json(plan.report(number))
+def read_report(plan: Plan, index: int) -> Report | None:
+    """Returns the report of a finished shard; None if the shard is not finished."""
+    report = _read_json(plan.report(index))
     if not isinstance(report, dict) or set(report) != set(Report.__annotations__):
         return None
     try:
-        is_whole = plan.shard(number).stat().st_size == report["bytes"]
+        is_whole = plan.shard(index).stat().st_size == report["bytes"]
     except FileNotFoundError:
         return None
     return Report(**report) if is_whole else None
 
 
-def write_report(plan: Plan, number: int, report: Report) -> None:
-    """Writes a shard's report, by which the shard is done.
+def write_report(plan: Plan, index: int, report: Report) -> None:
+    """Writes a shard's report, which marks the shard as done.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: The report cannot be written.
     """
-    with replacing(plan.report(number)) as hidden:
+    with replacing(plan.report(index)) as hidden:
         hidden.write_text(json_text(report, indent=1) + "\n")
 
 
-def sweep(plan: Plan, number: int) -> None:
-    """Removes what killed processes left of a shard that is done."""
-    for path in (plan.shard(number), plan.report(number)):
+def sweep(plan: Plan, index: int) -> None:
+    """Removes temporary files of killed processes beside a finished shard."""
+    for path in (plan.shard(index), plan.report(index)):
         name = re.compile(rf"\.{re.escape(path.name)}\.[0-9a-f]+\.tmp")
-        for left in path.parent.glob(f".{path.name}.*"):
-            if name.fullmatch(left.name):
-                left.unlink(missing_ok=True)
+        for leftover in path.parent.glob(f".{path.name}.*"):
+            if name.fullmatch(leftover.name):
+                leftover.unlink(missing_ok=True)
 
 
 def _read_json(path: Path) -> Any:
@@ -231,7 +232,7 @@ def _read_json(path: Path) -> Any:
 
 
 def _changes(begun: Any, content: dict[str, Any]) -> str:
-    """What differs between the plan that is there and the one that is wanted."""
+    """Describes the differences between the existing plan and the requested one."""
     if not isinstance(begun, dict):
         return "it cannot be read"
     changes = [
@@ -240,12 +241,12 @@ def _changes(begun: Any, content: dict[str, Any]) -> str:
         if name != "tars" and begun.get(name) != content[name]
     ]
     if begun.get("tars") != content["tars"]:
-        there = {tuple(tar) for tar in begun.get("tars", [])}
-        wanted = {tuple(tar) for tar in content["tars"]}
-        names = sorted({name for name, _ in there ^ wanted})
+        existing = {tuple(tar) for tar in begun.get("tars", [])}
+        requested = {tuple(tar) for tar in content["tars"]}
+        names = sorted({name for name, _ in existing ^ requested})
         shown = ", ".join(names[:3]) + (" and more" if len(names) > 3 else "")
         changes.append(
-            f"it was of {len(there)} tars, now of {len(wanted)}; names or sizes "
+            f"it was of {len(existing)} tars, now of {len(requested)}; names or sizes "
             f"differ of {shown}"
         )
     return "; ".join(changes)

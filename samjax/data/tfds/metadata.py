@@ -1,4 +1,4 @@
-"""The end of a build: TFDS's metadata, once every shard is there, and a sum of all."""
+"""Completion of a build: TFDS's metadata, once every shard is done, and totals."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from samjax.data.tfds.schema import DATASET, VERSION, tfds_features
 
 
 class Totals(NamedTuple):
-    """Sums over reports.
+    """Totals over the reports of shards.
 
     Attributes:
-        shards: That are done.
-        images: In them.
-        masks: Of these.
-        bad_images: That were left out.
-        bad_masks: That were left out of images that were not.
-        damaged_tars: Names of tars that are cut off or worse.
-        bytes: Of the shards' files.
+        shards: Number of finished shards.
+        images: Number of their images.
+        masks: Number of their masks.
+        bad_images: Number of images that were left out.
+        bad_masks: Number of masks that were left out of the images in the shards.
+        damaged_tars: Names of tars that are truncated or damaged.
+        bytes: Size of the shards' files.
     """
 
     shards: int
@@ -35,7 +35,7 @@ class Totals(NamedTuple):
 
 
 def add_up(reports: Iterable[Report]) -> Totals:
-    """Returns the sums of reports."""
+    """Returns the totals over reports."""
     reports = list(reports)
     return Totals(
         shards=len(reports),
@@ -45,25 +45,26 @@ def add_up(reports: Iterable[Report]) -> Totals:
         bad_masks=sum(
             len(bad) for report in reports for bad in report["bad_masks"].values()
         ),
-        damaged_tars=sorted({one["tar"] for one in reports if one["damage"]}),
+        damaged_tars=sorted({report["tar"] for report in reports if report["damage"]}),
         bytes=sum(report["bytes"] for report in reports),
     )
 
 
 def finish(plan: Plan) -> Totals:
-    """Writes the metadata of a dataset if all of its shards are there.
+    """Writes the metadata of a dataset if all of its shards are done.
 
-    Whoever builds calls this at the end; several may, and write the same.
+    Every process of a build calls this at its end; several may, and write the same
+    files.
 
     Returns:
-        The sums of all shards that are there, by whomever.
+        The totals over all finished shards, of all processes.
 
     Raises:
-        ValueError: all shards are there, and none has an image.
+        ValueError: All shards are done, and none has an image.
         ImportError: TFDS is missing.
     """
-    found = (read_report(plan, number) for number in range(plan.num_shards))
-    reports = [report for report in found if report is not None]
+    all_reports = (read_report(plan, shard) for shard in range(plan.num_shards))
+    reports = [report for report in all_reports if report is not None]
     totals = add_up(reports)
     if totals.shards == plan.num_shards:
         write_metadata(plan.folder, reports)
@@ -74,18 +75,18 @@ def write_metadata(folder: Path, reports: list[Report]) -> None:
     """Writes TFDS's metadata of a dataset to a folder.
 
     Args:
-        folder: For the metadata; the shards need not be there.
-        reports: Of all shards, in order.
+        folder: Folder for the metadata; the shards may be elsewhere.
+        reports: The reports of all shards, in order.
 
     Raises:
-        ValueError: no shard has an image.
+        ValueError: No shard has an image.
         ImportError: TFDS is missing.
-        OSError: the folder cannot be written.
+        OSError: The folder cannot be written.
     """
     if not add_up(reports).images:
         raise ValueError(
             f"none of {len(reports)} shards has an image: the reports beside them have "
-            "what is wrong with each image"
+            "the problem of each image"
         )
     features = tfds_features()
     import tensorflow_datasets as tfds  # pyright: ignore[reportMissingImports]
@@ -98,21 +99,21 @@ def write_metadata(folder: Path, reports: list[Report]) -> None:
     )
     with tempfile.TemporaryDirectory(dir=folder, prefix=".metadata.") as name:
         hidden = Path(name)
-        # TFDS takes the names of the dataset, the split and the format from a file's.
-        stand_in = hidden / shard_name(0, len(reports))
-        stand_in.touch()
+        # TFDS parses the names of dataset, split and format from the name of a file.
+        placeholder = hidden / shard_name(0, len(reports))
+        placeholder.touch()
         tfds.folder_dataset.write_metadata(
             data_dir=hidden,
             features=features,
             split_infos=[split],
             version=VERSION,
-            # The check of TFDS reads through tensorflow.
+            # TFDS's check needs TensorFlow.
             check_data=False,
             description=_DESCRIPTION,
             homepage="https://ai.meta.com/datasets/segment-anything/",
         )
-        stand_in.unlink()
-        # Readers look for the information, so it comes last.
+        placeholder.unlink()
+        # Readers recognize a dataset by dataset_info.json, so it is written last.
         names = sorted(os.listdir(hidden), key=lambda name: name == "dataset_info.json")
         for name in names:
             os.replace(hidden / name, folder / name)

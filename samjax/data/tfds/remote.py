@@ -1,7 +1,7 @@
-"""Files of any file system that Apache Beam knows, copied whole from and to this one.
+"""Copies of whole files between Apache Beam's file systems and the local disk.
 
-The writer of array_record files knows local paths only, and a tar is read at many places:
-both are done on a local disk.
+The writer of array_record files supports local paths only, and tars are read with
+random access: both need a local disk.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ _PIECE = 1 << 22
 
 
 def find_files(patterns: Sequence[str]) -> dict[str, int]:
-    """Returns the sizes of files by their paths.
+    """Returns the sizes of the files that match glob patterns, by their paths.
 
     Raises:
-        ValueError: a pattern matches nothing.
-        OSError: the file system cannot be reached.
+        ValueError: A pattern matches no file.
+        OSError: The file system cannot be reached.
     """
     from apache_beam.io.filesystem import BeamIOError  # pyright: ignore[reportMissingImports]
     from apache_beam.io.filesystems import FileSystems  # pyright: ignore[reportMissingImports]
@@ -32,9 +32,9 @@ def find_files(patterns: Sequence[str]) -> dict[str, int]:
         if not match.metadata_list:
             raise ValueError(f"found no file at {pattern}")
     return {
-        found.path: found.size_in_bytes
+        file.path: file.size_in_bytes
         for match in matches
-        for found in match.metadata_list
+        for file in match.metadata_list
     }
 
 
@@ -42,24 +42,24 @@ def fetch(source: str, destination: Path) -> None:
     """Copies a file to this machine.
 
     Raises:
-        OSError: it cannot be read, or not be written here.
+        OSError: The source cannot be read, or the destination not written.
     """
     from apache_beam.io.filesystem import CompressionTypes  # pyright: ignore[reportMissingImports]
     from apache_beam.io.filesystems import FileSystems  # pyright: ignore[reportMissingImports]
 
-    as_it_is = CompressionTypes.UNCOMPRESSED
+    uncompressed = CompressionTypes.UNCOMPRESSED
     with (
-        FileSystems.open(source, compression_type=as_it_is) as remote,
+        FileSystems.open(source, compression_type=uncompressed) as remote,
         destination.open("wb") as local,
     ):
         shutil.copyfileobj(remote, local, _PIECE)
 
 
 def send(source: Path, destination: str) -> None:
-    """Copies a file from this machine, under another name until it is whole.
+    """Copies a file from this machine, under a temporary name until it is complete.
 
     Raises:
-        OSError: it cannot be written there.
+        OSError: The destination cannot be written.
     """
     from apache_beam.io.filesystem import CompressionTypes  # pyright: ignore[reportMissingImports]
     from apache_beam.io.filesystems import FileSystems  # pyright: ignore[reportMissingImports]
@@ -68,14 +68,14 @@ def send(source: Path, destination: str) -> None:
     if not FileSystems.exists(folder):
         FileSystems.mkdirs(folder)
     hidden = FileSystems.join(folder, f".{name}.{secrets.token_hex(4)}.tmp")
-    as_it_is = CompressionTypes.UNCOMPRESSED
+    uncompressed = CompressionTypes.UNCOMPRESSED
     try:
         with (
             source.open("rb") as local,
-            FileSystems.create(hidden, compression_type=as_it_is) as remote,
+            FileSystems.create(hidden, compression_type=uncompressed) as remote,
         ):
             shutil.copyfileobj(local, remote, _PIECE)
-        # Not every file system's rename replaces.
+        # Not every file system's rename replaces an existing file.
         if FileSystems.exists(destination):
             FileSystems.delete([destination])
         FileSystems.rename([hidden], [destination])
@@ -85,10 +85,10 @@ def send(source: Path, destination: str) -> None:
 
 
 def read_text(path: str) -> str | None:
-    """Returns the text of a file, None if there is none.
+    """Returns the text of a file; None if it does not exist.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: The file cannot be read.
     """
     from apache_beam.io.filesystems import FileSystems  # pyright: ignore[reportMissingImports]
 

@@ -1,10 +1,10 @@
-"""The features of the published builder `segment_anything` 1.0.0, and SA-1B's records.
+"""Conversion between records and the features of TFDS's builder `segment_anything` 1.0.0.
 
-In the features, boxes are normalised YXYX as float32; points and scores are declared
-float64, but a `tf.train.Example` holds float32. A box comes back to within a
-thousandth of a pixel, and exactly where it was whole; scores and points that a network
-and a grid gave in float32, as SA-1B's, come back exactly. `parent` and `depth` of
-samjax's own records have no place and are left out.
+In the features, boxes are normalized YXYX in float32; points and scores are declared
+float64, but a `tf.train.Example` stores float32. Boxes are restored to within a
+thousandth of a pixel, and exactly if they were whole numbers; scores and points that
+were computed in float32, as SA-1B's, are restored exactly. The features have no
+`parent` and `depth`, which are dropped.
 
 `image/height` and `image/width` are those of the record, the frame of its masks;
 `image/content` may be a smaller copy.
@@ -27,11 +27,11 @@ _LARGEST = (1 << 63) - 1
 
 
 class StoredExample(NamedTuple):
-    """What a record of the dataset holds.
+    """An example of the dataset.
 
     Attributes:
         image: The bytes of an image file.
-        record: The image's masks, in pixels of the original.
+        record: The image's masks, in pixels of the original size.
     """
 
     image: bytes
@@ -52,43 +52,45 @@ def tfds_features() -> Any:
             "'samjax[tfds]'",
             name="tensorflow_datasets",
         ) from error
-    of = tfds.features
-    segmentation = of.FeaturesDict(
-        {"counts": np.str_, "size": of.Tensor(shape=(2,), dtype=np.uint64)},
+    types = tfds.features
+    segmentation = types.FeaturesDict(
+        {"counts": np.str_, "size": types.Tensor(shape=(2,), dtype=np.uint64)},
         doc="Encoded mask in COCO's RLE format, of the original size.",
     )
-    annotation = of.FeaturesDict(
+    annotation = types.FeaturesDict(
         {
-            "area": of.Scalar(dtype=np.uint64, doc="Pixels of the mask."),
-            "bbox": of.BBoxFeature(doc="The box around the mask."),
-            "crop_box": of.BBoxFeature(doc="The crop that the mask was made in."),
-            "id": of.Scalar(dtype=np.uint64, doc="Number of the annotation."),
-            "point_coords": of.Tensor(
+            "area": types.Scalar(dtype=np.uint64, doc="Pixels of the mask."),
+            "bbox": types.BBoxFeature(doc="The box around the mask."),
+            "crop_box": types.BBoxFeature(doc="The crop that the mask was made in."),
+            "id": types.Scalar(dtype=np.uint64, doc="Number of the annotation."),
+            "point_coords": types.Tensor(
                 shape=(1, 2), dtype=np.float64, doc="The point that gave the mask."
             ),
-            "predicted_iou": of.Scalar(
+            "predicted_iou": types.Scalar(
                 dtype=np.float64, doc="The model's own estimate of the quality."
             ),
             "segmentation": segmentation,
-            "stability_score": of.Scalar(
+            "stability_score": types.Scalar(
                 dtype=np.float64, doc="A measure of the mask's quality."
             ),
         }
     )
-    image = of.FeaturesDict(
+    image = types.FeaturesDict(
         {
-            "content": of.Image(doc="The image, or a smaller copy."),
+            "content": types.Image(doc="The image, or a smaller copy."),
             "file_name": np.str_,
             "height": np.uint64,
             "image_id": np.uint64,
             "width": np.uint64,
         }
     )
-    return of.FeaturesDict({"image": image, "annotations": of.Sequence(annotation)})
+    return types.FeaturesDict(
+        {"image": image, "annotations": types.Sequence(annotation)}
+    )
 
 
 def why_not_stored(annotation: Annotation, width: int, height: int) -> str | None:
-    """Returns why the features cannot hold an annotation, None where they can."""
+    """Returns why the features cannot represent an annotation; None if they can."""
     for name in ("bbox", "crop_box"):
         left, top, across, down = annotation[name]
         if not (
@@ -106,20 +108,22 @@ def why_not_stored(annotation: Annotation, width: int, height: int) -> str | Non
 
 
 def write_stored(image: bytes, record: Record) -> bytes:
-    """Writes an example of the dataset.
+    """Serializes an example of the dataset.
 
     Args:
         image: The bytes of an image file.
-        record: of annotations that can be stored. One without a point gets NaN.
+        record: The record; its annotations have to pass `why_not_stored`. One without a
+            point gets NaN.
 
     Raises:
-        ValueError: a number of the image is out of range.
+        ValueError: A number of the image is out of range.
     """
     info, annotations = record["image"], record["annotations"]
     size = np.array([info["width"], info["height"]], float)
-    nowhere = [[float("nan")] * 2]
-    points = [one["point_coords"] or nowhere for one in annotations]
-    masks = [one["segmentation"] for one in annotations]
+    # The feature has the fixed shape (1, 2), also without a point.
+    missing = [[float("nan")] * 2]
+    points = [annotation["point_coords"] or missing for annotation in annotations]
+    masks = [annotation["segmentation"] for annotation in annotations]
     values: dict[str, tuple[Kind, list[Any]]] = {
         "image/content": ("bytes", [image]),
         "image/file_name": ("bytes", [info["file_name"].encode()]),
@@ -140,38 +144,39 @@ def write_stored(image: bytes, record: Record) -> bytes:
         ),
     }
     for name in ("bbox", "crop_box"):
-        boxes = np.array([one[name] for one in annotations], float).reshape(-1, 2, 2)
+        boxes = np.array([a[name] for a in annotations], float).reshape(-1, 2, 2)
+        # x, y, width, height as two rows: their cumulative sum is the two corners.
         corners = np.cumsum(boxes, axis=1) / size
         values[f"annotations/{name}"] = ("float", corners[..., ::-1].ravel().tolist())
     for name in ("area", "id"):
-        values[f"annotations/{name}"] = ("int64", [one[name] for one in annotations])
+        values[f"annotations/{name}"] = ("int64", [a[name] for a in annotations])
     for name in ("predicted_iou", "stability_score"):
-        values[f"annotations/{name}"] = ("float", [one[name] for one in annotations])
+        values[f"annotations/{name}"] = ("float", [a[name] for a in annotations])
     return write_example(values)
 
 
 def read_stored(data: bytes) -> StoredExample:
-    """Reads an example of the dataset, or of one that the published builder wrote.
+    """Parses an example of the dataset, written by samjax or by the published builder.
 
     Raises:
-        ValueError: it is no example of these features.
+        ValueError: The example does not have these features.
     """
     features = read_example(data)
 
-    def one(name: str, kind: Kind) -> Any:
+    def scalar(name: str, kind: Kind) -> Any:
         values = list_of(features, f"image/{name}", kind)
         if len(values) != 1:
             raise ValueError(f"got {len(values)} values of image/{name}, expected one")
         return values[0]
 
     info = ImageInfo(
-        image_id=one("image_id", "int64"),
-        width=one("width", "int64"),
-        height=one("height", "int64"),
-        file_name=one("file_name", "bytes").decode(),
+        image_id=scalar("image_id", "int64"),
+        width=scalar("width", "int64"),
+        height=scalar("height", "int64"),
+        file_name=scalar("file_name", "bytes").decode(),
     )
     record = Record(image=info, annotations=_annotations(features, info))
-    return StoredExample(one("content", "bytes"), record)
+    return StoredExample(scalar("content", "bytes"), record)
 
 
 def _annotations(features: Any, info: ImageInfo) -> list[Annotation]:
@@ -192,7 +197,7 @@ def _annotations(features: Any, info: ImageInfo) -> list[Annotation]:
 
     count = len(list_of(features, "annotations/id", "int64"))
     points = np.array(column("point_coords", "float", 2)).reshape(-1, 1, 2)
-    there = np.isfinite(points[:, 0, 0])
+    has_point = np.isfinite(points[:, 0, 0])
     counts = column("segmentation/counts", "bytes")
     sizes = np.array(column("segmentation/size", "int64", 2), int).reshape(-1, 2)
     columns = zip(
@@ -204,8 +209,10 @@ def _annotations(features: Any, info: ImageInfo) -> list[Annotation]:
         ],
         column("predicted_iou", "float"),
         [
-            point if is_there else []
-            for point, is_there in zip(points.tolist(), there.tolist(), strict=True)
+            point if is_present else []
+            for point, is_present in zip(
+                points.tolist(), has_point.tolist(), strict=True
+            )
         ],
         boxes("crop_box"),
         column("id", "int64"),

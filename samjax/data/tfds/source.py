@@ -1,7 +1,7 @@
-"""The dataset as a source of raw examples: array_record files, read without TFDS.
+"""Source of examples from array_record files of a TFDS dataset, read without TFDS.
 
-It reads what `samjax.data.tfds.convert` writes, and what the published builder
-`segment_anything` of TFDS wrote as array_record.
+It reads datasets of `samjax.data.tfds.convert`, and those of TFDS's published builder
+`segment_anything` in the array_record format.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from samjax.data.examples import RawExample, place_in_parts
+from samjax.data.examples import RawExample, locate_in_parts
 from samjax.data.tfds.schema import DATASET, VERSION, read_stored
 
-# Nothing is read ahead, since training reads in a random order.
+# No read-ahead, as training reads in a random order.
 _READER_OPTIONS = "readahead_buffer_size:0,max_parallelism:0"
 
 
@@ -26,8 +26,8 @@ class Shard(NamedTuple):
     """A file of a dataset.
 
     Attributes:
-        path: Of the file.
-        examples: In it, as the dataset's metadata says.
+        path: Path of the file.
+        examples: Number of its examples according to the dataset's metadata.
     """
 
     path: Path
@@ -35,25 +35,25 @@ class Shard(NamedTuple):
 
 
 class TfdsSource:
-    """The examples of a directory of TFDS that holds array_record files.
+    """The examples of a TFDS directory with array_record files.
 
-    A copy that another process unpickles opens the files itself, each when it is first
-    read. What cannot be read is an example without image and record.
+    A pickled copy in another process opens the files itself, each on first access. An
+    example that cannot be read has neither image nor record.
 
     Args:
-        path: The directory with `dataset_info.json`, or the one above its version, or
-            the one above its name.
-        split: Which of its splits.
+        path: The directory with `dataset_info.json`, its parent (named as the dataset)
+            or its grandparent.
+        split: Name of the split.
 
     Raises:
-        ValueError: there is no such dataset, or none of this kind, or no examples.
-        OSError: its metadata cannot be read.
+        ValueError: There is no such dataset, or it is of another format, or empty.
+        OSError: Its metadata cannot be read.
     """
 
     def __init__(self, path: str | os.PathLike, split: str = "train"):
         self.shards = find_shards(path, split)
         self._stops = np.cumsum([shard.examples for shard in self.shards])
-        self._forget_readers()
+        self._reset_readers()
         if not len(self):
             raise ValueError(f"the split {split!r} of {path} has no examples")
 
@@ -61,13 +61,15 @@ class TfdsSource:
         return int(self._stops[-1]) if len(self._stops) else 0
 
     def __getitem__(self, index: int, /) -> RawExample:
-        """Reads one example; it is empty if it cannot be read."""
-        number, place = place_in_parts(index, self._stops)
-        shard = self.shards[number]
+        """Reads one example; one that cannot be read is empty."""
+        shard_index, index_in_shard = locate_in_parts(index, self._stops)
+        shard = self.shards[shard_index]
         try:
-            image, record = read_stored(self._reader(number).read([place])[0])
+            data = self._reader(shard_index).read([index_in_shard])[0]
+            image, record = read_stored(data)
         except (ValueError, RuntimeError, OSError, IndexError) as error:
-            return RawExample(f"{shard.path.name}:{place}", None, None, str(error))
+            name = f"{shard.path.name}:{index_in_shard}"
+            return RawExample(name, None, None, str(error))
         return RawExample(record["image"]["file_name"], image, record)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -75,31 +77,31 @@ class TfdsSource:
 
     def __setstate__(self, state: dict[str, Any]):
         self.__dict__.update(state)
-        self._forget_readers()
+        self._reset_readers()
 
-    def _forget_readers(self):
+    def _reset_readers(self):
         self._lock = threading.Lock()
         self._readers: dict[int, Any] = {}
 
-    def _reader(self, number: int) -> Any:
-        reader = self._readers.get(number)
+    def _reader(self, shard_index: int) -> Any:
+        reader = self._readers.get(shard_index)
         if reader is None:
             with self._lock:
                 reader = self._readers.setdefault(
-                    number, open_shard(self.shards[number].path)
+                    shard_index, open_shard(self.shards[shard_index].path)
                 )
         return reader
 
 
 def open_shard(path: Path) -> Any:
-    """Opens an array_record file for reading at any place.
+    """Opens an array_record file for random access.
 
     Returns:
-        A reader with `num_records()` and `read([place])`.
+        A reader with `num_records()` and `read([index])`.
 
     Raises:
         ImportError: array_record is missing.
-        RuntimeError: the file cannot be read, or it is damaged.
+        RuntimeError: The file cannot be read, or it is damaged.
     """
     try:
         from array_record.python.array_record_module import ArrayRecordReader
@@ -109,7 +111,7 @@ def open_shard(path: Path) -> Any:
             name="array_record",
         ) from error
     reader = ArrayRecordReader(str(path), _READER_OPTIONS)
-    # A file that is cut off opens, and seems to be empty.
+    # A truncated file opens without an error and appears empty.
     if not reader.ok():
         raise RuntimeError(f"{path.name} is cut off or damaged")
     return reader
@@ -119,43 +121,41 @@ def find_shards(path: str | os.PathLike, split: str = "train") -> list[Shard]:
     """Finds the files of a dataset, in order.
 
     Args:
-        path: as for `TfdsSource`.
-        split: Which of its splits.
+        path: Path of the dataset, as for `TfdsSource`.
+        split: Name of the split.
 
     Raises:
-        ValueError: there is no such dataset, or none of array_record files.
-        OSError: its metadata cannot be read.
+        ValueError: There is no such dataset, or its files are not array_record.
+        OSError: Its metadata cannot be read.
     """
     folder = dataset_folder(path)
     info = json.loads((folder / "dataset_info.json").read_text())
-    splits = {one["name"]: one for one in info.get("splits", [])}
+    splits = {entry["name"]: entry for entry in info.get("splits", [])}
     if info.get("fileFormat") != "array_record" or split not in splits:
         raise ValueError(
             f"{folder} has the splits {sorted(splits)} as {info.get('fileFormat')} "
             f"files, expected {split!r} as array_record files"
         )
-    found = splits[split]
-    lengths = [int(length) for length in found["shardLengths"]]
-    template = found.get("filepathTemplate") or _TEMPLATE
+    lengths = [int(length) for length in splits[split]["shardLengths"]]
+    template = splits[split].get("filepathTemplate") or _TEMPLATE
     names = {
         "DATASET": info["name"],
         "SPLIT": split,
         "FILEFORMAT": "array_record",
     }
     shards = []
-    for number, length in enumerate(lengths):
-        of = f"{number:05d}-of-{len(lengths):05d}"
-        values = names | {"SHARD_X_OF_Y": of}
+    for index, length in enumerate(lengths):
+        values = names | {"SHARD_X_OF_Y": f"{index:05d}-of-{len(lengths):05d}"}
         name = re.sub(r"\{(\w+)\}", lambda field: values[field[1]], template)  # noqa: B023
         shards.append(Shard(folder / name, length))
     return shards
 
 
 def dataset_folder(path: str | os.PathLike) -> Path:
-    """Returns the directory that holds a dataset's metadata, at `path` or below.
+    """Returns the directory with a dataset's metadata, at `path` or below.
 
     Raises:
-        ValueError: there is none.
+        ValueError: There is none.
     """
     path = Path(path)
     for folder in (path, path / VERSION, path / DATASET / VERSION):
@@ -163,7 +163,7 @@ def dataset_folder(path: str | os.PathLike) -> Path:
             return folder
     begun = path / "build.json"
     remedy = (
-        "it is not finished: run the same `samjax data build` again to go on"
+        "it is not finished: run the same `samjax data build` again to resume"
         if begun.is_file()
         else "expected a directory that `samjax data build` or TFDS wrote"
     )

@@ -1,7 +1,7 @@
-"""What is in a dataset: images, masks and their distributions, in one pass.
+"""Statistics of a dataset: images, masks and their distributions, in one pass.
 
-It counts in little memory whatever the number of images. Sizes of masks are relative as
-in the paper's figure 6: the square root of the mask's share of the image.
+Memory does not grow with the number of images. Sizes of masks are relative as in the
+paper's figure 6: the square root of the mask's fraction of the image area.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ _BINS = 50
 
 
 class Statistics:
-    """Counts over raw examples.
+    """Statistics accumulated over raw examples.
 
     Attributes:
-        images: That could be read, with their records.
-        masks: Of these.
-        bad: Examples that could not.
+        images: Number of images that could be read, with their records.
+        masks: Number of their masks.
+        bad: Number of examples that could not be read.
     """
 
     def __init__(self):
@@ -40,7 +40,7 @@ class Statistics:
         self._score_sums = np.zeros(2)
 
     def add(self, raw: RawExample) -> None:
-        """Counts an example."""
+        """Adds an example."""
         try:
             if raw.image is None or raw.record is None:
                 raise ValueError("something is missing")
@@ -58,11 +58,11 @@ class Statistics:
         self._sizes[record["image"]["height"], record["image"]["width"]] += 1
 
     def summary(self) -> dict[str, Any]:
-        """Returns everything as what JSON can hold."""
+        """Returns the statistics as JSON-serializable values."""
         shares = self._relative_sizes / max(self.masks, 1)
         sides = Counter[int]()
-        for size, number in self._sizes.items():
-            sides[max(size)] += number
+        for size, count in self._sizes.items():
+            sides[max(size)] += count
         return {
             "images": self.images,
             "masks": self.masks,
@@ -87,29 +87,27 @@ class Statistics:
         if not annotations:
             return
         pixels = record["image"]["height"] * record["image"]["width"]
-        areas = np.array([one["area"] for one in annotations], float)
+        areas = np.array([a["area"] for a in annotations], float)
         relative = np.sqrt(areas / max(pixels, 1))
         bins = np.clip((relative * _BINS).astype(int), 0, _BINS - 1)
         self._relative_sizes += np.bincount(bins, minlength=_BINS)
-        self._text_bytes += sum(
-            len(one["segmentation"]["counts"]) for one in annotations
-        )
+        self._text_bytes += sum(len(a["segmentation"]["counts"]) for a in annotations)
         self._score_sums += [
-            sum(one["predicted_iou"] for one in annotations),
-            sum(one["stability_score"] for one in annotations),
+            sum(a["predicted_iou"] for a in annotations),
+            sum(a["stability_score"] for a in annotations),
         ]
 
 
-def spread_out(source: ExampleSource, number: int | None) -> Iterable[RawExample]:
-    """Gives the examples of a source, or so many at even distances.
+def spread_out(source: ExampleSource, limit: int | None) -> Iterable[RawExample]:
+    """Returns the examples of a source, or an evenly spaced sample of them.
 
     Args:
-        source: Of any format.
-        number: How many; None or more than there are gives all.
+        source: A source of any format.
+        limit: Largest number of examples; None for all.
     """
     count = len(source)
-    wanted = count if number is None else min(number, count)
-    return _examples(source, (index * count // wanted for index in range(wanted)))
+    sampled = count if limit is None else min(limit, count)
+    return _examples(source, (index * count // sampled for index in range(sampled)))
 
 
 def _examples(source: ExampleSource, indices: Iterable[int]) -> Iterator[RawExample]:
@@ -117,7 +115,7 @@ def _examples(source: ExampleSource, indices: Iterable[int]) -> Iterator[RawExam
 
 
 def _distribution(counts: Counter[int]) -> dict[str, float]:
-    """Mean, extremes and quantiles of numbers that were counted."""
+    """Returns mean, extremes and quantiles of a histogram of integers."""
     if not counts:
         return {}
     values = np.array(sorted(counts))

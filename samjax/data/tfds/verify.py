@@ -1,4 +1,4 @@
-"""Reads a dataset back: every shard, example, image header and mask."""
+"""Verification of a built dataset: every shard, example, image header and mask."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from samjax.data.decode import ImageFile
 from samjax.data.examples import smaller_size
-from samjax.data.runs import read_boundaries
+from samjax.data.rle_parsing import read_boundaries
 from samjax.data.schema import record_from_json, record_to_json
 from samjax.data.tfds.classes import check_classes
 from samjax.data.tfds.schema import StoredExample, read_stored
@@ -17,13 +17,13 @@ from samjax.data.tfds.source import Shard, dataset_folder, find_shards, open_sha
 
 
 class Verified(NamedTuple):
-    """What was found of one shard.
+    """The result for one shard.
 
     Attributes:
-        shard: The file, and how many examples it should have.
-        images: That were looked at.
-        masks: Of these.
-        problems: What is wrong, a line each.
+        shard: The file, with its expected number of examples.
+        images: Number of images that were checked.
+        masks: Number of their masks.
+        problems: The problems, one line each.
     """
 
     shard: Shard
@@ -38,13 +38,14 @@ def verify_shards(
     """Reads a dataset back, shard by shard.
 
     Args:
-        path: as for `TfdsSource`.
-        every: Looks at every so many examples of each shard, and always at the count.
-        pixels: Whether images are decoded in full, at several times the cost.
+        path: Path of the dataset, as for `TfdsSource`.
+        every: Stride: checks every n-th example of each shard; the count of examples is
+            always checked.
+        pixels: Whether to decode images in full, at several times the cost.
 
     Raises:
-        ValueError: there is no such dataset.
-        OSError: its metadata cannot be read.
+        ValueError: There is no such dataset.
+        OSError: Its metadata cannot be read.
     """
     for shard in find_shards(path):
         yield _verify_shard(shard, every, pixels)
@@ -54,7 +55,7 @@ def read_by_tfds(path: str | os.PathLike) -> int | None:
     """Opens the dataset with plain TFDS and reads its first and last example.
 
     Returns:
-        How many examples TFDS sees, or None where it is not installed.
+        The number of examples according to TFDS, or None if it is not installed.
 
     Raises:
         ValueError: TFDS cannot read it, or would import foreign code to read it.
@@ -69,7 +70,7 @@ def read_by_tfds(path: str | os.PathLike) -> int | None:
         source = tfds.builder_from_directory(folder).as_data_source(split="train")  # pyright: ignore
         for index in sorted({0, len(source) - 1}):
             source[index]
-    # TFDS raises what its parts do, of any kind.
+    # TFDS passes on errors of any type.
     except Exception as error:
         raise ValueError(f"TFDS cannot read {folder}: {error}") from error
     return len(source)
@@ -89,24 +90,27 @@ def _verify_shard(shard: Shard, every: int, pixels: bool) -> Verified:
             f"{shard.path.name} has {count} examples, the metadata says "
             f"{shard.examples}"
         )
-    for place in range(0, count, every):
+    for index in range(0, count, every):
         try:
-            stored = read_stored(reader.read([place])[0])
-            wrong = _what_is_wrong(stored, pixels)
+            stored = read_stored(reader.read([index])[0])
+            own_problems = _example_problems(stored, pixels)
         except (ValueError, RuntimeError) as error:
-            problems.append(f"{shard.path.name}[{place}]: {_first_line(error)}")
+            problems.append(f"{shard.path.name}[{index}]: {_first_line(error)}")
             continue
         images += 1
         masks += len(stored.record["annotations"])
         info = stored.record["image"]
-        if (first := seen.setdefault(info["image_id"], place)) != place:
-            wrong.append(f"it has the number of example {first}, {info['image_id']}")
-        name = f"{shard.path.name}[{place}] ({info['file_name']})"
-        problems += [f"{name}: {problem}" for problem in wrong]
+        if (first := seen.setdefault(info["image_id"], index)) != index:
+            own_problems.append(
+                f"it has the number of example {first}, {info['image_id']}"
+            )
+        name = f"{shard.path.name}[{index}] ({info['file_name']})"
+        problems += [f"{name}: {problem}" for problem in own_problems]
     return Verified(shard, images, masks, problems)
 
 
-def _what_is_wrong(stored: StoredExample, pixels: bool) -> list[str]:
+def _example_problems(stored: StoredExample, pixels: bool) -> list[str]:
+    # A round trip through JSON checks every field.
     record_from_json(record_to_json(stored.record))
     info, annotations = stored.record["image"], stored.record["annotations"]
     size = (info["height"], info["width"])
@@ -116,7 +120,7 @@ def _what_is_wrong(stored: StoredExample, pixels: bool) -> list[str]:
         problems.append(f"the image has (h, w) = {file.size}, its masks {size}")
     if pixels:
         file.read(file.size)
-    texts = [one["segmentation"]["counts"].encode() for one in annotations]
+    texts = [a["segmentation"]["counts"].encode() for a in annotations]
     good = read_boundaries(texts, size).good.tolist()
     for annotation, is_good in zip(annotations, good, strict=True):
         if not is_good or tuple(annotation["segmentation"]["size"]) != size:

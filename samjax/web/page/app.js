@@ -1,132 +1,155 @@
-/** Where the page begins: which backend there is, and which of the two views shows. */
+/** The entry of the page: chooses the backend, and switches between gallery and workspace. */
 
-import { hashOf, imageIdOf } from "./address.js";
-import { announce, messageOf, notify } from "./announce.js";
-import { DecoderClient } from "./decoder_client.js";
-import { demoBackend } from "./demo_backend.js";
-import { byId, el, icon } from "./dom.js";
-import { Gallery } from "./gallery.js";
-import { isolate } from "./isolation.js";
-import { listenForKeys, showHelp } from "./keys.js";
-import { Labels } from "./labels.js";
-import { ModelLoading, setPageState } from "./opening.js";
-import { serverBackend } from "./server_backend.js";
-import { applyTheme, switchTheme } from "./theme.js";
-import { Workspace } from "./workspace.js";
-import { workspaceKeys } from "./workspace_keys.js";
+import { hashOf, imageIdOf } from "./core/address.js";
+import { demoBackend } from "./io/demo_backend.js";
+import { isolate } from "./io/isolation.js";
+import { serverBackend } from "./io/server_backend.js";
+import { ModelLoading } from "./model/model_loading.js";
+import { WorkerClient } from "./model/worker_client.js";
+import { isBlank } from "./state/session.js";
+import { makeStore, messageOf } from "./state/state.js";
+import { byId, icon } from "./ui/dom.js";
+import { makeExportMenu } from "./ui/export_menu.js";
+import { Gallery } from "./ui/gallery.js";
+import { listenForKeys, showHelp } from "./ui/keys.js";
+import { notify, showNotices } from "./ui/notices.js";
+import { makeShortcuts } from "./ui/shortcuts.js";
+import { applyTheme, switchTheme } from "./ui/theme.js";
+import { makeWorkspace } from "./ui/workspace.js";
 
-/** @typedef {import("./backend.js").Backend} Backend */
-/** @typedef {import("./backend.js").ImageEntry} ImageEntry */
+/** @typedef {import("./io/backend.js").Backend} Backend */
+/** @typedef {import("./state/state.js").PageStore} PageStore */
+/** @typedef {ReturnType<typeof makeWorkspace>} Workspace */
 
-// Images after the open one that are embedded while it is worked on.
+// Images after the open one that are embedded meanwhile.
 const PREFETCHED = 2;
 
 applyTheme();
 start().catch((error) => {
-  setPageState("error");
-  notify(messageOf(error), { kind: "problem", action: { name: "Reload", run: () => location.reload() } });
+  document.documentElement.dataset.state = "error";
+  notify({ text: messageOf(error), kind: "problem", action: { name: "Reload", run: () => location.reload() } });
 });
 
 async function start() {
-  makeHeader();
-  const client = new DecoderClient();
+  const store = makeStore();
+  showNotices(store);
+  // First, so that the page has a header where the rest fails.
+  showHeaderIcons();
+  // For scripts that drive the page, tests among them.
+  store.watch(["phase"], ({ phase }) => (document.documentElement.dataset.state = phase));
+  const client = new WorkerClient();
   const backend = await chooseBackend(client);
   const info = await backend.info();
-  const labels = new Labels(info.labels);
-  const model = new ModelLoading(client, info);
-  const workspace = new Workspace({ backend, client, info, model, labels });
-  const gallery = new Gallery(backend, (image) => (location.hash = hashOf(image.id)));
-  byId("folder").textContent = backend.mode === "demo" ? "demo" : info.folder;
-  makeExport(backend, () => workspace.image);
+  // `?threads=1` is for benchmarks.
+  const model = new ModelLoading(client, info, Number(new URLSearchParams(location.search).get("threads")) || Infinity);
+  const workspace = makeWorkspace(store, { backend, client, info, model });
+  const gallery = new Gallery(store, backend);
+  byId("folder").textContent = info.folder;
+  makeExportMenu(store, backend);
 
-  const show = () => route(gallery, workspace);
-  const move = (/** @type {number} */ by) => moveTo(gallery, workspace, by);
-  byId("previous-image").addEventListener("click", () => move(-1));
-  byId("next-image").addEventListener("click", () => move(1));
-  const keys = workspaceKeys(workspace, { move, leave: () => (location.hash = ""), theme: changeTheme, help: () => showHelp(keys) });
-  listenForKeys(keys, () => workspace.image !== null);
-  byId("help-button").addEventListener("click", () => showHelp(keys));
+  const move = (/** @type {number} */ by) => moveTo(store, gallery, by);
+  const leave = () => (location.hash = "");
+  const theme = () => store.emit("announcement", `${switchTheme()} colours`);
+  const help = () => showHelp(shortcuts);
+  const shortcuts = makeShortcuts(store, workspace, { move, leave, theme, help });
+  listenForKeys(shortcuts, () => store.state.image !== null);
+  const handlers = { "to-gallery": leave, "previous-image": () => move(-1), "next-image": () => move(1), theme, "help-button": help };
+  for (const [id, run] of Object.entries(handlers)) byId(id).addEventListener("click", run);
 
-  workspace.onReady = async (image) => {
-    const at = gallery.indexOf(image);
-    for (const next of gallery.images.slice(at + 1, at + 1 + PREFETCHED)) {
-      // Only time is lost where this fails.
-      if (!next.problem && !next.embedded) await backend.prefetch(next).catch(() => {});
-    }
-  };
-  window.addEventListener("hashchange", show);
-  // The model comes while somebody picks an image; whether it came is said where it is needed.
-  model.whenLoaded().catch(() => {});
+  prefetchNext(store, backend, gallery);
+  window.addEventListener("hashchange", () => route(store, gallery, workspace));
+  // The model is loaded while the user picks an image; a failure is shown when one is opened.
+  model.whenLoaded().then(
+    ({ threads }) => (document.documentElement.dataset.threads = String(threads)),
+    () => {},
+  );
   await gallery.load();
-  if (document.documentElement.dataset.state === "loading") setPageState("ready");
-  show();
+  if (store.state.phase === "loading") store.set({ phase: "ready" });
+  route(store, gallery, workspace);
 }
 
 /**
- * @param {DecoderClient} client
+ * @param {WorkerClient} client
  * @returns {Promise<Backend>}
  */
 async function chooseBackend(client) {
-  const place = new URL("config.json", document.baseURI);
-  const response = await fetch(place, { credentials: "same-origin" }).catch(() => null);
+  const url = new URL("config.json", document.baseURI);
+  const response = await fetch(url, { credentials: "same-origin" }).catch(() => null);
   if (!response?.ok) {
-    const answer = await response?.json().catch(() => null);
-    if (answer?.error?.message) throw new Error(answer.error.message);
+    const body = await response?.json().catch(() => null);
+    if (body?.error?.message) throw new Error(body.error.message);
     throw new Error("The page's configuration cannot be read. Is samjax serve still running, and is the address the one that it printed?");
   }
   const config = await response.json();
   if (config.mode === "demo" && (await isolate("isolation_worker.js"))) return new Promise(() => {});
-  return config.mode === "demo" ? demoBackend(config, place, client) : serverBackend(config.api);
+  return config.mode === "demo" ? demoBackend(config, url, client) : serverBackend(config.api);
 }
 
 /**
+ * Shows the image that the URL names, or the gallery.
+ * @param {PageStore} store
  * @param {Gallery} gallery
  * @param {Workspace} workspace
  */
-function route(gallery, workspace) {
+function route(store, gallery, { commands }) {
   const id = imageIdOf(location.hash);
-  const image = gallery.find(id);
-  if (id && !image) notify("There is no such image here any more.", { kind: "problem" });
-  if (image && workspace.image === image) return;
+  const image = gallery.find(id) ?? null;
+  const last = store.state.image;
+  if (id && !image) store.emit("notice", { text: "The folder has no such image any more.", kind: "problem" });
+  if (image && last === image) return;
   document.documentElement.dataset.view = image ? "workspace" : "gallery";
   byId("workspace").hidden = !image;
   byId("gallery").hidden = Boolean(image);
   document.title = image ? `${image.name} · samjax` : "samjax";
+  if (last) last.annotations = store.state.masks.length;
+  commands.open(image);
   if (!image) {
-    const last = workspace.image;
-    if (last) last.annotations = workspace.saving.store.list.length;
-    workspace.close();
-    setPageState("ready");
     if (last) void gallery.refresh();
     return;
   }
   byId("image-name").textContent = image.name;
   byId("image-position").textContent = `${gallery.indexOf(image) + 1} of ${gallery.images.length}`;
-  announce(image.name);
-  void workspace.open(image);
+  store.emit("announcement", image.name);
   byId("stage").focus({ preventScroll: true });
 }
 
 /**
+ * Opens another image, unless a mask is not accepted yet.
+ * @param {PageStore} store
  * @param {Gallery} gallery
- * @param {Workspace} workspace
  * @param {number} by
  */
-function moveTo({ images }, workspace, by) {
-  const { image } = workspace;
+function moveTo(store, { images }, by) {
+  const { image, session } = store.state;
   if (!image) return;
-  if (!workspace.editor.isEmpty) {
-    notify("The mask is not accepted yet: press Enter to accept it, or Escape to discard it.");
+  if (!isBlank(session)) {
+    store.emit("notice", { text: "The mask is not accepted yet: press Enter to accept it, or Escape to discard it." });
     return;
   }
-  image.annotations = workspace.saving.store.list.length;
   const usable = images.filter(({ problem }) => !problem);
   const next = usable[usable.findIndex(({ id }) => id === image.id) + by];
   if (next) location.hash = hashOf(next.id);
-  else announce(by > 0 ? "This is the last image." : "This is the first image.");
+  else store.emit("announcement", by > 0 ? "This is the last image." : "This is the first image.");
 }
 
-function makeHeader() {
+/**
+ * Has the images after the open one embedded, once that one is ready.
+ * @param {PageStore} store
+ * @param {Backend} backend
+ * @param {Gallery} gallery
+ */
+function prefetchNext(store, backend, gallery) {
+  store.watch(["isReady"], async ({ image, isReady }) => {
+    if (!image || !isReady) return;
+    const at = gallery.indexOf(image);
+    for (const next of gallery.images.slice(at + 1, at + 1 + PREFETCHED)) {
+      // A failure costs time only: the image is embedded when it is opened.
+      if (!next.problem && !next.embedded) await backend.prefetch(next).catch(() => {});
+    }
+  });
+}
+
+function showHeaderIcons() {
   for (const [id, name] of /** @type {const} */ ([
     ["to-gallery", "gallery"],
     ["previous-image", "previous"],
@@ -137,54 +160,4 @@ function makeHeader() {
     byId(id).append(icon(name));
     byId(id).title = byId(id).getAttribute("aria-label") ?? "";
   }
-  byId("to-gallery").addEventListener("click", () => (location.hash = ""));
-  byId("theme").addEventListener("click", changeTheme);
-  byId("export").querySelector("summary")?.append(icon("export"));
-}
-
-function changeTheme() {
-  announce(`${switchTheme()} colours`);
-}
-
-/**
- * @param {Backend} backend
- * @param {() => ImageEntry | null} current
- */
-function makeExport(backend, current) {
-  const menu = /** @type {HTMLDetailsElement} */ (byId("export"));
-  const items = /** @type {HTMLElement} */ (menu.querySelector(".menu-items"));
-  /** @type {[("sa1b" | "coco" | "png"), string][]} */
-  const formats = [["sa1b", "SA-1B JSON"], ["coco", "COCO JSON"], ["png", "PNG label maps"]];
-  const fill = () => {
-    const image = current();
-    const scopes = [image, backend.mode === "server" || !image ? null : undefined].filter((scope, i) => (i ? scope !== undefined : scope));
-    items.replaceChildren(
-      ...scopes.flatMap((scope) => [
-        el("p", { class: "menu-title" }, scope ? "This image" : "All images"),
-        ...formats.map(([format, name]) =>
-          el("button", { type: "button", "data-testid": `export-${format}-${scope ? "one" : "all"}`, onclick: () => download(format, scope ?? null) }, name),
-        ),
-      ]),
-    );
-  };
-  const download = async (/** @type {"sa1b" | "coco" | "png"} */ format, /** @type {ImageEntry | null} */ image) => {
-    menu.open = false;
-    try {
-      const { url, name } = await backend.exportFile(format, image);
-      const link = el("a", { href: url, download: name });
-      link.click();
-      if (url.startsWith("blob:")) setTimeout(() => URL.revokeObjectURL(url), 10_000);
-    } catch (error) {
-      notify(messageOf(error), { kind: "problem" });
-    }
-  };
-  menu.addEventListener("toggle", () => menu.open && fill());
-  document.addEventListener("click", ({ target }) => {
-    if (target instanceof Node && !menu.contains(target)) menu.open = false;
-  });
-  menu.addEventListener("keydown", ({ key }) => {
-    if (key !== "Escape" || !menu.open) return;
-    menu.open = false;
-    menu.querySelector("summary")?.focus();
-  });
 }

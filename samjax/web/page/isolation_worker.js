@@ -1,6 +1,6 @@
 /**
- * A service worker that adds to a host's answers what isolates a page, so that its models
- * may use threads. For static hosts that let nobody say which headers they send.
+ * A service worker that adds the headers of cross-origin isolation to a host's responses,
+ * so that models may use threads. For static hosts whose headers cannot be configured.
  */
 
 const HEADERS = {
@@ -16,16 +16,16 @@ const worker = self;
 worker.addEventListener("install", () => worker.skipWaiting());
 worker.addEventListener("activate", (/** @type {any} */ event) => event.waitUntil(worker.clients.claim()));
 worker.addEventListener("fetch", (/** @type {any} */ event) => {
-  const isOurs = new URL(event.request.url).origin === location.origin;
-  if (isOurs) event.respondWith(fetchIsolated(event.request));
+  const isSameOrigin = new URL(event.request.url).origin === location.origin;
+  if (isSameOrigin) event.respondWith(fetchIsolated(event.request));
 });
 
 /** @param {Request} request */
 async function fetchIsolated(request) {
-  const answer = await fetch(request);
-  if (answer.type === "opaqueredirect" || WITHOUT_BODY.includes(answer.status)) return answer;
-  const headers = new Headers(answer.headers);
+  const response = await fetch(request);
+  if (response.type === "opaqueredirect" || WITHOUT_BODY.includes(response.status)) return response;
+  const headers = new Headers(response.headers);
   for (const [name, value] of Object.entries(HEADERS)) headers.set(name, value);
-  const { status, statusText } = answer;
-  return new Response(answer.body, { status, statusText, headers });
+  const { status, statusText } = response;
+  return new Response(response.body, { status, statusText, headers });
 }

@@ -1,4 +1,4 @@
-"""COCO files as examples: the masks of the file, the images from wherever they lie."""
+"""Examples of COCO files: masks of the file, images from the usual folders."""
 
 import json
 import pickle
@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from data.finetune.files import SIZE, coco_folder, square
 
-from samjax.data.drawing import decode_runs
+from samjax.data.batch import decode_runs
 from samjax.data.examples import ExampleSource
 from samjax.data.finetune import CocoSource, open_examples
 from samjax.data.prepare import PrepareConfig, Status, prepare
-from samjax.evaluation.examples import read_example
+from samjax.evaluation.datasets.examples import read_example
 
 
 def test_polygons_and_run_lengths_become_masks(tmp_path):
@@ -27,7 +27,7 @@ def test_polygons_and_run_lengths_become_masks(tmp_path):
     assert len(masks) == 1 and masks[0, :5, 0].all() and masks.sum() == 5
 
 
-def test_a_folder_with_one_file_is_as_good_as_the_file(tmp_path):
+def test_a_folder_with_a_single_file_equals_the_file(tmp_path):
     coco_folder(tmp_path, file="annotations/instances_small.json")
     assert len(open_examples(tmp_path, "coco")) == 2
 
@@ -41,17 +41,17 @@ def test_a_folder_with_one_file_is_as_good_as_the_file(tmp_path):
         ("train2017", "annotations/instances_train2017.json"),
     ],
 )
-def test_images_are_found_where_datasets_have_them(tmp_path, images, file):
+def test_images_are_found_in_the_usual_folders(tmp_path, images, file):
     source = CocoSource(coco_folder(tmp_path, images=images, file=file))
     assert all(source[i].image is not None for i in range(len(source)))
 
 
-def test_a_source_goes_to_other_processes(tmp_path):
+def test_a_source_can_be_pickled_to_other_processes(tmp_path):
     source = CocoSource(coco_folder(tmp_path))
     assert pickle.loads(pickle.dumps(source))[1] == source[1]
 
 
-def test_an_image_that_has_gone_or_is_damaged_is_a_status(tmp_path):
+def test_a_missing_or_damaged_image_has_a_status(tmp_path):
     source = CocoSource(coco_folder(tmp_path))
     config = PrepareConfig(image_size=32, masks_per_image=2)
     rng = np.random.default_rng(0)
@@ -66,7 +66,7 @@ def test_an_image_that_has_gone_or_is_damaged_is_a_status(tmp_path):
     assert prepare(source[0], config, rng).status == Status.MISSING_IMAGE
 
 
-def test_what_is_left_out_is_told(tmp_path):
+def test_left_out_parts_are_reported(tmp_path):
     path = coco_folder(tmp_path)
     content = json.loads(path.read_text())
     content["annotations"].append({"id": 9, "image_id": 0, "segmentation": [[1, 2]]})
@@ -76,7 +76,7 @@ def test_what_is_left_out_is_told(tmp_path):
     assert len(source) == 2 and "annotation 9" in source.problems[0]
 
 
-def test_what_is_no_dataset_is_an_error_that_says_so(tmp_path):
+def test_a_file_that_is_not_a_dataset_is_an_error_that_says_so(tmp_path):
     with pytest.raises(ValueError, match="no JSON file"):
         CocoSource(tmp_path)
     with pytest.raises(FileNotFoundError):
@@ -97,7 +97,7 @@ def test_what_is_no_dataset_is_an_error_that_says_so(tmp_path):
         CocoSource(path)
 
 
-def test_images_without_masks_come_where_they_are_asked_for(tmp_path):
+def test_images_without_masks_are_kept_on_request(tmp_path):
     coco_folder(tmp_path)
     source = open_examples(tmp_path, "coco", unlabelled=True)
     assert len(source) == 3
@@ -127,7 +127,7 @@ def changed(path, change):
     return path
 
 
-def test_masks_with_iscrowd_are_used_where_there_are_no_others_and_told(tmp_path):
+def test_masks_with_iscrowd_are_used_if_there_are_no_others_with_a_note(tmp_path):
     path = coco_folder(tmp_path)
 
     def brush(content):
@@ -153,7 +153,7 @@ def test_sizes_that_the_file_lacks_are_those_of_the_images(tmp_path):
     np.testing.assert_array_equal(read_example(source[0])[1], square(2, 4, 6)[None])
 
 
-def test_folders_in_names_are_left_out_where_images_lie_without_them(tmp_path):
+def test_folders_in_names_are_dropped_if_images_are_stored_without_them(tmp_path):
     path = coco_folder(tmp_path)
 
     def put_deep(content):
@@ -165,7 +165,7 @@ def test_folders_in_names_are_left_out_where_images_lie_without_them(tmp_path):
     assert all(source[i].image is not None for i in range(len(source)))
 
 
-def test_names_are_not_shortened_until_two_images_are_one(tmp_path):
+def test_names_are_not_shortened_so_far_that_two_images_coincide(tmp_path):
     path = coco_folder(tmp_path)
 
     def name_alike(content):
@@ -180,14 +180,14 @@ def test_names_are_not_shortened_until_two_images_are_one(tmp_path):
     "ring",
     [[0.1, 0.1, 0.3, 0.1, 0.3, 0.3], [100, 2, 110, 2, 110, 8], [1, 1, 1, 1, 1, 1]],
 )
-def test_masks_without_pixels_are_left_out_and_told(tmp_path, ring):
+def test_masks_without_pixels_are_left_out_with_a_note(tmp_path, ring):
     path = coco_folder(tmp_path)
     changed(path, lambda content: content["annotations"][0].update(segmentation=[ring]))
     with pytest.warns(UserWarning, match="annotation 1 of image 0 has no pixel"):
         assert CocoSource(path).groups == ("photo 1.png",)
 
 
-def test_many_problems_are_told_by_their_kinds(tmp_path):
+def test_many_problems_are_summarized_by_kind(tmp_path):
     path = coco_folder(tmp_path)
 
     def spoil(content):
@@ -205,7 +205,7 @@ def test_many_problems_are_told_by_their_kinds(tmp_path):
     assert "(and 19 more like it)" in text and "an annotation of image '9'" in text
 
 
-def test_an_image_that_cannot_be_read_says_why(tmp_path):
+def test_an_unreadable_image_reports_the_reason(tmp_path):
     source = CocoSource(coco_folder(tmp_path))
     (tmp_path / "images" / "photo 0.png").unlink()
     assert "No such file" in (source[0].problem or "")

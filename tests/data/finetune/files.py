@@ -1,4 +1,4 @@
-"""Small datasets on disk: squares of known places on images of noise."""
+"""Small datasets on disk: squares at known positions on images of noise."""
 
 import json
 from pathlib import Path

@@ -9,7 +9,7 @@ from PIL import Image
 
 from samjax.data.finetune import FolderSource, open_examples
 from samjax.data.finetune.mask_files import read_labels, read_object
-from samjax.evaluation.examples import read_example
+from samjax.evaluation.datasets.examples import read_example
 
 
 def masks_of(source, index=0):
@@ -51,7 +51,7 @@ def test_several_files_are_an_object_each(tmp_path, place):
     assert masks_of(FolderSource(tmp_path)) == BOTH
 
 
-def test_a_mask_goes_to_the_image_with_the_longest_name_that_it_begins_with(tmp_path):
+def test_a_mask_belongs_to_the_image_with_the_longest_matching_prefix(tmp_path):
     for name in ("leaf", "leaf_1"):
         save(tmp_path / "images" / f"{name}.jpg", noise(0))
     save(tmp_path / "masks" / "leaf.png", A.astype(np.uint8))
@@ -62,7 +62,7 @@ def test_a_mask_goes_to_the_image_with_the_longest_name_that_it_begins_with(tmp_
     assert masks_of(source, 1) == {B.tobytes()}
 
 
-def test_what_has_no_partner_is_left_out_and_told(tmp_path):
+def test_unpaired_files_are_left_out_and_reported(tmp_path):
     for name in ("leaf", "bare"):
         save(tmp_path / "images" / f"{name}.jpg", noise(0))
     for name in ("leaf", "stray"):
@@ -70,10 +70,10 @@ def test_what_has_no_partner_is_left_out_and_told(tmp_path):
     with pytest.warns(UserWarning, match="2 parts are left out"):
         source = FolderSource(tmp_path)
     assert source.groups == ("leaf",)
-    assert source.problems == ("stray.png is of no image", "bare.jpg has no mask")
+    assert source.problems == ("stray.png belongs to no image", "bare.jpg has no mask")
 
 
-def test_masks_that_go_bad_are_none_and_not_raised(tmp_path):
+def test_masks_damaged_after_opening_are_none_and_not_an_error(tmp_path):
     save(tmp_path / "images" / "leaf.jpg", noise(0))
     for number in range(2):
         save(tmp_path / "masks" / f"leaf_{number}.png", A.astype(np.uint8))
@@ -88,7 +88,7 @@ def test_masks_that_go_bad_are_none_and_not_raised(tmp_path):
     assert source[0].record is None
 
 
-def test_a_picture_in_place_of_a_label_map_is_told_when_opened(tmp_path):
+def test_a_photo_in_place_of_a_label_map_is_reported_on_opening(tmp_path):
     picture = np.random.default_rng(0).integers(0, 256, (160, 160, 3), np.uint8)
     save(tmp_path / "images" / "leaf.jpg", picture)
     save(tmp_path / "masks" / "leaf.png", picture)
@@ -103,7 +103,9 @@ def test_a_picture_in_place_of_a_label_map_is_told_when_opened(tmp_path):
 
 
 @pytest.mark.parametrize("masks_are_upright", [True, False])
-def test_a_photo_on_its_side_is_turned_if_its_masks_are(tmp_path, masks_are_upright):
+def test_a_rotated_photo_is_turned_upright_if_its_masks_are(
+    tmp_path, masks_are_upright
+):
     lying = np.zeros((*SIZE[::-1], 3), np.uint8)
     lying[:10, :8] = 250  # its top left; upright, its top right
     exif = Image.Exif()
@@ -129,7 +131,7 @@ def test_numbers_beyond_eight_bits_are_labels_too(tmp_path):
     assert read_object(tmp_path / "map.png").labels.sum() == B.sum()
 
 
-def test_a_folder_in_another_form_is_an_error_that_says_so(tmp_path):
+def test_a_folder_in_another_layout_is_an_error_that_says_so(tmp_path):
     (tmp_path / "pictures").mkdir()
     with pytest.raises(ValueError, match="no folder images, but pictures"):
         FolderSource(tmp_path)
@@ -138,13 +140,13 @@ def test_a_folder_in_another_form_is_an_error_that_says_so(tmp_path):
     with pytest.raises(ValueError, match=r"no image with a mask: leaf.jpg has no mask"):
         FolderSource(tmp_path)
     save(tmp_path / "images" / "leaf.png", noise(0))
-    with pytest.raises(ValueError, match="have one name"):
+    with pytest.raises(ValueError, match="have the same name"):
         FolderSource(tmp_path)
     with pytest.raises(FileNotFoundError):
         FolderSource(tmp_path / "nowhere")
 
 
-def test_what_a_mask_is_taken_for_is_told_when_opened(tmp_path):
+def test_interpretations_of_masks_are_noted_on_opening(tmp_path):
     save(tmp_path / "images" / "leaf.jpg", noise(0))
     soft = Image.fromarray((255 * B).astype(np.uint8)).resize((16, 12))
     (tmp_path / "masks").mkdir()
@@ -156,7 +158,7 @@ def test_what_a_mask_is_taken_for_is_told_when_opened(tmp_path):
     assert source.problems == () and len(masks_of(source)) == 1
 
 
-def test_files_that_are_no_masks_are_told(tmp_path):
+def test_files_that_are_not_masks_are_reported(tmp_path):
     save(tmp_path / "images" / "leaf.jpg", noise(0))
     save(tmp_path / "masks" / "leaf.png", A.astype(np.uint8))
     (tmp_path / "masks" / "leaf.npy").write_bytes(b"")
@@ -164,7 +166,7 @@ def test_files_that_are_no_masks_are_told(tmp_path):
         FolderSource(tmp_path)
 
 
-def test_masks_without_an_object_are_left_out_and_told(tmp_path):
+def test_masks_without_an_object_are_left_out_with_a_note(tmp_path):
     for name, mask in (("leaf", A), ("bare", 0 * A)):
         save(tmp_path / "images" / f"{name}.jpg", noise(0))
         save(tmp_path / "masks" / f"{name}.png", mask.astype(np.uint8))
@@ -192,7 +194,7 @@ def test_a_pipe_among_masks_is_left_out(tmp_path):
         assert FolderSource(tmp_path).groups == ("leaf",)
 
 
-def test_reasons_come_with_examples_that_went_bad(tmp_path):
+def test_damaged_examples_come_with_reasons(tmp_path):
     save(tmp_path / "images" / "leaf.jpg", noise(0))
     save(tmp_path / "masks" / "leaf.png", A.astype(np.uint8))
     source = FolderSource(tmp_path)

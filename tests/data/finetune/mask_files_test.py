@@ -1,4 +1,4 @@
-"""Mask files of all kinds: the objects that are meant, or a word on why there are none."""
+"""Mask files of all kinds: their objects, or the reason why there are none."""
 
 import numpy as np
 import pytest
@@ -130,7 +130,7 @@ def is_exact(case: str) -> bool:
 
 @pytest.mark.parametrize("quality", [20, 60, 90, 95, 99])
 @pytest.mark.parametrize("image", [disc(4), disc(1)], ids=["large", "small"])
-def test_what_was_a_jpeg_once_is_one_object(tmp_path, image, quality):
+def test_a_mask_with_jpeg_noise_is_one_object(tmp_path, image, quality):
     with Image.open(saved(tmp_path, image, "jpg", quality=quality)) as once:
         labels, _ = read_labels(saved(tmp_path, once.copy(), "png"))
     expected = np.array(image) > 127
@@ -216,7 +216,7 @@ VOIDS = {
 
 
 @pytest.mark.parametrize("case", VOIDS)
-def test_what_is_not_labelled_is_no_object_and_told(tmp_path, case):
+def test_void_pixels_are_background_with_a_note(tmp_path, case):
     labels, notes = read_labels(
         saved(tmp_path, VOIDS[case], "tif" if case == "negative" else "png")
     )
@@ -261,7 +261,7 @@ def cells(number: int, step: int, side: int, rng, order) -> np.ndarray:
 @pytest.mark.parametrize(
     ("number", "step"), [(240, 1), (1000, 1), (1000, 60), (100, 2)]
 )
-def test_crowded_label_maps_are_believed(tmp_path, number, step, side, order, rng):
+def test_crowded_label_maps_are_accepted(tmp_path, number, step, side, order, rng):
     labels = cells(
         number, step, side, rng, rng.permutation if order == "mixed" else list
     )
@@ -319,7 +319,7 @@ NONE = {
 
 
 @pytest.mark.parametrize("case", NONE)
-def test_what_is_no_mask_says_why(tmp_path, case):
+def test_a_file_that_is_not_a_mask_gives_the_reason(tmp_path, case):
     image, kind, words = NONE[case]
     path = saved(tmp_path, image, kind)
     if words is None:
@@ -352,13 +352,13 @@ def test_a_file_of_one_object_is_no_label_map(tmp_path):
 
 @pytest.mark.parametrize("level", [0, 1, 255])
 @pytest.mark.parametrize("read", [read_labels, read_object])
-def test_a_file_of_one_level_is_told(tmp_path, level, read):
+def test_a_mask_of_a_single_level_is_noted(tmp_path, level, read):
     labels, notes = read(saved(tmp_path, Image.new("L", (30, 20), level)))
     assert (labels == min(level, 1)).all()
     assert ("no object" if level == 0 else "the whole image") in notes[0]
 
 
-def test_a_stack_is_told(tmp_path):
+def test_a_file_of_several_pages_is_noted(tmp_path):
     path = tmp_path / "leaf.tif"
     disc(1).save(path, save_all=True, append_images=[Image.new("L", SIZE[::-1])])
     labels, notes = read_labels(path)
@@ -366,7 +366,7 @@ def test_a_stack_is_told(tmp_path):
     assert notes == ("has several pages, of which the first is read",)
 
 
-def test_smooth_edges_and_labels_are_told_apart_at_every_size(tmp_path, rng):
+def test_smooth_edges_and_labels_are_distinguished_at_every_size(tmp_path, rng):
     for _ in range(30):
         side = int(rng.integers(20, 120))
         low = rng.random((5, 5)) > 0.6
@@ -391,7 +391,7 @@ def test_a_mask_above_the_bound_is_refused(tmp_path, monkeypatch, bound):
 
 
 @pytest.mark.parametrize("content", [b"", b"\x89PNG\r\n\x1a\n" + bytes(40), b"%!PS"])
-def test_what_is_no_image_is_a_value_error(tmp_path, content):
+def test_a_file_that_is_not_an_image_is_a_value_error(tmp_path, content):
     (tmp_path / "leaf.png").write_bytes(content)
     with pytest.raises(ValueError, match=r"leaf\.png: cannot be read as a mask"):
         read_labels(tmp_path / "leaf.png")

@@ -10,13 +10,13 @@ import pytest
 from data.finetune.files import SIZE, noise, square
 
 from samjax.data.finetune import NpzSource, open_examples
-from samjax.evaluation.examples import read_example
+from samjax.evaluation.datasets.examples import read_example
 
 A, B = square(1, 2, 5), square(10, 12, 8)
 LABELS = (A + 2 * B).astype(np.uint8)
 
 
-def test_a_colour_image_comes_back_to_the_bit(tmp_path):
+def test_a_colour_image_is_restored_to_the_bit(tmp_path):
     np.savez_compressed(tmp_path / "skin.npz", imgs=noise(0), gts=LABELS)
     source = open_examples(tmp_path / "skin.npz", "npz")
     assert len(source) == 1
@@ -45,7 +45,7 @@ def test_regions_of_a_label_are_separated_on_request(tmp_path):
 
 
 def bad_files(folder):
-    """Files that cannot be used, each with what is said of it."""
+    """Unusable files, each with its expected problem."""
     grey = noise(0)[..., 0]
     np.savez(folder / "float.npz", imgs=grey / 255, gts=A)
     yield r"float.npz: imgs: .* in 0.*\.\.1, expected uint8 in 0\.\.255: pass"
@@ -61,7 +61,7 @@ def bad_files(folder):
     yield "text.npz: no npz file"
 
 
-def test_files_that_cannot_be_used_are_left_out_and_named(tmp_path):
+def test_unusable_files_are_left_out_and_reported(tmp_path):
     for said in bad_files(tmp_path):
         (file,) = tmp_path.iterdir()
         with pytest.raises(ValueError, match=said):
@@ -74,7 +74,7 @@ def test_files_that_cannot_be_used_are_left_out_and_named(tmp_path):
     assert source.groups == ("good",) and len(source.problems) == bad
 
 
-def test_a_file_that_goes_bad_is_none_and_not_raised(tmp_path):
+def test_a_file_damaged_after_opening_is_none_and_not_an_error(tmp_path):
     path = tmp_path / "skin.npz"
     np.savez_compressed(path, imgs=noise(0), gts=LABELS)
     source = NpzSource(path)
@@ -88,7 +88,9 @@ def test_a_file_that_goes_bad_is_none_and_not_raised(tmp_path):
     assert source[0].image is None
 
 
-def test_what_would_unpack_to_too_much_is_refused_before_it_does(tmp_path, monkeypatch):
+def test_an_array_too_large_to_unpack_is_refused_before_unpacking(
+    tmp_path, monkeypatch
+):
     monkeypatch.setattr("samjax.data.finetune.npz._MOST_BYTES", 500)
     np.savez_compressed(tmp_path / "bomb.npz", imgs=noise(0), gts=LABELS)
     with pytest.raises(ValueError, match="split the volume"):
@@ -170,7 +172,7 @@ ODD = {
 
 
 @pytest.mark.parametrize("case", ODD)
-def test_one_odd_file_costs_itself_only(tmp_path, case):
+def test_an_invalid_file_is_left_out_on_its_own(tmp_path, case):
     write(tmp_path / "a.npz", GOOD)
     ODD[case](tmp_path / "b.npz")
     with pytest.warns(UserWarning, match=r"1 parts are left out: \S*b\.npz"):
@@ -182,7 +184,7 @@ def test_one_odd_file_costs_itself_only(tmp_path, case):
     "dtype", [np.int16, np.int32, np.float32, np.float64, np.uint32]
 )
 @pytest.mark.parametrize(("low", "high"), [(-1000, 1500), (0, 4095), (0, 256)])
-def test_values_that_are_no_photo_s_are_told_when_opened(tmp_path, dtype, low, high):
+def test_values_out_of_range_are_reported_on_opening(tmp_path, dtype, low, high):
     pixels = np.linspace(low, high, SIZE[0] * SIZE[1]).reshape(SIZE)
     if dtype == np.uint32:
         pixels = np.maximum(pixels, 0)
@@ -194,12 +196,12 @@ def test_values_that_are_no_photo_s_are_told_when_opened(tmp_path, dtype, low, h
 
 
 @pytest.mark.parametrize("dtype", [np.int16, np.int32, np.int64, np.uint8, np.uint32])
-def test_values_of_photos_are_read_whatever_holds_them(tmp_path, dtype):
+def test_pixel_values_are_read_from_any_dtype(tmp_path, dtype):
     np.savez(tmp_path / "a.npz", imgs=noise(0).astype(dtype), gts=LABELS)
     np.testing.assert_array_equal(read_example(NpzSource(tmp_path)[0])[0], noise(0))
 
 
-def test_twelve_bits_in_sixteen_are_told_to_be_dark(tmp_path):
+def test_twelve_bits_in_sixteen_are_noted_as_dark(tmp_path):
     grey = np.linspace(0, 4095, SIZE[0] * SIZE[1]).reshape(SIZE).astype(np.uint16)
     np.savez(tmp_path / "a.npz", imgs=grey, gts=LABELS)
     with pytest.warns(UserWarning, match=r"in 0\.\.4095.*0\.\.16 of 255"):
@@ -230,7 +232,7 @@ def test_black_and_white_images_stay_black_and_white(tmp_path):
     np.testing.assert_array_equal(image[..., 0], 255 * A)
 
 
-def test_a_file_that_goes_bad_says_why(tmp_path):
+def test_a_file_damaged_after_opening_reports_the_reason(tmp_path):
     path = tmp_path / "a.npz"
     np.savez(path, imgs=noise(0), gts=LABELS)
     source = NpzSource(path)

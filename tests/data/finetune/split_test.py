@@ -9,7 +9,7 @@ from samjax.data.finetune import split_examples
 
 
 class Named:
-    """Examples that are nothing but their group's name."""
+    """A source of examples with groups only."""
 
     def __init__(self, groups):
         self.groups = tuple(groups)
@@ -49,7 +49,7 @@ def test_most_images_stay_on_their_side_when_others_come():
     assert 10 < len(before) < 30
 
 
-def test_a_larger_limit_adds_to_a_smaller_one_and_holds_out_the_same():
+def test_a_larger_limit_extends_a_smaller_one_and_holds_out_the_same():
     source = Named(f"photo_{i}" for i in range(100))
     few, held_out = split_examples(source, 0.2, limit=10)
     more, same = split_examples(source, 0.2, limit=20)
@@ -60,7 +60,7 @@ def test_a_larger_limit_adds_to_a_smaller_one_and_holds_out_the_same():
     assert len(everything) == 100 - len(held_out)
 
 
-def test_nothing_is_held_out_by_a_fraction_of_zero():
+def test_a_fraction_of_zero_holds_nothing_out():
     trained, held_out = split_examples(Named(["a"]), 0.0)
     assert (len(trained), len(held_out)) == (1, 0)
 

@@ -1,4 +1,4 @@
-"""COCO files as tools write them: what pycocotools, mmdetection and detectron2 read."""
+"""COCO files in all variants that pycocotools, mmdetection and detectron2 read."""
 
 import json
 
@@ -20,7 +20,7 @@ COUNTS = mask_to_counts(SQUARE).tolist()
 
 
 def file_of(path, images, annotations):
-    """Writes a file; what entries lack is as usual."""
+    """Writes a file; missing fields of entries get defaults."""
     images = [
         {"id": n, "height": 20, "width": 30, "file_name": f"{n}.jpg"} | image
         for n, image in enumerate(images)
@@ -73,7 +73,7 @@ def test_run_lengths_in_a_list_are_united(path):
     np.testing.assert_array_equal(masks_of(record), [SQUARE | OTHER])
 
 
-def test_coordinates_outside_the_image_are_cut_off(path):
+def test_coordinates_outside_the_image_are_clipped(path):
     ring = [-40.5, -3, 8, -3, 8, 7, -40.5, 7]
     (record,) = read_coco(file_of(path, [{}], [{"segmentation": [ring]}]))
     expected = np.zeros(SIZE, bool)
@@ -101,7 +101,7 @@ IDS = {
 
 
 @pytest.mark.parametrize("case", IDS)
-def test_masks_go_to_the_image_of_their_id(path, case):
+def test_masks_are_assigned_to_the_image_of_their_id(path, case):
     images, of_images = IDS[case]
     rings = ([RING], [OTHER_RING])
     file_of(
@@ -120,7 +120,7 @@ def test_masks_go_to_the_image_of_their_id(path, case):
 
 
 @pytest.mark.parametrize("of_image", [1, "1", 1.0, 2, "b", None, ..., [0], True])
-def test_an_annotation_of_no_image_goes_to_none(path, of_image):
+def test_an_annotation_of_an_unknown_image_is_left_out(path, of_image):
     # The image "a" gets a number, which is no id of the file's.
     file_of(path, [{"id": "a"}], [{"image_id": of_image}])
     problems = []
@@ -158,7 +158,7 @@ def test_annotations_are_kept_whatever_their_ids_are(path, ids, images):
     assert len(set(numbers)) == 2 and all(type(number) is int for number in numbers)
 
 
-def test_an_annotation_that_stands_there_twice_is_used_once(path):
+def test_a_repeated_annotation_is_used_once(path):
     problems = []
     file_of(path, [{}], [{"id": 4}, {"id": 4}])
     (record,) = read_coco(path, problems=problems.append)
@@ -172,7 +172,7 @@ def test_sizes_may_be_floats_and_text(path, size):
 
 
 @pytest.mark.parametrize("nothing", [..., None, 0, 0.0])
-def test_a_size_that_is_missing_is_that_of_its_masks_or_is_asked_for(path, nothing):
+def test_a_missing_size_is_that_of_its_masks_or_looked_up(path, nothing):
     image = {"height": nothing, "width": nothing}
     file_of(path, [image], [{}, {"segmentation": encode_rle(OTHER)}])
     (record,) = read_coco(path)
@@ -202,12 +202,12 @@ NAMES = {
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_names_are_taken_below_the_folder_of_images(path, name):
+def test_names_are_relative_to_the_folder_of_images(path, name):
     (record,) = read_coco(file_of(path, [{"file_name": name}], [{}]))
     assert record["image"]["file_name"] == NAMES[name]
 
 
-def test_names_that_differ_only_in_what_leads_outside_are_not_mixed_up(path):
+def test_names_that_differ_only_outside_the_folder_are_kept_apart(path):
     problems = []
     images = [{"file_name": name} for name in ("/a/1.jpg", "/b/1.jpg", "c/1.jpg")]
     records = list(read_coco(file_of(path, images, []), problems=problems.append))
@@ -244,7 +244,7 @@ def test_flags_are_understood_in_every_form(path, flag, value, is_set):
         ([0, 0, 0], None, 3),
     ],
 )
-def test_masks_with_iscrowd_are_objects_where_there_are_no_others(
+def test_masks_with_iscrowd_are_objects_if_there_are_no_others(
     path, brushed, crowds, kept
 ):
     forms = [[RING], encode_rle(SQUARE)]
@@ -259,19 +259,19 @@ def test_masks_with_iscrowd_are_objects_where_there_are_no_others(
     assert len(notes) == says and all("iscrowd" in note for note in notes)
 
 
-def test_what_is_no_object_is_counted(path):
+def test_annotations_that_are_not_objects_are_counted(path):
     notes = []
     boxes = [{"segmentation": ..., "box_only": True}] * 3
     file_of(path, [{}], [{}, {"ignore": 1}, *boxes, {"segmentation": [RING, [1, 2]]}])
     (record,) = read_coco(path, notes=notes.append)
     assert len(record["annotations"]) == 2
-    assert notes[0].startswith("1 of 6 annotations say ignore")
-    assert notes[1].startswith("3 of 6 annotations say that they are boxes")
+    assert notes[0].startswith("1 of 6 annotations are flagged ignore")
+    assert notes[1].startswith("3 of 6 annotations are flagged as boxes")
     assert "1 of its polygons have no three corners" in notes[2]
 
 
 @pytest.mark.parametrize("number", [5, 5.0, "5"])
-def test_a_licence_is_found_whatever_its_number_is(path, number):
+def test_a_licence_is_found_whatever_the_type_of_its_id(path, number):
     file_of(path, [{"license": number}], [])
     content = json.loads(path.read_text())
     content["licenses"] = [{"id": 5, "name": "CC BY-SA"}]

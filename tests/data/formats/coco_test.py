@@ -1,4 +1,4 @@
-"""COCO files: what pycocotools loads is what was written; what others write is read."""
+"""Written COCO files load in pycocotools, and files of other tools are read."""
 
 import contextlib
 import io
@@ -36,7 +36,7 @@ def load(path) -> COCO:
 @pytest.mark.parametrize("form", FORMS)
 @settings(max_examples=40)
 @given(records=record_lists())
-def test_records_come_back_as_they_were(tmp_path_factory, form, records):
+def test_records_survive_a_round_trip(tmp_path_factory, form, records):
     path = tmp_path_factory.mktemp("coco") / "masks.json"
     write_coco(path, iter(records), segmentation=form)
     assert list(read_coco(path)) == records
@@ -109,9 +109,9 @@ def test_simplified_polygons_are_shorter_and_close(path):
     assert (mask & DISC).sum() / (mask | DISC).sum() > 0.9
 
 
-def test_one_record_is_held_at_a_time(path):
+def test_only_one_record_is_held_at_a_time(path):
     class Traced(dict):
-        """A record that can be asked whether anybody holds it."""
+        """A record that supports weak references."""
 
     held: list[weakref.ref] = []
 
@@ -126,7 +126,7 @@ def test_one_record_is_held_at_a_time(path):
     assert len(held) == 5
 
 
-def test_nothing_is_left_of_a_file_that_failed(path):
+def test_a_failed_file_leaves_nothing(path):
     def records():
         yield record([DISC])
         raise RuntimeError("the source broke")
@@ -147,9 +147,7 @@ ELSEWHERE = {
 
 
 @pytest.mark.parametrize("name", HOSTILE_NAMES)
-def test_names_that_lead_out_of_the_folder_are_not_written_and_lead_nowhere_read(
-    path, name
-):
+def test_names_that_lead_out_of_the_folder_are_neither_written_nor_followed(path, name):
     one = record([DISC])
     one["image"]["file_name"] = name
     with pytest.raises(ValueError, match="file name"):
@@ -169,7 +167,7 @@ def test_folders_below_and_letters_of_all_kinds_stay_in_names(path):
         assert next(iter(read_coco(path)))["image"]["file_name"] == name
 
 
-def test_two_images_of_one_number_are_refused(path):
+def test_two_images_with_the_same_id_are_refused(path):
     with pytest.raises(ValueError, match="second image with image_id 1"):
         write_coco(path, [record([]), record([])])
 
@@ -188,7 +186,7 @@ def foreign(*annotations: dict, **image) -> dict:
     }
 
 
-def test_polygons_of_others_are_read_as_pycocotools_reads_them(path, rng):
+def test_polygons_of_other_tools_are_filled_as_in_pycocotools(path, rng):
     rings = [rng.uniform(-3, 33, (12, 2)).round(2).ravel().tolist() for _ in range(3)]
     path.write_text(
         json.dumps(
@@ -224,7 +222,7 @@ def test_lists_of_run_lengths_are_read_with_runs_of_no_length(path):
         np.testing.assert_array_equal(mask, DISC)
 
 
-def test_crowds_are_left_out_unless_asked_for(path):
+def test_crowds_are_left_out_by_default(path):
     rle = encode_rle(DISC)
     path.write_text(
         json.dumps(foreign({"segmentation": rle, "iscrowd": 1}, {"segmentation": rle}))
@@ -236,7 +234,7 @@ def test_crowds_are_left_out_unless_asked_for(path):
     assert ids == [[71], [70, 71]]
 
 
-def test_what_says_that_it_is_to_be_ignored_or_only_a_box_is_no_problem(path):
+def test_annotations_flagged_ignore_or_box_only_are_not_problems(path):
     rle = encode_rle(DISC)
     path.write_text(
         json.dumps(
@@ -274,7 +272,7 @@ def test_licences_fields_of_images_and_agreement_are_kept(path):
     assert len(list(read_coco(path, exclude_licences=("Attribution",)))) == 1
 
 
-def test_lvis_has_the_name_in_the_address(path):
+def test_names_in_lvis_are_taken_from_the_url(path):
     content = foreign(coco_url="http://images.cocodataset.org/val2017/000000397133.jpg")
     del content["images"][0]["file_name"]
     path.write_text(json.dumps(content))
@@ -371,7 +369,7 @@ def test_a_damaged_image_is_reported(path, image):
 @pytest.mark.parametrize(
     "text", ["", "{", "[]", "3", '{"images": 1}', "[" * 100_000, "\xff"]
 )
-def test_what_is_no_coco_file_is_a_value_error(path, text):
+def test_a_file_that_is_not_coco_is_a_value_error(path, text):
     path.write_bytes(text.encode("latin-1"))
     with pytest.raises(ValueError, match=r"masks\.json"):
         list(read_coco(path))

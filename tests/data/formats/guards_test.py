@@ -1,4 +1,4 @@
-"""Names that leave their folder are refused, and all others pass."""
+"""Names that leave their folder are refused, and all others accepted."""
 
 from pathlib import Path
 
@@ -24,12 +24,12 @@ def test_a_name_that_is_not_plain_is_refused(name):
 @pytest.mark.parametrize(
     "name", ["a.jpg", "ä ö.JPG", "写真\u30001.png", "12:30:05.jpg", "a..b.jpg", "a"]
 )
-def test_a_plain_name_passes_whatever_its_letters(name):
+def test_a_plain_name_of_any_alphabet_is_accepted(name):
     assert check_file_name(name, "") == name
 
 
 @given(st.text(max_size=12))
-def test_what_passes_stays_in_its_folder(name):
+def test_accepted_names_stay_in_their_folder(name):
     try:
         check_file_name(name, "")
     except ValueError:
@@ -39,7 +39,7 @@ def test_what_passes_stays_in_its_folder(name):
     assert (folder / name).name == name
 
 
-def test_a_stem_loses_only_the_last_ending():
+def test_a_stem_lacks_only_the_last_suffix():
     assert record_stem(record([], file_name="a.b.jpg")) == "a.b"
 
 

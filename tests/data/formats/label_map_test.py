@@ -70,7 +70,7 @@ def test_masks_of_a_label_map_are_its_labels_in_order(labels):
         )
 
 
-def test_masks_that_do_not_overlap_come_back_from_a_label_map():
+def test_disjoint_masks_are_restored_from_a_label_map():
     masks = np.zeros((3, 6, 9), bool)
     masks[0, :2], masks[1, 3:, :4], masks[2, 3:, 5:] = True, True, True
     original = record(masks)
@@ -106,7 +106,7 @@ def test_labels_that_a_png_cannot_hold_are_refused(tmp_path, labels):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_places_of_a_palette_are_labels(tmp_path):
+def test_the_indices_of_a_palette_are_labels(tmp_path):
     image = Image.fromarray(np.array([[0, 1], [2, 5]], np.uint8), "P")
     image.putpalette([7, 7, 7] * 6)
     image.save(tmp_path / "a.png")
@@ -125,7 +125,7 @@ def test_colours_are_no_labels(tmp_path, mode):
         read_label_map(tmp_path / "a.png")
 
 
-def test_grey_that_pillow_would_stretch_is_refused(tmp_path):
+def test_grey_that_pillow_would_scale_is_refused(tmp_path):
     import zlib
 
     def chunk(kind: bytes, data: bytes) -> bytes:
@@ -177,6 +177,6 @@ def test_a_map_of_another_size_than_the_image_is_refused():
         label_map_to_record(np.zeros((5, 3), int), image)
 
 
-def test_a_file_that_is_not_there_is_said_to_be_missing(tmp_path):
+def test_a_missing_file_is_reported_as_missing(tmp_path):
     with pytest.raises(FileNotFoundError):
         read_label_map(tmp_path / "a.png")

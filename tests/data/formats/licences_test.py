@@ -1,4 +1,4 @@
-"""A licence is known by its number, its name or its address."""
+"""Licences are matched by id, name or URL."""
 
 import pytest
 
@@ -47,7 +47,7 @@ def test_the_names_of_a_licence_are_those_of_the_image_and_of_the_list():
         ({}, ("5", "CC BY-SA"), False),
     ],
 )
-def test_numbers_are_exact_and_words_stand_for_all_that_have_them(
+def test_ids_match_exactly_and_words_match_all_names_with_them(
     entry, excluded, expected
 ):
     assert is_excluded(licence_names(FILE, entry), excluded) == expected

@@ -1,4 +1,4 @@
-"""SA-1B's folders and shards: the same bytes each time, and damage by its member."""
+"""SA-1B's folders and shards: reproducible bytes, and damage reported by member."""
 
 import io
 import tarfile
@@ -46,7 +46,7 @@ def tar_of(path, members: list[tuple[str, bytes]], **options) -> None:
 
 
 def read_all(path) -> tuple[list, list[str]]:
-    """What can be read of a shard, and what was said of the rest."""
+    """The readable examples of a shard, and the problems of the rest."""
     problems: list[ValueError] = []
     return list(read_shard(path, problems=problems.append)), [str(p) for p in problems]
 
@@ -117,7 +117,7 @@ def test_a_shard_keeps_names_of_all_kinds(shard, name):
     assert list(read_shard(shard)) == items([record([MASK], file_name=name)])
 
 
-def test_a_shard_has_sa_1bs_layout_and_nothing_of_its_maker(shard):
+def test_a_shard_has_sa_1bs_layout_and_no_time_or_owner(shard):
     write_shard(shard, three())
     with tarfile.open(shard, "r:") as tar:
         members = tar.getmembers()
@@ -136,7 +136,7 @@ def test_equal_records_give_equal_bytes(tmp_path):
     assert (tmp_path / "a.tar").read_bytes() == (tmp_path / "b.tar").read_bytes()
 
 
-def test_nothing_is_left_of_a_shard_that_failed(shard):
+def test_a_failed_shard_leaves_nothing(shard):
     def broken():
         yield three()[0]
         raise RuntimeError("the source broke")
@@ -146,20 +146,20 @@ def test_nothing_is_left_of_a_shard_that_failed(shard):
     assert list(shard.parent.iterdir()) == []
 
 
-def test_what_readers_could_not_pair_is_not_written(shard):
+def test_members_that_readers_could_not_pair_are_not_written(shard):
     name, image, one = three()[0]
     with pytest.raises(ValueError, match="second image named sa_3"):
         write_shard(shard, [(name, image, one), (name, image, one)])
     with pytest.raises(ValueError, match="same name in both"):
         write_shard(shard, [("other.jpg", image, one)])
-    with pytest.raises(ValueError, match="expected an ending"):
+    with pytest.raises(ValueError, match="expected a suffix"):
         write_shard(shard, items([record([], file_name="a.txt")]))
 
 
 @pytest.mark.parametrize("prefix", ["", "./"])
 @given(order=st.permutations(range(6)))
 @settings(max_examples=20)
-def test_members_may_stand_in_any_order(tmp_path_factory, prefix, order):
+def test_members_may_be_in_any_order(tmp_path_factory, prefix, order):
     path = tmp_path_factory.mktemp("shards") / "a.tar"
     members = [
         member
@@ -176,7 +176,7 @@ def test_members_may_stand_in_any_order(tmp_path_factory, prefix, order):
     )
 
 
-def test_folders_hidden_members_and_other_files_are_passed_over(shard):
+def test_folders_hidden_members_and_other_files_are_skipped(shard):
     write_shard(shard, three())
     with tarfile.open(shard, "a") as tar:
         for name in ("./._sa_3.jpg", "./README", "./notes.txt"):
@@ -243,8 +243,8 @@ def test_a_member_over_its_bound_is_not_read(shard, monkeypatch):
         write_shard(shard, three())
 
 
-def test_a_shard_that_is_cut_off_is_reported_wherever_the_cut_is(shard):
-    """Silence is the danger: the library ends without a word at many places."""
+def test_a_shard_truncated_anywhere_is_reported(shard):
+    """Python's tarfile stops without an error at many positions; samjax must not."""
     write_shard(shard, three())
     content = shard.read_bytes()
     with tarfile.open(shard, "r:") as tar:
@@ -260,7 +260,7 @@ def test_a_shard_that_is_cut_off_is_reported_wherever_the_cut_is(shard):
     assert read_all(shard) == (three(), [])
 
 
-def test_an_image_that_is_cut_off_is_named_and_not_given(shard):
+def test_a_truncated_image_is_reported_and_not_returned(shard):
     name, image, one = three()[2]
     tar_of(shard, [("./sa_2.json", record_to_json(one).encode()), (name, image)])
     with tarfile.open(shard, "r:") as tar:
@@ -275,9 +275,7 @@ def test_an_image_that_is_cut_off_is_named_and_not_given(shard):
 
 @settings(max_examples=150)
 @given(place=st.integers(0, 10**6), byte=st.integers(0, 255))
-def test_a_flipped_byte_of_a_header_never_passes_in_silence(
-    tmp_path_factory, place, byte
-):
+def test_a_flipped_byte_of_a_header_is_never_ignored(tmp_path_factory, place, byte):
     path = tmp_path_factory.mktemp("shards") / "a.tar"
     write_shard(path, three())
     content = bytearray(path.read_bytes())
@@ -295,7 +293,7 @@ def test_a_flipped_byte_of_a_header_never_passes_in_silence(
 
 
 def test_a_header_that_points_backwards_does_not_loop(shard):
-    """A negative size leads some versions of the library round and round."""
+    """A negative size makes some versions of tarfile loop for ever."""
     member = tarfile.TarInfo("./a.jpg")
     header = bytearray(member.tobuf(tarfile.GNU_FORMAT))
     header[124:136] = b"\xff" * 10 + b"\xfc\x00"
@@ -315,15 +313,15 @@ def test_a_chain_of_extended_headers_is_damage(shard):
 
 
 @pytest.mark.parametrize("mode", ["w:gz", "w:xz"])
-def test_a_compressed_tar_is_refused_with_what_was_expected(shard, mode):
+def test_a_compressed_tar_is_refused_with_the_expected_format(shard, mode):
     with tarfile.open(shard, mode) as tar:
         tar.addfile(tarfile.TarInfo("./a.jpg"))
     with pytest.raises(ValueError, match="not an uncompressed tar"):
         list(read_shard(shard))
 
 
-def test_one_image_is_held_at_a_time(shard, monkeypatch):
-    """Nothing of a later member is read before its turn."""
+def test_only_one_image_is_held_at_a_time(shard, monkeypatch):
+    """A member is read only when its example is requested."""
     write_shard(shard, three())
     read: list[str] = []
     original = sa1b._content

@@ -1,4 +1,4 @@
-"""Small records, drawn by hypothesis or by hand, for the tests of formats."""
+"""Small records, drawn by hypothesis or fixed, for the tests of formats."""
 
 import numpy as np
 from hypothesis import strategies as st
@@ -26,7 +26,7 @@ HOSTILE_NAMES = [
 
 
 def annotation(mask: np.ndarray, number: int) -> Annotation:
-    """An annotation as the released generator writes it, of any mask."""
+    """An annotation of a mask in the released generator's style."""
     left, top, right, bottom = boxes_from_masks(mask[None])[0].tolist()
     return Annotation(
         bbox=[float(left), float(top), float(right - left), float(bottom - top)],
@@ -81,7 +81,7 @@ def masks_of(record: Record) -> list[np.ndarray]:
 
 
 def bare(record: Record) -> Record:
-    """The record as a format that knows nothing but masks gives it back."""
+    """The record as restored by a format that stores masks only."""
     image = record["image"]
     whole = [0.0, 0.0, float(image["width"]), float(image["height"])]
     return Record(

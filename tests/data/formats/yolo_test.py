@@ -1,4 +1,4 @@
-"""YOLO's folders give masks back, and odd lines are reported."""
+"""YOLO's format restores masks, and invalid lines are reported."""
 
 import json
 import re
@@ -31,7 +31,7 @@ def sizes(records) -> dict[str, tuple[int, int]]:
 
 @settings(max_examples=40)
 @given(record_lists())
-def test_masks_come_back_as_they_were(tmp_path_factory, records):
+def test_masks_survive_a_round_trip(tmp_path_factory, records):
     folder = tmp_path_factory.mktemp("yolo")
     write_yolo(folder, iter(records))
     back = list(read_yolo(folder, sizes(records)))
@@ -44,13 +44,13 @@ def test_masks_come_back_as_they_were(tmp_path_factory, records):
             np.testing.assert_array_equal(ours, mask)
 
 
-def test_what_the_format_lacks_has_neutral_values(tmp_path):
+def test_fields_that_the_format_lacks_have_neutral_values(tmp_path):
     original = record([TWO_RINGS, ~TWO_RINGS])
     write_yolo(tmp_path, [original])
     assert list(read_yolo(tmp_path, sizes([original]))) == [bare(original)]
 
 
-def test_corners_come_back_exactly_in_the_largest_images(tmp_path):
+def test_corners_are_restored_exactly_in_the_largest_images(tmp_path):
     """Six decimals of 99,991 columns are a twentieth of a pixel."""
     mask = np.zeros((3, 99_991), bool)
     mask[1, 50_000:50_100:2] = True
@@ -61,7 +61,7 @@ def test_corners_come_back_exactly_in_the_largest_images(tmp_path):
     np.testing.assert_array_equal(masks_of(back)[0], mask)
 
 
-def test_a_line_is_a_class_and_parts_of_the_image(tmp_path):
+def test_a_line_is_a_class_and_normalized_coordinates(tmp_path):
     mask = np.zeros((4, 8), bool)
     mask[1:3, 2:6] = True
     write_yolo(tmp_path, [record([mask, np.zeros_like(mask)])])
@@ -70,7 +70,7 @@ def test_a_line_is_a_class_and_parts_of_the_image(tmp_path):
     )
 
 
-def test_every_mask_is_one_line_whatever_its_regions_and_holes(tmp_path):
+def test_every_mask_is_a_single_line_with_any_regions_and_holes(tmp_path):
     write_yolo(tmp_path, [record([TWO_RINGS])])
     assert (tmp_path / "labels" / "sa_1.txt").read_text().count("\n") == 1
 
@@ -179,7 +179,7 @@ def test_a_line_that_is_no_polygon_is_reported_and_the_rest_is_read(tmp_path, li
         b"3\t0.25  0.25 0.75 0.25 0.75 0.75 0.25 0.75\r",
     ],
 )
-def test_lines_are_read_as_tables_of_numbers_are_saved(tmp_path, line):
+def test_lines_with_numbers_in_any_float_format_are_read(tmp_path, line):
     (tmp_path / "labels").mkdir()
     (tmp_path / "labels" / "a.txt").write_bytes(line + b"\n")
     (back,) = read_yolo(tmp_path, {"a.jpg": (4, 8)})

@@ -1,4 +1,4 @@
-"""Tars whose headers lie cost no more time and memory than their length."""
+"""Tars with false headers cost no more time and memory than their length."""
 
 import time
 
@@ -85,7 +85,7 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("case", HOSTILE)
-def test_a_header_is_believed_no_further_than_the_tar_is_long(tmp_path, case):
+def test_sizes_in_headers_are_checked_against_the_length_of_the_tar(tmp_path, case):
     following, images, damage = HOSTILE[case]
     tar = tmp_path / "x.tar"
     tar.write_bytes(GOOD + following)

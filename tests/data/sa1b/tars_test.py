@@ -1,4 +1,4 @@
-"""Many tars are one dataset, which is read anywhere by anybody."""
+"""Many tars as one dataset with random access from threads and processes."""
 
 import json
 import multiprocessing
@@ -18,7 +18,7 @@ from samjax.files.marks import KEY, mark_of
 
 
 def write_tars(folder: Path, count: int = 3) -> list[RawExample]:
-    """Writes tars of 0, 1, 2, ... pairs, the last also with a lonely image."""
+    """Writes tars of 0, 1, 2, ... pairs, the last also with an unpaired image."""
     expected = []
     folder.mkdir(parents=True, exist_ok=True)
     for number in range(count):
@@ -81,7 +81,7 @@ def test_copies_of_a_source_are_small_and_read_in_other_processes(tmp_path):
     assert read == [expected[i] for i in order]
 
 
-def test_an_index_that_has_no_file_travels_with_the_source(tmp_path, monkeypatch):
+def test_an_index_without_a_file_is_pickled_with_the_source(tmp_path, monkeypatch):
     expected = write_tars(tmp_path)
 
     def refuse(*_):
@@ -104,7 +104,7 @@ def test_no_file_stays_open(tmp_path):
     assert len(after) == len(before)
 
 
-def test_tars_that_go_away_or_shrink_are_examples_without_content(tmp_path):
+def test_removed_or_truncated_tars_give_examples_without_content(tmp_path):
     expected = write_tars(tmp_path)
     source = open_sa1b(str(tmp_path))
     os.truncate(tmp_path / "sa_2.tar", 600)
@@ -117,7 +117,7 @@ def test_tars_that_go_away_or_shrink_are_examples_without_content(tmp_path):
     assert every(pickle.loads(pickle.dumps(source)))[0].image is None
 
 
-def test_a_tar_cut_off_is_reported_and_the_others_are_read(tmp_path):
+def test_a_truncated_tar_is_reported_and_the_others_are_read(tmp_path):
     expected = write_tars(tmp_path, 4)
     tar = tmp_path / "sa_3.tar"
     with tarfile.open(tar) as file:
@@ -134,7 +134,7 @@ def test_a_tar_cut_off_is_reported_and_the_others_are_read(tmp_path):
     assert "the 2 images before that" in problem
 
 
-def test_extracted_files_are_read_in_any_depth(tmp_path):
+def test_extracted_files_are_read_recursively(tmp_path):
     for name in ("b/sa_2", "b/sa_3", "sa_1"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / f"{name}.jpg").write_bytes(name.encode())
@@ -169,7 +169,7 @@ def test_settings_and_overlays_of_a_run_into_the_folder_are_no_examples(tmp_path
     assert names == ["overlays/sa_1", "run/problems", "run/settings", "sa_1"]
 
 
-def test_what_is_no_dataset_is_refused(tmp_path):
+def test_a_path_that_is_not_a_dataset_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError):
         open_sa1b(str(tmp_path / "missing"))
     with pytest.raises(ValueError, match="found no tar"):

@@ -1,4 +1,4 @@
-"""The camera keeps the picture in range and compression loses little at fine steps."""
+"""The camera keeps images in range, and compression loses little at fine steps."""
 
 import jax
 import jax.numpy as jnp
@@ -32,7 +32,7 @@ def test_pictures_are_whole_numbers_up_to_255(light, brightness):
         np.testing.assert_array_equal(image, np.round(image))
 
 
-def test_blur_keeps_what_is_even_and_flattens_what_is_not(light):
+def test_blur_keeps_constant_light_and_smooths_the_rest(light):
     even = jnp.full((1, SIZE, SIZE), 0.3)
     np.testing.assert_allclose(camera._gaussian(even, 0.05), even, rtol=1e-5)
     blurred = camera._gaussian(light, 0.05)

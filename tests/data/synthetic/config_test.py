@@ -1,4 +1,4 @@
-"""A scene's config refuses what cannot be drawn, all at once."""
+"""Invalid scene configs are refused with all problems."""
 
 import pytest
 
@@ -33,7 +33,7 @@ def test_a_wrong_value_is_named(field, value):
         SceneConfig(**{field: value})
 
 
-def test_all_wrong_values_are_named_together():
+def test_all_invalid_values_are_listed_at_once():
     with pytest.raises(ValueError, match=r"size=7.*num_masks=0.*camouflage=2"):
         SceneConfig(size=7, num_masks=0, camouflage=2.0)
 

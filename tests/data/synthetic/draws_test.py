@@ -1,4 +1,4 @@
-"""Choices read each uniform once and follow their weights."""
+"""Choices use each uniform once and follow their weights."""
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +15,7 @@ def test_every_uniform_is_read_once_and_in_order():
     np.testing.assert_array_equal(np.concatenate(read), row)
 
 
-def test_a_row_that_is_used_up_says_so():
+def test_an_exhausted_row_raises():
     draws = Draws(jnp.zeros(4))
     draws.uniform(3)
     with pytest.raises(IndexError, match="5 draws wanted of a row of 4"):

@@ -1,4 +1,4 @@
-"""Shading in strips shows no seams, and light falls as the scene's light says."""
+"""Shading in strips has no seams, and shading follows the scene's light."""
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,7 @@ from samjax.data.synthetic.draws import Draws
 from samjax.data.synthetic.lighting import sample_light, shade
 from samjax.data.synthetic.materials import sample_palette
 from samjax.data.synthetic.noise import noise_planes
-from samjax.data.synthetic.objects import sample_ground, sample_things
+from samjax.data.synthetic.objects import sample_ground, sample_objects
 from samjax.data.synthetic.raster import paint
 from samjax.data.synthetic.surfaces import surface_table
 
@@ -26,10 +26,10 @@ def painted():
         draws = Draws(jax.random.uniform(key, (600,)))
         palette = sample_palette(draws)
         ground, light = sample_ground(draws, palette), sample_light(draws)
-        things = sample_things(key, palette, config)
+        objects = sample_objects(key, palette, config)
         planes = noise_planes(key, SIZE)
-        canvas = paint(things, ground, planes, -light.direction[:2])
-        return canvas, surface_table(things, ground), planes, light
+        canvas = paint(objects, ground, planes, -light.direction[:2])
+        return canvas, surface_table(objects, ground), planes, light
 
     return sample(jax.random.key(5))
 

@@ -1,4 +1,4 @@
-"""Which masks a painted scene gives, on a scene painted by hand."""
+"""The masks of a scene that is painted by hand."""
 
 from dataclasses import replace
 
@@ -8,22 +8,24 @@ import numpy as np
 import pytest
 
 from samjax.data.synthetic import SceneConfig
-from samjax.data.synthetic.masks import PART, SUBPART, WHOLE, Chosen, choose_masks
+from samjax.data.synthetic.masks import PART, SUBPART, WHOLE, ChosenMasks, choose_masks
 from samjax.data.synthetic.objects import LEAVES
 from samjax.data.synthetic.parts import MAX_SUBPARTS
-from samjax.data.synthetic.raster import IDS_PER_THING
+from samjax.data.synthetic.raster import IDS_PER_OBJECT
 
 CONFIG = SceneConfig(
     size=32, min_objects=1, num_objects=3, num_masks=12, min_area=0.002
 )
 
 
-def choose(owner: np.ndarray, config: SceneConfig = CONFIG, seed: int = 0) -> Chosen:
+def choose(
+    owner: np.ndarray, config: SceneConfig = CONFIG, seed: int = 0
+) -> ChosenMasks:
     choice = jax.jit(choose_masks, static_argnums=2)
     return jax.device_get(choice(jnp.asarray(owner), jax.random.key(seed), config))
 
 
-def found(chosen: Chosen) -> dict[tuple[int, int], np.ndarray]:
+def found(chosen: ChosenMasks) -> dict[tuple[int, int], np.ndarray]:
     """Valid masks by level and area."""
     return {
         (int(level), int(mask.sum())): mask
@@ -35,34 +37,34 @@ def found(chosen: Chosen) -> dict[tuple[int, int], np.ndarray]:
 
 @pytest.fixture
 def owner() -> np.ndarray:
-    """Two regions of ground; thing 1 with a part, and a part of that; thing 3's grid."""
+    """Two regions of ground; object 1 with a part and a subpart; object 3's grid."""
     owner = np.zeros((32, 32), np.int32)
     owner[20:] = MAX_SUBPARTS
-    owner[2:12, 2:12] = IDS_PER_THING
-    owner[2:12, 2:7] = IDS_PER_THING + MAX_SUBPARTS
-    owner[2:5, 2:5] = IDS_PER_THING + MAX_SUBPARTS + 1
-    owner[24:28, 4:8] = 3 * IDS_PER_THING
-    owner[24:28, 10:15] = 3 * IDS_PER_THING + LEAVES
+    owner[2:12, 2:12] = IDS_PER_OBJECT
+    owner[2:12, 2:7] = IDS_PER_OBJECT + MAX_SUBPARTS
+    owner[2:5, 2:5] = IDS_PER_OBJECT + MAX_SUBPARTS + 1
+    owner[24:28, 4:8] = 3 * IDS_PER_OBJECT
+    owner[24:28, 10:15] = 3 * IDS_PER_OBJECT + LEAVES
     return owner
 
 
-def test_all_visible_things_parts_and_regions_are_found(owner):
+def test_all_visible_objects_parts_and_regions_are_candidates(owner):
     chosen = choose(owner)
     areas = chosen.masks[chosen.valid].sum((1, 2)).tolist()
     levels = chosen.level[chosen.valid].tolist()
     regions = [(WHOLE, 20 * 32 - 100), (WHOLE, 12 * 32 - 16 - 20)]
-    thing = [(WHOLE, 100), (PART, 50), (PART, 50), (SUBPART, 9), (SUBPART, 41)]
+    object_1 = [(WHOLE, 100), (PART, 50), (PART, 50), (SUBPART, 9), (SUBPART, 41)]
     grid = [(WHOLE, 16), (WHOLE, 20)]
-    wanted = sorted(regions + thing + grid)
-    assert sorted(zip(levels, areas, strict=True)) == wanted
+    expected = sorted(regions + object_1 + grid)
+    assert sorted(zip(levels, areas, strict=True)) == expected
 
 
 def test_masks_are_exactly_what_is_visible(owner):
     masks = found(choose(owner))
-    whole = (owner >= IDS_PER_THING) & (owner < 2 * IDS_PER_THING)
+    whole = (owner >= IDS_PER_OBJECT) & (owner < 2 * IDS_PER_OBJECT)
     np.testing.assert_array_equal(masks[WHOLE, 100], whole)
     np.testing.assert_array_equal(
-        masks[SUBPART, 9], owner == IDS_PER_THING + MAX_SUBPARTS + 1
+        masks[SUBPART, 9], owner == IDS_PER_OBJECT + MAX_SUBPARTS + 1
     )
 
 
@@ -73,7 +75,7 @@ def test_valid_masks_come_first_and_the_rest_is_empty(owner):
     assert (chosen.parent[~chosen.valid] == -1).all()
 
 
-def test_parents_are_the_smallest_that_hold_a_mask(owner):
+def test_parents_are_the_smallest_masks_that_contain_a_mask(owner):
     chosen = choose(owner)
     area = chosen.masks.sum((1, 2))
     for index in np.flatnonzero(chosen.valid):
@@ -87,16 +89,16 @@ def test_parents_are_the_smallest_that_hold_a_mask(owner):
 
 
 def test_a_part_that_is_nearly_the_whole_is_no_mask(owner):
-    owner[owner == IDS_PER_THING] = IDS_PER_THING + MAX_SUBPARTS
+    owner[owner == IDS_PER_OBJECT] = IDS_PER_OBJECT + MAX_SUBPARTS
     masks = found(choose(owner))
     assert (WHOLE, 100) in masks
     assert not any(level == PART for level, _ in masks)
     assert (SUBPART, 9) in masks
 
 
-def test_remnants_and_nearly_everything_are_no_masks(owner):
+def test_remnants_and_nearly_the_whole_image_are_no_masks(owner):
     owner[:] = 0
-    owner[0, :2] = IDS_PER_THING
+    owner[0, :2] = IDS_PER_OBJECT
     assert not choose(owner).valid.any()
 
 

@@ -10,8 +10,8 @@ from samjax.data.synthetic.draws import Draws
 from samjax.data.synthetic.lighting import sample_light
 from samjax.data.synthetic.materials import sample_palette
 from samjax.data.synthetic.noise import noise_planes
-from samjax.data.synthetic.objects import LEAVES, sample_ground, sample_things
-from samjax.data.synthetic.raster import IDS_PER_THING, Canvas, paint
+from samjax.data.synthetic.objects import LEAVES, sample_ground, sample_objects
+from samjax.data.synthetic.raster import IDS_PER_OBJECT, Canvas, paint
 from samjax.data.synthetic.surfaces import surface_table
 
 CONFIG = SceneConfig(size=64, num_masks=24)
@@ -26,7 +26,7 @@ def scenes() -> Scene:
 
 @pytest.fixture(scope="module")
 def parts_of_a_scene():
-    """Things and ground of many scenes, all camouflaged."""
+    """Objects and ground of many scenes, all camouflaged."""
     config = SceneConfig(camouflage=1.0, num_objects=6)
 
     @jax.jit
@@ -35,7 +35,7 @@ def parts_of_a_scene():
         draws = Draws(jax.random.uniform(key, (600,)))
         palette = sample_palette(draws)
         ground, light = sample_ground(draws, palette), sample_light(draws)
-        return sample_things(key, palette, config), ground, light
+        return sample_objects(key, palette, config), ground, light
 
     return sample(jax.random.split(jax.random.key(1), 8))
 
@@ -44,7 +44,7 @@ def at(tree, index):
     return jax.tree.map(lambda x: x[index], tree)
 
 
-def test_a_key_decides_everything(scenes):
+def test_a_scene_is_a_function_of_its_key(scenes):
     keys = jax.random.split(jax.random.key(0), COUNT)
     again = jax.device_get(draw_scenes(keys, CONFIG))
     jax.tree.map(np.testing.assert_array_equal, scenes, again)
@@ -83,7 +83,7 @@ def test_every_scene_has_masks_and_sizes_spread_over_decades(scenes):
     assert low < 0.005 and 0.005 < middle < 0.05 and high > 0.08
 
 
-def test_every_level_has_its_share(scenes):
+def test_every_level_is_drawn_in_proportion(scenes):
     share = np.bincount(scenes.level[scenes.valid], minlength=3) / scenes.valid.sum()
     assert (share > 0.1).all()
 
@@ -128,12 +128,12 @@ def test_vmap_draws_the_scenes_of_map(scenes):
 
 
 def test_a_scene_is_the_same_at_two_sizes(parts_of_a_scene):
-    things, ground, light = parts_of_a_scene
+    objects, ground, light = parts_of_a_scene
     overlaps = []
     for index in range(8):
         small, large = (
             _paint(
-                at(things, index), at(ground, index), at(light, index), index, size
+                at(objects, index), at(ground, index), at(light, index), index, size
             ).owner
             for size in (64, 192)
         )
@@ -147,17 +147,17 @@ def test_a_scene_is_the_same_at_two_sizes(parts_of_a_scene):
     assert np.median(overlaps) > 0.98 and np.quantile(overlaps, 0.1) > 0.9
 
 
-def test_the_nearest_thing_hides_the_others(parts_of_a_scene):
-    things, ground, light = (at(part, 0) for part in parts_of_a_scene)
-    things = things._replace(present=jnp.ones_like(things.present))
+def test_the_nearest_object_hides_the_others(parts_of_a_scene):
+    objects, ground, light = (at(part, 0) for part in parts_of_a_scene)
+    objects = objects._replace(present=jnp.ones_like(objects.present))
     for nearest in range(3):
         nearness = jnp.zeros(6).at[nearest].set(1.0)
-        top = _paint(things._replace(nearness=nearness), ground, light, 0, 64)
+        top = _paint(objects._replace(nearness=nearness), ground, light, 0, 64)
         others = jnp.arange(6) != nearest
-        alone = _paint(things._replace(present=~others), ground, light, 0, 64)
-        mine = np.asarray(alone.owner) // IDS_PER_THING == nearest + 1
+        alone = _paint(objects._replace(present=~others), ground, light, 0, 64)
+        mine = np.asarray(alone.owner) // IDS_PER_OBJECT == nearest + 1
         np.testing.assert_array_equal(
-            np.asarray(top.owner) // IDS_PER_THING == nearest + 1, mine
+            np.asarray(top.owner) // IDS_PER_OBJECT == nearest + 1, mine
         )
         np.testing.assert_array_equal(
             np.asarray(top.owner)[mine], np.asarray(alone.owner)[mine]
@@ -165,46 +165,46 @@ def test_the_nearest_thing_hides_the_others(parts_of_a_scene):
 
 
 def test_shadows_only_darken(parts_of_a_scene):
-    things, ground, light = (at(part, 0) for part in parts_of_a_scene)
-    canvas = _paint(things, ground, light, 0, 64)
+    objects, ground, light = (at(part, 0) for part in parts_of_a_scene)
+    canvas = _paint(objects, ground, light, 0, 64)
     shade = np.asarray(canvas.light)
     assert shade.min() >= 0 and shade.max() <= 1
     assert (shade < 0.98).any()
 
 
-def test_a_camouflaged_thing_wears_the_ground(parts_of_a_scene):
-    things, ground, _ = (at(part, 1) for part in parts_of_a_scene)
-    surfaces = _table(things, ground)
+def test_a_camouflaged_object_has_the_materials_of_the_ground(parts_of_a_scene):
+    objects, ground, _ = (at(part, 1) for part in parts_of_a_scene)
+    surfaces = _table(objects, ground)
     table = np.asarray(surfaces.material.base).reshape(7, LEAVES, 3)
     regions = np.unique(table[0], axis=0)
-    for thing in table[1:]:
-        worn = np.unique(thing, axis=0)
-        assert len(worn) == 1
-        assert (worn == regions).all(1).any()
-    plain = things._replace(camouflaged=jnp.zeros_like(things.camouflaged))
+    for rows in table[1:]:
+        materials = np.unique(rows, axis=0)
+        assert len(materials) == 1
+        assert (materials == regions).all(1).any()
+    plain = objects._replace(camouflaged=jnp.zeros_like(objects.camouflaged))
     table = np.asarray(_table(plain, ground).material.base)
-    worn = np.unique(table.reshape(7, LEAVES, 3)[1:].reshape(-1, 3), axis=0)
-    assert len(worn) > 6
+    materials = np.unique(table.reshape(7, LEAVES, 3)[1:].reshape(-1, 3), axis=0)
+    assert len(materials) > 6
 
 
-def test_a_camouflaged_thing_has_noise_of_its_own(parts_of_a_scene):
-    things, ground, _ = (at(part, 1) for part in parts_of_a_scene)
-    noise = np.asarray(_table(things, ground).material.noise).reshape(7, LEAVES, -1)
+def test_a_camouflaged_object_has_noise_of_its_own(parts_of_a_scene):
+    objects, ground, _ = (at(part, 1) for part in parts_of_a_scene)
+    noise = np.asarray(_table(objects, ground).material.noise).reshape(7, LEAVES, -1)
     power = noise[..., 0::2] ** 2 + noise[..., 1::2] ** 2
-    for thing in range(1, 7):
+    for index in range(1, 7):
         # The same strength in every octave as some region, in another direction.
-        same = np.isclose(power[thing, 0], power[0], atol=1e-6).all(1)
+        same = np.isclose(power[index, 0], power[0], atol=1e-6).all(1)
         assert same.any()
-        assert not np.isclose(noise[thing, 0], noise[0][same], atol=1e-3).all(1).any()
+        assert not np.isclose(noise[index, 0], noise[0][same], atol=1e-3).all(1).any()
 
 
-def _paint(things, ground, light, seed: int, size: int) -> Canvas:
-    return _painted(things, ground, light, jax.random.key(seed), size)
+def _paint(objects, ground, light, seed: int, size: int) -> Canvas:
+    return _painted(objects, ground, light, jax.random.key(seed), size)
 
 
-def _painted_at(things, ground, light, key, size):
+def _painted_at(objects, ground, light, key, size):
     planes = noise_planes(key, size)
-    return paint(things, ground, planes, -light.direction[:2])
+    return paint(objects, ground, planes, -light.direction[:2])
 
 
 _table = jax.jit(surface_table)

@@ -1,4 +1,4 @@
-"""Outlines: below zero inside, about a distance, and folded as they say."""
+"""Outlines: negative inside, approximate distances, and folding."""
 
 import jax
 import jax.numpy as jnp
@@ -124,7 +124,7 @@ def test_a_grid_repeats_its_outline(outlines):
     np.testing.assert_allclose(v, V, atol=1e-6)
 
 
-def test_only_what_repeats_has_several_instances(outlines):
+def test_only_repeated_objects_have_several_instances(outlines):
     instances = np.asarray(outlines.grid).prod(1)
     np.testing.assert_array_equal(instances[0::2], 1)
     assert instances[1::2].min() >= 2 and instances.max() <= MAX_CELLS

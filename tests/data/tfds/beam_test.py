@@ -1,4 +1,4 @@
-"""The build on Apache Beam: the files of the command, with and without copying."""
+"""The build on Apache Beam writes the files of the command, with and without copying."""
 
 import pytest
 
@@ -43,7 +43,7 @@ def test_the_files_are_those_of_the_command(tars, expected, tmp_path, stage):
 
 
 @pytest.mark.parametrize("stage", [False, True])
-def test_a_pipeline_goes_on_where_another_was_stopped(tars, expected, tmp_path, stage):
+def test_a_pipeline_resumes_where_another_was_stopped(tars, expected, tmp_path, stage):
     out = tmp_path / "out"
     beam.run(tars, str(out), SMALL, [RUNNER], stage=stage)
     names = sorted(path.name for path in (out / "reports").iterdir())

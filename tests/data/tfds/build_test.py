@@ -1,4 +1,4 @@
-"""Builds by several processes: the same files, news of all, and none left behind."""
+"""Builds by several processes: the same files, all progress, no process left."""
 
 import os
 import signal
@@ -37,7 +37,7 @@ def expected(tars, tmp_path_factory):
     return files_of(plan.folder)
 
 
-def test_shares_are_apart_and_together_everything(tars, tmp_path):
+def test_shares_are_disjoint_and_cover_all_shards(tars, tmp_path):
     plan = make_plan(tars, tmp_path, SMALL)
     shares = [share_of_shards(plan, index, 3) for index in range(3)]
     assert sorted(number for share in shares for number in share) == list(range(4))
@@ -53,7 +53,7 @@ def test_shares_in_any_order_give_the_same_files(tars, expected, tmp_path):
     assert files_of(tmp_path) == expected
 
 
-def test_two_processes_give_the_same_files_and_news_of_all(tars, expected, tmp_path):
+def test_two_processes_give_the_same_files_and_all_progress(tars, expected, tmp_path):
     plan = make_plan(tars, tmp_path, SMALL)
     news = list(build_shards(plan, range(4), workers=2))
     assert files_of(tmp_path) == expected
@@ -70,10 +70,8 @@ def test_an_error_in_a_process_is_raised_here(tars, tmp_path):
         list(build_shards(missing, range(4), workers=2))
 
 
-def test_a_build_killed_again_and_again_ends_with_the_same_files(
-    tars, expected, tmp_path
-):
-    """The real thing: SIGKILL to the process that builds, at several instants."""
+def test_a_repeatedly_killed_build_gives_the_same_files(tars, expected, tmp_path):
+    """Sends SIGKILL to the building process, at several instants."""
     code = (
         "import sys, time; from samjax.data.tfds import build, convert, layout; "
         "real = convert.convert_example\n"
@@ -99,20 +97,20 @@ def test_a_build_killed_again_and_again_ends_with_the_same_files(
     assert files_of(tmp_path) == expected
 
 
-def test_a_process_that_dies_is_said_and_the_others_end(tars, tmp_path):
+def test_a_process_that_dies_is_reported_and_the_others_are_terminated(tars, tmp_path):
     plan = make_plan(tars, tmp_path, SMALL)
     news = build_shards(plan, range(4), workers=2)
     next(news)
     children = _children()
     assert len(children) == 2
     os.kill(children[0], signal.SIGKILL)
-    with pytest.raises(ValueError, match=r"-9.*again to go on"):
+    with pytest.raises(ValueError, match=r"-9.*again to resume"):
         for _ in news:
             pass
     assert not _children()
 
 
-def test_processes_end_when_the_one_that_started_them_is_killed(tars, tmp_path):
+def test_processes_end_when_their_parent_is_killed(tars, tmp_path):
     # Imports in the processes of a spawned pool need a file with a guard.
     script = tmp_path / "build.py"
     script.write_text(
@@ -144,7 +142,7 @@ def test_processes_end_when_the_one_that_started_them_is_killed(tars, tmp_path):
 
 
 def _children(of: int | None = None) -> list[int]:
-    """Processes that build for this one, or for another."""
+    """Returns the worker processes of a parent."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
@@ -157,10 +155,13 @@ def _children(of: int | None = None) -> list[int]:
     return found
 
 
-def test_two_builds_of_one_shard_end_with_the_same_and_leave_nothing(tars, tmp_path):
+def test_two_concurrent_builds_of_a_shard_give_the_same_file_and_leave_nothing(
+    tars, tmp_path
+):
     plan = make_plan(tars, tmp_path / "two", SMALL)
     one, other = convert_shard(plan, 0), convert_shard(plan, 0)
-    next(one), next(other)
+    next(one)
+    next(other)
     list(one)
     shard = plan.shard(0).read_bytes()
     list(other)

@@ -1,4 +1,4 @@
-"""A folder of TFDS names classes, and none but TFDS's own are imported."""
+"""Only TFDS's own classes are imported from a TFDS folder."""
 
 import json
 
@@ -74,7 +74,7 @@ def test_a_foreign_class_is_refused_and_not_imported(tmp_path, case, monkeypatch
         {"type": OWN, "content": {"a": {"type": OWN, "content": "{}"}}},
     ],
 )
-def test_classes_of_tfds_are_let_through(tmp_path, features):
+def test_classes_of_tfds_are_accepted(tmp_path, features):
     folder_of(tmp_path, features)
     check_classes(tmp_path)
 

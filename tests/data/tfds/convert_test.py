@@ -1,4 +1,4 @@
-"""Shards from tars: what is kept, what is left out, and the same files whatever happens."""
+"""Shards from tars: kept and left out data, and the same files after interruptions."""
 
 import dataclasses
 import io
@@ -85,7 +85,7 @@ def test_training_takes_a_smaller_copy_with_the_masks_of_the_original():
 
 
 def damaged_members() -> tuple[dict[str, bytes], dict[str, str]]:
-    """Members of which some are damaged, and what is said of each."""
+    """Members, some of them damaged, and the expected problem of each."""
     content = members(range(10))
     content["./sa_1.jpg"] = content["./sa_1.jpg"][:-40]
     content["./sa_2.json"] = content["./sa_2.json"][:-40]
@@ -99,7 +99,7 @@ def damaged_members() -> tuple[dict[str, bytes], dict[str, str]]:
     return content, {
         "sa_1": "",
         "sa_2": "not JSON",
-        "sa_3": "not of one image",
+        "sa_3": "not of the same image",
         "sa_4": "",
         "sa_5": "image.width is missing",
         "sa_6": "JSON is missing",
@@ -108,7 +108,7 @@ def damaged_members() -> tuple[dict[str, bytes], dict[str, str]]:
 
 
 @pytest.mark.parametrize("long_side", [36, None])
-def test_what_is_damaged_costs_itself_and_is_reported(tmp_path, long_side):
+def test_damaged_parts_are_left_out_on_their_own_and_reported(tmp_path, long_side):
     content, expected = damaged_members()
     tar = write_tar(tmp_path / "sa_000000.tar", content)
     config = BuildConfig(long_side=long_side, parts=1)
@@ -120,7 +120,7 @@ def test_what_is_damaged_costs_itself_and_is_reported(tmp_path, long_side):
         assert part in said[name] and said[name]
 
 
-def test_a_damaged_mask_costs_no_other(tmp_path):
+def test_a_damaged_mask_does_not_affect_others(tmp_path):
     def damage(record):
         masks = record["annotations"]
         masks[0]["segmentation"]["counts"] += "1"
@@ -144,7 +144,7 @@ def test_a_damaged_mask_costs_no_other(tmp_path):
     assert ids == [104, 105]
 
 
-def test_a_tar_that_is_cut_off_gives_what_lies_before(tmp_path):
+def test_a_truncated_tar_gives_the_images_before_the_damage(tmp_path):
     tar = write_tar(tmp_path / "sa_000000.tar", members(range(9)))
     tar.write_bytes(tar.read_bytes()[: tar.stat().st_size // 2])
     first, second = build(make_plan([tar], tmp_path / "out", SMALL))
@@ -153,7 +153,7 @@ def test_a_tar_that_is_cut_off_gives_what_lies_before(tmp_path):
     assert first["damage"] and second["damage"]
 
 
-def test_what_is_no_tar_leaves_its_shards_empty(tmp_path):
+def test_a_file_that_is_not_a_tar_leaves_its_shards_empty(tmp_path):
     wrong = tmp_path / "sa_000000.tar"
     wrong.write_bytes(b"no tar at all" * 100)
     good = write_tar(tmp_path / "sa_000001.tar", members(range(2)))
@@ -164,7 +164,7 @@ def test_what_is_no_tar_leaves_its_shards_empty(tmp_path):
     assert stored(plan, 0) == []
 
 
-def test_a_tar_that_is_not_there_is_an_error(tmp_path):
+def test_a_missing_tar_is_an_error(tmp_path):
     tar = write_tar(tmp_path / "sa_000000.tar", members(range(2)))
     plan = make_plan([tar], tmp_path / "out", SMALL)
     tar.unlink()
@@ -173,9 +173,7 @@ def test_a_tar_that_is_not_there_is_an_error(tmp_path):
     assert read_report(plan, 0) is None
 
 
-def test_a_build_that_stops_at_any_image_goes_on_to_the_same_files(
-    tmp_path, monkeypatch
-):
+def test_a_build_stopped_at_any_image_resumes_to_the_same_files(tmp_path, monkeypatch):
     content, _ = damaged_members()
     tars = [
         write_tar(tmp_path / "sa_000000.tar", content),
@@ -211,7 +209,7 @@ def test_a_build_that_stops_at_any_image_goes_on_to_the_same_files(
         assert files_of(plan.folder) == expected
 
 
-def test_a_shard_that_is_done_is_not_done_again(tmp_path, monkeypatch):
+def test_a_finished_shard_is_not_built_again(tmp_path, monkeypatch):
     tar = write_tar(tmp_path / "sa_000000.tar", members(range(3)))
     plan = make_plan([tar], tmp_path / "out", SMALL)
     build(plan)
@@ -222,7 +220,7 @@ def test_a_shard_that_is_done_is_not_done_again(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("lost", ["shard", "report"])
-def test_a_shard_of_which_a_file_is_lost_or_cut_is_done_again(tmp_path, lost):
+def test_a_shard_with_a_missing_or_truncated_file_is_built_again(tmp_path, lost):
     tar = write_tar(tmp_path / "sa_000000.tar", members(range(3)))
     plan = make_plan([tar], tmp_path / "out", SMALL)
     build(plan)
@@ -236,7 +234,7 @@ def test_a_shard_of_which_a_file_is_lost_or_cut_is_done_again(tmp_path, lost):
     assert files_of(plan.folder) == expected
 
 
-def test_a_disk_that_is_full_is_an_error_of_the_system(tmp_path):
+def test_a_full_disk_is_an_os_error(tmp_path):
     tar = write_tar(tmp_path / "sa_000000.tar", members(range(3)))
     plan = make_plan([tar], tmp_path / "out", SMALL)
     with (
@@ -247,7 +245,7 @@ def test_a_disk_that_is_full_is_an_error_of_the_system(tmp_path):
     assert read_report(plan, 0) is None
 
 
-def test_reports_hold_nothing_that_changes_from_run_to_run(tmp_path):
+def test_reports_do_not_change_from_run_to_run(tmp_path):
     tar = write_tar(tmp_path / "sa_000000.tar", members(range(3)))
     plans = [make_plan([tar], tmp_path / name, SMALL) for name in "ab"]
     for plan in plans:

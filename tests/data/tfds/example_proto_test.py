@@ -1,4 +1,4 @@
-"""`tf.train.Example` without tensorflow: there and back, and damaged."""
+"""`tf.train.Example` without TensorFlow: round trips, and damage."""
 
 import subprocess
 import sys
@@ -22,7 +22,7 @@ FEATURES = st.dictionaries(
 
 
 @given(FEATURES)
-def test_all_kinds_of_features_come_back_the_empty_ones_too(features):
+def test_all_kinds_of_features_are_restored_including_empty_ones(features):
     read = read_example(write_example(features))
     assert set(read) == set(features)
     for name, (kind, values) in features.items():
@@ -69,7 +69,7 @@ def test_no_bytes_raise_anything_but_a_value_error(data):
         assert "no tf.train.Example" in str(error)
 
 
-def test_a_cut_example_is_refused():
+def test_a_truncated_example_is_refused():
     data = write_example({"a": ("bytes", [b"x" * 50])})
     with pytest.raises(ValueError, match="damaged"):
         read_example(data[:-3])

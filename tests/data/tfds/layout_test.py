@@ -1,4 +1,4 @@
-"""The plan of a build: numbers of shards, and what may not change."""
+"""The plan of a build: indices of shards, and changes that are refused."""
 
 import json
 
@@ -56,7 +56,7 @@ def test_another_plan_in_the_same_folder_is_refused(tmp_path, names, config, sai
         make_plan(tars_of(tmp_path / "tars", *names), out, config)
 
 
-def test_a_tar_of_another_size_is_another_tar(tmp_path):
+def test_a_tar_of_another_size_is_another_plan(tmp_path):
     (tar,) = tars_of(tmp_path / "tars", "a.tar")
     make_plan([tar], tmp_path / "out", BuildConfig())
     tar.write_bytes(b"longer than before")
@@ -98,7 +98,7 @@ def test_options_out_of_range_are_named(change):
 @pytest.mark.parametrize(
     "name", [shard_name(3, 4), "dataset_info.json", "features.json"]
 )
-def test_a_dataset_that_no_build_began_is_not_built_over(tmp_path, name):
+def test_a_dataset_of_another_program_is_not_overwritten(tmp_path, name):
     tars = tars_of(tmp_path / "tars", "a.tar")
     out = tmp_path / "out"
     out.mkdir()

@@ -1,4 +1,4 @@
-"""The end of a build: when the metadata is written, and that plain TFDS reads it all."""
+"""Completion of a build: when the metadata is written, and that plain TFDS reads it."""
 
 import tarfile
 
@@ -35,7 +35,7 @@ def test_nothing_is_written_before_the_last_shard(tmp_path):
     assert files_of(plan.folder) == before
 
 
-def test_what_was_left_out_is_added_up(tmp_path):
+def test_left_out_images_and_masks_are_totalled(tmp_path):
     content = members(range(4))
     content["./sa_1.jpg"] = b""
     content["./sa_2.json"] = content["./sa_2.json"].replace(b'"id":201', b'"id":-1')
@@ -91,14 +91,14 @@ def test_plain_tfds_reads_everything_back(tmp_path):
 
 
 def _at(plan, tfds):
-    """Where TFDS looks for a dataset by its name: a folder of its name and version."""
+    """The folder in which TFDS finds a dataset by name: its name and version."""
     place = plan.folder.parent / "named" / "segment_anything" / "1.0.0"
     place.parent.mkdir(parents=True)
     place.symlink_to(plan.folder)
     return {"data_dir": place.parents[1]}
 
 
-def test_all_who_share_a_build_write_the_same_metadata(tmp_path):
+def test_all_processes_of_a_build_write_the_same_metadata(tmp_path):
     pytest.importorskip("tensorflow_datasets")
     plan = plan_of(tmp_path, members(range(3)))
     build(plan, range(2))

@@ -1,4 +1,4 @@
-"""Records in TFDS's features and back; the features are those of the published builder."""
+"""Records survive TFDS's features, which are those of the published builder."""
 
 import copy
 
@@ -16,7 +16,7 @@ from samjax.data.tfds.schema import (
 )
 
 
-def test_a_record_as_sa_1b_has_them_comes_back_exactly():
+def test_a_record_in_the_style_of_sa_1b_is_restored_exactly():
     image, written = jpeg(1), record(1, masks=5)
     stored = read_stored(write_stored(image, written))
     assert stored.image == image
@@ -24,12 +24,12 @@ def test_a_record_as_sa_1b_has_them_comes_back_exactly():
     assert record_from_json(record_to_json(stored.record)) == written
 
 
-def test_a_record_without_masks_comes_back():
+def test_a_record_without_masks_is_restored():
     written = record(7, masks=0)
     assert read_stored(write_stored(b"", written)).record == written
 
 
-def test_boxes_come_back_to_a_thousandth_of_a_pixel(rng):
+def test_boxes_are_restored_to_a_thousandth_of_a_pixel(rng):
     size = (1500, 2250)
     written = record(3, masks=200, size=size)
     for one in written["annotations"]:
@@ -40,7 +40,7 @@ def test_boxes_come_back_to_a_thousandth_of_a_pixel(rng):
         np.testing.assert_allclose(got["bbox"], expected["bbox"], atol=1e-3)
 
 
-def test_whole_boxes_of_every_place_come_back_exactly(rng):
+def test_boxes_of_whole_numbers_are_restored_exactly(rng):
     size = (1500, 2250)
     written = record(3, masks=500, size=size)
     for one in written["annotations"]:
@@ -50,7 +50,7 @@ def test_whole_boxes_of_every_place_come_back_exactly(rng):
     assert read_stored(write_stored(b"", written)).record == written
 
 
-def test_a_mask_without_a_point_comes_back_without_one():
+def test_a_mask_without_a_point_is_restored_without_one():
     written = record(2, masks=2)
     written["annotations"][0]["point_coords"] = []
     assert read_stored(write_stored(b"", written)).record == written
@@ -69,7 +69,7 @@ def test_a_mask_without_a_point_comes_back_without_one():
         ({"segmentation": {"size": [72, 48], "counts": "0"}}, "size"),
     ],
 )
-def test_what_the_features_cannot_hold_is_said(change, said):
+def test_annotations_that_the_features_cannot_represent_have_a_reason(change, said):
     annotation = record(1)["annotations"][0]
     assert why_not_stored(annotation, SIZE[1], SIZE[0]) is None
     assert said in why_not_stored(annotation | change, SIZE[1], SIZE[0])
@@ -134,7 +134,7 @@ def published_features(builder):
 
 
 def without_docs(content):
-    """A description of features without what it says to people."""
+    """A description of features without its documentation strings."""
     if isinstance(content, dict):
         return {
             key: without_docs(value)
@@ -144,7 +144,7 @@ def without_docs(content):
     return content
 
 
-def test_the_bytes_are_those_of_tfdss_serializer_but_for_their_order():
+def test_the_bytes_are_those_of_tfdss_serializer_except_for_the_order():
     tfds = pytest.importorskip("tensorflow_datasets")
     from tensorflow_datasets.core.example_serializer import ExampleSerializer  # pyright: ignore[reportMissingImports]
 
@@ -165,7 +165,7 @@ def test_the_bytes_are_those_of_tfdss_serializer_but_for_their_order():
 
 
 def theirs(annotation):
-    """An annotation as the published builder gives it to TFDS."""
+    """An annotation in the form that the published builder passes to TFDS."""
     for name in ("bbox", "crop_box"):
         left, top, width, height = annotation[name]
         annotation[name] = np.array(

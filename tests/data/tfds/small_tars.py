@@ -17,7 +17,7 @@ SIZE = (48, 72)
 
 
 def jpeg(seed: int, size: tuple[int, int] = SIZE) -> bytes:
-    """A JPEG file of a smooth image of its own."""
+    """A JPEG file of a smooth image, different for each index."""
     rows, columns = np.mgrid[: size[0], : size[1]]
     waves = np.sin(rows / (5 + seed % 7)) + np.cos(columns / (6 + seed % 5))
     pixels = np.stack([waves * 60 + 128, waves * 30 + 90, rows + seed], axis=2)
@@ -25,7 +25,7 @@ def jpeg(seed: int, size: tuple[int, int] = SIZE) -> bytes:
 
 
 def record(number: int, masks: int = 3, size: tuple[int, int] = SIZE) -> Record:
-    """A record as the released generator writes it: whole boxes, scores of float32."""
+    """A record in the released generator's style: integer boxes, float32 scores."""
     generator = np.random.default_rng(number)
     annotations = []
     for index in range(masks):
@@ -90,7 +90,7 @@ def files_of(folder: Path) -> dict[str, bytes]:
 
 
 def dataset_of(tars: list[Path], folder: Path, config: BuildConfig) -> Path:
-    """Builds a dataset of tars, with what TFDS would say of it, but without TFDS."""
+    """Builds a dataset of tars, with a substitute for TFDS's metadata."""
     plan = make_plan(tars, folder, config)
     for _ in build_shards(plan, range(plan.num_shards)):
         pass

@@ -1,4 +1,4 @@
-"""The dataset as raw examples, without TFDS."""
+"""The TFDS dataset as raw examples, without TFDS."""
 
 import json
 import pickle
@@ -74,7 +74,7 @@ def test_many_threads_read_at_once(dataset):
 
 
 @pytest.mark.parametrize("damage", ["flip", "cut", "remove", "not an example"])
-def test_what_cannot_be_read_is_an_empty_example(dataset, damage):
+def test_an_unreadable_example_is_empty(dataset, damage):
     path = find_shards(dataset)[3].path
     content = bytearray(path.read_bytes())
     if damage == "flip":
@@ -110,7 +110,7 @@ def test_the_directory_is_found_from_above(dataset, tmp_path):
         assert len(TfdsSource(path)) == 8
 
 
-def test_what_is_no_dataset_is_said(dataset, tmp_path):
+def test_a_path_that_is_not_a_dataset_is_an_error(dataset, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match="expected a directory"):
         TfdsSource(tmp_path / "empty")
@@ -126,7 +126,7 @@ def test_what_is_no_dataset_is_said(dataset, tmp_path):
         TfdsSource(dataset)
 
 
-def test_other_templates_of_names_are_understood(dataset):
+def test_other_templates_of_file_names_are_supported(dataset):
     information = dataset / "dataset_info.json"
     content = json.loads(information.read_text())
     content["splits"][0]["filepathTemplate"] = "{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}"
@@ -153,7 +153,7 @@ def test_reading_loads_neither_tensorflow_nor_tfds_nor_jax(dataset):
     assert done.stdout == "[]\n"
 
 
-def test_reading_what_the_published_builder_writes(tmp_path):
+def test_datasets_of_the_published_builder_are_read(tmp_path):
     """The published builder's own examples, written by TFDS itself."""
     tfds = pytest.importorskip("tensorflow_datasets")
     from tensorflow_datasets.core.file_adapters import ArrayRecordFileAdapter  # pyright: ignore[reportMissingImports]

@@ -1,4 +1,4 @@
-"""What is counted in tars and datasets."""
+"""Statistics of tars and TFDS datasets."""
 
 import json
 
@@ -50,7 +50,7 @@ def test_counts_are_those_of_the_records(tar):
     json.dumps(summary, allow_nan=False)
 
 
-def test_a_dataset_counts_as_its_tars_do_but_for_the_images(tar, tmp_path):
+def test_statistics_of_a_dataset_match_its_tars_except_for_image_sizes(tar, tmp_path):
     folder = dataset_of([tar], tmp_path / "out", BuildConfig(long_side=36, parts=2))
     ours, theirs = counted(TfdsSource(folder)), counted(TarSource([tar]))
     assert ours.pop("stored_long_side")["max"] == 36
@@ -59,7 +59,7 @@ def test_a_dataset_counts_as_its_tars_do_but_for_the_images(tar, tmp_path):
     assert ours == theirs
 
 
-def test_a_part_is_spread_over_all(tar):
+def test_a_sample_is_spread_over_the_whole_source(tar):
     source = TarSource([tar])
     assert list(spread_out(source, 3)) == [source[0], source[2], source[4]]
     assert list(spread_out(source, 99)) == [source[index] for index in range(6)]
@@ -74,7 +74,7 @@ def test_a_part_is_spread_over_all(tar):
         RawExample("a", b"no image", json.dumps(record(1)).encode()),
     ],
 )
-def test_what_cannot_be_read_is_counted_as_bad(raw):
+def test_unreadable_examples_are_counted_as_bad(raw):
     counts = Statistics()
     counts.add(raw)
     assert (counts.images, counts.masks, counts.bad) == (0, 0, 1)

@@ -1,4 +1,4 @@
-"""Reading a dataset back: what is sound is said to be, and what is not is named."""
+"""Verification of a built dataset: sound parts pass, damaged ones are reported."""
 
 import json
 
@@ -29,7 +29,7 @@ def test_every_other_example_is_less_work(dataset):
 
 
 def rewritten(dataset, examples) -> list[str]:
-    """Puts other examples into the first shard; returns what is said of it."""
+    """Replaces the examples of the first shard; returns the problems reported for it."""
     from array_record.python.array_record_module import ArrayRecordWriter
 
     path = find_shards(dataset)[0].path
@@ -52,7 +52,7 @@ def test_a_damaged_mask_is_named(dataset):
     assert "[1] (sa_1.jpg): mask 101 is damaged" in problems[0]
 
 
-def test_an_image_of_another_shape_a_cut_one_and_none_are_named(dataset):
+def test_images_that_are_missing_truncated_or_of_another_shape_are_reported(dataset):
     examples = [
         (jpeg(0, (36, 48)), record(0)),
         (jpeg(1)[:-60], record(1)),
@@ -63,7 +63,7 @@ def test_an_image_of_another_shape_a_cut_one_and_none_are_named(dataset):
     assert "(h, w) = (36, 48), its masks (48, 72)" in problems[0]
 
 
-def test_a_number_that_comes_twice_and_a_wrong_count_are_named(dataset):
+def test_a_repeated_image_id_and_a_wrong_count_are_reported(dataset):
     examples = [(jpeg(0), record(0))] * 2
     count, twice = rewritten(dataset, examples)
     assert "has 2 examples, the metadata says 3" in count
@@ -87,7 +87,7 @@ def test_a_file_that_is_damaged_or_gone_is_named(dataset, damage):
     assert len(second.problems) == 1 and path.name in second.problems[0]
 
 
-def test_tfds_reads_it_or_says_why_not(tmp_path):
+def test_tfds_reads_a_dataset_or_gives_the_reason(tmp_path):
     pytest.importorskip("tensorflow_datasets")
     from samjax.data.tfds.layout import make_plan
     from samjax.data.tfds.metadata import finish

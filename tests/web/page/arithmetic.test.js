@@ -1,16 +1,15 @@
-/** What the page computes of images and masks, beside Pillow and samjax. */
+/** The page's arithmetic on images and masks, against Pillow and samjax. */
 
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { test } from "node:test";
 
-import { fitFrame } from "../../../samjax/web/page/frame.js";
-import { maskToPrompt } from "../../../samjax/web/page/mask_prompt.js";
-import { pilResize } from "../../../samjax/web/page/pil_resize.js";
-import { encode } from "../../../samjax/web/page/run_lengths.js";
-import { readSafetensors, widen } from "../../../samjax/web/page/safetensors.js";
-import { stabilityScore, upsampleBits, upsampleLogits } from "../../../samjax/web/page/upsample.js";
-import { bytesLike, goldens } from "./goldens.js";
+import { fitFrame } from "../../../samjax/web/page/core/frame.js";
+import { maskToPrompt } from "../../../samjax/web/page/core/mask_prompt.js";
+import { pilResize } from "../../../samjax/web/page/core/pil_resize.js";
+import { readSafetensors, widen } from "../../../samjax/web/page/core/safetensors.js";
+import { stabilityScore, upsampleBits, upsampleLogits } from "../../../samjax/web/page/core/upsample.js";
+import { bytesLike, encode, goldens } from "./goldens.js";
 
 test("images are resized bit by bit as Pillow does", () => {
   for (const { size, target, sha256, first } of goldens.resize) {
@@ -21,7 +20,7 @@ test("images are resized bit by bit as Pillow does", () => {
   }
 });
 
-test("the alpha of a canvas does not change what is resized", () => {
+test("the alpha channel of a canvas does not change the resized colours", () => {
   const rgb = bytesLike(20 * 30 * 3);
   const rgba = new Uint8ClampedArray(20 * 30 * 4);
   for (let i = 0; i < 600; i++) rgba.set([rgb[3 * i], rgb[3 * i + 1], rgb[3 * i + 2], i % 256], 4 * i);
@@ -93,10 +92,10 @@ test("safetensors of float32 and float16 are read, with their metadata", () => {
   assert.ok(Number.isNaN(widen(Uint16Array.from([0x7e00]))[0]));
 });
 
-test("what is no safetensors file is refused", () => {
+test("a file that is not safetensors is refused", () => {
   const whole = safetensors("F32", new Uint8Array(24), [1, 2, 3]);
-  assert.throws(() => readSafetensors(new ArrayBuffer(3)), /no safetensors/);
-  assert.throws(() => readSafetensors(whole.slice(0, 40)), /no safetensors/);
+  assert.throws(() => readSafetensors(new ArrayBuffer(3)), /not a safetensors/);
+  assert.throws(() => readSafetensors(whole.slice(0, 40)), /not a safetensors/);
   assert.throws(() => readSafetensors(whole.slice(0, whole.byteLength - 1)), /damaged/);
   assert.throws(() => readSafetensors(safetensors("F32", new Uint8Array(24), [7])), /damaged/);
   assert.throws(() => readSafetensors(safetensors("I64", new Uint8Array(24), [3])), /I64/);

@@ -1,14 +1,14 @@
-/** Outlines of masks that are only looked at, against the masks that are kept. */
+/** Outlines of low-res logits, against the upsampled masks. */
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { traceContour } from "../../../samjax/web/page/contour.js";
-import { upsampleBits } from "../../../samjax/web/page/upsample.js";
-import { makeUuid } from "../../../samjax/web/page/uuid.js";
+import { traceContour } from "../../../samjax/web/page/core/contour.js";
+import { upsampleBits } from "../../../samjax/web/page/core/upsample.js";
+import { makeUuid } from "../../../samjax/web/page/core/uuid.js";
 
 const SIDE = 64;
-/** @type {import("../../../samjax/web/page/frame.js").Frame} */
+/** @type {import("../../../samjax/web/page/core/frame.js").Frame} */
 const FRAME = { originalSize: [200, 300], resizedSize: [171, 256], modelSize: 256 };
 
 /** @param {(x: number, y: number) => number} value */
@@ -39,13 +39,13 @@ function holds(outline, x, y) {
 const MASKS = {
   "a disc": (/** @type {number} */ x, /** @type {number} */ y) => 14 - Math.hypot(x - 30, y - 21),
   "a ring": (/** @type {number} */ x, /** @type {number} */ y) => 4 - Math.abs(12 - Math.hypot(x - 30, y - 21)),
-  "what leaves the image": (/** @type {number} */ x, /** @type {number} */ y) => 20 - Math.hypot(x - 60, y - 40),
+  "a mask across the image's edge": (/** @type {number} */ x, /** @type {number} */ y) => 20 - Math.hypot(x - 60, y - 40),
   "waves that meet at corners": (/** @type {number} */ x, /** @type {number} */ y) => Math.sin(x / 3) * Math.cos(y / 3) - 0.1,
   everything: () => 1,
 };
 
 for (const [name, value] of Object.entries(MASKS)) {
-  test(`the outline of ${name} holds the pixels of the mask that is kept`, () => {
+  test(`the outline of ${name} encloses the pixels of the upsampled mask`, () => {
     const logits = logitsOf(value);
     const [height, width] = FRAME.originalSize;
     const bits = upsampleBits(logits, SIDE, FRAME, FRAME.originalSize);
@@ -58,8 +58,8 @@ for (const [name, value] of Object.entries(MASKS)) {
       }
     }
     assert.ok(different <= 0.01 * height * width, `${different} pixels differ`);
-    const kept = bits.reduce((a, b) => a + b, 0);
-    assert.ok(Math.abs(area - kept) <= 0.02 * kept, `${area} for ${kept}`);
+    const pixels = bits.reduce((a, b) => a + b, 0);
+    assert.ok(Math.abs(area - pixels) <= 0.02 * pixels, `${area} for ${pixels}`);
   });
 }
 
@@ -84,7 +84,7 @@ test("a UUID is made where the page is not secure, too", () => {
   try {
     const made = new Set(Array.from({ length: 50 }, makeUuid));
     assert.equal(made.size, 50);
-    for (const one of made) assert.match(one, /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
+    for (const uuid of made) assert.match(uuid, /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
   } finally {
     Object.defineProperty(crypto, "randomUUID", { value: real, configurable: true });
   }

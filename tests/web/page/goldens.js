@@ -1,6 +1,8 @@
-/** Inputs that `make_goldens.py` makes too, and what it found of them. */
+/** Inputs that `make_goldens.py` makes too, and its expected outputs. */
 
 import { readFileSync } from "node:fs";
+
+import { maskToCounts, toSegmentation } from "../../../samjax/web/page/core/run_lengths.js";
 
 export const goldens = JSON.parse(readFileSync(new URL("./goldens.json", import.meta.url), "utf8"));
 
@@ -32,4 +34,12 @@ export function dice(seed) {
     state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
     return Math.floor((state / 2 ** 32) * below);
   };
+}
+
+/**
+ * @param {Uint8Array} bits
+ * @param {[number, number]} size
+ */
+export function encode(bits, size) {
+  return toSegmentation(maskToCounts(bits, size), size);
 }

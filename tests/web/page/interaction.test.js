@@ -3,13 +3,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { hashOf, imageIdOf } from "../../../samjax/web/page/address.js";
-import * as frames from "../../../samjax/web/page/frame.js";
-import { History } from "../../../samjax/web/page/history.js";
-import { LatestQueue } from "../../../samjax/web/page/latest_queue.js";
-import * as prompts from "../../../samjax/web/page/prompts.js";
-import { Recent } from "../../../samjax/web/page/recent.js";
-import { dice } from "./goldens.js";
+import { hashOf, imageIdOf } from "../../../samjax/web/page/core/address.js";
+import * as frames from "../../../samjax/web/page/core/frame.js";
+import { History } from "../../../samjax/web/page/state/history.js";
+import { makeStore } from "../../../samjax/web/page/state/state.js";
+import { LatestQueue } from "../../../samjax/web/page/model/latest_queue.js";
+import * as prompts from "../../../samjax/web/page/core/prompts.js";
+import { LruCache } from "../../../samjax/web/page/core/lru_cache.js";
+import { dice, goldens } from "./goldens.js";
 
 test("sides are resized with halves up, and never to nothing", () => {
   assert.deepEqual(frames.fitFrame([1200, 1800], 1024).resizedSize, [683, 1024]);
@@ -70,17 +71,15 @@ test("a lone point or box is ambiguous, and its masks come best first", () => {
   assert.deepEqual(prompts.levelsOf([10]), [null]);
 });
 
-test("what is ambiguous is what samjax.Prompt takes for it: at most one thing, of whatever kind", () => {
-  const kinds = { box: [0, 0, 1, 1], mask: { size: [2, 2], counts: "022" }, text: "a dog" };
-  const names = /** @type {("box" | "mask" | "text")[]} */ (Object.keys(kinds));
-  for (let chosen = 0; chosen < 8; chosen++) {
-    for (let points = 0; points < 3; points++) {
-      let prompt = prompts.NO_PROMPT;
-      for (let i = 0; i < points; i++) prompt = prompts.withPoint(prompt, [i, i], 1);
-      const given = names.filter((_, bit) => chosen & (1 << bit));
-      for (const name of given) prompt = { ...prompt, [name]: kinds[name] };
-      assert.equal(prompts.isAmbiguous(prompt), points + given.length <= 1, `${points} points, ${given}`);
-    }
+test("a prompt is ambiguous where samjax.Prompt has it ambiguous", () => {
+  const values = { box: [0, 0, 1, 1], mask: { size: [2, 2], counts: "022" }, text: "a dog" };
+  assert.equal(goldens.ambiguous.length, 24);
+  for (const { points, fields, is_ambiguous } of goldens.ambiguous) {
+    let prompt = prompts.NO_PROMPT;
+    for (let i = 0; i < points; i++) prompt = prompts.withPoint(prompt, [i, i], 1);
+    for (const name of /** @type {("box" | "mask" | "text")[]} */ (fields)) prompt = { ...prompt, [name]: values[name] };
+    assert.equal(prompts.isAmbiguous(prompt), is_ambiguous, `${points} points, ${fields}`);
+    assert.deepEqual(prompts.masksToShow(prompt, [0.9, 0.1, 0.3, 0.2]), is_ambiguous ? [2, 3, 1] : [0]);
   }
 });
 
@@ -90,15 +89,15 @@ test("an image's id comes back from the address, and whatever stands there is no
   for (const [hash, id] of Object.entries(typed)) assert.equal(imageIdOf(hash), id);
 });
 
-test("of what is kept, what was used longest ago goes", () => {
-  const kept = new Recent(3);
-  for (const key of ["a", "b", "c"]) kept.set(key, key);
-  assert.equal(kept.get("a"), "a");
-  kept.set("d", "d");
-  kept.set("d", "D");
-  assert.deepEqual(["a", "b", "c", "d"].map((key) => kept.get(key)), ["a", undefined, "c", "D"]);
-  for (let i = 0; i < 50; i++) kept.set(`${i}`, "x");
-  assert.deepEqual([kept.get("46"), kept.get("47"), kept.get("49")], [undefined, "x", "x"]);
+test("a full cache evicts the least recently used value", () => {
+  const cache = new LruCache(3);
+  for (const key of ["a", "b", "c"]) cache.set(key, key);
+  assert.equal(cache.get("a"), "a");
+  cache.set("d", "d");
+  cache.set("d", "D");
+  assert.deepEqual(["a", "b", "c", "d"].map((key) => cache.get(key)), ["a", undefined, "c", "D"]);
+  for (let i = 0; i < 50; i++) cache.set(`${i}`, "x");
+  assert.deepEqual([cache.get("46"), cache.get("47"), cache.get("49")], [undefined, "x", "x"]);
 });
 
 test("prompts do not change, and points go one by one", () => {
@@ -109,8 +108,9 @@ test("prompts do not change, and points go one by one", () => {
   assert.ok(prompts.isEmpty(prompts.NO_PROMPT) && !prompts.isEmpty(one));
 });
 
-test("undo and redo go back and forth, and a new step forgets the future", () => {
-  const history = new History();
+test("undo and redo are inverse, and a new step clears what could be redone", () => {
+  const store = makeStore();
+  const history = new History(store);
   let value = 0;
   const step = (/** @type {number} */ to) => {
     const from = value;
@@ -127,7 +127,8 @@ test("undo and redo go back and forth, and a new step forgets the future", () =>
   assert.equal(history.undo(), null);
   assert.equal(value, 0);
   step(7);
-  assert.ok(!history.canRedo && history.canUndo);
+  const { undoable, redoable } = store.state;
+  assert.deepEqual([undoable, redoable], ["to 7", null]);
 });
 
 test("a newer preview drops the one that waits, never the one that runs", async () => {
@@ -139,19 +140,19 @@ test("a newer preview drops the one that waits, never the one that runs", async 
     await new Promise((done) => setTimeout(done, 1));
     return name;
   };
-  const answers = await Promise.all([
+  const values = await Promise.all([
     queue.preview(task("a")),
     queue.preview(task("b")),
     queue.preview(task("c")),
     queue.run(task("click")),
     queue.run(task("next")),
   ]);
-  assert.deepEqual(answers, ["a", null, "c", "click", "next"]);
+  assert.deepEqual(values, ["a", null, "c", "click", "next"]);
   assert.deepEqual(ran, ["a", "click", "next", "c"]);
   assert.ok(queue.idle);
 });
 
-test("a task that fails tells its caller, and the next one runs", async () => {
+test("a failing task rejects its own promise, and the next one runs", async () => {
   const queue = new LatestQueue();
   const failed = queue.run(async () => {
     throw new Error("no");

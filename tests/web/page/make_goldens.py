@@ -1,10 +1,12 @@
-"""Writes goldens.json, with which the page's arithmetic is compared.
+"""Writes goldens.json, the expected outputs of the page's arithmetic.
 
-Made by Pillow and by samjax itself: python tests/web/page/make_goldens.py
+Computed by Pillow and samjax: python tests/web/page/make_goldens.py
 """
 
 import hashlib
+import itertools
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +15,10 @@ from PIL import Image
 from samjax.geometry.frame import Frame
 from samjax.geometry.masks import encode_rle
 from samjax.geometry.resampling import mask_to_prompt, upscale_logits
+from samjax.inference import Prompt
+from samjax.web.exporting import AnnotatedImage, to_record
 
-RESIZED = [  # (h, w), and the target's.
+RESIZED = [  # (h, w) of the image and of the target.
     ((7, 5), (3, 4)),
     ((5, 7), (11, 16)),
     ((40, 64), (40, 17)),
@@ -46,6 +50,8 @@ def main() -> None:
         "resize": [resize(*sizes) for sizes in RESIZED],
         "upsample": [upsample(*sizes) for sizes in FRAMES],
         "masks": [mask(size) for size in [(1, 1), (3, 4), (20, 31), (64, 9)]],
+        "ambiguous": [*ambiguous()],
+        "record": record((20, 31)),
     }
     path = Path(__file__).with_name("goldens.json")
     path.write_text(json.dumps(goldens, separators=(",", ":")) + "\n")
@@ -83,6 +89,65 @@ def upsample(size: tuple[int, int], model_size: int) -> dict:
 def mask(size: tuple[int, int]) -> dict:
     bits = bytes_like(size[0] * size[1]).reshape(size) > 128
     return {"size": size, "segmentation": encode_rle(bits), "area": int(bits.sum())}
+
+
+def ambiguous() -> Iterator[dict]:
+    """Every combination of 0 to 2 points with the other kinds of prompts."""
+    values = {
+        "box": [0, 0, 1, 1],
+        "mask": np.zeros((256, 256), np.float32),
+        "text": "a dog",
+    }
+    for points in range(3):
+        for given in itertools.product([False, True], repeat=len(values)):
+            fields = [
+                name for name, is_given in zip(values, given, strict=True) if is_given
+            ]
+            prompt = Prompt(
+                points=[[i, i] for i in range(points)],
+                labels=[1] * points,
+                **{name: values[name] for name in fields},
+            )
+            yield {
+                "points": points,
+                "fields": fields,
+                "is_ambiguous": prompt.is_ambiguous,
+            }
+
+
+def record(size: tuple[int, int]) -> dict:
+    """Masks in the page's form, and the record that the server exports of them."""
+    # Noise, a mask of one pixel, an empty one.
+    noise = bytes_like(size[0] * size[1]).reshape(size) > 128
+    one_pixel = np.zeros(size, bool)
+    one_pixel[7, 30] = True
+    both = {"points": [[3.5, 4.25], [9.0, 2.0]], "labels": [1, 0]}
+    none = {"points": [], "labels": []}
+    stored = [
+        {
+            "id": index + 1,
+            "uuid": f"mask-{index}",
+            "segmentation": encode_rle(bits),
+            "label": "" if index else "cup",
+            "prompts": {**prompts, "box": None, "mask": False, "text": None},
+            "score": score,
+            "stability_score": stability,
+            "source": source,
+            "edited": bool(index),
+            "level": None if index else "part",
+            "seconds": 1.5 * index,
+            "author": "ada",
+        }
+        for index, (bits, prompts, score, stability, source) in enumerate(
+            [
+                (noise, both, 0.75, 0.5, "click"),
+                (one_pixel, none, None, None, "brush"),
+                (np.zeros(size, bool), none, 0.0, 0.0, "everything"),
+            ]
+        )
+    ]
+    image = AnnotatedImage(image_id=1, name="photo.jpg", size=size, annotations=stored)
+    return {"annotations": stored, "record": to_record(image, print)}
 
 
 if __name__ == "__main__":

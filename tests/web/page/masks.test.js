@@ -1,13 +1,13 @@
-/** Masks in the page: run lengths, outlines, strokes, and which of many stay. */
+/** Masks in the page: run lengths, outlines, strokes, NMS. */
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { addToPath, traceOutline } from "../../../samjax/web/page/outline.js";
-import { boxIou, nms, pointGrid } from "../../../samjax/web/page/overlaps.js";
-import * as runs from "../../../samjax/web/page/run_lengths.js";
-import { paintStroke } from "../../../samjax/web/page/strokes.js";
-import { bitsLike, dice, goldens } from "./goldens.js";
+import { addToPath, traceOutline } from "../../../samjax/web/page/core/outline.js";
+import { boxIou, nms, pointGrid } from "../../../samjax/web/page/core/overlaps.js";
+import * as runs from "../../../samjax/web/page/core/run_lengths.js";
+import { paintStroke } from "../../../samjax/web/page/core/strokes.js";
+import { bitsLike, dice, encode, goldens } from "./goldens.js";
 
 /** @type {[number, number][]} */
 const SIZES = [[1, 1], [1, 9], [9, 1], [2, 2], [17, 33], [40, 15]];
@@ -15,7 +15,7 @@ const SIZES = [[1, 1], [1, 9], [9, 1], [2, 2], [17, 33], [40, 15]];
 test("masks have the run lengths that samjax gives them", () => {
   for (const { size, segmentation, area } of goldens.masks) {
     const bits = bitsLike(size[0] * size[1]);
-    assert.deepEqual(runs.encode(bits, size), segmentation);
+    assert.deepEqual(encode(bits, size), segmentation);
     assert.deepEqual(runs.decode(segmentation), bits);
     assert.equal(runs.areaOf(runs.textToCounts(segmentation.counts)), area);
   }
@@ -24,7 +24,7 @@ test("masks have the run lengths that samjax gives them", () => {
 test("every mask comes back from its run lengths", () => {
   for (const size of SIZES) {
     for (const bits of [...randomMasks(size, 20), solid(size, 0), solid(size, 1)]) {
-      const coded = runs.encode(bits, size);
+      const coded = encode(bits, size);
       assert.deepEqual(runs.decode(coded), bits);
       assert.equal(runs.countsToText(runs.textToCounts(coded.counts)), coded.counts);
     }

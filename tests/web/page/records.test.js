@@ -1,26 +1,33 @@
-/** What leaves the demo, and what the worker makes of masks. */
+/** The demo's exports, and the masks that the worker makes. */
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { drawSegmentation, drawStroke, keepAnswer, showAnswer } from "../../../samjax/web/page/answers.js";
-import { findEverything } from "../../../samjax/web/page/everything.js";
-import { fitFrame } from "../../../samjax/web/page/frame.js";
-import { toCoco, toLabelPixels, toSa1b } from "../../../samjax/web/page/records.js";
-import { decode, encode } from "../../../samjax/web/page/run_lengths.js";
+import { fullMask, paintedMask, previewMasks, tracedMask } from "../../../samjax/web/page/core/postprocessing.js";
+import { generateMasks } from "../../../samjax/web/page/model/everything.js";
+import { fitFrame } from "../../../samjax/web/page/core/frame.js";
+import { toCoco, toLabelPixels, toSa1b } from "../../../samjax/web/page/core/records.js";
+import { decode } from "../../../samjax/web/page/core/run_lengths.js";
+import { encode, goldens } from "./goldens.js";
 
-/** @typedef {import("../../../samjax/web/page/prompts.js").Prompt} Prompt */
+/** @typedef {import("../../../samjax/web/page/core/prompts.js").Prompt} Prompt */
 
 const SIZE = /** @type {[number, number]} */ ([6, 8]);
 const IMAGE = { id: "x", name: "photo.jpg", width: 8, height: 6, annotations: 0, embedded: true, problem: null };
 
 test("SA-1B's boxes end at the last pixel, COCO's after it", () => {
-  const own = [made("cat", [[1, 2], [2, 2], [2, 4]]), made("", [[0, 0]])];
-  const sa1b = toSa1b(IMAGE, own).annotations;
+  const masks = [made("cat", [[1, 2], [2, 2], [2, 4]]), made("", [[0, 0]])];
+  const sa1b = toSa1b(IMAGE, masks).annotations;
   assert.deepEqual(sa1b.map(({ bbox, area, id }) => [bbox, area, id]), [[[1, 2, 1, 2], 3, 1], [[0, 0, 0, 0], 1, 2]]);
-  const coco = toCoco(IMAGE, own);
+  const coco = toCoco(IMAGE, masks);
   assert.deepEqual(coco.annotations.map(({ bbox, category_id }) => [bbox, category_id]), [[[1, 2, 2, 3], 1], [[0, 0, 1, 1], 2]]);
   assert.deepEqual(coco.categories.map(({ name }) => name), ["cat", "object"]);
+});
+
+test("SA-1B's record is the one that the server exports", () => {
+  const { annotations, record } = goldens.record;
+  const { width, height, file_name: name } = record.image;
+  assert.deepEqual(toSa1b({ ...IMAGE, name, width, height }, annotations), record);
 });
 
 test("a label map has a grey value per mask, the later one on top", () => {
@@ -30,46 +37,46 @@ test("a label map has a grey value per mask, the later one on top", () => {
 
 test("a stroke on nothing is a mask, and an eraser empties it", () => {
   const stroke = { points: [/** @type {[number, number]} */ ([4, 3])], radius: 2, erase: false };
-  const drawn = drawStroke(null, SIZE, stroke);
+  const drawn = paintedMask(null, SIZE, stroke);
   assert.ok(drawn.area > 4 && drawn.shape.outline.length > 0);
-  assert.deepEqual(drawSegmentation(drawn.segmentation), drawn);
-  assert.equal(drawStroke(drawn.segmentation, SIZE, { ...stroke, erase: true }).area, 0);
+  assert.deepEqual(tracedMask(drawn.segmentation), drawn);
+  assert.equal(paintedMask(drawn.segmentation, SIZE, { ...stroke, erase: true }).area, 0);
 });
 
-test("a large mask is drawn on fewer pixels, and kept on all", () => {
+test("a large mask is outlined at a lower resolution, and stored at its own", () => {
   const size = /** @type {[number, number]} */ ([30, 5000]);
-  const { shape, area } = drawSegmentation(encode(new Uint8Array(150_000).fill(1), size));
+  const { shape, area } = tracedMask(encode(new Uint8Array(150_000).fill(1), size));
   assert.equal(area, 150_000);
   assert.deepEqual(shape.size, [12, 2048]);
   assert.deepEqual([...shape.outline].slice(0, 1), [4]);
 });
 
-test("a point's masks are named by their size, and the mask that is kept is the one shown", () => {
+test("the masks of a point are named by their size, and the stored mask is the one on show", () => {
   const frame = fitFrame([40, 60], 64);
   const logits = discs([0, 3, 7, 5], [0.1, 0.2, 0.9, 0.4]);
-  const shown = showAnswer(point([30, 20]), frame, logits, false);
+  const shown = previewMasks(point([30, 20]), frame, logits, false);
   assert.deepEqual(shown.map(({ index, level }) => [index, level]), [[2, "whole"], [3, "part"], [1, "subpart"]]);
-  const kept = keepAnswer(frame, logits, 2);
-  assert.ok(Math.abs(kept.area - shown[0].area) < 0.03 * kept.area);
-  assert.equal(showAnswer(point([30, 20]), frame, logits, true).length, 1);
+  const full = fullMask(frame, logits, 2);
+  assert.ok(Math.abs(full.area - shown[0].area) < 0.03 * full.area);
+  assert.equal(previewMasks(point([30, 20]), frame, logits, true).length, 1);
 });
 
-test("everything keeps what passes, once, and stops when it is told to", async () => {
+test("everything mode keeps masks above the thresholds, without duplicates, and can be cancelled", async () => {
   const frame = fitFrame([40, 60], 64);
-  const answer = async () => discs([0, 3, 7, 7], [0.99, 0.5, 0.9, 0.95]);
+  const predict = async () => discs([0, 3, 7, 7], [0.99, 0.5, 0.9, 0.95]);
   const options = { points_per_side: 3, pred_iou_thresh: 0.6, stability_score_thresh: 0.5 };
-  const found = await findEverything(answer, frame, options, async () => true);
-  assert.deepEqual(found?.map(({ score }) => Math.fround(score)), [Math.fround(0.95)]);
-  assert.ok(found[0].area > 0 && decode(found[0].segmentation).length === 2400);
-  const none = await findEverything(answer, frame, { ...options, stability_score_thresh: 1.1 }, async () => true);
+  const masks = await generateMasks(predict, frame, options, async () => true);
+  assert.deepEqual(masks?.map(({ score }) => Math.fround(score)), [Math.fround(0.95)]);
+  assert.ok(masks[0].area > 0 && decode(masks[0].segmentation).length === 2400);
+  const none = await generateMasks(predict, frame, { ...options, stability_score_thresh: 1.1 }, async () => true);
   assert.deepEqual(none, []);
-  assert.equal(await findEverything(answer, frame, options, async (done) => done < 2), null);
+  assert.equal(await generateMasks(predict, frame, options, async (done) => done < 2), null);
 });
 
 /**
  * @param {string} label
  * @param {[number, number][]} pixels x, y
- * @returns {import("../../../samjax/web/page/backend.js").Annotation}
+ * @returns {import("../../../samjax/web/page/io/backend.js").Annotation}
  */
 function made(label, pixels) {
   const bits = new Uint8Array(48);

@@ -1,89 +1,90 @@
-/** What is made in the page gets to the server once, in order, and is never lost. */
+/** Edits of the page reach the server once, in order, and none is lost. */
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { Refused } from "../../../samjax/web/page/backend.js";
-import { serverBackend } from "../../../samjax/web/page/server_backend.js";
-import { MaskStore } from "../../../samjax/web/page/mask_store.js";
-import { Outbox } from "../../../samjax/web/page/outbox.js";
-import { Stopwatch } from "../../../samjax/web/page/stopwatch.js";
+import { Refused } from "../../../samjax/web/page/io/backend.js";
+import { serverBackend } from "../../../samjax/web/page/io/server_backend.js";
+import { MaskList } from "../../../samjax/web/page/state/mask_list.js";
+import { Outbox } from "../../../samjax/web/page/io/outbox.js";
+import { makeStore } from "../../../samjax/web/page/state/state.js";
+import { Stopwatch } from "../../../samjax/web/page/state/stopwatch.js";
 
-/** @typedef {import("../../../samjax/web/page/backend.js").Annotation} Annotation */
-/** @typedef {import("../../../samjax/web/page/backend.js").AnnotationIn} AnnotationIn */
-/** @typedef {import("../../../samjax/web/page/outbox.js").Errand} Errand */
+/** @typedef {import("../../../samjax/web/page/io/backend.js").Annotation} Annotation */
+/** @typedef {import("../../../samjax/web/page/io/backend.js").AnnotationIn} AnnotationIn */
+/** @typedef {import("../../../samjax/web/page/io/outbox.js").PendingEdit} PendingEdit */
 
 test("a mask that is changed before it is created gets its id from the answer", async () => {
   const { outbox, server } = setUp();
-  outbox.add(errand("create", "u1", annotation("u1")));
-  outbox.add(errand("change", "u1", { label: "cat" }));
-  outbox.add(errand("remove", "u1", {}));
-  outbox.add(errand("restore", "u1", {}));
+  outbox.add(edit("create", "u1", annotation("u1")));
+  outbox.add(edit("change", "u1", { label: "cat" }));
+  outbox.add(edit("remove", "u1", {}));
+  outbox.add(edit("restore", "u1", {}));
   await settled(outbox);
   assert.deepEqual(server.calls, ["create u1", "change a-u1 1", "remove a-u1 2", "restore a-u1"]);
 });
 
-test("what the network loses is sent again, in its order", async () => {
-  const { outbox, server, shelf } = setUp();
+test("edits that fail are sent again, in their order", async () => {
+  const { outbox, server, shelf, state } = setUp();
   server.failures = [new Refused(0, "away"), new Refused(503, "full"), new Refused(0, "away")];
-  outbox.add(errand("create", "u1", annotation("u1")));
-  outbox.add(errand("create", "u2", annotation("u2")));
+  outbox.add(edit("create", "u1", annotation("u1")));
+  outbox.add(edit("create", "u2", annotation("u2")));
   assert.equal(JSON.parse(shelf.text).length, 2);
   await settled(outbox);
   assert.deepEqual(server.calls, ["create u1", "create u2"]);
   assert.deepEqual(JSON.parse(shelf.text), []);
-  assert.ok(!outbox.isStuck);
+  assert.ok(!state().isStuck);
 });
 
-test("while nothing gets through, the outbox says so", async () => {
-  const { outbox, server } = setUp([300]);
+test("the state shows that edits are stuck", async () => {
+  const { outbox, server, state } = setUp([300]);
   server.failures = [new Refused(0, "away")];
-  outbox.add(errand("create", "u1", annotation("u1")));
+  outbox.add(edit("create", "u1", annotation("u1")));
   await new Promise((done) => setTimeout(done, 5));
-  assert.deepEqual([outbox.isStuck, outbox.size], [true, 1]);
+  assert.deepEqual([state().isStuck, state().size], [true, 1]);
   await outbox.send();
-  assert.deepEqual([outbox.isStuck, outbox.size], [false, 0]);
+  assert.deepEqual([state().isStuck, state().size], [false, 0]);
 });
 
-test("what was unsaved when the page closed is sent by the next one", async () => {
+test("edits that were pending when the page closed are sent by the next one", async () => {
   const first = setUp([300]);
   first.server.failures = [new Refused(0, "away")];
-  first.outbox.add(errand("create", "u1", annotation("u1")));
+  first.outbox.add(edit("create", "u1", annotation("u1")));
   await new Promise((done) => setTimeout(done, 5));
   const next = setUp([1], first.shelf.text);
   assert.equal(next.outbox.of("img").length, 1);
   await next.outbox.send();
   assert.deepEqual(next.server.calls, ["create u1"]);
-  for (const spoilt of ["damaged", "null", "{}"]) assert.equal(setUp([1], spoilt).outbox.size, 0);
+  for (const damaged of ["damaged", "null", "{}"]) assert.equal(setUp([1], damaged).state().size, 0);
 });
 
-test("a conflict is handed on with what the server has, and is not sent again", async () => {
+test("a conflict is an event with the server's mask, and its edit is not sent again", async () => {
   const { outbox, server, heard } = setUp();
   const current = { ...saved("u1", 9), label: "theirs" };
   server.failures = [new Refused(409, "changed", { error: {}, annotation: current })];
-  outbox.add({ ...errand("change", "u1", { label: "mine" }), id: "a-u1", revision: 3 });
-  outbox.add(errand("create", "u2", annotation("u2")));
+  outbox.add({ ...edit("change", "u1", { label: "mine" }), id: "a-u1", revision: 3 });
+  outbox.add(edit("create", "u2", annotation("u2")));
   await settled(outbox);
   assert.deepEqual(heard.conflicts, ["theirs"]);
   assert.deepEqual(server.calls, ["create u2"]);
 });
 
-test("what the server refuses is told, and holds up nothing", async () => {
+test("a rejected edit is reported, and blocks no other", async () => {
   const { outbox, server, heard } = setUp();
   server.failures = [new Refused(422, "too many points")];
-  outbox.add(errand("create", "u1", annotation("u1")));
-  outbox.add(errand("create", "u2", annotation("u2")));
+  outbox.add(edit("create", "u1", annotation("u1")));
+  outbox.add(edit("create", "u2", annotation("u2")));
   await settled(outbox);
   assert.deepEqual(heard.refused, ["u1 too many points"]);
   assert.deepEqual(server.calls, ["create u2"]);
 });
 
 /**
- * What a server, or something in its place, may say to a mask; and whether the page keeps
- * it, or tells that it is refused.
+ * Statuses and error codes of a server, or of a proxy in its place, and whether the edit
+ * stays in the queue or is reported as refused.
  * @type {[number, string | null, "kept" | "refused"][]}
  */
-const ANSWERS = [
+const RESPONSES = [
   [0, null, "kept"],
   [302, null, "kept"],
   [401, "unauthorized", "kept"],
@@ -111,19 +112,19 @@ const ANSWERS = [
   [422, null, "refused"],
 ];
 
-for (const [status, code, outcome] of ANSWERS) {
-  test(`a mask that is answered with ${status} ${code} is ${outcome}`, async () => {
-    const { outbox, server, heard, shelf } = setUp([100_000]);
+for (const [status, code, outcome] of RESPONSES) {
+  test(`an edit whose response is ${status} ${code} is ${outcome}`, async () => {
+    const { outbox, server, heard, shelf, state } = setUp([100_000]);
     const body = code && { error: { code, message: "no" } };
     server.failures = [new Refused(0, "away"), new Refused(status, "no", body)];
-    outbox.add(errand("create", "u1", annotation("u1")));
+    outbox.add(edit("create", "u1", annotation("u1")));
     await turn();
     await outbox.send();
     assert.deepEqual(heard.refused, outcome === "refused" ? ["u1 no"] : []);
     const kept = JSON.parse(shelf.text);
-    assert.deepEqual(kept.map((/** @type {Errand} */ { uuid }) => uuid), outcome === "kept" ? ["u1"] : []);
-    assert.equal(outbox.isStuck, outcome === "kept");
-    // The next page, whose token is right, sends what was kept.
+    assert.deepEqual(kept.map((/** @type {PendingEdit} */ { uuid }) => uuid), outcome === "kept" ? ["u1"] : []);
+    assert.equal(state().isStuck, outcome === "kept");
+    // The next page, whose token is valid, sends the kept edit.
     const next = setUp([1], shelf.text);
     await next.outbox.send();
     assert.deepEqual(next.server.calls, outcome === "kept" ? ["create u1"] : []);
@@ -132,97 +133,97 @@ for (const [status, code, outcome] of ANSWERS) {
   });
 }
 
-test("a mask whose image is not to be had holds up no mask of another image", async () => {
-  const { outbox, server, heard } = setUp([100_000]);
+test("edits of an unavailable image block no edits of other images", async () => {
+  const { outbox, server, heard, state } = setUp([100_000]);
   server.gone.add("lost");
-  outbox.add({ ...errand("create", "u1", annotation("u1")), imageId: "lost" });
-  outbox.add({ ...errand("change", "u1", { label: "cat" }), imageId: "lost" });
-  outbox.add(errand("create", "u2", annotation("u2")));
+  outbox.add({ ...edit("create", "u1", annotation("u1")), imageId: "lost" });
+  outbox.add({ ...edit("change", "u1", { label: "cat" }), imageId: "lost" });
+  outbox.add(edit("create", "u2", annotation("u2")));
   await turn();
   await outbox.send();
   assert.deepEqual(server.calls, ["create u2"]);
-  assert.deepEqual([outbox.size, outbox.isStuck, heard.refused.length], [2, true, 0]);
-  assert.deepEqual(outbox.problem, { status: 404, message: "no image", imageId: "lost" });
+  assert.deepEqual([state().size, state().isStuck, heard.refused.length], [2, true, 0]);
+  assert.deepEqual(state().problem, { status: 404, message: "no image", imageId: "lost" });
   server.gone.clear();
   await outbox.send();
   assert.deepEqual(server.calls, ["create u2", "create u1", "change a-u1 2"]);
-  assert.deepEqual([outbox.size, outbox.isStuck, outbox.problem], [0, false, null]);
+  assert.deepEqual(state(), { size: 0, isStuck: false, problem: null });
 });
 
-test("what is given up is sent no more, and takes nothing else with it", async () => {
+test("discarded edits are not sent, and edits of other images are", async () => {
   const { outbox, server } = setUp([100_000]);
   server.gone.add("lost");
-  outbox.add({ ...errand("create", "u1", annotation("u1")), imageId: "lost" });
+  outbox.add({ ...edit("create", "u1", annotation("u1")), imageId: "lost" });
   await turn();
   outbox.discard("lost");
-  outbox.add(errand("create", "u2", annotation("u2")));
+  outbox.add(edit("create", "u2", annotation("u2")));
   await settled(outbox);
   assert.deepEqual(server.calls, ["create u2"]);
 });
 
-test("an answer that is not of our form comes from something else, and refuses nothing", async () => {
-  const answers = [
+test("a response that is not of samjax's form rejects nothing", async () => {
+  const responses = [
     { status: 404, body: "<h1>Not Found</h1>" },
     { status: 400, body: '{"detail": "no"}' },
     { status: 422, body: '{"error": {"code": "invalid", "message": "bad counts"}}' },
   ];
   const { fetch } = globalThis;
   const heard = [];
-  for (const { status, body } of answers) {
+  for (const { status, body } of responses) {
     globalThis.fetch = async () => new Response(body, { status });
     const { create } = serverBackend("/api/v1");
-    heard.push(await create("img", annotation("u1")).catch((/** @type {Refused} */ { status, isPassing }) => [status, isPassing]));
+    heard.push(await create("img", annotation("u1")).catch((/** @type {Refused} */ { status, isTemporary }) => [status, isTemporary]));
   }
   globalThis.fetch = fetch;
   assert.deepEqual(heard, [[0, true], [0, true], [422, false]]);
 });
 
-test("others' masks come in, and what is unsaved here stays", () => {
-  const { store, sent } = makeStore();
-  store.open("img", []);
-  assert.equal(store.merge({ revision: 5, annotations: [saved("u1", 4), saved("u2", 5)], deleted: ["a-x"] }), 0);
-  store.change("u1", { label: "mine" });
+test("other clients' masks are merged, and unsaved edits stay", () => {
+  const { masks, list, sent } = makeList();
+  masks.open("img", []);
+  assert.equal(masks.merge({ revision: 5, annotations: [saved("u1", 4), saved("u2", 5)], deleted: ["a-x"] }), 0);
+  masks.change("u1", { label: "mine" });
   const theirs = { ...saved("u1", 7), label: "theirs" };
-  assert.equal(store.merge({ revision: 8, annotations: [theirs, saved("u3", 8)], deleted: ["a-u2"] }), 2);
-  assert.deepEqual(store.list.map(({ uuid, label, state }) => [uuid, label, state]), [
+  assert.equal(masks.merge({ revision: 8, annotations: [theirs, saved("u3", 8)], deleted: ["a-u2"] }), 2);
+  assert.deepEqual(list().map(({ uuid, label, state }) => [uuid, label, state]), [
     ["u1", "mine", "unsaved"],
     ["u3", "", "saved"],
   ]);
   assert.deepEqual(sent.map(({ kind, id, revision }) => [kind, id, revision]), [["change", "a-u1", 4]]);
 });
 
-test("what was saved here does not come back as somebody else's", () => {
-  const { store } = makeStore();
-  store.open("img", []);
-  store.merge({ revision: 0, annotations: [], deleted: [] });
-  store.create(annotation("u1"), 3, shape());
-  assert.equal(store.get("u1")?.state, "unsaved");
-  store.saved("u1", saved("u1", 1), true);
-  assert.equal(store.get("u1")?.state, "saved");
-  assert.equal(store.merge({ revision: 1, annotations: [saved("u1", 1)], deleted: [] }), 0);
-  assert.equal(store.list.length, 1);
+test("a saved mask is not merged as another client's", () => {
+  const { masks, list } = makeList();
+  masks.open("img", []);
+  masks.merge({ revision: 0, annotations: [], deleted: [] });
+  masks.create(annotation("u1"), { area: 3, shape: shape() });
+  assert.equal(masks.get("u1")?.state, "unsaved");
+  masks.saved("u1", saved("u1", 1), true);
+  assert.equal(masks.get("u1")?.state, "saved");
+  assert.equal(masks.merge({ revision: 1, annotations: [saved("u1", 1)], deleted: [] }), 0);
+  assert.equal(list().length, 1);
 });
 
-test("a removed mask is out of the list until it is restored", () => {
-  const { store, sent } = makeStore();
-  store.open("img", []);
-  store.merge({ revision: 1, annotations: [saved("u1", 1)], deleted: [] });
-  store.remove("u1");
-  assert.equal(store.list.length, 0);
-  store.saved("u1", null, true);
-  assert.equal(store.merge({ revision: 2, annotations: [], deleted: ["a-u1"] }), 0);
-  store.restore("u1");
-  assert.equal(store.list.length, 1);
+test("a removed mask is not in the list until it is restored", () => {
+  const { masks, list, sent } = makeList();
+  masks.open("img", []);
+  masks.merge({ revision: 1, annotations: [saved("u1", 1)], deleted: [] });
+  masks.remove("u1");
+  assert.equal(list().length, 0);
+  masks.saved("u1", null, true);
+  assert.equal(masks.merge({ revision: 2, annotations: [], deleted: ["a-u1"] }), 0);
+  masks.restore("u1");
+  assert.equal(list().length, 1);
   assert.deepEqual(sent.map(({ kind }) => kind), ["remove", "restore"]);
 });
 
-test("masks that were not sent yet show when their image is opened again", () => {
-  const { store } = makeStore();
-  store.open("img", [errand("create", "u1", annotation("u1")), errand("change", "u1", { label: "cat" })]);
-  assert.deepEqual(store.list.map(({ label, state }) => [label, state]), [["cat", "unsaved"]]);
+test("pending edits are applied when their image is opened again", () => {
+  const { masks, list } = makeList();
+  masks.open("img", [edit("create", "u1", annotation("u1")), edit("change", "u1", { label: "cat" })]);
+  assert.deepEqual(list().map(({ label, state }) => [label, state]), [["cat", "unsaved"]]);
 });
 
-test("the time of a mask leaves out when the page was hidden", () => {
+test("the time of a mask excludes the time that the page was hidden", () => {
   let now = 0;
   const watch = new Stopwatch(() => now);
   watch.begin();
@@ -251,10 +252,10 @@ function setUp(pauses = [1], kept = null) {
     /** @type {Refused[]} */
     failures: [],
     revision: 0,
-    /** Images that are not there. @type {Set<string>} */
+    /** Images that are missing. @type {Set<string>} */
     gone: new Set(),
     /** @param {string} call */
-    answer(call) {
+    respond(call) {
       const failure = this.failures.shift();
       if (failure) throw failure;
       this.calls.push(call);
@@ -264,54 +265,48 @@ function setUp(pauses = [1], kept = null) {
   const backend = {
     create: async (/** @type {string} */ image, /** @type {AnnotationIn} */ { uuid }) => {
       if (server.gone.has(image)) throw new Refused(404, "no image", { error: { code: "not_found" } });
-      return saved(uuid, server.answer(`create ${uuid}`));
+      return saved(uuid, server.respond(`create ${uuid}`));
     },
-    change: async (/** @type {string} */ id, /** @type {number} */ revision) => saved(id.slice(2), server.answer(`change ${id} ${revision}`)),
-    remove: async (/** @type {string} */ id, /** @type {number} */ revision) => void server.answer(`remove ${id} ${revision}`),
-    restore: async (/** @type {string} */ id) => saved(id.slice(2), server.answer(`restore ${id}`)),
+    change: async (/** @type {string} */ id, /** @type {number} */ revision) => saved(id.slice(2), server.respond(`change ${id} ${revision}`)),
+    remove: async (/** @type {string} */ id, /** @type {number} */ revision) => void server.respond(`remove ${id} ${revision}`),
+    restore: async (/** @type {string} */ id) => saved(id.slice(2), server.respond(`restore ${id}`)),
   };
   /** @type {{conflicts: string[], refused: string[]}} */
   const heard = { conflicts: [], refused: [] };
   const shelf = { text: kept ?? "[]" };
-  const outbox = new Outbox(
-    backend,
-    {
-      onSaved: () => {},
-      onConflict: (_, { label }) => heard.conflicts.push(label),
-      onRefused: ({ uuid }, message) => heard.refused.push(`${uuid} ${message}`),
-      onChange: () => {},
-    },
-    { load: () => kept, save: (text) => (shelf.text = text) },
-    pauses,
-  );
-  return { outbox, server, heard, shelf };
+  const store = makeStore();
+  store.on("conflict", ({ current }) => heard.conflicts.push(current.label));
+  store.on("refused", ({ edit: { uuid }, message }) => heard.refused.push(`${uuid} ${message}`));
+  const outbox = new Outbox(store, backend, { load: () => kept, save: (text) => (shelf.text = text) }, pauses);
+  return { outbox, server, heard, shelf, state: () => store.state.outbox };
 }
 
-function makeStore() {
-  /** @type {Errand[]} */
+function makeList() {
+  const store = makeStore();
+  /** @type {PendingEdit[]} */
   const sent = [];
-  const store = new MaskStore({ send: (one) => sent.push(one), draw: () => {}, onChange: () => {} });
-  return { store, sent };
+  store.on("edit", (pending) => sent.push(pending));
+  return { masks: new MaskList(store), list: () => store.state.masks, sent };
 }
 
-/** Lets what was sent be answered. */
+/** Waits until pending requests have their responses. */
 function turn() {
   return new Promise((done) => setTimeout(done, 1));
 }
 
 /** @param {Outbox} outbox */
 async function settled(outbox) {
-  for (let i = 0; i < 200 && outbox.size; i++) await new Promise((done) => setTimeout(done, 2));
-  assert.equal(outbox.size, 0);
+  for (let i = 0; i < 200 && outbox.of("img").length; i++) await new Promise((done) => setTimeout(done, 2));
+  assert.equal(outbox.of("img").length, 0);
 }
 
 /**
- * @param {Errand["kind"]} kind
+ * @param {PendingEdit["kind"]} kind
  * @param {string} uuid
  * @param {Partial<AnnotationIn>} body
- * @returns {Errand}
+ * @returns {PendingEdit}
  */
-function errand(kind, uuid, body) {
+function edit(kind, uuid, body) {
   return { kind, imageId: "img", uuid, id: null, revision: 0, body };
 }
 

@@ -1,0 +1,11 @@
+"""Stored annotations: masks that people made or corrected, with their provenance.
+
+`store` has the reads and writes, `schema` the tables and how a file is opened, `database`
+the connections and the checks of the file, `errors` what a caller may have to handle.
+"""
+
+from samjax.engine.annotations.encoded_mask import EncodedMask, encoded_mask
+from samjax.engine.annotations.errors import AnnotationError
+from samjax.engine.annotations.store import AnnotationStore
+
+__all__ = ["AnnotationError", "AnnotationStore", "EncodedMask", "encoded_mask"]

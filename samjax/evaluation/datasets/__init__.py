@@ -1,0 +1,89 @@
+"""Datasets to evaluate on: images with the objects to segment.
+
+`open_dataset` opens a path with the first reader of `READERS` that takes it. To add a
+layout is one file with a `Dataset` and one row of that table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from samjax.evaluation.datasets.dataset import Dataset
+from samjax.evaluation.datasets.selection import Selection
+
+
+class Reader(NamedTuple):
+    """A layout of files that datasets are read from.
+
+    Attributes:
+        takes: Whether a path is of the layout, by the names of its files.
+        open: Opens such a path.
+    """
+
+    takes: Callable[[Path], bool]
+    open: Callable[[Path, Selection], Dataset]
+
+
+def open_dataset(path: Path, selection: Selection) -> Dataset:
+    """Opens a dataset.
+
+    Args:
+        path: A folder or file.
+        selection: The images and objects to score.
+
+    Raises:
+        ValueError: It is no dataset of a known layout, or has no object.
+        OSError: It is not there or cannot be read.
+    """
+    reader = next(reader for reader in READERS.values() if reader.takes(path))
+    return reader.open(path, selection)
+
+
+def _open_photo_set(path: Path, selection: Selection) -> Dataset:
+    from samjax.evaluation.datasets.photo_samples import PhotoSamples
+    from samjax.evaluation.datasets.photo_sets import read_photo_set
+
+    return PhotoSamples(read_photo_set(path), selection)
+
+
+def _open_examples(
+    path: Path, selection: Selection, format: Literal["folder", "npz"]
+) -> Dataset:
+    from samjax.data.finetune import open_examples
+    from samjax.evaluation.datasets.examples import ExampleSamples
+
+    name = path.resolve().name if path.is_dir() else path.stem
+    source = open_examples(path, format)
+    return ExampleSamples(name=name, source=source, selection=selection)
+
+
+def _has_json(path: Path) -> bool:
+    return any(
+        True for folder in (path, path / "annotations") for _ in folder.glob("*.json")
+    )
+
+
+def _is_masks_folder(path: Path) -> bool:
+    """Whether a folder has `images/` and `masks/`, and no file of COCO."""
+    has_both = (path / "images").is_dir() and (path / "masks").is_dir()
+    return has_both and not _has_json(path)
+
+
+def _is_npz(path: Path) -> bool:
+    """Whether a path is a `.npz` file, or a folder of them without a file of COCO."""
+    if not path.is_dir():
+        return path.suffix.lower() == ".npz"
+    return not _has_json(path) and any(True for _ in path.glob("*.npz"))
+
+
+READERS: dict[str, Reader] = {
+    "folder": Reader(
+        _is_masks_folder, lambda path, chosen: _open_examples(path, chosen, "folder")
+    ),
+    "npz": Reader(_is_npz, lambda path, chosen: _open_examples(path, chosen, "npz")),
+    # Last, since its errors say what is missing in a folder of no known layout.
+    "coco": Reader(lambda path: True, _open_photo_set),
+}
+"""The known layouts, in the order in which a path is tried."""

@@ -1,0 +1,225 @@
+"""Evaluation suites as values: datasets, prompt policies and metrics; and their runner."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from samjax.evaluation.datasets.dataset import Dataset, Sample, Skipped
+from samjax.evaluation.intervals import bootstrap_means, interval, mean_of_sets
+from samjax.evaluation.metrics.metric import (
+    ImageRecords,
+    Metric,
+    Summary,
+    image_indices,
+    objects_of,
+)
+from samjax.evaluation.policies.policy import PromptPolicy, Session
+from samjax.evaluation.result import Result, SetResult
+from samjax.evaluation.segmenter import Segmenter
+
+
+@dataclass(frozen=True, kw_only=True)
+class Suite:
+    """An evaluation: datasets x prompt policies x metrics.
+
+    Attributes:
+        name: Name of the suite.
+        datasets: The datasets; each counts as much as the others.
+        policies: How the segmenter is prompted for an image, one policy after the other.
+        metrics: The metrics of the predicted masks.
+        protocol: Every choice that the scores depend on, in JSON's types.
+        deviations: Differences from the protocol of the paper.
+        heading: Heading of the table of scores.
+        seed: Seed of the bootstrap.
+        scores_only: Leaves out intervals and the description of the model, which cost
+            time: for scores during training.
+    """
+
+    name: str
+    datasets: tuple[Dataset, ...]
+    policies: tuple[PromptPolicy, ...]
+    metrics: tuple[Metric, ...]
+    protocol: Mapping[str, Any]
+    deviations: tuple[str, ...] = ()
+    heading: str = "mean IoU"
+    seed: int = 0
+    scores_only: bool = False
+
+    def __post_init__(self):
+        names = [dataset.name for dataset in self.datasets]
+        if not names or len(set(names)) < len(names):
+            raise ValueError(
+                f"got the sets {names}, expected some, each with its own name"
+            )
+
+    def __len__(self) -> int:
+        """Returns the number of images."""
+        return sum(map(len, self.datasets))
+
+
+def evaluate(
+    suite: Suite,
+    segmenter: Segmenter,
+    *,
+    versions: Mapping[str, str] | None = None,
+    on_image: Callable[[], None] = lambda: None,
+    on_skipped: Callable[[Skipped], None] = lambda skipped: None,
+    on_set: Callable[[SetResult], None] = lambda result: None,
+) -> Result:
+    """Evaluates a segmenter by a suite.
+
+    Args:
+        suite: The suite.
+        segmenter: The model.
+        versions: Versions of packages, for the result.
+        on_image: Called after every image.
+        on_skipped: Called with every image that cannot be used.
+        on_set: Called with the result of every dataset.
+
+    Raises:
+        ValueError: A dataset has nothing to score, or a metric needs a kind of prompt
+            that the segmenter does not take.
+    """
+    kinds = segmenter.prompt_kinds
+    for metric in suite.metrics:
+        if missing := metric.needs - kinds:
+            raise ValueError(
+                f"got a model that takes {sorted(kinds)} alone, expected one that takes "
+                f"{' and '.join(sorted(missing))}, for {type(metric).__name__}"
+            )
+    outcomes: list[_Outcome] = []
+    for dataset in suite.datasets:
+        outcomes.append(_run(suite, dataset, segmenter, on_image, on_skipped))
+        on_set(outcomes[-1].result)
+    sets = tuple(outcome.result for outcome in outcomes)
+    images = [image for outcome in outcomes for image in outcome.images]
+    details: dict[str, Any] = {}
+    for metric in suite.metrics:
+        details |= metric.pooled(images)
+    draws = [outcome.draws for outcome in outcomes]
+    return Result(
+        suite=suite.name,
+        model={} if suite.scores_only else segmenter.describe(),
+        protocol={**suite.protocol, "prompts": sorted(kinds)},
+        deviations=suite.deviations,
+        scores={
+            name: float(np.mean([result.scores[name] for result in sets]))
+            for name in sets[0].scores
+        },
+        intervals={
+            name: interval(mean_of_sets([of_set[name] for of_set in draws]))
+            for name in draws[0]
+        },
+        details=details,
+        sets=sets,
+        versions=dict(versions or {}),
+    )
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """The result on a dataset, with what scores over all datasets are computed from."""
+
+    result: SetResult
+    images: list[ImageRecords]
+    draws: Mapping[str, Float[np.ndarray, " r"]]
+
+
+def _run(
+    suite: Suite,
+    dataset: Dataset,
+    segmenter: Segmenter,
+    on_image: Callable[[], None],
+    on_skipped: Callable[[Skipped], None],
+) -> _Outcome:
+    start = time.perf_counter()
+    skipped, images = list(dataset.skipped), []
+    for index in range(len(dataset)):
+        sample = dataset[index]
+        if isinstance(sample, Skipped):
+            skipped.append(sample)
+            on_skipped(sample)
+        else:
+            skipped += sample.skipped
+            records = measure(suite, segmenter, sample)
+            if records.objects or records.values:
+                images.append(records)
+        on_image()
+    if not images:
+        raise ValueError(_nothing_to_score(dataset, skipped))
+    summaries = [metric.summarize(images) for metric in suite.metrics]
+    draws = {} if suite.scores_only else _draws(suite, images, summaries)
+    result = SetResult(
+        name=dataset.name,
+        images=len(images),
+        scores={
+            name: score
+            for summary in summaries
+            for name, score in _scores(summary).items()
+        },
+        intervals={name: interval(of_score) for name, of_score in draws.items()},
+        details={
+            name: table
+            for summary in summaries
+            for name, table in summary.details.items()
+        },
+        small=dataset.small,
+        skipped=_by_reason(skipped),
+        objects=tuple(objects_of(images)),
+        seconds=time.perf_counter() - start,
+    )
+    return _Outcome(result, images, draws)
+
+
+def measure(suite: Suite, segmenter: Segmenter, sample: Sample) -> ImageRecords:
+    """Prompts for one image by the policies of a suite and returns its records."""
+    session = Session(segmenter, sample)
+    records = ImageRecords(
+        name=sample.name, objects=[dict(fields) for fields in sample.objects]
+    )
+    for policy in suite.policies:
+        if not policy.kinds <= segmenter.prompt_kinds:
+            continue
+        for round in policy.rounds(session):
+            for metric in suite.metrics:
+                metric.observe(round, sample, records)
+    return records
+
+
+def _scores(summary: Summary) -> dict[str, float]:
+    means = {name: float(np.mean(of)) for name, of in summary.per_object.items()}
+    return means | dict(summary.scores)
+
+
+def _draws(
+    suite: Suite, images: Sequence[ImageRecords], summaries: Sequence[Summary]
+) -> dict[str, Float[np.ndarray, " r"]]:
+    """Returns the bootstrapped means of all scores that are means over objects."""
+    indices = image_indices(images)
+    return {
+        name: bootstrap_means(values, indices, seed=suite.seed)
+        for summary in summaries
+        for name, values in summary.per_object.items()
+    }
+
+
+def _nothing_to_score(dataset: Dataset, skipped: Sequence[Skipped]) -> str:
+    text = f"the set {dataset.name} has no object to score"
+    if dataset.small:
+        text += f"; {dataset.small} are below the least area"
+    reasons = "; ".join(f"{part.name}: {part.reason}" for part in skipped[:3])
+    return f"{text}{': ' if reasons else ''}{reasons}"
+
+
+def _by_reason(skipped: Sequence[Skipped]) -> dict[str, list[str]]:
+    by_reason: dict[str, list[str]] = {}
+    for part in skipped:
+        text = part.detail if part.name in part.detail else f"{part.name} {part.detail}"
+        by_reason.setdefault(part.reason, []).append(text.strip())
+    return by_reason

@@ -1,0 +1,69 @@
+"""Evaluation suites, one a file, and the table of those of `samjax evaluate`.
+
+To add a suite, write a file with a frozen dataclass of its options that derives from
+`SuiteOptions` and makes a `Suite`, and add a row to `SUITES`. Every option becomes an
+option of the command, with the docstring of the field as its help.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from samjax.evaluation.suite import Suite
+
+DEFAULT_SUITE = "single-point"
+
+# Import paths, not classes: suites import JAX, which takes seconds.
+SUITES: dict[str, str] = {
+    "single-point": "samjax.evaluation.suites.single_point.SinglePoint",
+}
+"""The class of options of every suite, by the name of the suite."""
+
+
+class OptionError(ValueError):
+    """Options that do not fit together, or the data."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SuiteOptions:
+    """The options of a suite; subclasses are frozen dataclasses."""
+
+    def check(self, data: Sequence[Path], segmenter: str) -> None:
+        """Checks the options before anything is read.
+
+        Args:
+            data: The paths that are evaluated on.
+            segmenter: Name of the segmenter.
+
+        Raises:
+            OptionError: They do not fit together.
+        """
+
+    def make(self, data: Sequence[Path], image_size: int | None) -> Suite:
+        """Opens the data and returns the suite.
+
+        Args:
+            data: The paths to evaluate on.
+            image_size: Input size of the model, for data that is drawn; None for
+                segmenters without one.
+
+        Raises:
+            ValueError: It is no such data.
+            OSError: It is not there or cannot be read.
+        """
+        raise NotImplementedError
+
+
+def suite_options(name: str) -> type[SuiteOptions]:
+    """Returns the class of options of a suite.
+
+    Raises:
+        KeyError: There is no such suite.
+    """
+    module, _, options = SUITES[name].rpartition(".")
+    return getattr(importlib.import_module(module), options)

@@ -1,0 +1,254 @@
+"""Single-point evaluation (SAM, section 7.1): masks from clicks and from boxes.
+
+On photos, scores are named by the number of clicks: `"1"` is the mean IoU of the mask that
+the model ranks first after one click, `"oracle"` that of the best of its three masks by
+true IoU after one click, `"oracle_3"` the same after three; `"box"`, `"box_oracle"` and
+`"box_single"` are from the box of the object alone. On drawn scenes and during training
+the names are `click_1`, `click_1_oracle` and so on. The score of a set is the mean over
+its objects, the score of several sets the mean over the sets, both as in SAM.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from samjax.data.examples import ExampleSource
+from samjax.data.synthetic import SceneConfig
+from samjax.evaluation.datasets import open_dataset
+from samjax.evaluation.datasets.dataset import Dataset
+from samjax.evaluation.datasets.examples import HELD_OUT, ExampleSamples
+from samjax.evaluation.datasets.scenes import HELD_OUT_SEED, DrawnScenes
+from samjax.evaluation.datasets.selection import Selection
+from samjax.evaluation.metrics.calibration import Calibration
+from samjax.evaluation.metrics.mask_iou import MaskIou, short_name
+from samjax.evaluation.metrics.number_of_clicks import NumberOfClicks
+from samjax.evaluation.policies.boxes import Boxes
+from samjax.evaluation.policies.interactive_clicks import InteractiveClicks
+from samjax.evaluation.suite import Suite
+from samjax.evaluation.suites import OptionError, SuiteOptions
+
+NAME = "single-point"
+NOC_THRESHOLDS = (0.85, 0.90)
+MAX_CLICKS = 20
+NUM_SCENES = 500
+
+_CLICK = "centre of the largest error; the last mask is fed back"
+_FOR_PHOTOS = ("min_area", "noc", "images", "objects")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SinglePoint(SuiteOptions):
+    """Options of the suite."""
+
+    scenes: int | None = None
+    """Number of scenes to draw, without --data (default: 500)."""
+
+    seed: int | None = None
+    """Seed of the scenes, by default one that no config of samjax trains on; with --data
+    the seed of the drawn objects and of the bootstrap."""
+
+    clicks: tuple[int, ...] = (1, 3, 5)
+    """Numbers of clicks to score at."""
+
+    min_area: int | None = None
+    """Least number of pixels of an object (with --data; default: 400)."""
+
+    noc: bool = False
+    """Count the clicks that IoUs of 0.85 and 0.90 take, at most 20 (with --data)."""
+
+    images: int | None = None
+    """Most photos of a set, spread evenly over it (with --data; default: all)."""
+
+    objects: int | None = None
+    """Most objects of a photo, drawn at random (with --data; default: all)."""
+
+    def check(self, data: Sequence[Path], segmenter: str) -> None:
+        """Checks that the options are of photos or of drawn scenes, not of both."""
+        if not self.clicks or min(self.clicks) < 1:
+            raise OptionError("--clicks: expected numbers of at least 1")
+        for name in ("scenes", "min_area", "images", "objects"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise OptionError(f"--{_words(name)} {value}: expected at least 1")
+        given = [
+            name for name in _FOR_PHOTOS if getattr(self, name) not in (None, False)
+        ]
+        if not data:
+            given += ["segmenter"] if segmenter != "samjax" else []
+            for name in given:
+                raise OptionError(
+                    f"--{_words(name)} is for photos: name sets of them with --data"
+                )
+        elif self.scenes is not None:
+            raise OptionError("--scenes and --data: expected one of the two")
+        if self.noc and segmenter == "grabcut":
+            raise OptionError(
+                "--noc counts clicks, and GrabCut takes a box: leave one out"
+            )
+
+    def make(self, data: Sequence[Path], image_size: int | None) -> Suite:
+        """Returns the suite on photo sets, or without data on drawn scenes."""
+        if not data:
+            return scene_suite(
+                NUM_SCENES if self.scenes is None else self.scenes,
+                SceneConfig().size if image_size is None else image_size,
+                seed=HELD_OUT_SEED if self.seed is None else self.seed,
+                clicks=self.clicks,
+            )
+        selection = Selection(
+            min_area=400 if self.min_area is None else self.min_area,
+            images=self.images,
+            objects=self.objects,
+            seed=self.seed or 0,
+        )
+        datasets = [open_dataset(path, selection) for path in data]
+        return photo_suite(datasets, selection, clicks=self.clicks, noc=self.noc)
+
+
+def _words(field: str) -> str:
+    return field.replace("_", "-")
+
+
+def photo_suite(
+    datasets: Sequence[Dataset],
+    selection: Selection,
+    *,
+    clicks: Sequence[int] = (1, 3, 5),
+    noc: bool = False,
+) -> Suite:
+    """Returns the suite with intervals, calibration and numbers of clicks.
+
+    Args:
+        datasets: The datasets.
+        selection: The selection that they were opened with.
+        clicks: Numbers of clicks to score at; 1 is always one of them.
+        noc: Whether to count the clicks that IoUs of 0.85 and 0.90 take.
+
+    Raises:
+        ValueError: A number of clicks is below 1, or there is no dataset.
+    """
+    counts = tuple(sorted({1, *clicks} if clicks else ()))
+    thresholds = NOC_THRESHOLDS if noc else ()
+    policy = InteractiveClicks(
+        counts=counts,
+        until=max(thresholds, default=None),
+        max_clicks=MAX_CLICKS,
+    )
+    return Suite(
+        name=NAME,
+        datasets=tuple(datasets),
+        policies=(policy, Boxes()),
+        metrics=(
+            MaskIou(rename=short_name),
+            NumberOfClicks(
+                thresholds=thresholds, max_clicks=MAX_CLICKS, seed=selection.seed
+            ),
+            Calibration(name="1", label="predicted IoU, 1 click"),
+        ),
+        protocol={
+            "clicks": list(counts),
+            "click": "the pixel of the largest error that is farthest from its border",
+            "later_clicks": "the single mask; the last mask's logits are fed back",
+            "first_click": "the best-ranked mask of three",
+            "box": "tight, of outermost pixels; the best-ranked mask of three",
+            "ignored": "taken out of object, mask, clicks and box",
+            "min_area": selection.min_area,
+            "noc_thresholds": list(thresholds),
+            "max_clicks": MAX_CLICKS,
+            "images": selection.images,
+            "objects_per_image": selection.objects,
+            "intervals": "95 %, percentile bootstrap over images",
+            "seed": selection.seed,
+        },
+        deviations=_deviations(selection),
+        seed=selection.seed,
+    )
+
+
+def scene_suite(
+    count: int,
+    size: int,
+    *,
+    seed: int = HELD_OUT_SEED,
+    clicks: Sequence[int] = (1, 3, 5),
+) -> Suite:
+    """Returns the suite of scores on drawn scenes with up to eight masks each.
+
+    Args:
+        count: Number of scenes.
+        size: Side of a scene; the input size of the model.
+        seed: Seed of the scenes; must differ from that of the training run.
+        clicks: Numbers of clicks to score at.
+    """
+    scenes = SceneConfig(size=size, num_masks=8)
+    return _scores_only(
+        DrawnScenes(count=count, seed=seed, scenes=scenes),
+        clicks,
+        {
+            "seed": seed,
+            "clicks": list(clicks),
+            "click": _CLICK,
+            "scenes": vars(scenes),
+        },
+    )
+
+
+def held_out_suite(
+    source: ExampleSource,
+    *,
+    images: int | None = None,
+    clicks: Sequence[int] = (1, 3),
+    selection: Selection = HELD_OUT,
+) -> Suite:
+    """Returns the suite of scores on examples that training holds out.
+
+    Args:
+        source: The examples.
+        images: Most examples, spread evenly over the source; None for all.
+        clicks: Numbers of clicks to score at.
+        selection: The objects to score.
+    """
+    selection = dataclasses.replace(selection, images=images)
+    dataset = ExampleSamples(
+        name="held-out examples", source=source, selection=selection
+    )
+    return _scores_only(
+        dataset,
+        clicks,
+        {
+            "images": len(dataset),
+            "objects_per_image": selection.objects,
+            "clicks": list(clicks),
+            "click": _CLICK,
+            "seed": selection.seed,
+        },
+    )
+
+
+def _scores_only(
+    dataset: Dataset, clicks: Sequence[int], protocol: dict[str, Any]
+) -> Suite:
+    return Suite(
+        name=NAME,
+        datasets=(dataset,),
+        policies=(Boxes(), InteractiveClicks(counts=tuple(clicks))),
+        metrics=(MaskIou(predicted=False),),
+        protocol=protocol,
+        scores_only=True,
+    )
+
+
+def _deviations(selection: Selection) -> tuple[str, ...]:
+    """Returns where the protocol departs from that of SAM's section 7.1 or adds to it."""
+    deviations = [
+        "other sets than the paper's 23",
+        f"objects below {selection.min_area} pixels are left out",
+        "after the first click the last mask's logits are a prompt too",
+    ]
+    if selection.images is not None or selection.objects is not None:
+        deviations.append("not all photos or objects of the sets")
+    return tuple(deviations)

@@ -1,0 +1,1 @@
+"""Fine-tuning: trainable parts, LoRA, the file of what was trained, cached embeddings."""

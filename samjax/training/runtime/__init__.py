@@ -1,0 +1,1 @@
+"""Runtime of a run: devices, data feeding, metrics, signals, the watchdog, profiles."""

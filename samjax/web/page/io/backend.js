@@ -1,0 +1,124 @@
+/**
+ * Types of the backend, which holds images, embeddings and annotations: a server, or in
+ * the demo the page itself. Also the error that both throw.
+ */
+
+/** @typedef {import("../core/run_lengths.js").Segmentation} Segmentation */
+/** @typedef {import("../model/decoder_sessions.js").Features} Features */
+/** @typedef {import("../model/everything.js").EverythingOptions} EverythingOptions */
+/** @typedef {import("../model/runtime.js").GraphFile} GraphFile */
+/** @typedef {import("../core/prompts.js").Prompt} Prompt */
+/** @typedef {import("../core/frame.js").Point} Point */
+/** @typedef {import("../core/frame.js").Box} Box */
+
+/**
+ * @typedef {object} Info
+ * @property {string} samjax version
+ * @property {string} folder
+ * @property {{name: string, image_size: number, grid: [number, number], channels: number, masks: number, text: boolean, everything: import("../model/everything.js").EverythingOptions}} model
+ * @property {{prepare: GraphFile, prompt: GraphFile}} decoder
+ * @property {GraphFile} [encoder] only where the page embeds images itself
+ * @property {string[]} labels of stored masks, and those that the command offers
+ */
+
+/**
+ * @typedef {object} ImageEntry
+ * @property {string} id
+ * @property {string} name
+ * @property {number} width with the EXIF orientation applied
+ * @property {number} height
+ * @property {number} annotations number of masks
+ * @property {boolean} embedded
+ * @property {string | null} problem why it cannot be opened
+ */
+
+/** @typedef {"click" | "box" | "everything" | "text" | "brush" | "import"} Source */
+/** @typedef {"whole" | "part" | "subpart"} Level */
+
+/**
+ * @typedef {object} AnnotationIn
+ * @property {string} uuid made in the page, so that a request can be repeated
+ * @property {Segmentation} segmentation
+ * @property {string} label
+ * @property {{points: Point[], labels: (0 | 1)[], box: Box | null, mask: boolean, text: string | null}} prompts
+ * @property {number | null} score
+ * @property {number | null} stability_score
+ * @property {Source} source
+ * @property {boolean} edited by brush or eraser
+ * @property {Level | null} level
+ * @property {number} seconds of work on it
+ * @property {string} author
+ */
+
+/** @typedef {AnnotationIn & {id: string, image_id: string, revision: number, area: number}} Annotation */
+
+/** @typedef {{revision: number, annotations: Annotation[], deleted: string[]}} Changes */
+
+/**
+ * @typedef {object} EmbeddingState
+ * @property {"queued" | "running" | "ready" | "failed"} state
+ * @property {number} position in the queue
+ * @property {number} seconds so far
+ * @property {number | null} expected_seconds
+ * @property {string | null} message
+ */
+
+/**
+ * @typedef {object} ProposalRecord
+ * @property {Segmentation} segmentation
+ * @property {number} score
+ * @property {number | null} stability
+ * @property {Point | null} point
+ */
+
+/**
+ * @typedef {object} Backend
+ * @property {"server" | "demo"} mode
+ * @property {() => Promise<Info>} info
+ * @property {(onSome: (images: ImageEntry[], total: number) => void) => Promise<void>} images
+ * @property {(image: ImageEntry) => Promise<string>} thumbnail its URL
+ * @property {(image: ImageEntry) => Promise<Blob>} pixels
+ * @property {(file: File) => Promise<ImageEntry>} upload
+ * @property {(image: ImageEntry, onState: (state: EmbeddingState) => void, signal: AbortSignal) => Promise<Features>} features
+ * @property {(image: ImageEntry) => Promise<void>} prefetch
+ * @property {(image: ImageEntry, since: number | null) => Promise<Changes>} annotations
+ * @property {(imageId: string, annotation: AnnotationIn) => Promise<Annotation>} create
+ * @property {(id: string, revision: number, changes: Partial<AnnotationIn>) => Promise<Annotation>} change
+ * @property {(id: string, revision: number) => Promise<void>} remove
+ * @property {(id: string) => Promise<Annotation>} restore
+ * @property {(image: ImageEntry, options: EverythingOptions, onProgress: (done: number, total: number) => void, signal: AbortSignal) => Promise<ProposalRecord[] | null>} everything null where it was cancelled
+ * @property {(image: ImageEntry, prompt: Prompt) => Promise<{segmentation: Segmentation, score: number}[]>} predict masks of a prompt, for prompts that the page's decoder does not take
+ * @property {(format: "sa1b" | "coco" | "png", image: ImageEntry | null) => Promise<{url: string, name: string}>} exportFile
+ */
+
+// Statuses by which a server rejects the content of a request. All others (no response, a
+// token that is no longer valid, a proxy that wants a password, a full disk) do not concern
+// the content, and a later attempt may succeed.
+const REJECTS_CONTENT = new Set([400, 404, 409, 413, 415, 422, 428]);
+
+// An image may be usable again later; edits of other images need not wait for it.
+const CONCERNS_IMAGE = new Set(["changed_meanwhile", "unusable_image"]);
+
+/** A request that was not fulfilled; the message is for the user. */
+export class Refused extends Error {
+  /**
+   * @param {number} status of HTTP; 0 without a response of samjax
+   * @param {string} message
+   * @param {any} [body] of the response, parsed
+   */
+  constructor(status, message, body = null) {
+    super(message);
+    this.status = status;
+    this.body = body;
+  }
+
+  /** Whether the same request may succeed later. */
+  get isTemporary() {
+    return !REJECTS_CONTENT.has(this.status) || this.concernsImage;
+  }
+
+  /** Whether the image is unavailable for now, rather than the content rejected. */
+  get concernsImage() {
+    return CONCERNS_IMAGE.has(this.body?.error?.code);
+  }
+}

@@ -1,0 +1,1 @@
+"""A model family as a sibling folder: another image encoder before SAM's decoder."""
