@@ -39,8 +39,12 @@ class Budget(NamedTuple):
 
 BUDGETS = {
     "evaluation": Budget(900),
+    "everything": Budget(600),
+    "fine_tune": Budget(1800),
     "migrate": Budget(600),
     "predictor": Budget(300, is_fast=True),
+    "tpu_training": Budget(1200),
+    "under_the_hood": Budget(600),
 }
 
 
@@ -108,12 +112,11 @@ def test_jupytext_brings_a_notebook_back_to_its_percent_file(tool, path: Path):
 
 
 @named
-def test_a_notebook_is_small_and_was_run_in_order(path: Path):
+def test_a_notebook_is_small_and_was_run_in_order_if_at_all(path: Path):
     assert path.stat().st_size < MOST_BYTES
     cells = code_cells(path)
-    assert [cell["execution_count"] for cell in cells] == [
-        number + 1 for number in range(len(cells))
-    ]
+    counts = [cell["execution_count"] for cell in cells]
+    assert counts in (list(range(1, len(cells) + 1)), [None] * len(cells))
     for cell in cells:
         for output in cell["outputs"]:
             assert output["output_type"] in ("display_data", "execute_result", "stream")
@@ -145,6 +148,19 @@ def test_the_first_cell_installs_samjax_with_extras_that_exist(path: Path):
 def test_a_notebook_opens_with_its_title(path: Path):
     assert read(path)["cells"][0]["cell_type"] == "markdown"
     assert "".join(read(path)["cells"][0]["source"]).startswith("# ")
+
+
+@named
+def test_links_lead_to_files(path: Path):
+    cells = read(path)["cells"]
+    text = "\n".join(
+        "".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown"
+    )
+    # Inline code has brackets of its own.
+    links = re.findall(r"\]\(([^)#\s]+)", re.sub(r"`[^`]*`", "", text))
+    assert links
+    for link in links:
+        assert link.startswith("https://") or (path.parent / link).exists(), link
 
 
 def test_the_table_has_every_notebook_and_its_badge():
