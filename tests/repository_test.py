@@ -329,7 +329,8 @@ def test_constraints_hold_exact_versions_and_name_no_host():
 def test_no_file_names_a_folder_of_somebodys_machine():
     # Written in two pieces so that this file does not match itself.
     machine = re.compile("/(" + "root|work|Users" + r")/\w|/home/" + r"(?!user\b)\w")
-    suffixes = {".py", ".md", ".toml", ".txt", ".yml", ".yaml", ".sh", ".json", ""}
+    suffixes = {".py", ".md", ".toml", ".txt", ".yml", ".yaml", ".sh", ".json"}
+    suffixes |= {".ipynb", ""}
     for path in repository_files():
         if path.suffix in suffixes:
             found = machine.search(path.read_text())
