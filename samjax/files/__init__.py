@@ -18,6 +18,7 @@ from samjax.files.marks import (
     is_own,
     mark_of,
 )
+from samjax.files.signed_text import signed
 from samjax.files.writing import (
     creating,
     naming,
@@ -47,6 +48,7 @@ __all__ = [
     "set_aside",
     "sha256_of",
     "sharing",
+    "signed",
     "sync_folder",
     "write_bytes",
 ]
