@@ -8,20 +8,16 @@ takes them, so that any format can be converted to any other:
 Common to all formats:
 
 - A writer holds the masks of one image at a time. Its files are replaced atomically,
-and
-  equal records give equal bytes.
+  and equal records give equal bytes.
 - A record's `file_name` becomes part of paths, so it must be a plain name, without
-folders
-  and not hidden. Writers reject others. Only COCO files may have folders in it, and
-  none that lead upwards.
+  folders and not hidden. Writers reject others. Only COCO files may have folders in it,
+  and none that lead upwards.
 - Readers validate their input. A file, member, line or annotation that cannot be used
-is
-  a `ValueError` that names it. It stops the reader, unless the caller passes
+  is a `ValueError` that names it. It stops the reader, unless the caller passes
   `problems`: then that is called with the error, the part is left out, and reading
   continues.
 - A mask's box and area are computed from its pixels if a format's own may follow
-another
-  convention; fields that a format lacks get the values of
+  another convention; fields that a format lacks get the values of
   `annotations.make_annotation`.
 """
 
