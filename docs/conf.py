@@ -48,8 +48,6 @@ autodoc_typehints_format = "short"
 autodoc_member_order = "bysource"
 autodoc_class_signature = "mixed"
 autodoc_preserve_defaults = True
-# Imports for the optional parts of samjax, where the environment of the build lacks them.
-autodoc_mock_imports = ["apache_beam", "tensorflow_datasets"]
 python_maximum_signature_line_length = 80
 
 # Every reference to a name of samjax has to resolve; other projects' have no page here.

@@ -25,7 +25,8 @@ class Options:
 
     out: Path = Path("runs/NAME")
     """Folder of the run: checkpoints, metrics.jsonl, TensorBoard files, and at the end
-    model.safetensors, which samjax.load reads. Default: runs/ and the config's name."""
+    model.safetensors, which samjax.load reads, and MODEL_CARD.md. Default: runs/ and
+    the config's name."""
 
     initial: Annotated[str | None, tyro.conf.arg(metavar="MODEL")] = None
     """Initial weights: a name, file or folder, as for samjax.load, or mae:FILE or
