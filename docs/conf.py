@@ -57,8 +57,6 @@ nitpick_ignore_regex = [
     # Type variables, and names that start with an underscore.
     ("py:.*", r"samjax\..*\.(T|Sampled|_\w+)"),
 ]
-# A checkout may have no notebook.
-suppress_warnings = ["toc.empty_glob"]
 
 # The tests run the notebooks; pages show the outputs that the files have.
 nb_execution_mode = "off"

@@ -1,10 +1,35 @@
-"""Copies the notebooks beside the pages, where Sphinx finds them."""
+"""Copies the notebooks beside the pages, where Sphinx finds them, and lists them."""
 
 import shutil
 from pathlib import Path
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 FOLDER = Path(__file__).parents[1] / "tutorials" / "notebooks"
+
+# The order in which to read them; others follow.
+ORDER = (
+    "predictor",
+    "everything",
+    "migrate",
+    "fine_tune",
+    "evaluation",
+    "tpu_training",
+    "under_the_hood",
+)
+
+
+def listing(names: list[str]) -> str:
+    """Returns the part of the page of tutorials that lists notebooks by their names."""
+    if not names:
+        return "This checkout has no notebook.\n"
+    names = sorted(names, key=lambda name: (*ORDER, name).index(name))
+    lines = [
+        "```{toctree}",
+        ":maxdepth: 1",
+        "",
+        *(f"notebooks/{name}" for name in names),
+    ]
+    return "\n".join([*lines, "```", ""])
 
 
 def copy_notebooks(app):
@@ -18,6 +43,10 @@ def copy_notebooks(app):
         copy = FOLDER / name
         if not copy.exists() or copy.read_bytes() != source.read_bytes():
             shutil.copyfile(source, copy)
+    text = listing(sorted(path.stem for path in sources.values()))
+    path = FOLDER / "list.txt"
+    if not path.exists() or path.read_text() != text:
+        path.write_text(text)
 
 
 def setup(app):
