@@ -3,6 +3,7 @@
 # make test-exhaustive   what of it takes minutes each: many processes, devices and kills
 # make page    what the page of `samjax serve` needs: the runtime of its models
 # make wheel   the package as one file, the page in it
+# make docs    the documentation site, in docs/_build/html; warnings and broken links are errors
 # make check   formatting, lint, types, of Python and of the page
 # make test-colab    the fast tests of models, inference and the command on Colab's versions
 # make test-lowest   the same on the lowest versions of the core dependencies
@@ -52,7 +53,7 @@ CORE_TOOLS   := pytest pytest-xdist hypothesis beartype scikit-image pycocotools
 # More interpreters for the release: make release-check PYTHONS="python3.11 python3.13"
 PYTHONS      ?= $(PYTHON)
 
-.PHONY: demo test test-exhaustive page wheel check constraints clean \
+.PHONY: demo test test-exhaustive page wheel docs check constraints clean \
   test-colab test-lowest release-check
 
 demo: $(VENV)/.core
@@ -98,6 +99,11 @@ page: $(VENV)/.page
 wheel: page
 	$(VENV)/bin/python -m pip wheel --quiet --no-deps --wheel-dir dist .
 
+# The demo is on the first page. It is exported again when the package or the weights change.
+docs: $(VENV)/.docs docs/_extra/demo/index.html
+	$(VENV)/bin/python -m sphinx -b html -W --keep-going -q docs docs/_build/html
+	$(VENV)/bin/python docs/extensions/check_site.py docs/_build/html
+
 check: $(VENV)/.dev
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
@@ -122,6 +128,15 @@ $(VENV)/.page: package.json package-lock.json $(CONSTRAINTS) | $(VENV)/bin/pytho
 	$(NODE) npm run --silent vendor
 	@touch $@
 
+$(VENV)/.docs: $(VENV)/.page pyproject.toml $(CONSTRAINTS)
+	$(INSTALL) -e '.[train,eval,large,web,docs]'
+	@touch $@
+
+docs/_extra/demo/index.html: $(VENV)/.docs $(wildcard samjax/export/*.py samjax/assets/*.safetensors) \
+  $(shell find samjax/web/page -type f 2>/dev/null)
+	rm -rf docs/_extra/demo
+	$(VENV)/bin/samjax export --demo docs/_extra/demo
+
 # The type checker reads the types of everything that any part imports.
 $(VENV)/.dev: $(VENV)/.test-$(PARITY) $(VENV)/.page
 	$(INSTALL) -e '.[dev]'
@@ -135,7 +150,7 @@ constraints:
 	rm -rf $(VENV)-constraints
 	$(PYTHON) -m venv $(VENV)-constraints
 	$(VENV)-constraints/bin/python -m pip install --quiet --disable-pip-version-check \
-	  -e '.[train,tfds,eval,large,web,export,hub,test,dev]' segment-anything==1.0 transformers \
+	  -e '.[train,tfds,eval,large,web,export,hub,test,dev,docs]' segment-anything==1.0 transformers \
 	  $(if $(filter yes,$(PARITY)),torch==$(TORCH))
 	{ echo '# Python $(if $(filter 3.11,$(VERSION)),3.11,3.12 and newer), chosen by `make constraints`.'; \
 	  { $(VENV)-constraints/bin/python -m pip freeze --exclude-editable --all \
@@ -145,5 +160,6 @@ constraints:
 	rm -rf $(VENV)-constraints
 
 clean:
-	rm -rf .venv .venv-* demo_output build dist *.egg-info .pytest_cache .ruff_cache \
+	rm -rf .venv .venv-* demo_output build dist docs/_build docs/_extra docs/reference/modules \
+	  docs/tutorials/notebooks *.egg-info .pytest_cache .ruff_cache \
 	  node_modules samjax/web/page/vendor

@@ -3,12 +3,10 @@
 Every process of a job runs the same program on its own devices. If one of them fails, the
 others end within a bounded time:
 
-| one process | the others end within |
-|---|---|
-| is killed, or its host fails | `heartbeat`, by JAX, which names it |
-| raises, inside `ending_together` | `heartbeat`; at once if it is process 0 |
-| hangs | `step` or `pause`, by `samjax.training.runtime.watchdog` |
-| is missing at the start | twice `start` |
+- One is killed, or its host fails: within `heartbeat`, by JAX, which names it.
+- One raises, inside `ending_together`: within `heartbeat`; at once if it is process 0.
+- One hangs: within `step` or `pause`, by `samjax.training.runtime.watchdog`.
+- One is missing at the start: within twice `start`.
 
 JAX catches SIGTERM in all of them (`samjax.training.runtime.signals`).
 """

@@ -80,6 +80,9 @@ WRITE_JSON = {
     "samjax/checkpoints/store.py": "brings a config to the types of JSON, to compare it",
 }
 
+# Folders that running and building make.
+BUILT = {"__pycache__", "_build", "_extra"}
+
 VAGUE_NAMES = {"utils", "util", "helpers", "helper", "common", "misc"}
 
 
@@ -356,7 +359,7 @@ def repository_files() -> Iterator[Path]:
     ]
     for folder in folders:
         for path in sorted((ROOT / folder).rglob("*")):
-            if path.is_file() and "__pycache__" not in path.parts:
+            if path.is_file() and not BUILT & set(path.parts):
                 yield path
 
 

@@ -10,7 +10,7 @@ number of masks: half of the examples are COCO's, where a mask is of one of eigh
 of things, and the thousands of masks of mushrooms and windows are a tenth together.
 Photos under share-alike licences are left out.
 
-A round of pseudo-labels (`samjax data label`, docs/data.md) adds its labels: the folder
+A round of pseudo-labels (`samjax data label`, docs/pseudo_labels.md) adds its labels: the folder
 that `SAMJAX_PSEUDO_LABELS` names has a file for each set, `coco_permissive.json` and so
 on, and the photos are those of the set. A mask of theirs adds half as much to the loss.
 

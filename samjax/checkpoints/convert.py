@@ -82,7 +82,11 @@ def check_destination(
 
 
 def choose_format(destination: Path, format: Format | None) -> Format:
-    """Returns the form to write: the given one, or that of the destination's name."""
+    """Returns the form to write: the given one, or that of the destination's name.
+
+    Raises:
+        CheckpointError: It is unclear, or the two contradict each other.
+    """
     suffix = destination.suffix
     if format is None and suffix in OF_SUFFIX:
         return OF_SUFFIX[suffix]

@@ -9,7 +9,10 @@ from samjax.checkpoints.errors import CheckpointError
 
 
 def not_finite(name: str, array: np.ndarray) -> list[str]:
-    """Describes a tensor with NaN or infinite values in one line; [] for any other."""
+    """Describes a tensor of any shape with NaN or infinite values in one line.
+
+    The list is empty for any other.
+    """
     # A sum is finite only if all values are: one pass without a copy for most tensors.
     with np.errstate(over="ignore", invalid="ignore"):
         if np.isfinite(np.sum(array, dtype=np.float32)):

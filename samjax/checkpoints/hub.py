@@ -35,6 +35,7 @@ def fetch(source: str) -> Path:
         A folder, or the file that is named.
 
     Raises:
+        ValueError: The source is no name of a repository.
         CheckpointError: The package is missing, there is no such repository, or it has
             no weights.
     """

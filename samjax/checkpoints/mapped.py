@@ -30,6 +30,11 @@ class MappedFile:
     """
 
     def __init__(self, path: str | os.PathLike):
+        """Maps a file.
+
+        Raises:
+            CheckpointError: It cannot be read.
+        """
         self.path = Path(path)
         self.buffer: mmap.mmap | bytes = b""
         try:
@@ -134,7 +139,9 @@ class StoredTensor:
         return math.prod(self.shape) * DTYPES[self.dtype].itemsize
 
     def array(self) -> np.ndarray:
-        """Returns the elements in the machine's byte order, as a view where possible.
+        """Returns the elements in the tensor's shape and the machine's byte order.
+
+        They are a view where possible.
 
         Raises:
             CheckpointError: The bytes contradict their checksum in the file.
@@ -170,7 +177,7 @@ class StoredTensor:
 
 
 def fill(destination: np.ndarray, source: np.ndarray) -> None:
-    """Copies and casts an array.
+    """Copies and casts an array to another of its shape.
 
     A transposed matrix is copied in strips that fit a cache, which is 3 times as fast.
     """

@@ -38,7 +38,7 @@ def put_into_encoder(
     Args:
         params: The model's parameters; they are not changed.
         config: Its sizes.
-        arrays: Entries of the model with their arrays in the release's layout, but for
+        arrays: Entries of the model with their arrays in the release's shapes, but for
             the position table, "1 n*n+1 c" with the class token's row first, and the
             patch kernel, which may be of another size.
 
@@ -99,7 +99,7 @@ def misfits(
 
 
 def read_float32(tensor: StoredTensor) -> np.ndarray:
-    """Copies a tensor out of its file."""
+    """Copies a tensor out of its file, in the shape it has there."""
     array = np.array(tensor.array(), np.float32)
     tensor.release()
     return array

@@ -76,7 +76,7 @@ class Checkpoint:
         return entry.hugging_face if hugging_face else entry.released
 
     def leaf(self, entry: Entry) -> np.ndarray:
-        """Returns the array of an entry in samjax's layout, as a view of the file.
+        """Returns the array of an entry in samjax's layout and shape, a view of the file.
 
         Raises:
             CheckpointError: Its bytes contradict their checksum.

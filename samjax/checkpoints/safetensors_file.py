@@ -165,7 +165,7 @@ def write_safetensors(
     Args:
         file: Open for writing; seekable, for checksums.
         plan: Every tensor, in the order of `arrays`.
-        arrays: Their values, computed lazily.
+        arrays: Their values, of the planned shapes, computed lazily.
         metadata: Strings for the header.
         checksums: Adds the CRC-32 of every tensor, and of the header, to the metadata.
             For samjax's own forms alone: programs that edit other files may copy
@@ -202,7 +202,13 @@ def write_safetensors(
 
 
 def write_array(file: io.BufferedIOBase, array: np.ndarray, planned: Planned) -> int:
-    """Writes an array in row-major order, little-endian; returns its CRC-32."""
+    """Writes an array of the planned shape; returns its CRC-32.
+
+    Elements are in row-major order and little-endian.
+
+    Raises:
+        ValueError: The array has another shape or dtype than was planned.
+    """
     if array.shape != planned.shape or array.dtype != DTYPES[planned.dtype]:
         raise ValueError(f"{planned} was announced, got {array.dtype} {array.shape}.")
     order = np.dtype(f"u{array.itemsize}").newbyteorder("<")

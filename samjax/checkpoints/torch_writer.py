@@ -27,7 +27,7 @@ def write_torch_file(
     Args:
         file: Open for writing, seekable.
         plan: Every tensor, in the order of `arrays`.
-        arrays: Their values, computed lazily.
+        arrays: Their values, of the planned shapes, computed lazily.
     """
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         pickled = _pickle(plan)

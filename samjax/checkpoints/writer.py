@@ -235,7 +235,11 @@ def _with_copies(
 
 
 def narrow(array: np.ndarray, dtype: str, name: str) -> np.ndarray:
-    """Casts to a dtype of `DTYPES`; refuses finite values that become infinite."""
+    """Casts an array of any shape to a dtype of `DTYPES`.
+
+    Raises:
+        CheckpointError: A finite value would become infinite.
+    """
     target = DTYPES[dtype]
     if array.dtype == target:
         return array
@@ -301,7 +305,11 @@ def _family_metadata(config: Architecture) -> dict[str, str]:
 
 
 def storage_name(dtype: DTypeLike) -> str:
-    """Returns the name in `DTYPES` of a dtype that weights can be stored as."""
+    """Returns the name in `DTYPES` of a dtype that weights can be stored as.
+
+    Raises:
+        CheckpointError: Weights are not stored as this dtype.
+    """
     try:
         name = DTYPE_NAMES.get(np.dtype(dtype))
     except TypeError:

@@ -81,7 +81,11 @@ class Label:
 
 
 def label(wanted: Label) -> None:
-    """Labels the photos and prints the file that was written."""
+    """Labels the photos and prints the file that was written.
+
+    Raises:
+        UsageError: The output is a folder.
+    """
     from samjax.engine import label_photos, open_photos
 
     config = PseudoLabelConfig(

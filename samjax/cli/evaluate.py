@@ -70,7 +70,11 @@ class Evaluate:
 
 
 def run(arguments: list[str]) -> None:
-    """Evaluates, prints the scores and writes them to `--out`."""
+    """Evaluates, prints the scores and writes them to `--out`.
+
+    Raises:
+        UsageError: The suite is unknown, or options do not go together.
+    """
     name = value_of("--suite", arguments) or DEFAULT_SUITE
     if name not in SUITES:
         raise UsageError(

@@ -156,7 +156,7 @@ class Pictures:
 
 
 def draw_everything(image: np.ndarray, record: Mapping[str, Any]) -> np.ndarray:
-    """Draws the masks of a record over its image, largest first."""
+    """Draws the masks of a record over its image (h, w, 3), largest first."""
     annotations = record["annotations"]
     order = np.argsort([-a["area"] for a in annotations], kind="stable")
     for first in range(0, len(order), MASKS_AT_A_TIME):

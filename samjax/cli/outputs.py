@@ -26,10 +26,11 @@ def make_folder(folder: Path) -> None:
 def write_image(
     path: Path, pixels: np.ndarray, kind: Kind, *, overwrite: bool = False
 ) -> None:
-    """Writes uint8 (h, w, 3), or boolean (h, w) as black and white, to a PNG.
+    """Writes an image or a mask to a PNG.
 
     Args:
         path: The file.
+        pixels: uint8 (h, w, 3); or boolean (h, w), written as black and white.
         kind: Kind of output, for its mark.
         overwrite: Whether to replace a file that samjax did not write.
 

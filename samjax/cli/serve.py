@@ -86,7 +86,11 @@ class Serve:
 
 
 def run(arguments: list[str]) -> None:
-    """Serves until it is interrupted."""
+    """Serves until it is interrupted.
+
+    Raises:
+        ValueError: The page is not complete in this installation.
+    """
     wanted = parse(Serve, "samjax serve", arguments)
     _check(wanted)
     bound_pixels(wanted.max_pixels)

@@ -25,7 +25,8 @@ class Options:
 
     out: Path = Path("runs/NAME")
     """Folder of the run: checkpoints, metrics.jsonl, TensorBoard files, and at the end
-    model.safetensors, which samjax.load reads. Default: runs/ and the config's name."""
+    model.safetensors, which samjax.load reads, and MODEL_CARD.md. Default: runs/ and
+    the config's name."""
 
     initial: Annotated[str | None, tyro.conf.arg(metavar="MODEL")] = None
     """Initial weights: a name, file or folder, as for samjax.load, or mae:FILE or
@@ -86,7 +87,11 @@ class TrainAny(Options):
 
 
 def run(arguments: list[str]) -> None:
-    """Trains, and writes the weights when the run is finished."""
+    """Trains, and writes the weights when the run is finished.
+
+    Raises:
+        UsageError: No config is named first.
+    """
     if not arguments or arguments[0] in ("-h", "--help"):
         with contextlib.suppress(SystemExit):
             parse(TrainAny, "samjax train", ["--help"])
@@ -128,6 +133,7 @@ def _train(options: Train) -> bool:
     import jax
 
     from samjax.devices import find_devices
+    from samjax.training.card import CARD
     from samjax.training.launch import InitialWeightsError, launch
     from samjax.training.loop import TooManyBadExamples, TrainingDiverged
 
@@ -161,4 +167,8 @@ def _train(options: Train) -> bool:
         print(f"weights: {launched.weights}")
     if launched.trained is not None:
         print(f"trained part alone: {launched.trained}")
+    if launched.card is not None:
+        print(f"model card: {launched.card}, with fields to fill")
+    elif launched.weights is not None:
+        print(f"{options.out / CARD} was edited and is kept: its scores may be older")
     return result.finished

@@ -50,6 +50,9 @@ class SamPredictor:
             image: uint8 (h, w, 3), or another array that `samjax.inference.read_image`
                 reads.
             image_format: "RGB" or "BGR", the order of its channels.
+
+        Raises:
+            WrongArgument: `image_format` is another one.
         """
         if image_format not in ("RGB", "BGR"):
             raise WrongArgument(f"got {image_format=}, expected 'RGB' or 'BGR'")
@@ -68,6 +71,9 @@ class SamPredictor:
             transformed_image: (1, 3, h, w) on the 0..255 scale, its longer side that of
                 the model's input.
             original_image_size: (h, w) before it was resized.
+
+        Raises:
+            WrongArgument: The image has another shape.
         """
         image = np.asarray(transformed_image)
         side = self.model.image_encoder.img_size
@@ -108,6 +114,9 @@ class SamPredictor:
 
         Returns:
             Masks of the image's size, scores, and low-res logits.
+
+        Raises:
+            WrongArgument: The box is not one box.
         """
         original_size = self._sizes()[0]
         if point_coords is not None:

@@ -35,7 +35,7 @@ class ResizeLongestSide:
         self.target_length = target_length
 
     def apply_image(self, image: UInt8[np.ndarray, "h w 3"]) -> np.ndarray:
-        """Resizes an RGB or BGR image."""
+        """Resizes an RGB or BGR image; uint8 (H, W, 3), the longer side as the target."""
         return self._frame(image.shape[:2]).resize_image(image)
 
     def apply_coords(
@@ -48,21 +48,29 @@ class ResizeLongestSide:
     def apply_boxes(
         self, boxes: ArrayLike, original_size: tuple[int, ...]
     ) -> np.ndarray:
-        """Maps XYXY boxes, (B, 4) or any shape of B * 4 numbers; float64 (B, 4)."""
+        """Maps XYXY boxes from the pixels of an image to those of the model's input.
+
+        Args:
+            boxes: (B, 4), or any shape of B * 4 numbers.
+            original_size: (h, w) of the image.
+
+        Returns:
+            float64 (B, 4).
+        """
         corners = _corners(boxes)
         return self.apply_coords(corners, original_size).reshape(-1, 4)
 
     def apply_coords_torch(
         self, coords: ArrayLike, original_size: tuple[int, ...]
     ) -> np.ndarray:
-        """As `apply_coords`, in float32 all the way, as the reference's tensors are."""
+        """As `apply_coords`, shapes too, in float32 as the reference's tensors are."""
         scale = np.array(self._frame(original_size).scale, np.float32)
         return _points(coords).astype(np.float32) * scale
 
     def apply_boxes_torch(
         self, boxes: ArrayLike, original_size: tuple[int, ...]
     ) -> np.ndarray:
-        """As `apply_boxes`, in float32 all the way, as the reference's tensors are."""
+        """As `apply_boxes`, pixels and shapes too, in float32 as the reference's tensors."""
         corners = _corners(boxes)
         return self.apply_coords_torch(corners, original_size).reshape(-1, 4)
 

@@ -81,6 +81,9 @@ def list_items(
 
     Returns:
         The images, and remarks on files of folders that were passed over.
+
+    Raises:
+        ValueError: There is no image.
     """
     remarks: list[str] = []
     items = [item for source in sources for item in _expand(source, remarks)]

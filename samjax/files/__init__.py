@@ -30,6 +30,7 @@ from samjax.files.reading import (
     read_at,
     read_regular,
 )
+from samjax.files.signed_text import signed
 from samjax.files.writing import (
     creating,
     naming,
@@ -65,6 +66,7 @@ __all__ = [
     "set_aside",
     "sha256_of",
     "sharing",
+    "signed",
     "sync_folder",
     "write_bytes",
     "write_output",

@@ -24,6 +24,7 @@ from samjax.files.containers import (
     read_safetensors_header,
     sha256_of,
 )
+from samjax.files.signed_text import is_signed
 
 Kind = Literal[
     "segment",
@@ -42,6 +43,7 @@ Kind = Literal[
     "export",
     "evaluation",
     "statistics",
+    "card",
 ]
 
 KEY = "made_with"
@@ -373,5 +375,9 @@ KINDS: dict[Kind, Recognition] = {
                 {"bad_examples", "relative_mask_size"} <= read_json(path).keys()
             ),
         ),
+    ),
+    "card": Recognition(
+        "model card as samjax wrote it",
+        (lambda path: is_signed(path, mark_of("card")),),
     ),
 }

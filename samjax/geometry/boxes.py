@@ -12,7 +12,7 @@ from jaxtyping import Array, Bool, Float, Int, Real
 
 
 def box_area(boxes: Real[np.ndarray, "*batch 4"]) -> Float[np.ndarray, "*batch"]:
-    """Returns (right - left) * (bottom - top); 0 where a side is negative."""
+    """Returns (right - left) * (bottom - top) in any frame; 0 for a negative side."""
     boxes = boxes.astype(np.float64)
     sides = np.maximum(boxes[..., 2:] - boxes[..., :2], 0.0)
     return sides[..., 0] * sides[..., 1]
@@ -21,7 +21,7 @@ def box_area(boxes: Real[np.ndarray, "*batch 4"]) -> Float[np.ndarray, "*batch"]
 def box_iou(
     boxes: Real[np.ndarray, "n 4"], others: Real[np.ndarray, "m 4"]
 ) -> Float[np.ndarray, "n m"]:
-    """Returns the intersection over union of every box with every other.
+    """Returns the intersection over union of every box with every other, in one frame.
 
     Two boxes without any area between them have 0, never NaN.
     """
@@ -37,7 +37,7 @@ def box_iou(
 
 
 def to_xywh(box: Sequence[float | int]) -> list[Any]:
-    """Returns x, y, width, height of a box; whole numbers stay whole numbers."""
+    """Returns x, y, width, height of an XYXY box of any frame; integers stay integers."""
     left, top, right, bottom = box
     return [left, top, right - left, bottom - top]
 
@@ -110,7 +110,7 @@ def nms(
     comes first. IoUs are float32, as torchvision's. Boxes without area are all kept.
 
     Args:
-        boxes: XYXY.
+        boxes: XYXY, in any frame.
         scores: of the boxes.
         valid: False for padding, which is not kept and suppresses no box.
         threshold: from `nms_threshold`.

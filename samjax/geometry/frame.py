@@ -106,6 +106,9 @@ class Frame:
         The zeros are placeholders: `normalize` sets the padding to 0 *after*
         normalizing, as the reference pads, so that it is of the mean colour and not
         black.
+
+        Raises:
+            ValueError: The image has another size than `resized_size`.
         """
         height, width, channels = resized.shape
         if (height, width) != self.resized_size:

@@ -73,11 +73,11 @@ class Entry:
         return tuple(self.shape[axis] for axis in self.order)
 
     def to_tree(self, released: np.ndarray) -> np.ndarray:
-        """Views an array of the release in samjax's layout."""
+        """Views an array of the release's shape in samjax's layout."""
         return released.transpose(self.order)
 
     def to_released(self, leaf: np.ndarray) -> np.ndarray:
-        """Views an array of samjax in the release's layout: undoes `to_tree`."""
+        """Views an array of samjax in the release's layout and shape: undoes `to_tree`."""
         return leaf.transpose(np.argsort(self.order))
 
 

@@ -18,6 +18,7 @@ from samjax.checkpoints.reader import open_checkpoint
 from samjax.distributed import Bounds
 from samjax.files import Kind, check_replaceable
 from samjax.models.sam import Sam, SamConfig
+from samjax.training.card import write_card
 from samjax.training.config import Stage, TrainConfig
 from samjax.training.finetune.cached_embeddings import (
     EmbeddedSource,
@@ -47,11 +48,13 @@ class Launched(NamedTuple):
         weights: File of the model's weights; None in processes other than the first,
             and for a run that was ended early.
         trained: File of the trained part alone; None where all parameters were trained.
+        card: The model card; None where the folder has an edited one, which is kept.
     """
 
     result: TrainResult
     weights: Path | None = None
     trained: Path | None = None
+    card: Path | None = None
 
 
 def launch(
@@ -99,8 +102,9 @@ def launch(
     params = initial_params(config, model, initial, initial_decoder)
     made = {} if evaluators is None else evaluators(config, model)
     is_first = jax.process_index() == 0
+    before: Mapping[str, float] = {}
     if params is not None and not resume and is_first:
-        print_scores_before(made, params)
+        before = print_scores_before(made, params)
     result = train(
         config,
         out=out,
@@ -115,7 +119,9 @@ def launch(
     )
     if not (is_first and result.finished):
         return Launched(result)
-    return save_results(config, out, result, initial, overwrite=overwrite)
+    launched = save_results(config, out, result, initial, overwrite=overwrite)
+    card = write_card(out, config, result.params, initial=initial, before=before)
+    return launched._replace(card=card)
 
 
 def load_config(path: Path, initial: str | None = None) -> TrainConfig:
@@ -245,11 +251,16 @@ def source_factory(
     return make_embedded
 
 
-def print_scores_before(evaluators: Mapping[str, Evaluator], params: Params) -> None:
-    """Prints the scores of the initial weights."""
+def print_scores_before(
+    evaluators: Mapping[str, Evaluator], params: Params
+) -> dict[str, float]:
+    """Prints and returns the scores of the initial weights, by `EVALUATOR/SCORE`."""
+    found: dict[str, float] = {}
     for name, evaluate in evaluators.items():
         scores = {f"{name}/{key}": value for key, value in evaluate(params).items()}
         print(f"before  {format_scalars(scores)}", flush=True)
+        found |= scores
+    return found
 
 
 def check_results(

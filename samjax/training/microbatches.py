@@ -42,7 +42,7 @@ def accumulate_gradients(
         num_microbatches: Microbatches, which have to divide the batch.
 
     Returns:
-        The metrics, and the gradient.
+        The metrics, which are scalars, and the gradient.
 
     Raises:
         ValueError: The batch cannot be split into so many equal microbatches.

@@ -98,7 +98,11 @@ def make_optimizer(
 
 
 def make_schedule(config: OptimizerConfig, total_steps: int) -> Schedule:
-    """Builds the learning rate as a function of the step."""
+    """Builds the learning rate as a function of the step.
+
+    Raises:
+        ValueError: The config names another schedule.
+    """
     peak, warmup = config.peak_learning_rate, config.warmup_steps
     rest = max(total_steps - warmup, 1)
     match config.schedule:

@@ -49,6 +49,9 @@ def make_targets(
             majority of each block of pixels, for less work; a mask without a majority
             anywhere becomes invalid.
         logits_size: Height and width of the low-res logits.
+
+    Raises:
+        ValueError: The masks are no whole multiple of the logits in size.
     """
     height, width = masks.shape[-2:]
     side = 1

@@ -77,7 +77,8 @@ def open_below(root: Path, name: str) -> BufferedReader:
     """Opens a regular file for reading; no part of its path may be a link.
 
     Raises:
-        OSError: It is missing, no regular file, or not readable.
+        FileNotFoundError: It is missing, or no regular file.
+        OSError: It is not readable.
     """
     path = root / name
     with reach(root, name) as entry:

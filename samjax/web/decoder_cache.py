@@ -97,7 +97,8 @@ def export_pair(
 
     Args:
         predictor: The model.
-        features: Embedding of a photo, on which the graphs are compared with the model.
+        features: Embedding (gh, gw, c) of a photo, on which the graphs are compared with
+            the model.
         folder: Folder that they are written to.
         storage: How weights are stored.
         about: Further entries of the report.

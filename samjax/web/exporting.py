@@ -150,7 +150,11 @@ def coco_chunks(
 
 
 def label_map_png(record: Record) -> bytes:
-    """Draws masks as a label map, small ones over large ones; 0 is the background."""
+    """Draws masks as a label map, small ones over large ones; 0 is the background.
+
+    Raises:
+        ValueError: A label map has no room for so many masks.
+    """
     if len(record["annotations"]) > _MOST_LABELS:
         raise ValueError(f"a label map has room for {_MOST_LABELS} masks")
     labels = record_to_label_map(record)

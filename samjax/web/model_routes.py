@@ -34,7 +34,11 @@ router = APIRouter(tags=["model"])
 def show_decoder(
     services: Wanted, part: Part, request: Request, sha256: str | None = None
 ) -> Response:
-    """Sends a graph of the decoder; with its hash in the URL browsers cache it for good."""
+    """Sends a graph of the decoder; with its hash in the URL browsers cache it for good.
+
+    Raises:
+        Refusal: There is no decoder, or it cannot be read.
+    """
     if services.decoder is None:
         raise not_found("decoder", part, "start the server without --api-only")
     file = services.decoder.part(part)

@@ -71,6 +71,7 @@ def serve(app: FastAPI, own: socket.socket, when_ready: Callable[[], object]) ->
         when_ready: Called once the server accepts requests.
 
     Raises:
+        OSError: The server could not start.
         KeyboardInterrupt: The process was interrupted; the server has shut down.
     """
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")

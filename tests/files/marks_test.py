@@ -18,10 +18,13 @@ from samjax.files import (
     WouldReplace,
     check_replaceable,
     is_own,
+    mark_of,
+    signed,
 )
 
 SETTINGS = {"weights": "a", "hierarchy": False, "tile_size": None, "shard_size": None}
 PROMPTED = {"prompt": 1, "point_labels": [1], "mask": None, "id": 1}
+CARD = signed("# Model card\n\nlicence: to fill\n", mark_of("card")).encode()
 OLD_SEGMENT = {"image": {}, "model": "tiny", "annotations": [PROMPTED]}
 
 
@@ -273,6 +276,11 @@ ROWS = {
     ),
     "another's COCO": ("coco", "a.json", text({"info": {}, "images": []}), {}, False),
     "another's metrics": ("metrics", "metrics.jsonl", b'{"step": 1, "loss": 2}\n', {}, False),
+    "a card": ("card", "MODEL_CARD.md", CARD, {}, True),
+    "an edited card": ("card", "MODEL_CARD.md", CARD.replace(b"to fill", b"mine"), {}, False),
+    "a card with a line more": ("card", "MODEL_CARD.md", CARD + b"mine\n", {}, False),
+    "a card of another kind": ("card", "a.md", signed("# Card\n", "another").encode(), {}, False),
+    "another's card": ("card", "MODEL_CARD.md", b"# Model card\n", {}, False),
     "a page": ("report", "report.html", b"<title>Everything</title>mine", {}, False),
     "damaged": ("segment", "a.json", b'{"made_with": "samjax seg', {}, False),
     "empty": ("evaluation", "a.json", b"", {}, False),

@@ -141,7 +141,7 @@ def fold(
 def box_distance(
     box: Box, u: Float[Array, "h w"], v: Float[Array, "h w"]
 ) -> Float[Array, "h w"]:
-    """Returns the approximate signed distance to a rounded box."""
+    """Returns the approximate signed distance to a rounded box, in the frame of (u, v)."""
     x, y = box_frame(box, u, v)
     y = y + box.bend * (x * x - 0.4)
     x = x * (1 + box.taper * y)

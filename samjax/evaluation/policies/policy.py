@@ -65,7 +65,7 @@ class Response:
 
     @property
     def logits(self) -> np.ndarray | None:
-        """Low-res logits of the scored mask, if the segmenter has them."""
+        """Low-res logits (l, l) of the scored mask, if the segmenter has them."""
         logits = self.candidates.logits
         return None if logits is None else logits[self.rank]
 

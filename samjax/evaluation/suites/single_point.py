@@ -67,7 +67,11 @@ class SinglePoint(SuiteOptions):
     """Most objects of a photo, drawn at random (with --data; default: all)."""
 
     def check(self, data: Sequence[Path], segmenter: str) -> None:
-        """Checks that the options are of photos or of drawn scenes, not of both."""
+        """Checks that the options are of photos or of drawn scenes, not of both.
+
+        Raises:
+            OptionError: They contradict each other, or are too small.
+        """
         if not self.clicks or min(self.clicks) < 1:
             raise OptionError("--clicks: expected numbers of at least 1")
         for name in ("scenes", "min_area", "images", "objects"):

@@ -55,7 +55,8 @@ def to_annotation(
         mask_id: the record's id.
         size: (h, w) of the image.
         output_mode: form of the segmentation, one of `config.OUTPUT_MODES`.
-        points: point prompts of the mask; by default the proposal's one.
+        points: point prompts of the mask in pixels of the image; by default the
+            proposal's one.
     """
     return make_annotation(
         proposal.counts,

@@ -62,7 +62,7 @@ def box_nms(
     """Non-maximum suppression of boxes in host memory.
 
     Args:
-        boxes: XYXY.
+        boxes: XYXY, in any frame.
         scores: of the boxes.
         threshold: a box is suppressed by one of a higher score if their IoU is above.
 

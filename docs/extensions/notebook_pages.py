@@ -1,0 +1,55 @@
+"""Copies the notebooks beside the pages, where Sphinx finds them, and lists them."""
+
+import shutil
+from pathlib import Path
+
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
+FOLDER = Path(__file__).parents[1] / "tutorials" / "notebooks"
+
+# The order in which to read them; others follow.
+ORDER = (
+    "predictor",
+    "everything",
+    "migrate",
+    "fine_tune",
+    "evaluation",
+    "tpu_training",
+    "under_the_hood",
+)
+
+
+def listing(names: list[str]) -> str:
+    """Returns the part of the page of tutorials that lists notebooks by their names."""
+    if not names:
+        return "This checkout has no notebook.\n"
+    names = sorted(names, key=lambda name: (*ORDER, name).index(name))
+    lines = [
+        "```{toctree}",
+        ":maxdepth: 1",
+        "",
+        *(f"notebooks/{name}" for name in names),
+    ]
+    return "\n".join([*lines, "```", ""])
+
+
+def copy_notebooks(app):
+    """Makes the folder of copies equal to that of the notebooks."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    sources = {path.name: path for path in NOTEBOOKS.glob("*.ipynb")}
+    for path in FOLDER.glob("*.ipynb"):
+        if path.name not in sources:
+            path.unlink()
+    for name, source in sources.items():
+        copy = FOLDER / name
+        if not copy.exists() or copy.read_bytes() != source.read_bytes():
+            shutil.copyfile(source, copy)
+    text = listing(sorted(path.stem for path in sources.values()))
+    path = FOLDER / "list.txt"
+    if not path.exists() or path.read_text() != text:
+        path.write_text(text)
+
+
+def setup(app):
+    """Copies when the builder starts, before files are read."""
+    app.connect("builder-inited", copy_notebooks)
+    return {"parallel_read_safe": True}
