@@ -31,6 +31,9 @@ pytestmark = [
     ),
 ]
 
+# The machine may be busy, and the first prompt compiles.
+sync_api.expect.set_options(timeout=60_000)
+
 COFFEE = Path(samjax.__file__).parent / "assets" / "coffee.jpg"
 CORS = {"Access-Control-Allow-Origin": "*"}
 
