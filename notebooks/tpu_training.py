@@ -152,8 +152,8 @@ print(f"{megabytes(parts):.0f} MB of {whole:.0f} MB on each device")
 #
 # A small model learns on scenes that samjax draws, so that no dataset is needed. Losses,
 # simulated prompts, optimizer and loop are those of the recipe for SA-1B
-# (`configs/train/sa1b_vit_b.py`); sizes and numbers are smaller. A TPU computes in bfloat16,
-# with parameters in float32.
+# (`configs/train/sa1b_vit_b.py`); sizes and numbers are smaller. The 24 steps show how a run
+# works; a model needs thousands. A TPU computes in bfloat16, with parameters in float32.
 
 # %%
 config = TrainConfig(

@@ -26,6 +26,7 @@ ROOT = Path(__file__).parents[1]
 NOTEBOOKS = ROOT / "notebooks"
 GITHUB = "https://github.com/"
 COLAB = "https://colab.research.google.com"
+COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 # The only metadata that a notebook keeps: what ran it is no business of its reader.
 METADATA = {
@@ -125,16 +126,34 @@ def execute(
     )
     arguments: dict[str, Any] = {} if environment is None else {"env": environment}
     client.execute(**arguments)
+    tidy(notebook)
+
+
+def tidy(notebook: NotebookNode) -> None:
+    """Reduces the outputs of a run to pictures and plain text.
+
+    Dropped are error streams, the HTML and the colours that rich prints, and the text
+    beside a picture, which has an address in memory.
+    """
     notebook.metadata = nbformat.from_dict(METADATA)
     for cell in code_cells(notebook):
         cell.metadata.pop("execution", None)
-        cell.outputs = [
-            output for output in cell.outputs if output.get("name") != "stderr"
-        ]
         for output in cell.outputs:
-            # Beside the JPEG, text that has an address in memory.
-            if "image/jpeg" in output.get("data", {}):
-                output.data.pop("text/plain", None)
+            data = output.get("data", {})
+            data.pop("text/html", None)
+            if "image/jpeg" in data:
+                data.pop("text/plain", None)
+            if "text/plain" in data:
+                data["text/plain"] = COLOURS.sub("", data["text/plain"])
+        cell.outputs = [output for output in cell.outputs if _is_shown(output)]
+
+
+def _is_shown(output: NotebookNode) -> bool:
+    data = output.get("data", {"text/plain": output.get("text", "")})
+    text = data.get("text/plain", "")
+    return output.get("name") != "stderr" and (
+        "image/jpeg" in data or bool(text.strip())
+    )
 
 
 def keep_outputs(notebook: NotebookNode, former: NotebookNode) -> None:
