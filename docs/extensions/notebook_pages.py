@@ -1,6 +1,5 @@
 """Copies the notebooks beside the pages, where Sphinx finds them, and lists them."""
 
-import shutil
 from pathlib import Path
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
@@ -33,20 +32,27 @@ def listing(names: list[str]) -> str:
 
 
 def copy_notebooks(app):
-    """Makes the folder of copies equal to that of the notebooks."""
+    """Makes the folder of copies one of the notebooks, and of their list."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     sources = {path.name: path for path in NOTEBOOKS.glob("*.ipynb")}
     for path in FOLDER.glob("*.ipynb"):
         if path.name not in sources:
             path.unlink()
     for name, source in sources.items():
-        copy = FOLDER / name
-        if not copy.exists() or copy.read_bytes() != source.read_bytes():
-            shutil.copyfile(source, copy)
+        write_changed(FOLDER / name, moved_links(source.read_text(encoding="utf-8")))
     text = listing(sorted(path.stem for path in sources.values()))
-    path = FOLDER / "list.txt"
-    if not path.exists() or path.read_text() != text:
-        path.write_text(text)
+    write_changed(FOLDER / "list.txt", text)
+
+
+def moved_links(notebook: str) -> str:
+    """Returns a notebook whose links to pages fit the folder of copies."""
+    return notebook.replace("](../docs/", "](../../")
+
+
+def write_changed(path: Path, text: str):
+    """Writes a file unless it has this text, so that Sphinx reads it once."""
+    if not path.exists() or path.read_text(encoding="utf-8") != text:
+        path.write_text(text, encoding="utf-8")
 
 
 def setup(app):
