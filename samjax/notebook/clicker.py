@@ -196,23 +196,31 @@ class Clicker(anywidget.AnyWidget):
         widget, and the last good state stays: no message ends in an exception.
         """
         try:
-            if not isinstance(sync_data, Mapping):
-                raise ValueError(  # noqa: TRY004
-                    f"got the state {sync_data!r:.100}, expected an object"
-                )
-            foreign = [
-                name
-                for name in sync_data
-                if name not in self.keys
-                or (name.startswith("_") and name not in ("_session", "_view_count"))
-            ]
-            if foreign:
-                raise ValueError(
-                    f"got a message that sets {', '.join(foreign)}, expected _session"
-                )
+            self._check_message(sync_data)
             super().set_state(sync_data)
         except Exception as error:  # noqa: BLE001
             self._report(error)
+
+    def _check_message(self, sync_data: Any) -> None:
+        """Refuses a message that is no object, or sets what the front end may not.
+
+        Raises:
+            ValueError: It is such a message.
+        """
+        if not isinstance(sync_data, Mapping):
+            raise ValueError(  # noqa: TRY004
+                f"got the state {sync_data!r:.100}, expected an object"
+            )
+        foreign = [
+            name
+            for name in sync_data
+            if name not in self.keys
+            or (name.startswith("_") and name not in ("_session", "_view_count"))
+        ]
+        if foreign:
+            raise ValueError(
+                f"got a message that sets {', '.join(foreign)}, expected _session"
+            )
 
     def _on_message(self, _: Any, content: Any, buffers: Any) -> None:
         """Sends the embedding and the model's fingerprint to a browser's decoder."""

@@ -12,7 +12,7 @@ from samjax.prompts.kind import Option, PromptKind, checked_numbers, read_number
 def check_box(
     problems: list[str], box: ArrayLike | None
 ) -> tuple[Float[np.ndarray, " 4"] | None]:
-    """Checks a box; see `samjax.Prompt`."""
+    """Checks a box in pixels of the original image; see `samjax.Prompt`."""
     if box is None:
         return (None,)
     array = checked_numbers("box", box, problems)

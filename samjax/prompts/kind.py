@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 
 
 class MaskImage:
@@ -77,7 +77,9 @@ class PromptKind:
     option: Option | None = None
 
 
-def checked_numbers(name: str, value: Any, problems: list[str]) -> np.ndarray | None:
+def checked_numbers(
+    name: str, value: Any, problems: list[str]
+) -> Float[np.ndarray, ...] | None:
     """Returns a float64 copy of a field's value, or None with a problem noted."""
     try:
         array = np.array(value, np.float64)

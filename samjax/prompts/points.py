@@ -18,7 +18,7 @@ Click = tuple[tuple[float, float], int]
 def check_points(
     problems: list[str], points: ArrayLike | None, labels: ArrayLike | int | None
 ) -> tuple[Float[np.ndarray, "n 2"], Int[np.ndarray, " n"]]:
-    """Checks points with their labels; see `samjax.Prompt`."""
+    """Checks points in pixels of the original image, and labels; see `samjax.Prompt`."""
     checked = _check_coordinates(points, problems)
     return checked, _check_labels(labels, len(checked), problems)
 

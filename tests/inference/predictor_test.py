@@ -179,9 +179,7 @@ def test_padding_of_prompts_is_exact(predictor, embedding):
 @pytest.fixture
 def compilations():
     """Counts everything XLA compiles, from empty in-process caches on."""
-    events = []
-    # jax 0.7.2 cannot remove a listener: it stays, and no longer counts.
-    counts = True
+    events, counts = [], True
 
     def listen(event: str, duration_secs: float, **_):
         if counts and event.endswith("backend_compile_duration"):
@@ -190,7 +188,7 @@ def compilations():
     jax.clear_caches()
     jax.monitoring.register_event_duration_secs_listener(listen)
     yield events
-    counts = False
+    counts = False  # jax 0.7.2 cannot remove a listener.
 
 
 @pytest.mark.parametrize("batched", [False, True])
