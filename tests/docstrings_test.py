@@ -33,13 +33,6 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 # Errors that say that a caller, not an input, is at fault, and those of control flow.
 NOT_LISTED = {"AttributeError", "NotImplementedError", "StopIteration", "SystemExit"}
 
-# Docstrings that a change elsewhere is rewriting; empty these lines when it is merged.
-EXEMPT = {
-    "samjax/inference/predictor.py": {"errors", "shapes"},
-    "samjax/cli/segment.py": {"errors"},
-    "samjax/cli/requests.py": {"units"},
-}
-
 SECTION = re.compile(r"^(Args|Returns|Raises|Yields|Attributes|Example|Examples):\s*$")
 SHAPE = re.compile(
     r'"[\w *+/]+"|' r"\((?:\*?\w+(?: \* \w+)?, ?)+[\w ,.*+/]*\)|\(\w+,\)|\bscalar|shape"
@@ -212,8 +205,7 @@ def test_docstrings_of_public_names_are_complete(rule):
         f"{public.place}: {problem}"
         for path in FILES
         for public in public_functions(path)
-        if rule not in EXEMPT.get(str(path.relative_to(ROOT)), ())
-        and (problem := RULES[rule](public))
+        if (problem := RULES[rule](public))
     ]
     assert not found, "\n" + "\n".join(found)
 

@@ -18,7 +18,7 @@ from samjax.cli.prompts import GivenPrompt, Grouping, PromptOptions, read_prompt
 if TYPE_CHECKING:
     import numpy as np
 
-    from samjax.inference import Predictor
+    from samjax.inference import Masks, Predictor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,34 +64,42 @@ class Segment(PromptOptions):
 
 
 def run(arguments: list[str]) -> None:
-    """Segments photo after photo and prints the files that were written."""
-    wanted = parse(Segment, "samjax segment", arguments)
-    bound_pixels(wanted.max_pixels)
-    prompts = read_prompts(wanted, wanted.group)
-    photos = find_photos(wanted.photos)
+    """Segments photo after photo and prints the files that were written.
+
+    Raises:
+        ValueError: An argument cannot be used, or no photo.
+        OSError: A file cannot be read or written.
+    """
+    options = parse(Segment, "samjax segment", arguments)
+    bound_pixels(options.max_pixels)
+    prompts = read_prompts(options, options.group)
+    photos = find_photos(options.photos)
     from samjax.cli.results import check_results
 
-    inputs = [*photos, *wanted.mask]
+    inputs = [*photos, *options.mask]
     for photo in photos:
         # Before the work. The number of masks of a prompt is not known yet.
         counts = [1] * len(prompts)
-        check_results(wanted.out, photo, counts, inputs, overwrite=wanted.overwrite)
-    make_folder(wanted.out)
-    predictor = load_predictor(wanted.model, wanted.dtype)
+        check_results(options.out, photo, counts, inputs, overwrite=options.overwrite)
+    make_folder(options.out)
+    predictor = load_predictor(options.model, options.dtype)
+    multimask = {"auto": None, "yes": True, "no": False}[options.multimask]
     skipped = 0
     for photo in show_steps("segmenting", photos, "photos"):
         try:
             image = _read(photo)
+            predictions = _predict(predictor, photo, image, prompts, multimask)
         except (ValueError, OSError) as error:
             if len(photos) == 1:
                 raise
-            # A damaged photo does not end the run: the others are segmented.
+            # A photo that is damaged, or of another size than a mask prompt, does not
+            # end the run: the others are segmented.
             skipped += 1
             print(f"samjax: skipped {photo}: {error}", file=sys.stderr)
             continue
-        _segment(predictor, photo, image, prompts, wanted, inputs)
+        _write(photo, image, prompts, predictions, options, inputs)
     if skipped == len(photos):
-        raise ValueError("nothing is segmented: no photo could be read")
+        raise ValueError("nothing is segmented: no photo could be used")
 
 
 def _read(photo: Path) -> "np.ndarray":
@@ -100,24 +108,25 @@ def _read(photo: Path) -> "np.ndarray":
     return read_image(photo)
 
 
-def _segment(
+def _predict(
     predictor: "Predictor",
     photo: Path,
     image: "np.ndarray",
     prompts: list[GivenPrompt],
-    wanted: Segment,
-    inputs: list[Path],
-) -> None:
-    import jax
+    multimask: bool | None,
+) -> list["Masks"]:
+    """Predicts the masks of each prompt, best first, and prints the time that it took.
 
-    from samjax.cli.results import write_results
+    Raises:
+        ValueError: A mask prompt does not fit the photo.
+    """
+    import jax
 
     height, width, _ = image.shape
     start = time.perf_counter()
     embedding = predictor.embed(image)
     jax.block_until_ready(embedding.features)
     embedded = time.perf_counter()
-    multimask = {"auto": None, "yes": True, "no": False}[wanted.multimask]
     (predictions,) = predictor.predict_batch(
         [embedding], [[given.prompt for given in prompts]], multimask=multimask
     )
@@ -127,15 +136,29 @@ def _segment(
         f"{photo}: {width} x {height}, embedded in {embedded - start:.2f} s, "
         f"masks of {len(prompts)} prompts in {done - embedded:.2f} s"
     )
+    return predictions
+
+
+def _write(
+    photo: Path,
+    image: "np.ndarray",
+    prompts: list[GivenPrompt],
+    predictions: list["Masks"],
+    options: Segment,
+    inputs: list[Path],
+) -> None:
+    """Writes the results of a photo and prints their scores and files."""
+    from samjax.cli.results import write_results
+
     written = write_results(
-        wanted.out,
+        options.out,
         photo,
         image,
         prompts,
         predictions,
-        model=wanted.model,
+        model=options.model,
         inputs=inputs,
-        overwrite=wanted.overwrite,
+        overwrite=options.overwrite,
     )
     for given, masks, overlay in zip(
         prompts, predictions, written.overlays, strict=True
@@ -143,6 +166,7 @@ def _segment(
         scores = " ".join(f"{score:.2f}" for score in masks.scores)
         print(f"  {given.words}: score {scores}: {overlay}")
     print(f"  records: {written.records}")
+    height, width, _ = image.shape
     _note_points_outside(photo, width, height, prompts)
 
 

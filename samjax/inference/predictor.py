@@ -109,6 +109,9 @@ class Predictor:
             images: every image with its frame, whose `resized_size` is the image's.
                 Pixels are on the 0..255 scale and may be floats.
             batch_size: as for `embed_batch`.
+
+        Raises:
+            ValueError: `batch_size` is below 1.
         """
         if batch_size is None:
             batch_size = 1 if jax.default_backend() == "cpu" else 8
@@ -169,6 +172,10 @@ class Predictor:
 
         Returns:
             For every image its `Masks`, or a list of `Masks` where a list was given.
+
+        Raises:
+            ValueError: as for `predict`, or there are not as many entries of prompts as
+                embeddings.
         """
         if len(embeddings) != len(prompts):
             raise ValueError(
@@ -334,6 +341,9 @@ def _shown(value: Any) -> str:
 
 def check_scores(scores: Float[np.ndarray, ...]) -> None:
     """Refuses predictions that are not finite, before masks are made of them.
+
+    Args:
+        scores: Predicted IoUs, of any shape.
 
     Raises:
         ValueError: a score is NaN or infinite.

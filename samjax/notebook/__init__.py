@@ -8,7 +8,7 @@
 state, its masks and its front end. The front end is in `static`, on modules of the page
 of `samjax serve`.
 
-Needs the extra `notebook`.
+Needs the extra `widget`.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -27,7 +27,7 @@ def __getattr__(name: str) -> Any:
     except ImportError as error:
         raise ImportError(
             f"samjax.notebook needs a package that is missing ({error.name}): "
-            "pip install 'samjax[notebook]', and restart the kernel"
+            "pip install 'samjax[widget]', and restart the kernel"
         ) from error
     from samjax.notebook.clicker import Clicker
 

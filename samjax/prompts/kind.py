@@ -80,7 +80,7 @@ class PromptKind:
 def checked_numbers(
     name: str, value: Any, problems: list[str]
 ) -> Float[np.ndarray, ...] | None:
-    """Returns a float64 copy of a field's value, or None with a problem noted."""
+    """Returns a float64 copy of a field's value, of its shape, or None and notes a problem."""
     try:
         array = np.array(value, np.float64)
     except (TypeError, ValueError):

@@ -81,8 +81,19 @@ def test_the_status_tells_when_no_photo_could_be_segmented(segment, photo):
     status, _, err = segment(photo.parent, "--point", "5,5")
     assert status == 1
     assert err.splitlines()[-1] == (
-        "samjax: nothing is segmented: no photo could be read"
+        "samjax: nothing is segmented: no photo could be used"
     )
+
+
+def test_a_photo_of_another_size_than_a_mask_prompt_is_skipped(
+    segment, photo, tmp_path
+):
+    Image.new("RGB", (50, 20)).save(photo.with_name("wide.png"))
+    Image.new("L", (40, 30), 255).save(tmp_path / "mask.png")
+    status, out, err = segment(photo.parent, "--mask", tmp_path / "mask.png")
+    assert status == 0 and f"{photo.stem}_1_overlay.png" in out
+    (line,) = err.splitlines()
+    assert "skipped" in line and "wide.png" in line and "(30, 40)" in line
 
 
 def test_too_many_pixels_are_let_in_by_the_option_that_is_named(
