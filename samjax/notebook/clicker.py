@@ -31,8 +31,8 @@ _PACKAGE = Path(str(resources.files("samjax")))
 _STATIC = _PACKAGE / "notebook" / "static"
 _PAGE = _PACKAGE / "web" / "page"
 
-# Predictions that are remembered, so that undo and the choice of a mask take no time.
-_MOST_REMEMBERED = 32
+# Predictions that are kept, so that undo and the choice of a mask take no time.
+_MOST_KEPT = 32
 
 _LOG = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ class Clicker(anywidget.AnyWidget):
         clicker.annotations    # in a later cell
 
     All coordinates, here and in the results, are in pixels of the original image, turned
-    upright by its EXIF orientation as `samjax.read_image` does, however it is scaled on
+    upright by its EXIF orientation as `samjax.inference.read_image` does, however it is scaled on
     the screen; a pixel's centre is at +0.5.
 
     Attributes:
@@ -313,6 +313,6 @@ class Clicker(anywidget.AnyWidget):
             masks = self._predictor.predict(self._embedding, key.prompt)
         # The newest last: the first is dropped.
         self._predicted[key] = masks
-        while len(self._predicted) > _MOST_REMEMBERED:
+        while len(self._predicted) > _MOST_KEPT:
             del self._predicted[next(iter(self._predicted))]
         return masks
