@@ -30,9 +30,6 @@ extensions = [
 ]
 
 # README.md is the list of pages for those who read the folder on a code host.
-# A name that a module imports has its entry, and its link back from the source, where it
-# is defined.
-viewcode_follow_imported_members = False
 exclude_patterns = ["README.md", "_build", "_extra"]
 
 myst_enable_extensions = ["attrs_inline", "colon_fence", "dollarmath"]
