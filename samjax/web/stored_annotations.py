@@ -4,7 +4,7 @@ import sqlite3
 from typing import Any
 
 from samjax.engine.annotations import errors
-from samjax.engine.annotations.store import Stored
+from samjax.engine.annotations.rows import Stored
 from samjax.web.folder import image_id
 from samjax.web.refusals import Refusal
 
