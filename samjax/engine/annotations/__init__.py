@@ -2,7 +2,8 @@
 
 `store` has the reads and writes, `tables` the tables by version, `schema` how a file is
 opened and migrated, `history` the former versions, `rows` the form of a row, `database`
-the connections and the checks of the file, `errors` what a caller may have to handle.
+the connections and the checks of the file, `errors` what a caller may have to handle. `tasks` is the
+queue of images to annotate.
 """
 
 from samjax.engine.annotations.encoded_mask import EncodedMask, encoded_mask
