@@ -24,6 +24,8 @@ HELPS = [
     "data verify",
     "data stats",
     "data label",
+    "engine simulate",
+    "engine snapshot",
     "serve",
     "info",
 ]
