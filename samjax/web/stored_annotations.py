@@ -14,6 +14,8 @@ _REFUSALS: dict[type[errors.AnnotationError], tuple[int, str]] = {
     errors.UuidTaken: (409, "uuid_taken"),
     errors.RevisionConflict: (409, "changed"),
     errors.DatabaseReplaced: (503, "storage"),
+    errors.UnknownTask: (404, "not_found"),
+    errors.LeaseLost: (409, "lease_lost"),
 }
 
 

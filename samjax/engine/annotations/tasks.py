@@ -13,20 +13,12 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from samjax.engine.annotations.database import Database
-from samjax.engine.annotations.errors import AnnotationError
+from samjax.engine.annotations.errors import LeaseLost, UnknownTask
 
 TaskKind = Literal["annotate", "verify", "audit"]
 TaskState = Literal["open", "leased", "done", "skipped", "flagged"]
 
 LEASE_SECONDS = 1800.0
-
-
-class UnknownTask(AnnotationError):
-    """No task has this id."""
-
-
-class LeaseLost(AnnotationError):
-    """The task belongs to somebody else by now, or was finished."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,8 @@ from engine.annotations.store_test import add
 
 from samjax.engine.annotations import AnnotationStore
 from samjax.engine.annotations.database import Database
-from samjax.engine.annotations.tasks import LeaseLost, TaskQueue, UnknownTask
+from samjax.engine.annotations.errors import LeaseLost, UnknownTask
+from samjax.engine.annotations.tasks import TaskQueue
 
 IMAGES = [f"{number:02d}.png" for number in range(12)]
 
