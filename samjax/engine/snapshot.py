@@ -14,6 +14,7 @@ from typing import Any
 from samjax.data.formats.annotations import make_annotation
 from samjax.data.formats.sa1b import write_shard
 from samjax.data.schema import ImageInfo, Record
+from samjax.data.upright_files import upright_file
 from samjax.engine.annotations.rows import Stored
 from samjax.engine.annotations.store import AnnotationStore
 from samjax.engine.marked_json import read_json, write_json
@@ -39,7 +40,9 @@ def write_snapshot(
 
     Args:
         store: The store.
-        read_image: Returns the bytes of an image file by its name in the store.
+        read_image: Returns the bytes of an image file by its name in the store. Files
+            are turned upright; a number comes before names in folders, and before the
+            second of two names that differ in their suffix.
         out: Folder of the snapshot; made if missing.
         revision: The revision; by default the newest.
         images_per_shard: Most images of a shard.
@@ -60,9 +63,14 @@ def write_snapshot(
     authors: dict[str, str] = {}
     for row in rows:
         authors.setdefault(row["author"], f"person-{len(authors) + 1}")
-    images = [
+    groups = [
         (name, list(masks))
         for name, masks in itertools.groupby(rows, lambda row: row["image"])
+    ]
+    plain = _plain_names([name for name, _ in groups])
+    images = [
+        (name, as_file, masks)
+        for (name, masks), as_file in zip(groups, plain, strict=True)
     ]
     shards = []
     for start in range(0, len(images), images_per_shard):
@@ -75,7 +83,7 @@ def write_snapshot(
                 "bytes": path.stat().st_size,
                 "sha256": sha256_of(path),
                 "images": len(part),
-                "masks": sum(len(masks) for _, masks in part),
+                "masks": sum(len(masks) for *_, masks in part),
             }
         )
     content = {
@@ -89,13 +97,29 @@ def write_snapshot(
 
 
 def _items(
-    images: Sequence[tuple[str, list[Stored]]],
+    images: Sequence[tuple[str, str, list[Stored]]],
     read_image: Callable[[str], bytes],
     authors: dict[str, str],
     first: int,
 ) -> Iterator[tuple[str, bytes, Record]]:
-    for number, (name, masks) in enumerate(images, first + 1):
-        yield name, read_image(name), _record(name, number, masks, authors)
+    for number, (name, plain, masks) in enumerate(images, first + 1):
+        # Masks of the store are of the upright image, and SA-1B's of the stored pixels.
+        image = upright_file(read_image(name), name)
+        yield plain, image, _record(plain, number, masks, authors)
+
+
+def _plain_names(names: Sequence[str]) -> list[str]:
+    """Returns names without folders; where two would have one stem, with numbers."""
+    taken: set[str] = set()
+    plain = []
+    for number, name in enumerate(names, 1):
+        *folders, last = name.split("/")
+        # File systems may not tell upper from lower case.
+        stem = Path(last).stem.casefold()
+        last = f"{number:06d}_{last}" if folders or stem in taken else last
+        taken.add(Path(last).stem.casefold())
+        plain.append(last)
+    return plain
 
 
 def _record(

@@ -74,3 +74,35 @@ def test_a_complete_snapshot_is_not_written_again(store, tmp_path):
     add(store, "later", "later.png")
     assert write_snapshot(store, png, out) == manifest
     assert list(records(out)) == ["a.json"]
+
+
+def test_masks_lie_on_the_upright_image(store, tmp_path):
+    """The store has masks of upright images; a shard's are of its stored pixels."""
+    add(store, "one", "sub/a.png")
+
+    def turned(name: str) -> bytes:
+        image = Image.new("RGB", SIZE, "white")
+        exif = image.getexif()
+        exif[274] = 6
+        buffer = io.BytesIO()
+        image.save(buffer, "PNG", exif=exif)
+        return buffer.getvalue()
+
+    out = tmp_path / "snapshot"
+    write_snapshot(store, turned, out)
+    with tarfile.open(out / "000000.tar") as tar:
+        (name,) = [n for n in tar.getnames() if n.endswith(".png")]
+        content = tar.extractfile(name)
+        assert content is not None and name.endswith("000001_a.png")
+        with Image.open(content) as image:
+            assert image.size == SIZE[::-1] and not image.getexif().get(274)
+
+
+def test_images_whose_names_differ_by_folder_or_suffix_stay_apart(store, tmp_path):
+    names = ["A.png", "a.jpg", "sub/a.png", "sub/b.png"]
+    for number, name in enumerate(names):
+        add(store, f"mask-{number}", name)
+    out = tmp_path / "snapshot"
+    assert write_snapshot(store, png, out)["images"] == 4
+    expected = ["A.json", "000002_a.json", "000003_a.json", "000004_b.json"]
+    assert sorted(records(out)) == sorted(expected)
