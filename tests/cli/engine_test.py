@@ -73,3 +73,22 @@ def test_bad_numbers_are_refused_in_one_line(tmp_path, capsys):
     words = ["--rounds", "0", "--out", str(tmp_path / "loop")]
     assert cli.main(["engine", "simulate", *words]) == 1
     assert "rounds=0" in capsys.readouterr().err
+
+
+def test_regions_by_hand_are_blurred(folder, tmp_path, capsys):
+    out, regions = tmp_path / "out", tmp_path / "regions.json"
+    Image.effect_noise(SIZE[::-1], 100).convert("RGB").save(folder / "a.png")
+    regions.write_text('{"a.png": [[1, 1, 6, 5]]}')
+    words = ["engine", "blur", str(folder), "--out", str(out)]
+    assert cli.main([*words, "--regions", str(regions)]) == 0
+    assert "1 regions in 1 images" in capsys.readouterr().out
+    assert (out / "blur_report" / "contact_sheet.jpg").exists()
+    assert (out / "a.png").read_bytes() != (folder / "a.png").read_bytes()
+    assert cli.main([*words, "--regions", str(regions)]) == 0
+    capsys.readouterr()
+    regions.write_text('{"z.png": [[1, 1, 6, 5]]}')
+    assert cli.main([*words, "--regions", str(regions)]) == 2
+    assert "names z.png" in capsys.readouterr().err
+    assert cli.main(words) == 2 and "--faces" in capsys.readouterr().err
+    assert cli.main([*words, "--faces", str(regions)]) == 1
+    assert capsys.readouterr().err.count("\n") == 1

@@ -26,6 +26,7 @@ HELPS = [
     "data label",
     "engine simulate",
     "engine snapshot",
+    "engine blur",
     "serve",
     "info",
 ]
