@@ -24,6 +24,7 @@ from samjax.web import (
     info_routes,
     model_routes,
     page_routes,
+    task_routes,
 )
 from samjax.web.decoder_cache import PageDecoder
 from samjax.web.document import POLICY, write_document
@@ -87,6 +88,7 @@ def create_app(
         image_routes,
         model_routes,
         annotation_routes,
+        task_routes,
         export_routes,
     ):
         app.include_router(routes.router, prefix=API)

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
+from samjax.engine.annotations.tasks import TaskKind, TaskState
 from samjax.prompts import KINDS
 from samjax.prompts.kind import MaskImage
 
@@ -264,3 +265,59 @@ class Health(BaseModel):
     """Confirms that the server is up."""
 
     ok: bool
+
+
+class NewTasks(_Given):
+    """Images that get a task; without `images` all of the folder, in random order."""
+
+    images: Annotated[list[str], Field(max_length=100_000)] | None = None
+    kind: TaskKind = "annotate"
+    round: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+    priority: Annotated[float, Field(ge=-1e9, le=1e9, allow_inf_nan=False)] = 0.0
+    seed: Annotated[int, Field(ge=0, lt=1 << 63)] | None = 0
+
+
+class TasksAdded(BaseModel):
+    """The number of new tasks."""
+
+    added: int
+
+
+class TaskCounts(BaseModel):
+    """The number of tasks by kind and state."""
+
+    counts: dict[str, dict[str, int]]
+
+
+class TaskHolder(_Given):
+    """The person who has a task."""
+
+    person: Annotated[Words, Field(min_length=1)]
+
+
+class TaskClaim(TaskHolder):
+    """A person who asks for a task of some kinds."""
+
+    kinds: Annotated[list[TaskKind], Field(min_length=1, max_length=3)] = ["annotate"]
+
+
+class TaskEnd(TaskHolder):
+    """The end of the work on a task; `skipped` and `flagged` need a note."""
+
+    state: Literal["done", "skipped", "flagged"] = "done"
+    note: Annotated[str, Field(max_length=2000)] = ""
+
+
+class Task(BaseModel):
+    """A task; `lease_until` is in seconds since 1970."""
+
+    id: int
+    image_id: str
+    image: str
+    kind: TaskKind
+    state: TaskState
+    assignee: str | None
+    lease_until: float | None
+    round: int
+    attempt: int
+    note: str

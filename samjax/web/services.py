@@ -9,6 +9,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from samjax.engine.annotations import AnnotationStore
+from samjax.engine.annotations.tasks import TaskQueue
 from samjax.inference import Predictor
 from samjax.web.decoder_cache import PageDecoder
 from samjax.web.disk_cache import DiskCache
@@ -39,6 +40,7 @@ class Services:
         page: Folder of the page's files; None without a page.
         gallery: The images.
         store: The annotations.
+        tasks: The queue of annotation tasks, in the same database.
         worker: Thread that computes embeddings and runs jobs.
         uploads: Receives images.
         previews: Cache of thumbnails and of images converted for browsers.
@@ -54,6 +56,7 @@ class Services:
     page: Path | None
     gallery: Gallery
     store: AnnotationStore
+    tasks: TaskQueue
     worker: ModelWorker
     uploads: Uploads
     previews: DiskCache
@@ -96,13 +99,15 @@ def make_services(
         with decoding, gallery.open(image) as source:
             return read_pixels(source, settings.limits.pixels)
 
+    store = AnnotationStore(settings.state / DATABASE)
     return Services(
         settings=settings,
         predictor=predictor,
         decoder=decoder,
         page=page,
         gallery=gallery,
-        store=AnnotationStore(settings.state / DATABASE),
+        store=store,
+        tasks=TaskQueue(store.database),
         worker=ModelWorker(
             predictor,
             EmbeddingCache(

@@ -57,6 +57,11 @@ class AnnotationStore:
         self._database = Database(path)
         self._now = now
 
+    @property
+    def database(self) -> Database:
+        """The database, which the queue of tasks shares."""
+        return self._database
+
     def add(
         self, image: str, uuid: str, mask: EncodedMask, fields: Mapping[str, Any]
     ) -> tuple[Stored, bool]:

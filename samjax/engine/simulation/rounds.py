@@ -19,7 +19,6 @@ import numpy as np
 from samjax import checkpoints
 from samjax.data.datasets import DatasetConfig
 from samjax.engine.annotations import AnnotationStore
-from samjax.engine.annotations.database import Database
 from samjax.engine.annotations.tasks import TaskQueue
 from samjax.engine.calibration import threshold_for_precision
 from samjax.engine.marked_json import read_json, write_json
@@ -168,10 +167,9 @@ def _round(
         folder=folder / "images",
     )
     store = AnnotationStore(out / "annotations.sqlite3")
-    database = Database(out / "annotations.sqlite3")
     try:
         clock = Clock(START)
-        tasks = TaskQueue(database, clock)
+        tasks = TaskQueue(store.database, clock)
         prefix = f"round {number} of {config.rounds}, stage {stage}"
         images = annotate_round(
             context, store, tasks, clock, config, lambda text: show(f"{prefix}: {text}")
@@ -200,7 +198,6 @@ def _round(
                 result["next_model"] = str(trained.relative_to(out))
     finally:
         store.close()
-        database.close()
     write_json(result_file, result)
     return result
 
