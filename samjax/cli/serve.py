@@ -81,6 +81,10 @@ class Serve:
     open: bool = False
     """Opens the page in a browser."""
 
+    queue: bool = False
+    """Makes an annotation task for every image that has none: the page then hands out
+    images, each to one person at a time."""
+
     api_only: bool = False
     """Serves the API without the page."""
 
@@ -125,6 +129,7 @@ def run(arguments: list[str]) -> None:
         hosts=wanted.allow_host,
         model=wanted.model,
         labels=wanted.label,
+        queue=wanted.queue,
         limits=Limits(
             upload_bytes=wanted.upload_limit * MEBIBYTE,
             pixels=max_pixels() or NO_BOUND,

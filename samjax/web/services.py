@@ -66,8 +66,10 @@ class Services:
     predicting: FairLock
 
     def start(self) -> None:
-        """Removes remains of a killed server, and starts the worker."""
+        """Removes remains of a killed server, adds tasks, and starts the worker."""
         sweep(self.gallery.folder)
+        if self.settings.queue:
+            self.tasks.add(file.name for file in self.gallery.files())
         self.worker.start()
 
     def close(self) -> None:

@@ -43,6 +43,7 @@ class Settings:
         hosts: Further host names of the server, as behind a proxy.
         model: Name of the model.
         labels: Labels to offer before any is in use.
+        queue: Whether every image gets an annotation task when the server starts.
         limits: Bounds of requests.
     """
 
@@ -55,6 +56,7 @@ class Settings:
     hosts: tuple[str, ...] = ()
     model: str = "small"
     labels: tuple[str, ...] = ()
+    queue: bool = False
     limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self):

@@ -74,35 +74,6 @@ def model():
     return samjax.Predictor(*samjax.load("tiny"))
 
 
-@pytest.fixture(scope="module")
-def playwright():
-    with sync_api.sync_playwright() as playwright:
-        yield playwright
-
-
-@pytest.fixture
-def open_page(playwright):
-    """Opens pages in separate browsers, and fails on uncaught errors in them."""
-    contexts, errors = [], []
-
-    def make(address, **options):
-        options = {"viewport": {"width": 1200, "height": 800}, **options}
-        context = browser.start_browser(playwright, accept_downloads=True, **options)
-        contexts.append(context)
-        page = context.pages[0]
-        page.set_default_timeout(60_000)
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.goto(address)
-        # Before that the page has no listeners.
-        page.wait_for_selector("html[data-state=ready]")
-        return page
-
-    yield make
-    for context in contexts:
-        context.close()
-    assert errors == []
-
-
 def get(server, path):
     with urllib.request.urlopen(server.address + "/api/v1" + path) as answer:
         return json.load(answer)

@@ -13,6 +13,7 @@ import samjax
 
 pytest.importorskip("fastapi")
 
+import browser
 from starlette.testclient import TestClient
 
 from samjax.web.app import create_app
@@ -114,3 +115,33 @@ def code_of(response) -> str:
     assert content["error"]["message"] and "\n" not in content["error"]["message"]
     assert "Traceback" not in response.text
     return content["error"]["code"]
+
+
+@pytest.fixture(scope="module")
+def playwright():
+    sync_api = pytest.importorskip("playwright.sync_api")
+    with sync_api.sync_playwright() as playwright:
+        yield playwright
+
+
+@pytest.fixture
+def open_page(playwright):
+    """Opens pages in separate browsers, and fails on uncaught errors in them."""
+    contexts, errors = [], []
+
+    def make(address, **options):
+        options = {"viewport": {"width": 1200, "height": 800}, **options}
+        context = browser.start_browser(playwright, accept_downloads=True, **options)
+        contexts.append(context)
+        page = context.pages[0]
+        page.set_default_timeout(60_000)
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.goto(address)
+        # Before that the page has no listeners.
+        page.wait_for_selector("html[data-state=ready]")
+        return page
+
+    yield make
+    for context in contexts:
+        context.close()
+    assert errors == []

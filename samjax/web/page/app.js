@@ -7,12 +7,14 @@ import { serverBackend } from "./io/server_backend.js";
 import { ModelLoading } from "./model/model_loading.js";
 import { WorkerClient } from "./model/worker_client.js";
 import { isBlank } from "./state/session.js";
+import { Queue } from "./state/queue.js";
 import { makeStore, messageOf } from "./state/state.js";
 import { byId, icon } from "./ui/dom.js";
 import { makeExportMenu } from "./ui/export_menu.js";
 import { Gallery } from "./ui/gallery.js";
 import { listenForKeys, showHelp } from "./ui/keys.js";
 import { notify, showNotices } from "./ui/notices.js";
+import { makeQueuePanel } from "./ui/queue_panel.js";
 import { makeShortcuts } from "./ui/shortcuts.js";
 import { applyTheme, switchTheme } from "./ui/theme.js";
 import { makeWorkspace } from "./ui/workspace.js";
@@ -44,6 +46,8 @@ async function start() {
   const model = new ModelLoading(client, info, Number(new URLSearchParams(location.search).get("threads")) || Infinity);
   const workspace = makeWorkspace(store, { backend, client, info, model });
   const gallery = new Gallery(store, backend);
+  const queue = new Queue(store, backend.tasks, localStorage);
+  const task = makeQueuePanel(store, queue);
   byId("folder").textContent = info.folder;
   makeExportMenu(store, backend);
 
@@ -51,7 +55,7 @@ async function start() {
   const leave = () => (location.hash = "");
   const theme = () => store.emit("announcement", `${switchTheme()} colours`);
   const help = () => showHelp(shortcuts);
-  const shortcuts = makeShortcuts(store, workspace, { move, leave, theme, help });
+  const shortcuts = makeShortcuts(store, workspace, { move, leave, theme, help }, task);
   listenForKeys(shortcuts, () => store.state.image !== null);
   const handlers = { "to-gallery": leave, "previous-image": () => move(-1), "next-image": () => move(1), theme, "help-button": help };
   for (const [id, run] of Object.entries(handlers)) byId(id).addEventListener("click", run);
@@ -63,6 +67,8 @@ async function start() {
     ({ threads }) => (document.documentElement.dataset.threads = String(threads)),
     () => {},
   );
+  void queue.refresh();
+  store.watch(["image"], ({ image }) => image || void queue.refresh());
   await gallery.load();
   if (store.state.phase === "loading") store.set({ phase: "ready" });
   route(store, gallery, workspace);

@@ -72,9 +72,27 @@
  */
 
 /**
+ * @typedef {object} Task
+ * @property {number} id
+ * @property {string} image_id
+ * @property {string} image its name
+ * @property {string} note of the person who returned it
+ */
+
+/**
+ * The queue of annotation tasks.
+ * @typedef {object} Tasks
+ * @property {() => Promise<Record<string, Record<string, number>>>} counts by kind and state
+ * @property {(person: string, kind: string) => Promise<Task | null>} claim null where none is open
+ * @property {(id: number, person: string) => Promise<void>} renew
+ * @property {(id: number, person: string, state: "done" | "skipped" | "flagged", note: string) => Promise<void>} finish
+ */
+
+/**
  * @typedef {object} Backend
  * @property {"server" | "demo"} mode
  * @property {() => Promise<Info>} info
+ * @property {Tasks | null} tasks null in the demo
  * @property {(onSome: (images: ImageEntry[], total: number) => void) => Promise<void>} images
  * @property {(image: ImageEntry) => Promise<string>} thumbnail its URL
  * @property {(image: ImageEntry) => Promise<Blob>} pixels

@@ -79,6 +79,7 @@ export function demoBackend(config, base, client, storage = new DemoStorage()) {
 
   return {
     mode: "demo",
+    tasks: null,
     info: async () => ({
       samjax: config.samjax ?? "",
       folder: "demo",

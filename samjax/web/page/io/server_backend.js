@@ -72,6 +72,20 @@ export function serverBackend(api) {
     mode: "server",
     info: async () => (await request("GET", "/info")).json(),
 
+    tasks: {
+      counts: async () => (await (await request("GET", "/tasks")).json()).counts,
+      async claim(person, kind) {
+        const response = await request("POST", "/tasks/claim", { json: { person, kinds: [kind] } });
+        return response.status === 204 ? null : response.json();
+      },
+      async renew(id, person) {
+        await request("POST", `/tasks/${id}/renew`, { json: { person } });
+      },
+      async finish(id, person, state, note) {
+        await request("POST", `/tasks/${id}/finish`, { json: { person, state, note } });
+      },
+    },
+
     async images(onSome) {
       for (let offset = 0, total = 1; offset < total; ) {
         const page = await (await request("GET", `/images?offset=${offset}&limit=${PAGE_SIZE}`)).json();

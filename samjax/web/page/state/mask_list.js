@@ -92,6 +92,7 @@ export class MaskList {
    * @param {Traced} [traced] where it is known already
    */
   create(annotation, traced) {
+    annotation = { ...annotation, author: annotation.author || this.#store.state.person };
     this.#put(annotation, null, 0, traced);
     this.#edit("create", annotation.uuid, annotation);
   }

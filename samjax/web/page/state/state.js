@@ -10,6 +10,7 @@ import { EMPTY_SESSION } from "./session.js";
 /** @typedef {import("../core/postprocessing.js").PreviewMask} PreviewMask */
 /** @typedef {import("../io/backend.js").Annotation} Annotation */
 /** @typedef {import("../io/backend.js").ImageEntry} ImageEntry */
+/** @typedef {import("../io/backend.js").Task} Task */
 /** @typedef {import("../io/outbox.js").PendingEdit} PendingEdit */
 /** @typedef {import("../io/outbox.js").OutboxState} OutboxState */
 /** @typedef {import("./mask_list.js").Mask} Mask */
@@ -53,6 +54,9 @@ import { EMPTY_SESSION } from "./session.js";
  * @property {OutboxState} outbox `Outbox`
  * @property {boolean} isOffline whether the server could not be polled; `Sync`
  * @property {readonly Conflict[]} conflicts that wait for a decision; `Sync`
+ * @property {string} person name of who annotates, kept in the browser; `Queue`
+ * @property {Task | null} task that the person has; `Queue`
+ * @property {{done: number, total: number} | null} queue number of its tasks; null without a queue; `Queue`
  */
 
 /**
@@ -106,6 +110,9 @@ export function makeStore() {
     outbox: { size: 0, isStuck: false, problem: null },
     isOffline: false,
     conflicts: [],
+    person: "",
+    task: null,
+    queue: null,
   };
   return new Store(initial);
 }

@@ -20,13 +20,19 @@ const ARROWS = [
  * @param {PageStore} store
  * @param {ReturnType<typeof import("./workspace.js").makeWorkspace>} workspace
  * @param {{move: (by: number) => void, leave: () => void, theme: () => void, help: () => void}} page
+ * @param {ReturnType<typeof import("./queue_panel.js").makeQueuePanel>} task
  * @returns {KeyAction[]}
  */
-export function makeShortcuts(store, { commands, editor, pointing, stage }, page) {
+export function makeShortcuts(store, { commands, editor, pointing, stage }, page, task) {
   const onSelected = (/** @type {(uuid: string) => unknown} */ run) => () => {
     const { selected } = store.state;
     if (selected) run(selected);
     return selected !== null;
+  };
+  const onTask = (/** @type {() => unknown} */ run) => () => {
+    if (!task.isOpen()) return false;
+    run();
+    return true;
   };
   const scaleBrush = (/** @type {number} */ factor) => commands.setBrush(store.state.brushRadius * factor);
   return [
@@ -78,6 +84,10 @@ export function makeShortcuts(store, { commands, editor, pointing, stage }, page
     { group: "Labels and list", keys: ["r"], shown: "R", does: "Edit the selected mask", run: onSelected((uuid) => commands.edit(uuid) && stage.element.focus()) },
     { group: "Labels and list", keys: ["v"], shown: "V", does: "Hide or show all masks", run: () => commands.toggleAll() },
     { group: "Labels and list", keys: ["n"], shown: "N", does: "Select the next mask", run: () => commands.selectNext() },
+
+    { group: "Task", keys: ["c"], shown: "C", does: "Done: the next image of the queue", run: onTask(task.done) },
+    { group: "Task", keys: ["x"], shown: "X", does: "Skip, with a reason", run: onTask(task.skip) },
+    { group: "Task", keys: ["q"], shown: "Q", does: "Flag, with a reason", run: onTask(task.flag) },
 
     { group: "View", keys: ["+", "="], shown: "+ or Wheel", does: "Zoom in", run: () => stage.zoom(ZOOM_STEP) },
     { group: "View", keys: ["-"], shown: "−", does: "Zoom out", run: () => stage.zoom(1 / ZOOM_STEP) },
