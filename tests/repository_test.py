@@ -23,6 +23,7 @@ MAY_IMPORT = {
     "devices": set(),
     "geometry": set(),
     "prompts": set(),
+    "text": set(),
     "models": set(),
     "sharding": {"models"},
     "distributed": set(),
