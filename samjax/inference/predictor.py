@@ -52,6 +52,11 @@ class Predictor:
     params: Mapping[str, Any]
 
     def __post_init__(self):
+        if not isinstance(self.model, Sam):
+            raise TypeError(
+                f"got a {type(self.model).__name__}, which predicts no masks, expected "
+                "a Sam: load other weights"
+            )
         parts = self.model.parts
         missing = [part for part in parts if part not in self.params]
         if missing:

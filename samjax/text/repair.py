@@ -17,7 +17,7 @@ from collections.abc import Mapping
 def fix_text(text: str) -> str:
     """Returns the text as `ftfy.fix_text` does, in the normalization form NFC."""
     try:
-        import ftfy
+        import ftfy  # pyright: ignore[reportMissingImports]
     except ImportError:
         return fix_without_ftfy(text)
     return ftfy.fix_text(text)
