@@ -34,6 +34,7 @@ MAY_IMPORT = {
     "inference": {
         "models",
         "prompts",
+        "text",
         "geometry",
         "sharding",
         "data",

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from jaxtyping import Shaped
 
 from samjax.checkpoints import hugging_face
 from samjax.checkpoints.families import families
@@ -152,8 +153,8 @@ def split_pieces(
     form: HuggingFaceForm,
     entries: Iterable[Entry],
     plan: Iterable[Planned],
-    arrays: Iterator[np.ndarray],
-) -> tuple[list[Planned], Iterator[np.ndarray]]:
+    arrays: Iterator[Shaped[np.ndarray, "..."]],
+) -> tuple[list[Planned], Iterator[Shaped[np.ndarray, "..."]]]:
     """Splits what is to be written under released names into transformers' tensors."""
     pieces = [(entry, form.pieces(entry)) for entry in entries]
     planned = [

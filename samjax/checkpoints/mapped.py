@@ -207,7 +207,7 @@ class JoinedTensor:
         return (sum(part.shape[0] for part in self.parts), *self.parts[0].shape[1:])
 
     def array(self) -> np.ndarray:
-        """Returns a copy of the elements, in the machine's byte order.
+        """Returns a copy of the elements in the tensor's shape and the machine's byte order.
 
         Raises:
             CheckpointError: The bytes contradict their checksum in the file.

@@ -131,7 +131,7 @@ def open_checkpoint(path: Path) -> Checkpoint:
         own, groups = {}, read_torch_file(path)
     if metadata.get("format") == "samjax":
         return _open_own(path, own, metadata)
-    family = family_in(groups)
+    family = families().get(metadata.get(FAMILY_KEY, "")) or family_in(groups)
     if foreign is None and family is not SAM:
         return _open_released(path, groups, family, metadata)
     heads = hugging_face.decoder_heads(foreign or {})

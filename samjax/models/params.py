@@ -24,6 +24,7 @@ Path = tuple[str, ...]
 IMAGE_ENCODER = "image_encoder"
 PROMPT_ENCODER = "prompt_encoder"
 MASK_DECODER = "mask_decoder"
+TEXT_ENCODER = "text_encoder"
 
 PARTS = (IMAGE_ENCODER, PROMPT_ENCODER, MASK_DECODER)
 """The submodules of `Sam`, the first keys of every path."""

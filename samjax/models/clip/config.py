@@ -31,7 +31,6 @@ class ClipConfig(Architecture):
     """
 
     image_size: int = 224
-    patch_size: int
     embed_dim: int
     vision_width: int
     vision_depth: int

@@ -24,6 +24,13 @@ def _block_rows(prefix: str, width: str, hidden: str) -> tuple[Row, ...]:
     )
 
 
+TEXT_ROWS = (
+    Row("positional_embedding", "", "array", "l t"),
+    Row("text_projection", "", "array", "t j"),
+    Row("token_embedding", "", "embed", "o t"),
+    Row("ln_final", "", "norm", "t"),
+    *_block_rows("transformer.resblocks.{text_block}", "t", "tm"),
+)
 # The names of OpenAI's release, which are OpenCLIP's too. transformers splits and
 # transposes some of the tensors: `samjax.models.clip.hugging_face`.
 ROWS = (
@@ -33,12 +40,8 @@ ROWS = (
     Row("visual.conv1", "", "conv", "v 3 p p", bias=False),
     Row("visual.ln_{side}", "", "norm", "v"),
     *_block_rows("visual.transformer.resblocks.{image_block}", "v", "vm"),
-    Row("positional_embedding", "", "array", "l t"),
-    Row("text_projection", "", "array", "t j"),
     Row("logit_scale", "", "array", ""),
-    Row("token_embedding", "", "embed", "o t"),
-    Row("ln_final", "", "norm", "t"),
-    *_block_rows("transformer.resblocks.{text_block}", "t", "tm"),
+    *TEXT_ROWS,
 )
 
 

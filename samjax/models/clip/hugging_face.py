@@ -11,7 +11,11 @@ from samjax.models.weight_map import Entry
 
 
 def pieces(entry: Entry) -> tuple[Piece, ...]:
-    """Returns the tensors of transformers that an array of CLIP consists of."""
+    """Returns the tensors of transformers that an array of CLIP consists of.
+
+    Raises:
+        KeyError: CLIP has no such array.
+    """
     name = entry.released
     if name in WHOLE:
         return (WHOLE[name],)
@@ -38,9 +42,27 @@ def config_from_hugging_face(
     Returns:
         The config, and what is wrong in the file.
     """
+    sizes, problems = read_towers(content, VISION, TEXT)
+    config = ClipConfig(**sizes)
+    return config, problems + config.problems()
+
+
+def read_towers(
+    content: Mapping[str, Any], vision: Mapping[str, Any], text: Mapping[str, Any]
+) -> tuple[dict[str, Any], list[str]]:
+    """Reads the sizes of both towers from the content of a `config.json`.
+
+    Args:
+        content: The JSON.
+        vision: Defaults of the fields of the vision tower, by their names in it.
+        text: Those of the text tower.
+
+    Returns:
+        The fields of `ClipConfig`, and what is wrong in the file.
+    """
     problems: list[str] = []
-    vision = _section(content, "vision_config", VISION, problems)
-    text = _section(content, "text_config", TEXT, problems)
+    vision = _section(content, "vision_config", vision, problems)
+    text = _section(content, "text_config", text, problems)
     joint = _size(content, "", {"projection_dim": 512}, "projection_dim", problems)
     activations = {vision["hidden_act"], text["hidden_act"]}
     if len(activations) > 1 or not activations <= {"quick_gelu", "gelu"}:
@@ -54,23 +76,23 @@ def config_from_hugging_face(
                 f"{name}.layer_norm_eps is {section['layer_norm_eps']!r:.80}, expected "
                 f"{EPSILON}"
             )
-    config = ClipConfig(
-        image_size=vision["image_size"],
-        patch_size=vision["patch_size"],
-        embed_dim=joint,
-        vision_width=vision["hidden_size"],
-        vision_depth=vision["num_hidden_layers"],
-        vision_heads=vision["num_attention_heads"],
-        vision_mlp_dim=vision["intermediate_size"],
-        text_width=text["hidden_size"],
-        text_depth=text["num_hidden_layers"],
-        text_heads=text["num_attention_heads"],
-        text_mlp_dim=text["intermediate_size"],
-        vocab_size=text["vocab_size"],
-        context_length=text["max_position_embeddings"],
-        quick_gelu=vision["hidden_act"] == "quick_gelu",
-    )
-    return config, problems + config.problems()
+    sizes = {
+        "image_size": vision["image_size"],
+        "patch_size": vision["patch_size"],
+        "embed_dim": joint,
+        "vision_width": vision["hidden_size"],
+        "vision_depth": vision["num_hidden_layers"],
+        "vision_heads": vision["num_attention_heads"],
+        "vision_mlp_dim": vision["intermediate_size"],
+        "text_width": text["hidden_size"],
+        "text_depth": text["num_hidden_layers"],
+        "text_heads": text["num_attention_heads"],
+        "text_mlp_dim": text["intermediate_size"],
+        "vocab_size": text["vocab_size"],
+        "context_length": text["max_position_embeddings"],
+        "quick_gelu": vision["hidden_act"] == "quick_gelu",
+    }
+    return sizes, problems
 
 
 def config_to_hugging_face(config: ClipConfig) -> dict[str, Any]:

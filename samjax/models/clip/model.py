@@ -6,11 +6,11 @@ import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from samjax.models.clip.config import ClipConfig
-from samjax.models.clip.towers import EPSILON, Transformer, VisionTower
-from samjax.models.layers import layer_norm
+from samjax.models.clip.text_tower import TextTower
+from samjax.models.clip.towers import VisionTower
 
 
 class ClipEmbeddings(NamedTuple):
@@ -41,29 +41,20 @@ class Clip(nn.Module):
 
     def setup(self):
         config = self.config
-        normal = nn.initializers.normal
         self.visual = VisionTower(config, self.dtype)
-        self.transformer = Transformer(
-            config.text_depth,
-            config.text_heads,
-            config.text_mlp_dim,
-            config.quick_gelu,
-            self.dtype,
+        self.text = TextTower(
+            width=config.text_width,
+            depth=config.text_depth,
+            num_heads=config.text_heads,
+            mlp_dim=config.text_mlp_dim,
+            embed_dim=config.embed_dim,
+            vocab_size=config.vocab_size,
+            context_length=config.context_length,
+            quick=config.quick_gelu,
+            dtype=self.dtype,
         )
-        self.token_embedding = nn.Embed(
-            config.vocab_size, config.text_width, embedding_init=normal(0.02)
-        )
-        self.positional_embedding = self.param(
-            "positional_embedding",
-            normal(0.01),
-            (config.context_length, config.text_width),
-        )
-        self.ln_final = layer_norm(EPSILON, self.dtype)
-        self.text_projection = self.param(
-            "text_projection",
-            normal(config.text_width**-0.5),
-            (config.text_width, config.embed_dim),
-        )
+        # The release has the parts of the text tower beside `visual`.
+        nn.share_scope(self, self.text)
         self.logit_scale = self.param(
             "logit_scale", nn.initializers.constant(np.log(1 / 0.07)), ()
         )
@@ -79,11 +70,18 @@ class Clip(nn.Module):
         """Embeds images and texts, any number of each."""
         return ClipEmbeddings(self.embed_image(pixels), self.embed_text(tokens))
 
-    def embed_image(self, pixels: Float[Array, "b h w 3"]) -> Float[Array, "b e"]:
+    def embed_image(
+        self,
+        pixels: Float[Array, "b h w 3"],
+        inside: Bool[Array, "b gh gw"] | None = None,
+    ) -> Float[Array, "b e"]:
         """Embeds square images of the model's size.
 
         Args:
             pixels: Normalized by CLIP's mean and deviation, `PIXEL_MEAN` and `PIXEL_STD`.
+            inside: Patches that the output token attends to in the last layer, at least
+                one of each image, as for crops of masks in the training of text prompts
+                (SAM, appendix D.5); None for no restriction.
 
         Returns:
             A vector per image in the joint space, not normalized.
@@ -97,7 +95,7 @@ class Clip(nn.Module):
                 f"Got images of {pixels.shape[1]} x {pixels.shape[2]} pixels, expected "
                 f"{side} x {side}: resize them."
             )
-        return self.visual(pixels)
+        return self.visual(pixels, inside)
 
     def embed_text(self, tokens: Int[Array, "b t"]) -> Float[Array, "b e"]:
         """Embeds texts.
@@ -112,19 +110,7 @@ class Clip(nn.Module):
         Raises:
             ValueError: The rows are longer than the context.
         """
-        length = tokens.shape[1]
-        if length > self.config.context_length:
-            raise ValueError(
-                f"Got {length} tokens a text, expected at most "
-                f"{self.config.context_length}: cut the texts."
-            )
-        x = self.token_embedding(tokens) + self.positional_embedding[None, :length]
-        causal = jnp.tril(jnp.ones((length, length), bool))
-        x = self.transformer(x.astype(self.dtype), causal)
-        # The end token has the highest id, and argmax gives the first of several.
-        end = jnp.argmax(tokens, axis=1)
-        x = jnp.take_along_axis(x, end.reshape(-1, 1, 1), axis=1)[:, 0]
-        return self.ln_final(x) @ self.text_projection.astype(self.dtype)
+        return self.text(tokens)
 
 
 # Of pixels on the scale 0..1.

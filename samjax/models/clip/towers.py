@@ -31,7 +31,7 @@ class Attention(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: Float[Array, "b t c"], mask: Bool[Array, "t t"] | None = None
+        self, x: Float[Array, "b t c"], mask: Bool[Array, "#b t t"] | None = None
     ) -> Float[Array, "b t c"]:
         """Attends among tokens; a query attends to keys where `mask` is true."""
         batch, tokens, width = x.shape
@@ -48,7 +48,7 @@ class Attention(nn.Module):
             "bqnd,bknd->bnqk", query, key, preferred_element_type=jnp.float32
         )
         if mask is not None:
-            scores = jnp.where(mask.reshape(1, 1, tokens, tokens), scores, -jnp.inf)
+            scores = jnp.where(mask[:, None], scores, -jnp.inf)
         shares = jax.nn.softmax(scores, axis=-1).astype(self.dtype)
         x = jnp.einsum("bnqk,bknd->bqnd", shares, value).reshape(batch, tokens, width)
         return nn.Dense(width, dtype=self.dtype, name="out_proj")(x)
@@ -91,7 +91,7 @@ class Block(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: Float[Array, "b t c"], mask: Bool[Array, "t t"] | None = None
+        self, x: Float[Array, "b t c"], mask: Bool[Array, "#b t t"] | None = None
     ) -> Float[Array, "b t c"]:
         attention = Attention(self.num_heads, self.dtype, name="attn")
         x = x + attention(layer_norm(EPSILON, self.dtype, "ln_1")(x), mask)
@@ -118,9 +118,15 @@ class Transformer(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: Float[Array, "b t c"], mask: Bool[Array, "t t"] | None = None
+        self,
+        x: Float[Array, "b t c"],
+        mask: Bool[Array, "#b t t"] | None = None,
+        last_mask: Bool[Array, "#b t t"] | None = None,
     ) -> Float[Array, "b t c"]:
+        """Applies all blocks; the last one with a mask of its own, if it is given."""
         for i in range(self.depth):
+            if i == self.depth - 1 and last_mask is not None:
+                mask = last_mask
             x = Block(
                 self.num_heads,
                 self.mlp_dim,
@@ -143,8 +149,22 @@ class VisionTower(nn.Module):
     dtype: DTypeLike
 
     @nn.compact
-    def __call__(self, pixels: Float[Array, "b h w 3"]) -> Float[Array, "b e"]:
-        """Embeds normalized images of the model's size."""
+    def __call__(
+        self,
+        pixels: Float[Array, "b h w 3"],
+        inside: Bool[Array, "b gh gw"] | None = None,
+        *,
+        pooled: bool = True,
+    ) -> Float[Array, "b *t e"]:
+        """Embeds normalized images of the model's size.
+
+        Args:
+            pixels: The images.
+            inside: Patches that the class token attends to in the last block, at least
+                one of each image; None for all, and the class token itself.
+            pooled: Whether to return the class token in the joint space, or all tokens
+                after the last norm, the class token first.
+        """
         config, width = self.config, self.config.vision_width
         normal = nn.initializers.normal(width**-0.5)
         patches = PatchProjection(
@@ -166,7 +186,15 @@ class VisionTower(nn.Module):
             config.quick_gelu,
             self.dtype,
             name="transformer",
-        )(x)
-        x = layer_norm(EPSILON, self.dtype, "ln_post")(x[:, 0])
+        )(x, None, None if inside is None else _class_token_mask(inside))
+        x = layer_norm(EPSILON, self.dtype, "ln_post")(x[:, 0] if pooled else x)
         projection = self.param("proj", normal, (width, config.embed_dim))
-        return x @ projection.astype(self.dtype)
+        return x @ projection.astype(self.dtype) if pooled else x
+
+
+def _class_token_mask(inside: Bool[Array, "b gh gw"]) -> Bool[Array, "b t t"]:
+    """Returns which tokens attend to which: only the class token is restricted."""
+    row = jnp.pad(inside.reshape(len(inside), -1), ((0, 0), (1, 0)))
+    tokens = row.shape[1]
+    others = jnp.ones((len(row), tokens - 1, tokens), bool)
+    return jnp.concatenate([row[:, None], others], axis=1)

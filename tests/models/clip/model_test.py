@@ -136,7 +136,7 @@ def test_the_activation_of_the_config_is_the_one_that_is_computed(params):
 def test_bfloat16_is_close_to_float32(params):
     tokens = random_tokens(SMALL, 3)
     half = Clip(SMALL, dtype=jnp.bfloat16)
-    got = half.apply({"params": params}, tokens, method="embed_text")
+    got = half.apply({"params": params}, jnp.asarray(tokens), method="embed_text")
     expected = apply(SMALL, params, "embed_text", tokens)
     assert got.dtype == jnp.bfloat16
     assert relative(np.float32(got), expected) < 0.1
@@ -180,3 +180,43 @@ def test_the_family_is_that_of_the_config():
 def test_a_predictor_refuses_a_model_that_predicts_no_masks(params):
     with pytest.raises(TypeError, match="Clip"):
         samjax.Predictor(Clip(SMALL), params)  # type: ignore[arg-type]
+
+
+def test_the_class_token_attends_only_inside_of_a_mask_in_the_last_block():
+    shallow = dataclasses.replace(SMALL, vision_depth=1)
+    params = tree_of(shallow, random_state(shallow))
+    generator = np.random.default_rng(3)
+    pixels = generator.standard_normal((2, 24, 24, 3), np.float32)
+    inside = np.zeros((2, 3, 3), bool)
+    inside[0, 1, 2] = inside[1, :2, 0] = True
+    other = generator.standard_normal(pixels.shape, np.float32)
+    patches = np.repeat(np.repeat(inside, 8, 1), 8, 2)[..., None]
+    outside_changed = np.where(patches, pixels, other)
+    inside_changed = np.where(patches, other, pixels)
+
+    def embed(pixels, inside):
+        return np.asarray(apply(shallow, params, "embed_image", pixels, inside))
+
+    masked = embed(pixels, inside)
+    # One block: what it attends to are the patches themselves.
+    np.testing.assert_allclose(embed(outside_changed, inside), masked, atol=1e-5)
+    assert relative(embed(inside_changed, inside), masked) > 0.1
+    assert relative(embed(pixels, ~inside), masked) > 0.1
+    assert relative(embed(pixels, np.ones_like(inside)), masked) > 0.1
+
+
+def test_earlier_blocks_see_all_of_the_image():
+    pixels = np.random.default_rng(3).standard_normal((1, 24, 24, 3), np.float32)
+    inside = np.zeros((1, 3, 3), bool)
+    inside[0, 1, 1] = True
+    params = tree_of(SMALL, random_state(SMALL))
+    other = pixels.copy()
+    other[:, :8] += 1
+    masked = apply(SMALL, params, "embed_image", pixels, inside)
+    assert (
+        relative(
+            np.asarray(apply(SMALL, params, "embed_image", other, inside)),
+            np.asarray(masked),
+        )
+        > 1e-3
+    )
