@@ -13,7 +13,7 @@ from PIL import Image
 from samjax.data.formats import record_to_label_map
 from samjax.data.formats.annotations import make_annotation
 from samjax.data.schema import Annotation, ImageInfo, Record, record_to_json
-from samjax.engine.annotations.store import Stored
+from samjax.engine.annotations.rows import Stored
 from samjax.files import json_text
 from samjax.geometry.masks import text_to_counts
 
@@ -167,7 +167,7 @@ def label_map_png(record: Record) -> bytes:
 def to_annotation(stored: Stored, size: tuple[int, int]) -> Annotation:
     """Returns the record of a stored mask: the fields of SA-1B, then the page's own.
 
-    `page/records.js` makes the same one for the demo, and is tested against this.
+    `page/core/records.js` makes the same one for the demo, and is tested against this.
     """
     prompts, score = stored["prompts"], stored["score"]
     stability = stored["stability_score"]
