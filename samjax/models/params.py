@@ -35,6 +35,18 @@ DECODING_PARTS = (PROMPT_ENCODER, MASK_DECODER)
 ADAPTERS = "lora"
 """The key, beside the parts of the model, under which a tree holds adapters."""
 
+TEXT_PROJECTION = (PROMPT_ENCODER, "text_projection")
+"""The linear layer from the vector of a text to a prompt token."""
+
+TEXT_TOWER = (
+    "transformer",
+    "token_embedding",
+    "positional_embedding",
+    "ln_final",
+    "text_projection",
+)
+"""Keys of a text tower, in CLIP's tree and under `TEXT_ENCODER`."""
+
 FOURIER_MATRIX = (PROMPT_ENCODER, "pe_layer", "positional_encoding_gaussian_matrix")
 """The random frequencies of positions: a constant that is stored as a parameter."""
 

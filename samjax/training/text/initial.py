@@ -9,17 +9,15 @@ import numpy as np
 from samjax import checkpoints
 from samjax.models.clip import Clip, ClipConfig
 from samjax.models.config import SamArchitecture, SamConfig
-from samjax.models.params import PROMPT_ENCODER, TEXT_ENCODER, Params
-from samjax.models.text_sam import TextSamConfig
-
-# Parts of CLIP's tree that are the text tower.
-TEXT_PARTS = (
-    "transformer",
-    "token_embedding",
-    "positional_embedding",
-    "ln_final",
-    "text_projection",
+from samjax.models.params import (
+    KERNEL,
+    TEXT_ENCODER,
+    TEXT_PROJECTION,
+    TEXT_TOWER,
+    Params,
+    with_value,
 )
+from samjax.models.text_sam import TextSamConfig
 
 
 def load_clip(source: str) -> tuple[Clip, Params]:
@@ -97,7 +95,6 @@ def add_text_tower(
     # Vectors have length 1: each channel of the token starts with a deviation of 1, as
     # those of points have.
     kernel = generator.standard_normal(shape, np.float32)
-    projection = {"kernel": kernel, "bias": np.zeros(shape[1], np.float32)}
-    prompts = {**params[PROMPT_ENCODER], "text_projection": jax.device_put(projection)}
-    tower = {name: clip_params[name] for name in TEXT_PARTS}
-    return {**params, PROMPT_ENCODER: prompts, TEXT_ENCODER: tower}
+    projection = {KERNEL: kernel, "bias": np.zeros(shape[1], np.float32)}
+    params = with_value(params, TEXT_PROJECTION, jax.device_put(projection))
+    return {**params, TEXT_ENCODER: {name: clip_params[name] for name in TEXT_TOWER}}
