@@ -23,6 +23,7 @@ MAY_IMPORT = {
     "devices": set(),
     "geometry": set(),
     "prompts": set(),
+    "text": set(),
     "models": set(),
     "sharding": {"models"},
     "distributed": set(),
@@ -33,6 +34,7 @@ MAY_IMPORT = {
     "inference": {
         "models",
         "prompts",
+        "text",
         "geometry",
         "sharding",
         "data",

@@ -56,7 +56,7 @@ def fetch(source: str) -> Path:
             return Path(file)
         for weights in WEIGHTS:
             folder = library.snapshot_download(
-                repository, revision=revision, allow_patterns=["config.json", *weights]
+                repository, revision=revision, allow_patterns=[*CONFIGS, *weights]
             )
             if any(any(Path(folder).glob(pattern)) for pattern in weights):
                 return Path(folder)
@@ -83,4 +83,8 @@ ENDINGS = (".pth", ".pt", ".bin", ".safetensors")
 WEIGHTS = (
     ("model.safetensors", "model-*.safetensors", "model.safetensors.index.json"),
     ("pytorch_model.bin", "pytorch_model-*.bin", "pytorch_model.bin.index.json"),
+    # OpenCLIP's.
+    ("open_clip_model.safetensors",),
+    ("open_clip_pytorch_model.bin",),
 )
+CONFIGS = ("config.json", "open_clip_config.json")

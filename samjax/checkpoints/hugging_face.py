@@ -17,15 +17,21 @@ CONFIG_NAME = "config.json"
 WEIGHTS_NAME = "model.safetensors"
 # In the order in which transformers looks for them.
 CANDIDATES = (WEIGHTS_NAME, "pytorch_model.bin")
+# OpenCLIP's, beside a config of its own.
+RELEASED_CANDIDATES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 
 
-def weight_files(folder: Path) -> list[Path]:
+def weight_files(folder: Path, candidates: tuple[str, ...] = CANDIDATES) -> list[Path]:
     """Returns the files that hold the tensors of a folder: one, or its shards.
+
+    Args:
+        folder: The folder.
+        candidates: Names of whole files, in order of preference.
 
     Raises:
         CheckpointError: If there are none, or the list of shards leaves the folder.
     """
-    for name in CANDIDATES:
+    for name in candidates:
         if (folder / name).is_file():
             return [folder / name]
         index = folder / f"{name}.index.json"
@@ -33,7 +39,7 @@ def weight_files(folder: Path) -> list[Path]:
             return [folder / shard for shard in _shards(index)]
     raise CheckpointError(
         f"{folder} has no weights: expected samjax.safetensors (samjax's own form), or "
-        f"{' or '.join(CANDIDATES)} or the index of their shards (Hugging Face)."
+        f"{' or '.join(candidates)} or the index of their shards (Hugging Face)."
     )
 
 
@@ -48,7 +54,7 @@ def read_config(
     path = folder / CONFIG_NAME
     if not path.is_file():
         raise CheckpointError(f"{folder} has no {CONFIG_NAME}.")
-    config = _read_json(path)
+    config = read_json(path)
     if config.get("model_type") not in model_types:
         raise CheckpointError(
             f"{path} says model_type {config.get('model_type')!r:.80}, expected "
@@ -142,7 +148,7 @@ def config_json(config: SamConfig) -> dict[str, Any]:
 
 
 def _shards(index: Path) -> list[str]:
-    shards = _read_json(index).get("weight_map")
+    shards = read_json(index).get("weight_map")
     names = set(shards.values()) if isinstance(shards, dict) else set()
     for name in names:
         # An index is untrusted: a shard is a file beside it, by its bare name.
@@ -156,7 +162,12 @@ def _shards(index: Path) -> list[str]:
     return sorted(names)
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """Reads a JSON object.
+
+    Raises:
+        CheckpointError: It is none, or larger than any config.
+    """
     if path.stat().st_size > MAX_JSON:
         raise CheckpointError(f"{path} is larger than any of its kind.")
     try:

@@ -19,12 +19,11 @@ from samjax.checkpoints.releases import Release, releases
 from samjax.checkpoints.writer import write_checkpoint
 from samjax.devices import find_devices
 from samjax.files import cache_folder
-from samjax.models import Sam
 
 
 def load(
     source: str | os.PathLike, *, dtype: DTypeLike | None = None
-) -> tuple[Sam, dict[str, Any]]:
+) -> tuple[Any, dict[str, Any]]:
     """Loads a model and its parameters.
 
     Does not need torch, and executes nothing that a file contains.
@@ -33,18 +32,19 @@ def load(
         model, params = samjax.load("medsam_vit_b.pth")
 
     Args:
-        source: A released name ("small", "tiny", "vit_b", "vit_l", "vit_h"): downloaded and
-            verified once, then kept in the cache. Or a path: a `.pth` or
-            `.safetensors` file, a Hugging Face SAM folder, or samjax's own form. Or
-            OWNER/NAME, a repository of the Hugging Face Hub ("facebook/sam-vit-base"),
-            or OWNER/NAME/FILE in one, with the extra `hub`; with @REVISION after the
-            name if not the newest. A path object, or a path that exists, is never taken
-            for a name.
+        source: A released name ("small", "tiny", "vit_b", "vit_l", "vit_h", or one of
+            `clip_vit_b32` and its like): downloaded and verified once, then kept in the
+            cache. Or a path: a `.pth` or `.safetensors` file, a Hugging Face folder of
+            SAM or CLIP, an OpenCLIP folder, or samjax's own form. Or OWNER/NAME, a
+            repository of the Hugging Face Hub ("facebook/sam-vit-base"), or
+            OWNER/NAME/FILE in one, with the extra `hub`; with @REVISION after the name
+            if not the newest. A path object, or a path that exists, is never taken for
+            a name.
         dtype: Compute dtype of the model, float32 (the default) or bfloat16.
 
     Returns:
-        The model, and its parameters as a plain nested dict of float32 arrays,
-        independent of the file's dtype and of the compute dtype.
+        The model (a `Clip` for weights of CLIP) and its parameters as a plain nested
+        dict of float32 arrays, independent of the file's dtype and of the compute dtype.
 
     Raises:
         CheckpointError: If the weights cannot be had or do not fit, with everything

@@ -176,6 +176,50 @@ class StoredTensor:
         self.file.release(*self.storage)
 
 
+@dataclasses.dataclass(frozen=True)
+class JoinedTensor:
+    """Tensors of one dtype that are one, joined along their first axis.
+
+    Attributes:
+        parts: The tensors, at least one, alike but for their first axis.
+    """
+
+    parts: tuple[StoredTensor, ...]
+
+    @property
+    def file(self) -> MappedFile:
+        """The file of the first part."""
+        return self.parts[0].file
+
+    @property
+    def start(self) -> int:
+        """The byte of the first element of the first part."""
+        return self.parts[0].start
+
+    @property
+    def dtype(self) -> str:
+        """One of `DTYPES`."""
+        return self.parts[0].dtype
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Elements along each axis of the whole."""
+        return (sum(part.shape[0] for part in self.parts), *self.parts[0].shape[1:])
+
+    def array(self) -> np.ndarray:
+        """Returns a copy of the elements in the tensor's shape and the machine's byte order.
+
+        Raises:
+            CheckpointError: The bytes contradict their checksum in the file.
+        """
+        return np.concatenate([part.array() for part in self.parts])
+
+    def release(self) -> None:
+        """Returns the pages of all parts to the system."""
+        for part in self.parts:
+            part.release()
+
+
 def fill(destination: np.ndarray, source: np.ndarray) -> None:
     """Copies and casts an array to another of its shape.
 

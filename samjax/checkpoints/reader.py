@@ -8,6 +8,7 @@ shape and of a floating dtype; otherwise one error lists all differences.
 
 import dataclasses
 import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -17,7 +18,14 @@ import numpy as np
 from samjax.checkpoints import hugging_face
 from samjax.checkpoints.errors import CheckpointError
 from samjax.checkpoints.families import SAM, families, family_in, family_of
-from samjax.checkpoints.mapped import StoredTensor
+from samjax.checkpoints.family_forms import (
+    config_beside,
+    family_in_transformers,
+    join_pieces,
+    model_types,
+    released_files,
+)
+from samjax.checkpoints.mapped import JoinedTensor, StoredTensor
 from samjax.checkpoints.safetensors_file import is_safetensors, read_safetensors
 from samjax.checkpoints.sizes import config_from_json, count_modules, guess_config
 from samjax.checkpoints.state_dict import Groups, all_names, find_state_dict
@@ -50,7 +58,7 @@ class Checkpoint:
     path: Path
     config: Any
     naming: Naming
-    tensors: Mapping[str, StoredTensor]
+    tensors: Mapping[str, StoredTensor | JoinedTensor]
     metadata: Mapping[str, str]
 
     @property
@@ -72,8 +80,10 @@ class Checkpoint:
         """Returns the name of an entry in the file."""
         if self.naming == "samjax":
             return "/".join(entry.path)
-        hugging_face = self.naming == "huggingface"
-        return entry.hugging_face if hugging_face else entry.released
+        if self.naming == "released":
+            return entry.released
+        form = self.family.hugging_face
+        return entry.hugging_face if form is None else form.pieces(entry)[0].name
 
     def leaf(self, entry: Entry) -> np.ndarray:
         """Returns the array of an entry in samjax's layout and shape, a view of the file.
@@ -105,10 +115,15 @@ def open_checkpoint(path: Path) -> Checkpoint:
         if (path / OWN_NAME).is_file():
             own, metadata = read_safetensors(path / OWN_NAME)
             groups: Groups = {(): dict(own)}
+        elif files := released_files(path):
+            groups = read_tensors(files)
         else:
             files = hugging_face.weight_files(path)
-            foreign = hugging_face.read_config(path)
+            foreign = hugging_face.read_config(path, model_types())
             groups = read_tensors(files)
+            sibling = family_in_transformers(foreign.get("model_type"))
+            if sibling is not None:
+                return _open_hugging_face(path, groups, sibling, foreign)
     elif is_safetensors(path):
         own, metadata = read_safetensors(path)
         groups = {(): dict(own)}
@@ -116,7 +131,7 @@ def open_checkpoint(path: Path) -> Checkpoint:
         own, groups = {}, read_torch_file(path)
     if metadata.get("format") == "samjax":
         return _open_own(path, own, metadata)
-    family = family_in(groups)
+    family = families().get(metadata.get(FAMILY_KEY, "")) or family_in(groups)
     if foreign is None and family is not SAM:
         return _open_released(path, groups, family, metadata)
     heads = hugging_face.decoder_heads(foreign or {})
@@ -205,12 +220,20 @@ def _open_released(
     """Opens tensors under the released names of a family other than SAM."""
     tensors = find_state_dict(path, groups, family.marks, family.parts)
     problems: list[str] = []
+    folder = path if path.is_dir() else path.parent
     if metadata.get(FAMILY_KEY) == family.name and "samjax_config" in metadata:
         config = _stored_config(path, metadata["samjax_config"], family)
+    elif known := config_beside(folder, family):
+        config, problems = known.config, known.problems
     else:
         shapes = {name: tensor.shape for name, tensor in tensors.items()}
         config, problems = family.guess_config(shapes)
     _check_repeats(path, config, tensors)
+    tensors = {
+        name: tensor
+        for name, tensor in tensors.items()
+        if not re.fullmatch(family.ignored, name)
+    }
     shapes = {entry.released: entry.shape for entry in family.entries(config)}
     problems = _compare(tensors, shapes) + problems
     if problems:
@@ -220,6 +243,29 @@ def _open_released(
             problems,
         )
     return Checkpoint(path, config, "released", tensors, {})
+
+
+def _open_hugging_face(
+    path: Path, groups: Groups, family: ModelFamily, content: Mapping[str, Any]
+) -> Checkpoint:
+    """Opens a folder of transformers of a family other than SAM."""
+    form = family.hugging_face
+    assert form is not None
+    stored = find_state_dict(path, groups, form.marks, form.parts)
+    config, problems = form.read_config(content)
+    _check_repeats(path, config, stored)
+    table = family.entries(config)
+    tensors, differences = join_pieces(stored, form, table)
+    expected = {entry.released: entry.shape for entry in table}
+    present = {name: expected[name] for name in tensors}
+    problems = differences + _compare(tensors, present) + problems
+    if problems:
+        raise CheckpointError(
+            f"{path} does not fit a model of the family {family.name!r}; its "
+            f"{hugging_face.CONFIG_NAME} says {config}.",
+            problems,
+        )
+    return Checkpoint(path, config, "huggingface", tensors, {})
 
 
 def _open_foreign(
@@ -319,7 +365,8 @@ def _released_names(
 
 
 def _compare(
-    tensors: Mapping[str, StoredTensor], expected: Mapping[str, tuple[int, ...]]
+    tensors: Mapping[str, StoredTensor | JoinedTensor],
+    expected: Mapping[str, tuple[int, ...]],
 ) -> list[str]:
     """Lists all differences between the tensors and those of the model."""
     problems = [f"{name} is missing" for name in expected if name not in tensors]

@@ -14,7 +14,7 @@ import dataclasses
 import re
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, get_args
 
 from samjax.checkpoints.errors import CheckpointError
 from samjax.files import json_object, json_text
@@ -200,7 +200,8 @@ def _is_of(kind: Any, value: Any) -> bool:
         return type(value) in (int, float) and abs(value) <= MAX_SIZE
     if kind in (int, bool):
         return type(value) is kind
-    return isinstance(value, list) and all(type(item) is int for item in value)
+    item_type = get_args(kind)[0]
+    return isinstance(value, list) and all(type(item) is item_type for item in value)
 
 
 # Size -> (tensor, axis of its shape) of all tensors that have it; `{i}` is an index.

@@ -1,4 +1,4 @@
-"""Reads the files that `torch.save` writes, without torch.
+"""Reads the files that `torch.save` and `torch.jit.save` write, without torch.
 
 Since PyTorch 1.6 a file is a zip archive whose entries are stored, not compressed:
 
@@ -6,7 +6,9 @@ Since PyTorch 1.6 a file is a zip archive whose entries are stored, not compress
     NAME/data/0, 1..   one storage each, the raw data
     NAME/byteorder     "little" or "big" (older files: little)
 
-so that a tensor is a range of the file, which is memory-mapped. Before 1.6 a file was a
+so that a tensor is a range of the file, which is memory-mapped. A TorchScript archive has
+the code of its modules beside it (NAME/code, compressed), which is never opened; its
+object is the tree of modules, whose tensors are found under their names. Before 1.6 a file was a
 sequence of pickles followed by the storages; those are read too.
 
 Everything in the file is untrusted: names, sizes, offsets and the pickle are checked
@@ -24,17 +26,13 @@ from typing import Any
 from samjax.checkpoints.errors import CheckpointError
 from samjax.checkpoints.mapped import DTYPES, MappedFile, StoredTensor
 from samjax.checkpoints.state_dict import Groups, nested
-from samjax.checkpoints.torch_pickle import (
-    StorageRecord,
-    TensorRecord,
-    read_pickle,
-    shorten,
-)
+from samjax.checkpoints.torch_pickle import read_pickle, shorten
+from samjax.checkpoints.torch_records import StorageRecord, TensorRecord
 from samjax.checkpoints.zip_directory import data_start, read_directory
 
 
 def read_torch_file(path: Path) -> Groups:
-    """Finds all tensors in a file of `torch.save`.
+    """Finds all tensors in a file of `torch.save` or `torch.jit.save`.
 
     Args:
         path: A `.pth`, `.pt` or `.bin` file, of any PyTorch.
@@ -162,6 +160,9 @@ def _check_members(file: MappedFile) -> dict[str, Record]:
         name = member.name
         if not name.startswith(folder) or b".." in name.split(b"/") or b"\\" in name:
             problems.append(f"entry {_shown(name)} lies outside of {_shown(folder)}")
+            continue
+        if not member.is_stored and name.startswith(folder + b"code/"):
+            # The source of a TorchScript module, which is never opened.
             continue
         if not member.is_stored:
             problems.append(

@@ -70,3 +70,5 @@ _DATA = (
     r"mmengine\.logging\.history_buffer\.HistoryBuffer",
 )
 DATA = re.compile("|".join(_DATA))
+# Classes of modules in TorchScript archives.
+SCRIPT_MODULE = re.compile(r"__torch__(\.\w+)+")

@@ -9,8 +9,9 @@ names in `GLOBALS` are tokens that it compares, never imports.
 Training loops save more beside the weights: the best score as a NumPy scalar, the
 options as a Namespace, a device, a dtype. Names of such plain data (`DATA`) are tokens
 too, and objects made from them become `Opaque` values, of which only the kind is kept;
-that is an error where a tensor is needed, and nowhere else. Any other name, and any
-other opcode, is refused with a `CheckpointError`.
+that is an error where a tensor is needed, and nowhere else. The modules of a TorchScript
+archive, whose names begin with `__torch__.`, become dicts of their attributes. Any other
+name, and any other opcode, is refused with a `CheckpointError`.
 """
 
 import dataclasses
@@ -21,7 +22,13 @@ from typing import IO, Any, cast
 
 from samjax.checkpoints.errors import CheckpointError
 from samjax.checkpoints.mapped import MAX_AXES
-from samjax.checkpoints.torch_names import DATA, MAPPINGS, STORAGES
+from samjax.checkpoints.torch_names import DATA, MAPPINGS, SCRIPT_MODULE, STORAGES
+from samjax.checkpoints.torch_records import (
+    Opaque,
+    ScriptModule,
+    StorageRecord,
+    TensorRecord,
+)
 
 
 def read_pickle(file: io.BufferedIOBase) -> Any:
@@ -59,51 +66,6 @@ def read_pickle(file: io.BufferedIOBase) -> Any:
 
 
 @dataclasses.dataclass(frozen=True)
-class StorageRecord:
-    """The data of one or more tensors in the archive.
-
-    Attributes:
-        key: Name of the archive's record.
-        dtype: A key of `samjax.checkpoints.mapped.DTYPES`.
-        count: Number of elements.
-        view: Old files only: (key, first element, elements) within the storage.
-    """
-
-    key: str
-    dtype: str
-    count: int
-    view: tuple[str, int, int] | None = None
-
-
-@dataclasses.dataclass(frozen=True)
-class TensorRecord:
-    """A tensor: a storage seen through a shape.
-
-    Attributes:
-        storage: The data.
-        offset: Element of the storage where the tensor starts.
-        shape: Elements along each axis.
-        strides: Elements from one index to the next along each axis.
-    """
-
-    storage: StorageRecord
-    offset: int
-    shape: tuple[int, ...]
-    strides: tuple[int, ...]
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Opaque:
-    """Data beside the weights that is passed over.
-
-    Attributes:
-        kind: Name of the object's type, which was not made.
-    """
-
-    kind: str
-
-
-@dataclasses.dataclass(frozen=True)
 class _Global:
     """A name in the pickle. Only a token, which is never looked up."""
 
@@ -118,6 +80,7 @@ class _Machine:
         self.marks: list[int] = []
         self.memo: dict[int, Any] = {}
         self.stopped = False
+        self.attributes = 0
 
     def result(self) -> Any:
         if not self.stopped or len(self.stack) != 1:
@@ -189,7 +152,8 @@ class _Machine:
     def name(self, module: Any, attribute: Any) -> None:
         name = f"{_expect(module, str)}.{_expect(attribute, str)}"
         known = name in GLOBALS or name in STORAGES or name in MAPPINGS
-        if not known and not DATA.fullmatch(name):
+        known = known or DATA.fullmatch(name) or SCRIPT_MODULE.fullmatch(name)
+        if not known:
             raise CheckpointError(
                 f"The pickle asks for {shorten(name)}, and samjax reads tensors and "
                 "containers only; nothing was executed. If you trust the file, save "
@@ -228,14 +192,23 @@ class _Machine:
     def make(self, token: Any) -> None:
         """Puts an `Opaque` value in place of an object, which is not made."""
         name = _expect(token, _Global).name
+        if SCRIPT_MODULE.fullmatch(name):
+            self.stack.append(ScriptModule())
+            return
         if name not in MAPPINGS and (name in STORAGES or not DATA.fullmatch(name)):
             raise CheckpointError(f"The pickle calls {name}.")
         self.stack.append({} if name in MAPPINGS else Opaque(name))
 
     def build(self, _) -> None:
-        """Attributes, such as the layers' versions of an ordered dict. Dropped."""
-        self.stack.pop()
-        _expect(self.stack[-1], dict | Opaque)
+        """Attributes: those of a module, or others, such as an ordered dict's. Dropped."""
+        state = self.stack.pop()
+        target = _expect(self.stack[-1], dict | Opaque)
+        if isinstance(target, ScriptModule) and isinstance(state, dict):
+            # A file could give one large dict to any number of modules.
+            self.attributes += len(state)
+            if self.attributes > MAX_OPERATIONS:
+                raise CheckpointError("The pickle's modules have too many attributes.")
+            target.update(state)
 
     def empty_set(self, _) -> None:
         self.stack.append(Opaque("a set"))
@@ -331,7 +304,6 @@ def shorten(value: object) -> str:
 
 
 MAX_OPERATIONS = 2**20
-
 
 GLOBALS = {
     "collections.OrderedDict": _ordered_dict,

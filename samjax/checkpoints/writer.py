@@ -19,6 +19,7 @@ from rich.progress import track
 from samjax.checkpoints import hugging_face
 from samjax.checkpoints.errors import CheckpointError
 from samjax.checkpoints.families import SAM, family_of
+from samjax.checkpoints.family_forms import split_pieces
 from samjax.checkpoints.mapped import DTYPE_NAMES, DTYPES
 from samjax.checkpoints.reader import (
     FAMILY_KEY,
@@ -117,6 +118,7 @@ def write_checkpoint(
     if format == "huggingface":
         _check_hugging_face(checkpoint)
     ordered = checkpoint.entries()
+    form = checkpoint.family.hugging_face
     plan = [_plan(checkpoint, entry, format, dtype) for entry in ordered]
     arrays = _stream(checkpoint, ordered, format, dtype)
     config = checkpoint.config
@@ -136,13 +138,17 @@ def write_checkpoint(
         # transformers refuses safetensors without this entry.
         path = destination / hugging_face.WEIGHTS_NAME
         strings = {"format": "pt", KEY: mark_of("weights")}
-        plan, arrays = _with_copies(plan, arrays)
+        if form is None:
+            plan, arrays = _with_copies(plan, arrays)
+        else:
+            plan, arrays = split_pieces(form, ordered, plan, arrays)
     own = format == "samjax"
     files: dict[Path, Callable[[io.BufferedIOBase], Any]] = {
         path: lambda file: write_safetensors(file, plan, arrays, strings, checksums=own)
     }
     if format == "huggingface":
-        text = json_text(hugging_face.config_json(checkpoint.config), indent=2) + "\n"
+        write_config = hugging_face.config_json if form is None else form.write_config
+        text = json_text(write_config(config), indent=2) + "\n"
         files[destination / hugging_face.CONFIG_NAME] = lambda file: file.write(
             text.encode()
         )
@@ -150,7 +156,9 @@ def write_checkpoint(
 
 
 def _check_hugging_face(checkpoint: Checkpoint) -> None:
-    """Refuses models that transformers' `SamModel` cannot hold."""
+    """Refuses models that transformers cannot hold."""
+    if checkpoint.family.hugging_face is not None:
+        return
     if checkpoint.family is not SAM:
         raise CheckpointError(
             f"{checkpoint.path} is a model of the family {checkpoint.family.name!r}, "

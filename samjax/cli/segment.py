@@ -1,4 +1,4 @@
-"""`samjax segment PHOTO...`: masks from points, boxes and rough masks."""
+"""`samjax segment PHOTO...`: masks from points, boxes, rough masks and texts."""
 
 import sys
 import time
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Segment(PromptOptions):
-    """Finds the masks of objects in photos, from points, boxes and rough masks.
+    """Finds the masks of objects in photos, from points, boxes, rough masks and texts.
 
     All coordinates are pixels of the photo, x to the right and y down. Every --box is a
-    prompt, every --mask is one, and all --point together are one; --group changes
-    that. Every prompt is applied to every photo.
+    prompt, every --mask and every --text is one, and all --point together are one;
+    --group changes that. Every prompt is applied to every photo.
 
-    For PHOTO.jpg and prompt N, counted points first, then boxes, then masks, the folder
+    For PHOTO.jpg and prompt N, counted points first, then boxes, masks, texts, the folder
     gets PHOTO_N_mask_M.png, white on the object, the best mask first, and
     PHOTO_N_overlay.png, the best mask and the prompt over the photo; for the photo,
     PHOTO.json with all masks as COCO run lengths, in the fields of SA-1B's annotations.
@@ -83,6 +83,10 @@ def run(arguments: list[str]) -> None:
         check_results(options.out, photo, counts, inputs, overwrite=options.overwrite)
     make_folder(options.out)
     predictor = load_predictor(options.model, options.dtype)
+    for given in prompts:
+        # Refused before the work where the model has no text, or no such word.
+        if given.prompt.text is not None:
+            predictor.embed_text(given.prompt.text)
     multimask = {"auto": None, "yes": True, "no": False}[options.multimask]
     skipped = 0
     for photo in show_steps("segmenting", photos, "photos"):

@@ -20,7 +20,7 @@ from samjax.geometry.frame import PIXEL_MEAN, PIXEL_STD, Frame
 from samjax.geometry.resampling import upscale_logits, upscale_masks
 from samjax.inference.embedding import ImageEmbedding
 from samjax.inference.predictor import Predictor
-from samjax.inference.prompt_inputs import sparse_tokens
+from samjax.inference.prompt_inputs import sparse_tokens, with_text
 from samjax.models.params import join, kernel_inputs, kind_of
 from samjax.models.prompt_encoder import NOT_A_POINT, PromptInputs
 
@@ -122,6 +122,7 @@ class Sam:
         mask_input: ArrayLike | None,
         *,
         multimask_output: bool,
+        text: str | None = None,
     ) -> tuple[Float[np.ndarray, "b m l l"], Float[np.ndarray, "b m"]]:
         """Decodes B prompts, in the model's frame, on one image.
 
@@ -132,6 +133,9 @@ class Sam:
         prompts = _model_prompts(
             point_coords, point_labels, boxes, mask_input, low_res_size
         )
+        if text is not None:
+            vector = self.predictor.embed_text(text)
+            prompts = [with_text(prompt, vector) for prompt in prompts]
         [results] = self.predictor.decode_prompts([embedding], [prompts])
         kept = slice(1, None) if multimask_output else slice(0, 1)
         logits, scores = zip(*results, strict=True)

@@ -99,6 +99,8 @@ class SamPredictor:
         mask_input: ArrayLike | None = None,
         multimask_output: bool = True,
         return_logits: bool = False,
+        *,
+        text: str | None = None,
     ) -> tuple[
         Shaped[np.ndarray, "m h w"], Float[np.ndarray, " m"], Float[np.ndarray, "m l l"]
     ]:
@@ -111,6 +113,8 @@ class SamPredictor:
             mask_input: (1, l, l), low-res logits of an earlier prediction.
             multimask_output: three masks, for ambiguous prompts, or one.
             return_logits: logits instead of boolean masks.
+            text: a description of the object, for weights with text; not in the
+                reference.
 
         Returns:
             Masks of the image's size, scores, and low-res logits.
@@ -135,7 +139,13 @@ class SamPredictor:
         if mask_input is not None:
             mask_input = np.asarray(mask_input)[None]
         masks, scores, low_res_masks = self.predict_torch(
-            point_coords, point_labels, box, mask_input, multimask_output, return_logits
+            point_coords,
+            point_labels,
+            box,
+            mask_input,
+            multimask_output,
+            return_logits,
+            text=text,
         )
         return masks[0], scores[0], low_res_masks[0]
 
@@ -147,6 +157,8 @@ class SamPredictor:
         mask_input: ArrayLike | None = None,
         multimask_output: bool = True,
         return_logits: bool = False,
+        *,
+        text: str | None = None,
     ) -> tuple[
         Float[np.ndarray, "b m h w"] | Bool[np.ndarray, "b m h w"],
         Float[np.ndarray, "b m"],
@@ -165,6 +177,8 @@ class SamPredictor:
             mask_input: (B, 1, l, l), low-res logits of an earlier prediction.
             multimask_output: three masks or one.
             return_logits: logits instead of boolean masks.
+            text: a description that is a part of every prompt, for weights with text;
+                not in the reference.
 
         Returns:
             For every prompt, masks of the image's size, scores, and low-res logits.
@@ -177,6 +191,7 @@ class SamPredictor:
             boxes,
             mask_input,
             multimask_output=multimask_output,
+            text=text,
         )
         original_size, input_size = sizes
         if return_logits:

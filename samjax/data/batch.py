@@ -17,12 +17,14 @@ class Batch(NamedTuple):
             padding, in pixels.
         masks: Bool "b k h w", the target masks, False in the padding.
         valid: Bool "b k", False where the slot holds no mask.
+        text: Float "b k e", a vector for each mask in place of a text; None without.
     """
 
     images: Array
     sizes: Array
     masks: Array
     valid: Array
+    text: Array | None = None
 
 
 class RunBatch(NamedTuple):
@@ -45,6 +47,7 @@ class RunBatch(NamedTuple):
         weights: Float32 "b", factor of the losses of each example's masks; None for 1.
         part: Int32 "b", the part of a mixture that each example belongs to, with
             `index` counted within it; None without a mixture.
+        text: Float "b k e", as in `Batch`.
     """
 
     images: Array
@@ -57,6 +60,7 @@ class RunBatch(NamedTuple):
     embeddings: Array | None = None
     weights: Array | None = None
     part: Array | None = None
+    text: Array | None = None
 
 
 @runtime_checkable
@@ -118,6 +122,7 @@ def dense_batch(batch: Batch | RunBatch) -> Batch:
         sizes=batch.sizes,
         masks=masks & batch.valid[:, :, None, None],
         valid=batch.valid,
+        text=batch.text,
     )
 
 

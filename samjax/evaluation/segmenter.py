@@ -18,7 +18,7 @@ from samjax.inference.masks import Masks
 from samjax.inference.predictor import Predictor
 from samjax.prompts import Prompt
 
-PromptKind = Literal["points", "box", "mask"]
+PromptKind = Literal["points", "box", "mask", "text"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,7 +89,9 @@ class PredictorSegmenter:
 
     @property
     def prompt_kinds(self) -> frozenset[PromptKind]:
-        """Points, boxes and masks."""
+        """Points, boxes and masks; texts too, if the model takes them."""
+        if self.predictor.model.has_text:
+            return frozenset(("points", "box", "mask", "text"))
         return frozenset(("points", "box", "mask"))
 
     def describe(self) -> Mapping[str, Any]:

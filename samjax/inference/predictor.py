@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, cast
 
 import jax
@@ -22,10 +22,12 @@ from jaxtyping import Array, Float, Int, Real
 from samjax.devices import find_devices
 from samjax.geometry.frame import Frame, normalize
 from samjax.inference.batching import pack, plan_calls
+from samjax.inference.checks import check_scores, prompts_of, shown
 from samjax.inference.embedding import ImageEmbedding, fingerprint
 from samjax.inference.images import ImageSource, read_image
 from samjax.inference.masks import Masks
 from samjax.inference.prompt_inputs import to_inputs
+from samjax.inference.texts import KEPT_TEXTS, embed_text
 from samjax.models.prompt_encoder import PromptInputs
 from samjax.models.sam import MaskPrediction, Sam
 from samjax.prompts import Prompt
@@ -52,6 +54,11 @@ class Predictor:
     params: Mapping[str, Any]
 
     def __post_init__(self):
+        if not isinstance(self.model, Sam):
+            raise TypeError(
+                f"got a {type(self.model).__name__}, which predicts no masks, expected "
+                "a Sam: load other weights"
+            )
         parts = self.model.parts
         missing = [part for part in parts if part not in self.params]
         if missing:
@@ -66,6 +73,26 @@ class Predictor:
     def fingerprint(self) -> str:
         """Fingerprint of the image encoder, which embeddings carry. Computed once."""
         return fingerprint(self.model.config, self.params)
+
+    def embed_text(self, text: str) -> Float[np.ndarray, " e"]:
+        """Embeds a text, as `predict` does for prompts; those of late are kept.
+
+        Args:
+            text: The text.
+
+        Returns:
+            Its vector, of length 1.
+
+        Raises:
+            ValueError: The model takes no texts, or knows no word of the text.
+        """
+        return self._embed_text(text)
+
+    @functools.cached_property
+    def _embed_text(self) -> Callable[[str], np.ndarray]:
+        """`embed_text` with the vectors of recent texts kept."""
+        keep = functools.lru_cache(KEPT_TEXTS)
+        return keep(functools.partial(embed_text, self.model, self.params))
 
     @property
     def low_res_size(self) -> int:
@@ -183,7 +210,7 @@ class Predictor:
             )
         for embedding in embeddings:
             self.check_embedding(embedding)
-        lists = [_prompts_of(entry) for entry in prompts]
+        lists = [prompts_of(entry) for entry in prompts]
         inputs = [
             [self._to_inputs(prompt, embedding.frame) for prompt in in_image]
             for embedding, in_image in zip(embeddings, lists, strict=True)
@@ -219,7 +246,7 @@ class Predictor:
         """
         self.check_embedding(embedding)
         inputs = [
-            self._to_inputs(prompt, embedding.frame) for prompt in _prompts_of(prompts)
+            self._to_inputs(prompt, embedding.frame) for prompt in prompts_of(prompts)
         ]
         (decoded,) = self.decode_prompts([embedding], [inputs])
         masks = [_masks(prediction, embedding.frame) for prediction in decoded]
@@ -291,12 +318,8 @@ class Predictor:
         ]
 
     def _to_inputs(self, prompt: Prompt, frame: Frame) -> PromptInputs:
-        if prompt.text is not None:
-            raise ValueError(
-                f"got a prompt with text ({prompt.text!r}), but this model has no text "
-                "tower: use points, a box or a mask, or weights trained with text"
-            )
-        return to_inputs(prompt, frame, self.low_res_size)
+        text = None if prompt.text is None else self._embed_text(prompt.text)
+        return to_inputs(prompt, frame, self.low_res_size, text)
 
     def check_embedding(self, embedding: ImageEmbedding) -> None:
         """Refuses an embedding of another image encoder.
@@ -306,7 +329,7 @@ class Predictor:
         """
         if not isinstance(embedding, ImageEmbedding):
             raise ValueError(  # noqa: TRY004
-                f"got {_shown(embedding)} for an embedding, expected an ImageEmbedding: "
+                f"got {shown(embedding)} for an embedding, expected an ImageEmbedding: "
                 "embed the image first, predictor.predict(predictor.embed(image), prompt)"
             )
         if embedding.fingerprint != self.fingerprint:
@@ -315,41 +338,6 @@ class Predictor:
                 f"{embedding.fingerprint[:12]}), expected those of this predictor "
                 f"({self.fingerprint[:12]}): embed the image again with this predictor"
             )
-
-
-def _prompts_of(entry: Prompt | Sequence[Prompt]) -> list[Prompt]:
-    """Returns the prompts on one image as a list."""
-    prompts = [entry] if isinstance(entry, Prompt) else entry
-    if isinstance(prompts, Sequence) and all(isinstance(p, Prompt) for p in prompts):
-        return list(prompts)
-    raise ValueError(
-        f"got {_shown(entry)} for a prompt, expected a samjax.Prompt (or, for "
-        "predict_batch, a list of them): samjax.Prompt(points=[[x, y]]), or box=, mask="
-    )
-
-
-def _shown(value: Any) -> str:
-    """Describes a value for an error message by its type and shape."""
-    shape = getattr(value, "shape", None)
-    of_shape = "" if shape is None else f" of shape {tuple(shape)}"
-    return f"a {type(value).__name__}{of_shape}"
-
-
-def check_scores(scores: Float[np.ndarray, ...]) -> None:
-    """Refuses predictions that are not finite, before masks are made of them.
-
-    Args:
-        scores: Predicted IoUs, of any shape.
-
-    Raises:
-        ValueError: a score is NaN or infinite.
-    """
-    if not np.isfinite(scores).all():
-        raise ValueError(
-            "got scores from the model that are not finite (NaN), expected numbers: the "
-            "weights are of a run that diverged, or the model overflows in bfloat16; use "
-            "other weights, or float32"
-        )
 
 
 def _choose(

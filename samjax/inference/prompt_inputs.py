@@ -16,17 +16,24 @@ from samjax.models.prompt_encoder import (
 from samjax.prompts import Prompt
 
 
-def to_inputs(prompt: Prompt, frame: Frame, low_res_size: int) -> PromptInputs:
+def to_inputs(
+    prompt: Prompt,
+    frame: Frame,
+    low_res_size: int,
+    text: Float[np.ndarray, " e"] | None = None,
+) -> PromptInputs:
     """Maps a prompt from the frame of an image into the model's frame.
 
     Args:
         prompt: In pixels of the original image.
         frame: Frame of the image.
         low_res_size: Side of the model's low-res masks.
+        text: The vector of its text, if it has one.
 
     Returns:
         The inputs of this prompt set alone, without the axes "b p": points float32
-        "n 2" without the half pixel, labels int32 "n", the mask float32 "l l" or None.
+        "n 2" without the half pixel, labels int32 "n", the mask float32 "l l" or None,
+        the text float32 "e" or None.
 
     Raises:
         ValueError: its mask fits neither the image nor the model.
@@ -37,7 +44,30 @@ def to_inputs(prompt: Prompt, frame: Frame, low_res_size: int) -> PromptInputs:
     if prompt.box is not None:
         box = frame.boxes_to_model(prompt.box)
     points, labels = sparse_tokens(points, prompt.labels, box)
-    return PromptInputs(points, labels, _mask_logits(prompt.mask, frame, low_res_size))
+    mask = _mask_logits(prompt.mask, frame, low_res_size)
+    return with_text(PromptInputs(points, labels, mask), text)
+
+
+def with_text(
+    inputs: PromptInputs, text: Float[np.ndarray, " e"] | None
+) -> PromptInputs:
+    """Adds the vector of a text to the inputs of a prompt set.
+
+    A text without points and box is followed by "not a point", as points without a box
+    are.
+
+    Args:
+        inputs: The inputs of this prompt set alone.
+        text: The vector, or None.
+    """
+    if text is None:
+        return inputs
+    if not len(inputs.labels):
+        inputs = inputs._replace(
+            points=np.zeros((1, 2), np.float32),
+            labels=np.array([NOT_A_POINT], np.int32),
+        )
+    return inputs._replace(text=text)
 
 
 def sparse_tokens(

@@ -144,6 +144,11 @@ class SamArchitecture(Architecture):
     )
 
     @property
+    def text_dim(self) -> int:
+        """Width of the vectors of texts that the prompt encoder takes; 0 for none."""
+        return 0
+
+    @property
     def num_repeats(self) -> int:
         """The most times that a module is repeated; the tensors are at least as many."""
         return max(self.depth, self.decoder_depth, self.num_multimask_outputs)

@@ -10,9 +10,9 @@ runs it.
 import importlib
 import pkgutil
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from samjax.models.config import Architecture
 from samjax.models.weight_map import Entry
@@ -50,6 +50,45 @@ class PublishedWeights:
     folder_url: str = ""
 
 
+ReadConfig = Callable[[Mapping[str, Any]], tuple[Architecture, list[str]]]
+"""Reads the content of a JSON file, trusting none of it: a config, and what is wrong."""
+
+
+class Piece(NamedTuple):
+    """A tensor of transformers: an equal share of a released one's first axis.
+
+    Attributes:
+        name: Its name.
+        is_transposed: Whether its two axes are swapped.
+    """
+
+    name: str
+    is_transposed: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class HuggingFaceForm:
+    """The form of a family's weights in transformers.
+
+    Attributes:
+        model_type: The word for it in `config.json`.
+        marks: Regular expression of names that only its tensors have.
+        parts: First words of its names.
+        ignored: Regular expression of names of tensors that are no parameters.
+        pieces: The tensors that an array of the weight map consists of, in order.
+        read_config: Reads the content of `config.json`.
+        write_config: Returns the content of `config.json` for a config.
+    """
+
+    model_type: str
+    marks: str
+    parts: tuple[str, ...]
+    ignored: str
+    pieces: Callable[[Entry], tuple[Piece, ...]]
+    read_config: ReadConfig
+    write_config: Callable[[Any], dict[str, Any]]
+
+
 @dataclass(frozen=True, kw_only=True)
 class ModelFamily:
     """All that saving, loading and running the models of one architecture needs.
@@ -64,6 +103,10 @@ class ModelFamily:
         guess_config: Reads the config from the shapes of tensors with released names;
             returns the most likely one and the reasons against it.
         releases: Its published weights.
+        ignored: Regular expression of released names of tensors that are no parameters.
+        config_files: Names of the files beside weights under released names that have
+            their config, and how they are read.
+        hugging_face: Its form in transformers, where it has one.
     """
 
     name: str
@@ -74,6 +117,9 @@ class ModelFamily:
     parts: tuple[str, ...]
     guess_config: Callable[[Shapes], tuple[Architecture, list[str]]]
     releases: tuple[PublishedWeights, ...] = ()
+    ignored: str = ""
+    config_files: Mapping[str, ReadConfig] = field(default_factory=dict)
+    hugging_face: HuggingFaceForm | None = None
 
 
 def sibling_families() -> Iterator[ModelFamily]:

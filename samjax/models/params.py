@@ -24,6 +24,7 @@ Path = tuple[str, ...]
 IMAGE_ENCODER = "image_encoder"
 PROMPT_ENCODER = "prompt_encoder"
 MASK_DECODER = "mask_decoder"
+TEXT_ENCODER = "text_encoder"
 
 PARTS = (IMAGE_ENCODER, PROMPT_ENCODER, MASK_DECODER)
 """The submodules of `Sam`, the first keys of every path."""
@@ -33,6 +34,18 @@ DECODING_PARTS = (PROMPT_ENCODER, MASK_DECODER)
 
 ADAPTERS = "lora"
 """The key, beside the parts of the model, under which a tree holds adapters."""
+
+TEXT_PROJECTION = (PROMPT_ENCODER, "text_projection")
+"""The linear layer from the vector of a text to a prompt token."""
+
+TEXT_TOWER = (
+    "transformer",
+    "token_embedding",
+    "positional_embedding",
+    "ln_final",
+    "text_projection",
+)
+"""Keys of a text tower, in CLIP's tree and under `TEXT_ENCODER`."""
 
 FOURIER_MATRIX = (PROMPT_ENCODER, "pe_layer", "positional_encoding_gaussian_matrix")
 """The random frequencies of positions: a constant that is stored as a parameter."""

@@ -1,10 +1,11 @@
-"""The prompt encoder: points, boxes and masks to tokens and a dense embedding.
+"""The prompt encoder: texts, points, boxes and masks to tokens and a dense embedding.
 
 SAM section 3 and appendix A: points and box corners are Fourier positional encodings
 plus a learned embedding of their kind; a mask goes through three small convolutions
-and is added to the image embedding.
+and is added to the image embedding. A text is a vector of a text tower, and one linear
+layer makes it the first of the tokens (appendix D.5).
 
-All sparse prompts are one list of labelled points, as in the release's exported
+All other sparse prompts are one list of labelled points, as in the release's exported
 decoder, so that shapes stay static. The host composes the list as the release does:
 points first; after them, only if there is no box, one `NOT_A_POINT`; then the two box
 corners. `NOT_A_POINT` is a real token that the decoder attends to. Slots labelled
@@ -48,12 +49,15 @@ class PromptInputs(NamedTuple):
             input's resolution, or None where no prompt set has a mask.
         has_mask: Bool "b p", which sets have a mask; None means all, if `masks` is
             given.
+        text: Float "b p e", vectors of texts of length 1, or None where no prompt set
+            has a text; all of a batch have one, or none.
     """
 
     points: Array | np.ndarray
     labels: Array | np.ndarray
     masks: Array | np.ndarray | None = None
     has_mask: Array | np.ndarray | None = None
+    text: Array | np.ndarray | None = None
 
 
 class PromptEmbeddings(NamedTuple):
@@ -78,11 +82,13 @@ class PromptEncoder(nn.Module):
         embed_dim: Channels of the tokens and of the image embedding.
         mask_in_chans: Width of the mask convolutions before the last.
         dtype: Compute dtype of the mask convolutions. Positions are always float32.
+        text_dim: Width of the vectors of texts; 0 for models without text.
     """
 
     embed_dim: int
     mask_in_chans: int
     dtype: DTypeLike = jnp.float32
+    text_dim: int = 0
 
     def setup(self):
         def embedding(name):
@@ -94,6 +100,8 @@ class PromptEncoder(nn.Module):
         self.point_embeddings = [embedding(f"point_embeddings_{i}") for i in range(4)]
         self.not_a_point_embed = embedding("not_a_point_embed")
         self.no_mask_embed = embedding("no_mask_embed")
+        if self.text_dim:
+            self.text_projection = nn.Dense(self.embed_dim)
         quarter = self.mask_in_chans // 4
         self.mask_downscaling = (
             PatchProjection(quarter, 2, dtype=self.dtype, name="mask_downscaling_0"),
@@ -114,9 +122,19 @@ class PromptEncoder(nn.Module):
     ) -> PromptEmbeddings:
         """Embeds the prompts of images whose model input is `input_size` (h, w)."""
         points, labels = jnp.asarray(prompts.points), jnp.asarray(prompts.labels)
+        sparse, token_mask = (
+            self._embed_points(points, labels, input_size),
+            labels != ABSENT,
+        )
+        if prompts.text is not None or (self.text_dim and self.is_initializing()):
+            token = self._embed_text(prompts.text, labels)
+            sparse = jnp.concatenate([token, sparse], axis=2)
+            token_mask = jnp.pad(
+                token_mask, ((0, 0), (0, 0), (1, 0)), constant_values=True
+            )
         return PromptEmbeddings(
-            sparse=self._embed_points(points, labels, input_size),
-            token_mask=labels != ABSENT,
+            sparse=sparse,
+            token_mask=token_mask,
             dense=self._embed_masks(prompts.masks, prompts.has_mask),
         )
 
@@ -159,6 +177,18 @@ class PromptEncoder(nn.Module):
         # ABSENT and NOT_A_POINT have no position, only the embedding of their kind.
         is_point = (labels >= BACKGROUND)[..., None]
         return jnp.where(is_point, positions, 0.0) + kinds[labels - ABSENT]
+
+    def _embed_text(
+        self, text: Array | np.ndarray | None, labels: Int[Array, "b p n"]
+    ) -> Float[Array, "b p 1 c"]:
+        """Returns the token of each prompt set's text."""
+        if not self.text_dim:
+            raise ValueError(
+                "Got vectors of texts, expected none: this model has no text projection."
+            )
+        if text is None:
+            text = jnp.zeros((*labels.shape[:2], self.text_dim))
+        return self.text_projection(jnp.asarray(text, jnp.float32))[:, :, None]
 
     def _embed_masks(
         self,

@@ -58,7 +58,7 @@ class Sam(nn.Module):
             dtype=self.dtype,
         )
         self.prompt_encoder = PromptEncoder(
-            config.prompt_embed_dim, config.mask_in_chans, self.dtype
+            config.prompt_embed_dim, config.mask_in_chans, self.dtype, config.text_dim
         )
         self.mask_decoder = MaskDecoder(
             channels=config.prompt_embed_dim,
@@ -73,6 +73,11 @@ class Sam(nn.Module):
     def parts(self) -> tuple[str, ...]:
         """The parts of the tree of parameters that the model needs, its first keys."""
         return self.config.parts
+
+    @property
+    def has_text(self) -> bool:
+        """Whether the model takes texts."""
+        return False
 
     def __call__(
         self,

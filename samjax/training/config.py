@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import jax.numpy as jnp
 
+from samjax.checkpoints.families import family_of
 from samjax.data.datasets import DatasetConfig
 from samjax.data.mixture import MixtureConfig
 from samjax.data.synthetic.config import SceneConfig
@@ -19,6 +20,7 @@ from samjax.training.prompt_simulation import PromptSimulationConfig
 from samjax.training.runtime.flops import EncoderTraining
 from samjax.training.step import StepConfig
 from samjax.training.targets import Resolution
+from samjax.training.text.config import TextTraining
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,6 +115,8 @@ class TrainConfig:
         losses: Weights and constants of the losses.
         optimizer: The optimizer; its schedule spans all stages.
         mesh: Mesh of the devices. A run may be resumed on another one.
+        text: Training with vectors of CLIP as the first prompts; None for points and
+            boxes.
         trainable: Trained parameters.
         lora: Low-rank adapters, trained beside them; rank 0 for none.
         dtype: Compute dtype; parameters are float32.
@@ -137,6 +141,7 @@ class TrainConfig:
     losses: LossConfig = field(default_factory=LossConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     mesh: MeshConfig = field(default_factory=MeshConfig)
+    text: TextTraining | None = None
     trainable: Trainable = "all"
     lora: LoraConfig = field(default_factory=LoraConfig)
     dtype: Literal["float32", "bfloat16"] = "float32"
@@ -173,6 +178,10 @@ class TrainConfig:
                     f"stages[{i}].image_size={stage.image_size} is no multiple of the"
                     f" model's patch_size={self.model.patch_size}"
                 )
+        if self.text is not None and not self.model.text_dim:
+            problems.append(
+                "text is set, and the model is a SamConfig: use a TextSamConfig"
+            )
         for name in ("log_every", "checkpoint_every", "evaluate_every"):
             if getattr(self, name) < 1:
                 problems.append(f"{name}={getattr(self, name)} is below 1")
@@ -195,7 +204,7 @@ class TrainConfig:
 
     def build_model(self) -> Sam:
         """Returns the model, with the compute dtype of the run."""
-        return Sam(self.model, dtype=jnp.dtype(self.dtype))
+        return family_of(self.model).model(self.model, dtype=jnp.dtype(self.dtype))
 
     def spans(self) -> list[tuple[Stage, int, int]]:
         """Returns each stage with its first step and the step after its last."""
@@ -215,6 +224,11 @@ class TrainConfig:
                 part["data"] = part["data"] and _without_off(
                     part["data"], _LATER_OF_PART
                 )
+        # Runs without text are those of versions before the field.
+        if fields["text"] is None:
+            del fields["text"]
+        else:
+            fields["text"] = _without(fields["text"], ("sidecar",))
         fields["optimizer"] = _without_values(fields["optimizer"], _LATER_OF_OPTIMIZER)
         fields["stages"] = tuple(
             _without_values(stage, _LATER_OF_STAGE) for stage in fields["stages"]

@@ -7,7 +7,7 @@ import importlib.util
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 
@@ -18,6 +18,7 @@ from samjax.checkpoints.reader import open_checkpoint
 from samjax.distributed import Bounds
 from samjax.files import Kind, check_replaceable
 from samjax.models.sam import Sam, SamConfig
+from samjax.models.text_sam import TextSamConfig
 from samjax.training.card import write_card
 from samjax.training.config import Stage, TrainConfig
 from samjax.training.finetune.cached_embeddings import (
@@ -30,6 +31,13 @@ from samjax.training.runtime.jit_once import jit_once
 from samjax.training.runtime.meter import format_scalars
 from samjax.training.runtime.sources import SourceFactory, make_source
 from samjax.training.step import Params, init_params
+from samjax.training.text.initial import (
+    add_text_tower,
+    check_sizes,
+    load_clip,
+    without_text,
+)
+from samjax.training.text.source import TextSource
 
 EvaluatorFactory = Callable[[TrainConfig, Sam], Mapping[str, Evaluator]]
 
@@ -197,6 +205,10 @@ def initial_params(
             config's model.
         CheckpointError: Weights cannot be read.
     """
+    if config.text is not None and (initial is None or is_encoder(initial)):
+        raise InitialWeightsError(
+            "training with text starts from a whole SAM: give --initial, such as vit_h"
+        )
     if initial is None:
         if decoder is not None:
             raise InitialWeightsError(
@@ -218,6 +230,9 @@ def initial_params(
             f"mae:), and --initial {initial} has a mask decoder: leave one out"
         )
     loaded, params = checkpoints.load(initial)
+    is_sam = isinstance(loaded, Sam)
+    if config.text is not None and is_sam and not loaded.has_text:
+        return _with_text_tower(config, initial, loaded, params)
     if loaded.config.architecture != config.model.architecture:
         raise InitialWeightsError(
             f"--initial {initial} has other sizes than the config's model: got "
@@ -226,10 +241,54 @@ def initial_params(
     return params
 
 
+def _with_text_tower(
+    config: TrainConfig, initial: str, loaded: Sam, params: Params
+) -> Params:
+    """Returns a SAM's weights with CLIP's text tower and a projection."""
+    assert config.text is not None
+    expected = without_text(config.model)
+    if loaded.config.architecture != expected:
+        raise InitialWeightsError(
+            f"--initial {initial} has other sizes than the config's model: got "
+            f"{loaded.config.architecture}, expected {expected}"
+        )
+    clip, clip_params = load_clip(config.text.clip)
+    sizes = cast(TextSamConfig, config.model)
+    try:
+        check_sizes(sizes, clip)
+    except ValueError as error:
+        raise InitialWeightsError(str(error)) from error
+    return add_text_tower(params, clip_params, sizes, config.seed)
+
+
 def source_factory(
     config: TrainConfig, model: Sam, params: Params | None
 ) -> SourceFactory:
-    """Returns how to open the run's sources: with cached embeddings, where possible.
+    """Returns how to open the run's sources: with vectors of CLIP, if the run has text.
+
+    Args:
+        config: The run.
+        model: Its model.
+        params: Initial weights, as for `image_source_factory`.
+    """
+    make_images = image_source_factory(config, model, params)
+    if config.text is None:
+        return make_images
+    text, (clip, clip_params) = config.text, load_clip(config.text.clip)
+
+    def make_text(
+        config: TrainConfig, stage: Stage, part: int = 0, parts: int = 1
+    ) -> TextSource:
+        source = make_images(config, stage, part, parts)
+        return TextSource(source, clip, clip_params, text, seed=config.seed)
+
+    return make_text
+
+
+def image_source_factory(
+    config: TrainConfig, model: Sam, params: Params | None
+) -> SourceFactory:
+    """Returns how to open sources of images: with cached embeddings, where possible.
 
     Args:
         config: The run.

@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from samjax.models.prompt_encoder import ABSENT, PromptInputs
+from samjax.models.prompt_encoder import ABSENT, NOT_A_POINT, PromptInputs
 from samjax.models.sam import MaskPrediction
 from samjax.training.prompt_draws import (
     BoxNoise,
@@ -164,8 +164,12 @@ def simulate_prompts(
 
     first_keys, refinement_keys, later_keys = split_keys(keys, 3)
     first, is_box = draw_first_prompt(first_keys, targets, config)
+    if targets.text is not None:
+        first, is_box = text_alone(first), jnp.zeros_like(is_box)
     choose_first = three_masks if config.multimask_box else single_mask_where(is_box)
-    loss, mask = round_of(choose_first)(PromptInputs(first.points, first.labels))
+    loss, mask = round_of(choose_first)(
+        PromptInputs(first.points, first.labels, text=targets.text)
+    )
     losses = jax.tree.map(lambda leaf: leaf[None], loss)
     num_later = config.num_rounds - 1
     if num_later == 0:
@@ -181,7 +185,8 @@ def simulate_prompts(
             mask = jax.lax.stop_gradient(mask)
         slot = correction_slot(index, refinement, config)
         prompts = _add_correction(round_keys, prompts, mask, slot, targets, config)
-        loss, mask = later(PromptInputs(prompts.points, prompts.labels, mask))
+        inputs = PromptInputs(prompts.points, prompts.labels, mask, text=targets.text)
+        loss, mask = later(inputs)
         return (prompts, mask), loss
 
     rounds = jnp.arange(num_later), split_keys(later_keys, num_later)
@@ -204,6 +209,19 @@ def draw_first_prompt(
             labels=jnp.where(is_box[..., None], corner_labels, point_labels),
         ),
         is_box,
+    )
+
+
+def text_alone(prompts: SparsePrompts) -> SparsePrompts:
+    """Returns the tokens beside a text that is the only prompt, in the same shape.
+
+    Args:
+        prompts: Any prompts.
+    """
+    labels = jnp.full_like(prompts.labels, ABSENT)
+    return SparsePrompts(
+        points=jnp.zeros_like(prompts.points),
+        labels=labels.at[..., 0].set(NOT_A_POINT),
     )
 
 

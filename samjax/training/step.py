@@ -201,7 +201,7 @@ def batch_loss(
         dense.sizes,
         config.resolution,
         (4 * grid[0], 4 * grid[1]),
-    )
+    )._replace(text=dense.text)
     targets = repeat_targets(targets) if config.repeat_masks else targets
 
     decoder = functools.partial(
@@ -320,8 +320,8 @@ def losses_of_rounds(
 
     def losses_of_part(images: Any, masks: Any) -> PromptLoss:
         embeddings, inside, sizes = images
-        masks, valid, keys = masks
-        part = Targets(masks, valid, inside, sizes, targets.pixel_side)
+        masks, valid, text, keys = masks
+        part = Targets(masks, valid, inside, sizes, targets.pixel_side, text)
 
         def loss_of_round(logits, scores, candidates):
             return prompt_loss(logits, scores, masks, inside, candidates, config.losses)
@@ -333,7 +333,7 @@ def losses_of_rounds(
     return map_masks(
         losses_of_part,
         (embeddings, targets.inside, targets.sizes),
-        (targets.masks, targets.valid, keys_of_targets(key, targets)),
+        (targets.masks, targets.valid, targets.text, keys_of_targets(key, targets)),
         config.prompts.masks_at_a_time,
     )
 

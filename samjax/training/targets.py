@@ -21,6 +21,8 @@ class Targets(NamedTuple):
         inside: Bool "b h w", False in the padding.
         sizes: Int "b 2", height and width of the image without padding, in input pixels.
         pixel_side: Float "", side of a target pixel in input pixels.
+        text: Float "b k e", the vector of each mask that is the first prompt; None
+            where points and boxes are.
     """
 
     masks: Array
@@ -28,6 +30,7 @@ class Targets(NamedTuple):
     inside: Array
     sizes: Array
     pixel_side: Array
+    text: Array | None = None
 
 
 def make_targets(
@@ -88,7 +91,11 @@ def repeat_targets(targets: Targets) -> Targets:
     order = jnp.argsort(~targets.valid, axis=1, stable=True)
     count = jnp.sum(targets.valid, axis=1, keepdims=True)
     source = jnp.take_along_axis(order, slots % jnp.maximum(count, 1), axis=1)
+    text = targets.text
     return targets._replace(
+        text=text
+        if text is None
+        else jnp.take_along_axis(text, source[..., None], axis=1),
         masks=jnp.take_along_axis(targets.masks, source[..., None, None], axis=1),
         valid=jnp.broadcast_to(count > 0, targets.valid.shape),
     )

@@ -24,8 +24,7 @@ def describe_model(
         "grid": [config.grid_size, config.grid_size],
         "channels": config.prompt_embed_dim,
         "masks": config.num_multimask_outputs + 1,
-        # No model of samjax has a text tower yet.
-        "text": False,
+        "text": predictor.model.has_text,
         "fingerprint": predictor.fingerprint,
         "everything": {
             "points_per_side": everything.points_per_side,

@@ -261,6 +261,25 @@ def test_compressed_archives_are_refused(tmp_path):
         read_torch_file(tmp_path / "a.pth")
 
 
+def test_compressed_code_of_torchscript_is_passed_over_and_compressed_data_is_not(
+    tmp_path,
+):
+    members = [
+        ("data.pkl", pickle_of("FloatStorage", 2, (2,))),
+        ("data/0", bytes(8)),
+    ]
+    path = tmp_path / "a.pt"
+    for name, refused in (("a/code/b.py", False), ("a/codes/b.py", True)):
+        write_archive(path, members)
+        with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr(name, bytes(2**20))
+        if refused:
+            with pytest.raises(CheckpointError, match="compressed"):
+                read_torch_file(path)
+        else:
+            assert read_torch_file(path)["a"].shape == (2,)
+
+
 @pytest.mark.filterwarnings("ignore:Duplicate name")
 def test_overlapping_and_repeated_entries_are_refused(tmp_path):
     path = tmp_path / "a.pth"

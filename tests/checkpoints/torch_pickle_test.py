@@ -44,6 +44,35 @@ def test_ordered_dicts_become_dicts_and_their_attributes_are_dropped():
     assert read(pickle.dumps(ordered, 2)) == {"a": 1, "b": [2, 3]}
 
 
+SCRIPT = b"\x80\x02c__torch__.clip.model\nCLIP\n)\x81"
+
+
+def test_modules_of_torchscript_become_dicts_of_their_attributes():
+    inner = b"c__torch__.torch.nn.___torch_mangle_1\nLinear\n)\x81}X\x01\x00\x00\x00wK\x07sb"
+    program = SCRIPT + b"}(X\x01\x00\x00\x00a" + inner + b"X\x01\x00\x00\x00b\x88ub."
+    assert read(program) == {"a": {"w": 7}, "b": True}
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["__torch__", "__torch__.", "__torch__.a b", "__torch__x.os", "torch.jit.load"],
+)
+def test_only_classes_of_torchscript_s_own_code_are_modules(name):
+    module, _, attribute = name.rpartition(".")
+    program = f"c{module}\n{attribute}\n)\x81.".encode("latin-1")
+    with pytest.raises(CheckpointError):
+        read(b"\x80\x02" + program)
+
+
+def test_one_large_dict_for_many_modules_is_refused():
+    # Copying it to each of them would take hours.
+    items = b"".join(b"J" + struct.pack("<i", i) + b"N" for i in range(2**15))
+    dict_ = b"}(" + items + b"uq\x00"
+    modules = b"".join(SCRIPT[2:] + b"h\x00b0" for _ in range(2**10))
+    with pytest.raises(CheckpointError, match="too many attributes"):
+        read(b"\x80\x02" + dict_ + modules + b".")
+
+
 class Call:
     """Pickles as a call of anything."""
 

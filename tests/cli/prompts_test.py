@@ -78,6 +78,7 @@ def test_words_and_records_tell_every_part_of_a_prompt(mask_files):
         "point_labels": [1, 0],
         "box": [0, 0, 5, 6],
         "mask": "a.png",
+        "text": None,
     }
 
 
@@ -88,13 +89,14 @@ def test_records_have_every_field_whatever_is_given():
         "point_labels": [],
         "box": [0, 0, 5, 6],
         "mask": None,
+        "text": None,
     }
 
 
 @pytest.mark.parametrize(
     ("points", "boxes", "group", "message"),
     [
-        ([], [], "kind", "there is no prompt: give --point, --box or --mask"),
+        ([], [], "kind", "there is no prompt: give --point, --box, --mask or --text"),
         (["1"], [], "kind", "--point 1: expected X,Y"),
         (["1;2"], [], "kind", "--point 1;2: expected X,Y"),
         (["1,2,3,4"], [], "kind", "expected X,Y"),
@@ -104,10 +106,35 @@ def test_records_have_every_field_whatever_is_given():
         ([], ["1,2,3"], "kind", "--box 1,2,3: expected X0,Y0,X1,Y1"),
         ([], ["5,0,1,9"], "kind", "left of and above"),
         ([], ["0,5,9,5"], "kind", "left of and above"),
-        ([], ["0,0,1,1", "0,0,2,2"], "one", "takes one box and one mask, got 2 and 0"),
+        (
+            [],
+            ["0,0,1,1", "0,0,2,2"],
+            "one",
+            "takes one box and one mask and one text, got 2",
+        ),
         (["1,2", "3,4,0"], [], "each", r"point 3,4 \(beside\) is a background point"),
     ],
 )
 def test_a_malformed_value_is_named(points, boxes, group, message):
     with pytest.raises(UsageError, match=message):
         read(group, points, boxes)
+
+
+def test_every_text_is_a_prompt_of_its_own_after_the_others():
+    options = PromptOptions(point=("1,2",), text=("a cup", "a spoon"))
+    given = read_prompts(options, "kind")
+    assert [g.prompt.text for g in given] == [None, "a cup", "a spoon"]
+    assert [g.words for g in given] == ["point 1,2", "text 'a cup'", "text 'a spoon'"]
+    assert [g.record.get("text") for g in given] == [None, "a cup", "a spoon"]
+
+
+def test_a_text_joins_points_in_one_prompt():
+    (given,) = read_prompts(PromptOptions(point=("1,2",), text=("a cup",)), "one")
+    assert given.prompt.text == "a cup" and given.prompt.points.tolist() == [[1, 2]]
+    with pytest.raises(UsageError, match="one box and one mask and one text"):
+        read_prompts(PromptOptions(point=("1,2",), text=("a", "b")), "one")
+
+
+def test_an_empty_text_is_refused():
+    with pytest.raises(UsageError, match="expected some words"):
+        read_prompts(PromptOptions(text=("  ",)), "kind")

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from small_text_sam import SMALL_TEXT, random_params
 
 import samjax
 from samjax import cli
@@ -178,6 +179,21 @@ def test_a_rough_mask_is_a_prompt(segment, photo, tmp_path):
     assert written[0]["mask"] == "rough.png" and written[0]["point_coords"] == [[9, 9]]
 
 
+def test_texts_are_prompts_for_weights_with_text(segment, photo, tmp_path):
+    weights = save(tmp_path / "text.safetensors", SMALL_TEXT, random_params())
+    status, printed, errors = segment(
+        photo, "--text", "a cup", "--text", "the red spoon", model=weights
+    )
+    assert status == 0, errors
+    assert "text 'a cup': score" in printed
+    found = records(tmp_path / "out" / "one.json")
+    assert {record["text"] for record in found} == {"a cup", "the red spoon"}
+    # A text alone is ambiguous: three masks each.
+    assert len(found) == 6
+    status, _, errors = segment(photo, "--text", "giraffe", model=weights)
+    assert status == 1 and "knows no word" in errors and errors.count("\n") == 1
+
+
 def test_one_mask_or_three_can_be_asked_for(segment, photo, tmp_path):
     for choice, number in (("yes", 3), ("no", 1), ("auto", 3)):
         out = tmp_path / choice
@@ -221,6 +237,7 @@ BAD_INPUT = {
     "{photo} --point 1,1 --model {here}/broken.safetensors": "broken.safetensors",
     "{photo} --point 1,1 --out {here}/file": "file",
     "{photo} --point 1,1 --dtype float16": "float16",
+    "{photo} --text cup": "no text tower",
 }
 
 

@@ -127,14 +127,16 @@ def test_weights_of_a_family_that_is_not_there_are_refused(tmp_path, sibling):
     path = checkpoints.save(tmp_path / "a.safetensors", model.config, params)
     # As a samjax without the folder.
     samjax.models.__path__.remove(str(SIBLINGS))
-    with pytest.raises(CheckpointError, match="family 'convnet', expected one of sam"):
+    with pytest.raises(
+        CheckpointError, match="family 'convnet', expected one of sam, clip"
+    ):
         samjax.load(path)
     with pytest.raises(TypeError, match="ConvConfig"):
         family_of(model.config)
 
 
-def test_sam_is_the_only_family_of_the_package():
-    assert list(families()) == ["sam"]
+def test_the_package_has_the_families_of_sam_clip_owl_and_sam_with_text():
+    assert list(families()) == ["sam", "clip", "owl", "text_sam"]
     for config in (VIT_B, VIT_B.architecture):
         assert family_of(config) is SAM
 

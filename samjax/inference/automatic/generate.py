@@ -27,9 +27,10 @@ from samjax.inference.automatic.device import (
 from samjax.inference.automatic.records import Box, Proposal, to_annotations
 from samjax.inference.automatic.schedule import make_schedule
 from samjax.inference.automatic.suppression import select_masks
+from samjax.inference.checks import check_scores
 from samjax.inference.embedding import ImageEmbedding
 from samjax.inference.images import ImageSource, read_image
-from samjax.inference.predictor import Predictor, check_scores
+from samjax.inference.predictor import Predictor
 
 
 def generate_masks(

@@ -1,0 +1,77 @@
+"""Drawn scenes with captions, as a dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from samjax.data.captioned import draw_scene
+from samjax.evaluation.datasets.dataset import Sample, Skipped
+
+# The seeds of scenes from here on are for evaluation.
+HELD_OUT_SEED = 10_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaptionedScenes:
+    """Scenes of things that a caption tells apart from all others in the scene.
+
+    `Sample.truth["captions"]` has a caption for each object, the shortest that is true
+    of it alone.
+
+    Attributes:
+        count: Number of scenes.
+        seed: Seed of the first scene; the next ones follow.
+        size: Side of a scene in pixels.
+    """
+
+    count: int
+    seed: int = HELD_OUT_SEED
+    size: int = 512
+
+    def __post_init__(self):
+        if self.count < 1:
+            raise ValueError(f"got count={self.count}, expected at least 1 scene")
+
+    @property
+    def name(self) -> str:
+        """The number of scenes, in words."""
+        return f"{self.count} captioned scenes"
+
+    @property
+    def skipped(self) -> Sequence[Skipped]:
+        """Empty: nothing that is drawn is damaged."""
+        return ()
+
+    @property
+    def small(self) -> int:
+        """Zero: small things have no caption."""
+        return 0
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int, /) -> Sample | Skipped:
+        seed = self.seed + index
+        scene = draw_scene(seed, self.size)
+        if len(scene.objects) < 2:
+            # There would be no caption of another object.
+            return Skipped(str(seed), "fewer than two things")
+        captions = [thing.captions[0].text() for thing in scene.objects]
+        return Sample(
+            name=str(seed),
+            image=scene.image,
+            targets=np.stack([thing.mask for thing in scene.objects]),
+            objects=[
+                {
+                    "scene": seed,
+                    "caption": caption,
+                    "is_part": thing.parent >= 0,
+                    "area": int(thing.mask.sum()),
+                }
+                for caption, thing in zip(captions, scene.objects, strict=True)
+            ],
+            truth={"captions": captions},
+        )

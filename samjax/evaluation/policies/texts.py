@@ -1,0 +1,78 @@
+"""Prompts with captions: right ones, those of other objects, none, and with a click."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from samjax.evaluation.policies.click_rule import next_click
+from samjax.evaluation.policies.policy import (
+    PROMPTS_PER_CALL,
+    Response,
+    Round,
+    Session,
+)
+from samjax.evaluation.segmenter import PromptKind
+from samjax.prompts import Prompt
+
+
+@dataclass(frozen=True, kw_only=True)
+class Texts:
+    """Captions of `Sample.truth["captions"]`, one for each object.
+
+    The rounds are `text`, the best-ranked mask of three for an object's caption;
+    `wrong_text`, the same for the caption of another object of the image, which is chance
+    for a model that ignores what a text says; `no_text`, for an empty prompt; `click`, for
+    a click on the centre of the object; and `text_click`, the single mask of both.
+
+    Attributes:
+        seed: Seed of the choice of other objects.
+    """
+
+    seed: int = 0
+
+    @property
+    def kinds(self) -> frozenset[PromptKind]:
+        """Texts and points."""
+        return frozenset(("text", "points"))
+
+    def rounds(self, session: Session) -> Iterator[Round]:
+        """Yields the masks of all objects, one kind of prompt after the other."""
+        captions = session.sample.truth["captions"]
+        targets = session.targets()
+        generator = np.random.default_rng(self.seed)
+        steps = generator.integers(1, len(targets), len(targets))
+        others = (np.arange(len(targets)) + steps) % len(targets)
+        clicks = [next_click(target) for target in targets]
+        points = [[] if c is None else [[c.x + 0.5, c.y + 0.5]] for c in clicks]
+        rounds: list[tuple[str, bool, Callable[[int], Prompt]]] = [
+            ("text", True, lambda i: Prompt(text=captions[i])),
+            ("wrong_text", True, lambda i: Prompt(text=captions[others[i]])),
+            ("no_text", True, lambda i: Prompt()),
+            ("click", True, lambda i: Prompt(points=points[i])),
+            (
+                "text_click",
+                False,
+                lambda i: Prompt(text=captions[i], points=points[i]),
+            ),
+        ]
+        for name, multimask, make in rounds:
+            for start in range(0, len(targets), PROMPTS_PER_CALL):
+                indices = range(start, min(start + PROMPTS_PER_CALL, len(targets)))
+                prompts = [make(index) for index in indices]
+                responses = [
+                    Response(
+                        index,
+                        prompt,
+                        prediction,
+                        multimask,
+                        targets[index],
+                        session.sample.ignored,
+                    )
+                    for index, prompt, prediction in zip(
+                        indices, prompts, session.predict(prompts), strict=True
+                    )
+                ]
+                yield Round(name, responses, has_oracle=multimask)

@@ -1,0 +1,65 @@
+"""Texts to the vectors that the prompt encoder takes."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from typing import Any, cast
+
+import jax
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from samjax.models.params import TEXT_ENCODER, select_parts
+from samjax.models.sam import Sam
+from samjax.text import ClipTokenizer, WordTokenizer
+from samjax.text.tokenizer import clean
+
+KEPT_TEXTS = 4096
+"""Vectors of texts that a predictor keeps, the most recently used ones."""
+
+
+def embed_text(
+    model: Sam, params: Mapping[str, Any], text: str
+) -> Float[np.ndarray, " e"]:
+    """Embeds one text. One program serves texts of all lengths.
+
+    Args:
+        model: A model that takes texts.
+        params: Its parameters.
+        text: The text.
+
+    Returns:
+        Its vector, of length 1, an array of the host.
+
+    Raises:
+        ValueError: The model takes no texts, or the text has no word that it knows.
+    """
+    if not model.has_text:
+        raise ValueError(
+            f"got a prompt with text ({text!r:.60}), but this model has no text tower: "
+            "use points, a box or a mask, or weights with text (family text_sam)"
+        )
+    if not clean(text):
+        raise ValueError(
+            f"got the text {text!r:.60}, of which nothing is left without control "
+            "characters and spaces, expected some words"
+        )
+    tokens = tokenizer_of(model)([text])
+    vectors = _embed(select_parts(params, (TEXT_ENCODER,)), tokens, model=model)
+    return np.asarray(vectors)[0]
+
+
+def tokenizer_of(model: Sam) -> ClipTokenizer | WordTokenizer:
+    """Returns the tokenizer of a model that takes texts."""
+    config = cast(Any, model.config)
+    if config.words:
+        return WordTokenizer(words=config.words, context_length=config.context_length)
+    return ClipTokenizer(context_length=config.context_length)
+
+
+@functools.partial(jax.jit, static_argnames="model")
+def _embed(
+    params: Mapping[str, Any], tokens: Int[Array, "n t"], *, model: Sam
+) -> Float[Array, "n e"]:
+    return cast(Array, model.apply({"params": params}, tokens, method="embed_text"))

@@ -1,0 +1,137 @@
+"""The sizes of CLIP, and those of the published models."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import ClassVar
+
+from samjax.models.config import Architecture
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipConfig(Architecture):
+    """All that the parameters of CLIP and their meaning depend on.
+
+    Attributes:
+        image_size: Side of the square input in pixels.
+        patch_size: Side of a patch in pixels.
+        embed_dim: Width of the space that images and texts share.
+        vision_width: Channels of the vision tower's tokens.
+        vision_depth: Blocks of the vision tower.
+        vision_heads: Attention heads of a block of it, which no shape shows.
+        vision_mlp_dim: Hidden width of its MLPs.
+        text_width: Channels of the text tower's tokens.
+        text_depth: Blocks of the text tower.
+        text_heads: Attention heads of a block of it, which no shape shows.
+        text_mlp_dim: Hidden width of its MLPs.
+        vocab_size: Tokens of the vocabulary.
+        context_length: The most tokens of a text, those of start and end included.
+        quick_gelu: Whether the MLPs have `x * sigmoid(1.702 x)`, as all of OpenAI's
+            weights and some of OpenCLIP's, in place of the exact GELU. No tensor
+            shows it.
+    """
+
+    image_size: int = 224
+    embed_dim: int
+    vision_width: int
+    vision_depth: int
+    vision_heads: int
+    vision_mlp_dim: int
+    text_width: int
+    text_depth: int
+    text_heads: int
+    text_mlp_dim: int
+    vocab_size: int = 49_408
+    context_length: int = 77
+    quick_gelu: bool
+
+    parts: ClassVar[tuple[str, ...]] = (
+        "visual",
+        "transformer",
+        "token_embedding",
+        "positional_embedding",
+        "ln_final",
+        "text_projection",
+        "logit_scale",
+    )
+    encoder_parts: ClassVar[tuple[str, ...]] = ("visual",)
+    decoder_fields: ClassVar[tuple[str, ...]] = (
+        "text_width",
+        "text_depth",
+        "text_heads",
+        "text_mlp_dim",
+        "vocab_size",
+        "context_length",
+    )
+
+    @property
+    def num_repeats(self) -> int:
+        """The most times that a module is repeated; the tensors are at least as many."""
+        return max(self.vision_depth, self.text_depth)
+
+    def problems(self) -> list[str]:
+        """Lists the reasons why no model can have these sizes."""
+        problems = super().problems()
+        if problems:
+            return problems
+        for dividend, divisor in (
+            ("image_size", "patch_size"),
+            ("vision_width", "vision_heads"),
+            ("text_width", "text_heads"),
+        ):
+            if getattr(self, dividend) % getattr(self, divisor):
+                problems.append(
+                    f"{dividend} is {getattr(self, dividend)}, expected a multiple of "
+                    f"{divisor}, {getattr(self, divisor)}"
+                )
+        return problems
+
+
+CLIP_VIT_B32 = ClipConfig(
+    patch_size=32,
+    embed_dim=512,
+    vision_width=768,
+    vision_depth=12,
+    vision_heads=12,
+    vision_mlp_dim=3072,
+    text_width=512,
+    text_depth=12,
+    text_heads=8,
+    text_mlp_dim=2048,
+    quick_gelu=True,
+)
+CLIP_VIT_B16 = dataclasses.replace(CLIP_VIT_B32, patch_size=16)
+CLIP_VIT_L14 = ClipConfig(
+    patch_size=14,
+    embed_dim=768,
+    vision_width=1024,
+    vision_depth=24,
+    vision_heads=16,
+    vision_mlp_dim=4096,
+    text_width=768,
+    text_depth=12,
+    text_heads=12,
+    text_mlp_dim=3072,
+    quick_gelu=True,
+)
+CLIP_VIT_L14_336 = dataclasses.replace(CLIP_VIT_L14, image_size=336)
+# OpenCLIP's, on LAION-2B: heads 80 channels wide in the vision tower, and the exact GELU.
+CLIP_VIT_H14 = ClipConfig(
+    patch_size=14,
+    embed_dim=1024,
+    vision_width=1280,
+    vision_depth=32,
+    vision_heads=16,
+    vision_mlp_dim=5120,
+    text_width=1024,
+    text_depth=24,
+    text_heads=16,
+    text_mlp_dim=4096,
+    quick_gelu=False,
+)
+CLIP_SIZES = {
+    "clip_vit_b32": CLIP_VIT_B32,
+    "clip_vit_b16": CLIP_VIT_B16,
+    "clip_vit_l14": CLIP_VIT_L14,
+    "clip_vit_l14_336": CLIP_VIT_L14_336,
+    "clip_vit_h14": CLIP_VIT_H14,
+}

@@ -1,0 +1,86 @@
+"""The sizes of SAM with a text tower."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from samjax.models.config import SamArchitecture, SamConfig
+from samjax.models.params import PARTS, TEXT_ENCODER
+
+# Ids of a vocabulary of words beside those of the words: padding, a word that is not in
+# it, start and end.
+EXTRA_IDS = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextSamArchitecture(SamArchitecture):
+    """The sizes of SAM and of its text tower.
+
+    Attributes:
+        text_embed_dim: Width of the vector of a text.
+        text_width: Channels of the text tower's tokens.
+        text_depth: Blocks of the text tower.
+        text_heads: Attention heads of a block of it.
+        text_mlp_dim: Hidden width of its MLPs.
+        vocab_size: Tokens of the vocabulary.
+        context_length: The most tokens of a text, those of start and end included.
+        quick_gelu: Whether its MLPs have the quick GELU, as OpenAI's models.
+        words: The vocabulary of a small tower, whole words in lower case; none for
+            CLIP's byte pairs.
+    """
+
+    text_embed_dim: int
+    text_width: int
+    text_depth: int
+    text_heads: int
+    text_mlp_dim: int
+    vocab_size: int = 49_408
+    context_length: int = 77
+    quick_gelu: bool = True
+    words: tuple[str, ...] = ()
+
+    parts: ClassVar[tuple[str, ...]] = (*PARTS, TEXT_ENCODER)
+    # No embedding of an image depends on them.
+    decoder_fields: ClassVar[tuple[str, ...]] = (
+        *SamArchitecture.decoder_fields,
+        "text_embed_dim",
+        "text_width",
+        "text_depth",
+        "text_heads",
+        "text_mlp_dim",
+        "vocab_size",
+        "context_length",
+        "quick_gelu",
+        "words",
+    )
+
+    @property
+    def text_dim(self) -> int:
+        """Width of the vectors of texts that the prompt encoder takes."""
+        return self.text_embed_dim
+
+    @property
+    def num_repeats(self) -> int:
+        """The most times that a module is repeated; the tensors are at least as many."""
+        return max(super().num_repeats, self.text_depth)
+
+    def problems(self) -> list[str]:
+        """Lists the reasons why no model can have these sizes."""
+        problems = super().problems()
+        if problems:
+            return problems
+        if self.text_width % self.text_heads:
+            problems.append(
+                f"text_width is {self.text_width}, expected a multiple of text_heads, "
+                f"{self.text_heads}"
+            )
+        if self.words and self.vocab_size != len(self.words) + EXTRA_IDS:
+            problems.append(
+                f"vocab_size is {self.vocab_size}, expected {EXTRA_IDS} more than its "
+                f"{len(self.words)} words"
+            )
+        return problems
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextSamConfig(TextSamArchitecture, SamConfig):
+    """The architecture and how it is run in training; all fields of both."""

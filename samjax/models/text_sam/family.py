@@ -1,0 +1,73 @@
+"""The family of SAM with text: its names in files."""
+
+import dataclasses
+from functools import lru_cache
+
+from samjax.models.clip.family import TEXT_ROWS
+from samjax.models.config import VIT_B
+from samjax.models.family import ModelFamily, Shapes
+from samjax.models.params import TEXT_ENCODER
+from samjax.models.text_sam.config import TextSamArchitecture, TextSamConfig
+from samjax.models.text_sam.model import TextSam
+from samjax.models.weight_map import Entry, Row, expand
+from samjax.models.weight_map import entries as entries_of_sam
+
+# The text tower's names are those of CLIP.
+ROWS = (
+    Row("prompt_encoder.text_projection", "", "linear", "c j"),
+    *(
+        dataclasses.replace(row, released=f"{TEXT_ENCODER}.{row.released}")
+        for row in TEXT_ROWS
+    ),
+)
+
+
+@lru_cache(maxsize=16)
+def entries(config: TextSamArchitecture) -> tuple[Entry, ...]:
+    """Expands the table: SAM's arrays, the projection and those of the text tower."""
+    sizes = {
+        "c": config.prompt_embed_dim,
+        "j": config.text_embed_dim,
+        "t": config.text_width,
+        "3t": 3 * config.text_width,
+        "tm": config.text_mlp_dim,
+        "l": config.context_length,
+        "o": config.vocab_size,
+    }
+    ranges = {
+        "text_block": tuple(map(str, range(config.text_depth))),
+        "norm": ("1", "2"),
+    }
+    return (*entries_of_sam(config), *expand(ROWS, ranges, lambda binding: sizes))
+
+
+def guess_config(shapes: Shapes) -> tuple[TextSamConfig, list[str]]:
+    """Returns some config, and why it is none: no tensor shows heads and vocabulary."""
+    del shapes
+    fields = {f.name: getattr(VIT_B, f.name) for f in dataclasses.fields(VIT_B)}
+    config = TextSamConfig(
+        **fields,
+        text_embed_dim=512,
+        text_width=512,
+        text_depth=12,
+        text_heads=8,
+        text_mlp_dim=2048,
+    )
+    problem = (
+        "no tensor shows its text tower's attention heads, activation and vocabulary: "
+        "use a .safetensors file of samjax, which has the config"
+    )
+    return config, [problem]
+
+
+FAMILY = ModelFamily(
+    name="text_sam",
+    config=TextSamConfig,
+    model=TextSam,
+    entries=entries,
+    # SAM's names are shared, and one of these is enough to tell them apart only where a
+    # file says its family.
+    marks=rf"{TEXT_ENCODER}\.(?:ln_final\.weight|text_projection)",
+    parts=TextSamConfig.parts,
+    guess_config=guess_config,
+)

@@ -1,0 +1,70 @@
+"""SAM's modules beside a text tower."""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from samjax.models.clip.text_tower import TextTower
+from samjax.models.mask_decoder import MaskPrediction
+from samjax.models.prompt_encoder import PromptInputs
+from samjax.models.sam import Sam
+from samjax.models.text_sam.config import TextSamConfig
+
+
+class TextSam(Sam):
+    """The promptable model with texts: `method="embed_text"` embeds them.
+
+    Attributes:
+        config: The architecture, and compute options for training.
+    """
+
+    config: TextSamConfig  # type: ignore[assignment]
+
+    def setup(self):
+        super().setup()
+        config = self.config
+        self.text_encoder = TextTower(
+            width=config.text_width,
+            depth=config.text_depth,
+            num_heads=config.text_heads,
+            mlp_dim=config.text_mlp_dim,
+            embed_dim=config.text_embed_dim,
+            vocab_size=config.vocab_size,
+            context_length=config.context_length,
+            quick=config.quick_gelu,
+            dtype=self.dtype,
+        )
+
+    @property
+    def has_text(self) -> bool:
+        """Whether the model takes texts: it does."""
+        return True
+
+    def __call__(
+        self,
+        pixels: Float[Array, "b h w 3"],
+        prompts: PromptInputs,
+        *,
+        deterministic: bool = True,
+    ) -> MaskPrediction:
+        """Embeds images and predicts masks for their prompts."""
+        if self.is_initializing():
+            self.text_encoder(jnp.zeros((1, 2), jnp.int32))
+        return super().__call__(pixels, prompts, deterministic=deterministic)
+
+    def embed_text(self, tokens: Int[Array, "b t"]) -> Float[Array, "b e"]:
+        """Embeds texts for `PromptInputs.text`.
+
+        Args:
+            tokens: Rows of the model's tokenizer (`samjax.inference.texts.tokenizer_of`).
+
+        Returns:
+            A vector of length 1 per text, in float32.
+        """
+        return normalize_vectors(self.text_encoder(tokens))
+
+
+def normalize_vectors(vectors: Float[Array, "*s e"]) -> Float[Array, "*s e"]:
+    """Scales vectors to length 1, in float32."""
+    vectors = vectors.astype(jnp.float32)
+    squares = jnp.sum(jnp.square(vectors), axis=-1, keepdims=True)
+    return vectors / jnp.sqrt(jnp.maximum(squares, 1e-12))
