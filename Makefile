@@ -79,8 +79,8 @@ test-exhaustive: $(VENV)/.test-$(PARITY)
 
 # Colab's runtimes have Python 3.12 or 3.13: make test-colab PYTHON=python3.13
 test-colab test-lowest: test-%: .venv-%/.installed
-	JAX_COMPILATION_CACHE_DIR="$(CURDIR)/.venv-$*/jax_cache" \
-	  .venv-$*/bin/python -m pytest -n $(WORKERS) --dist loadfile -m "not slow" $(CORE_TESTS) $(ARGS)
+	JAX_COMPILATION_CACHE_DIR="$(CURDIR)/.venv-$*/jax_cache" XLA_FLAGS="$(QUICK_XLA) $$XLA_FLAGS" \
+	  .venv-$*/bin/python -m pytest $(SPREAD) -m "not slow and not parity" $(CORE_TESTS) $(ARGS)
 
 # The environment of one file of constraints.
 .venv-%/.installed: constraints/%.txt pyproject.toml
