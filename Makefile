@@ -129,7 +129,7 @@ $(VENV)/.page: package.json package-lock.json $(CONSTRAINTS) | $(VENV)/bin/pytho
 	@touch $@
 
 $(VENV)/.docs: $(VENV)/.page pyproject.toml $(CONSTRAINTS)
-	$(INSTALL) -e '.[train,eval,large,web,docs]'
+	$(INSTALL) -e '.[train,eval,large,web,widget,docs]'
 	@touch $@
 
 docs/_extra/demo/index.html: $(VENV)/.docs $(wildcard samjax/export/*.py samjax/assets/*.safetensors) \
