@@ -8,7 +8,6 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 import tomllib
 from pathlib import Path
 from typing import NamedTuple
@@ -23,13 +22,15 @@ FILES = sorted(NOTEBOOKS.glob("*.ipynb"))
 # Bounds on what a reader downloads, and on what a cell may print.
 MOST_BYTES = 300_000
 MOST_TEXT = 2_000
+# Seconds after which a cell is taken to hang, on a machine that other work shares.
+HANGS = 3_600
 
 
 class Budget(NamedTuple):
-    """Seconds that a notebook may take on two cores that other work shares.
+    """Processor time of a notebook, in seconds: the same whatever else the machine does.
 
     Attributes:
-        seconds: The budget.
+        seconds: The budget, of the kernel and its subprocesses.
         is_fast: Whether it runs in `make test`, not in `make test-exhaustive` alone.
     """
 
@@ -218,11 +219,13 @@ def test_a_notebook_runs_on_an_installed_wheel(
         "import importlib.util\n"
         f'assert importlib.util.find_spec("samjax").origin.startswith({str(installed)!r})'
     )
-    notebook.cells.insert(0, first)
+    last = v4.new_code_cell("import os\nprint(sum(os.times()[:4]))")
+    notebook.cells = [first, *notebook.cells, last]
     environment = without_network(PYTHONPATH=str(installed))
-    start = time.monotonic()
-    tool.execute(notebook, tmp_path, timeout=seconds, environment=environment)
-    assert time.monotonic() - start < seconds
+    tool.execute(notebook, tmp_path, timeout=HANGS, environment=environment)
+    spent = float(notebook.cells[-1].outputs[0].text)
+    print(f"{name}: {spent:.0f} s of processor time")
+    assert spent < seconds
 
 
 @pytest.mark.parametrize(
