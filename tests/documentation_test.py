@@ -302,7 +302,15 @@ def options() -> frozenset[str]:
 
 
 # Options of other programs.
-OTHERS = {"ntasks-per-node", "shm-size", "return-single-mask", "help", "version"}
+OTHERS = {
+    "env",
+    "help",
+    "ntasks-per-node",
+    "return-single-mask",
+    "shm-size",
+    "user",
+    "version",
+}
 
 
 @named(PAGES)
