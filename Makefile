@@ -101,7 +101,7 @@ wheel: page
 
 # The demo is on the first page. It is exported again when the package or the weights change.
 docs: $(VENV)/.docs docs/_extra/demo/index.html
-	$(VENV)/bin/python -m sphinx -b html -W --keep-going -q docs docs/_build/html
+	$(VENV)/bin/python -m sphinx -b html -W --keep-going -q -j $(WORKERS) docs docs/_build/html
 	$(VENV)/bin/python docs/extensions/check_site.py docs/_build/html
 
 check: $(VENV)/.dev
