@@ -11,6 +11,7 @@ import json
 import os
 import socket
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -36,8 +37,8 @@ def locked(
 ) -> Iterator[None]:
     """Holds an exclusive lock inside the `with` block.
 
-    Threads of one process exclude each other too. File systems without locks exclude
-    nobody.
+    Threads of one process exclude each other too. On Windows, and on file systems without
+    locks, nobody is excluded: a warning says so.
 
     Args:
         path: Path of the lock file, created and removed here; its folder must exist.
@@ -50,6 +51,7 @@ def locked(
         OSError: The file cannot be written.
     """
     if fcntl is None:
+        _warn_of_no_locks(path, "Windows")
         yield
         return
     descriptor = _open_locked(path, fcntl.LOCK_EX, f"{what} is", remedy, wait=wait)
@@ -135,6 +137,7 @@ def _take(
         fcntl.flock(descriptor, kind)
     except OSError:
         # Some network file systems have no locks.
+        _warn_of_no_locks(path, "its file system")
         return True
     try:
         now = os.stat(path)
@@ -145,6 +148,15 @@ def _take(
 
 # Not inherited by child processes, which would keep the lock.
 _CLOSED = getattr(os, "O_CLOEXEC", 0)
+
+
+def _warn_of_no_locks(path: Path, where: str) -> None:
+    # The same text from the same line is shown once for a folder.
+    warnings.warn(
+        f"{path.parent} cannot be locked ({where} has no such locks): do not let two "
+        "processes of samjax write to it at the same time",
+        stacklevel=2,
+    )
 
 
 def _holder(descriptor: int) -> str:

@@ -169,7 +169,7 @@ def label_map_png(record: Record) -> bytes:
 def to_annotation(stored: Stored, size: tuple[int, int]) -> Annotation:
     """Returns the record of a stored mask: the fields of SA-1B, then the page's own.
 
-    `page/records.js` makes the same one for the demo, and is tested against this.
+    `page/core/records.js` makes the same one for the demo, and is tested against this.
     """
     prompts, score = stored["prompts"], stored["score"]
     stability = stored["stability_score"]

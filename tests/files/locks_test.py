@@ -1,5 +1,6 @@
 """Locks keep others out for as long as their process lives, and no longer."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -9,7 +10,7 @@ import time
 
 import pytest
 
-from samjax.files import InUse, locked, sharing
+from samjax.files import InUse, locked, locks, sharing
 
 HOLD = """
 import sys, time
@@ -72,4 +73,26 @@ def test_of_those_who_share_only_the_last_one_is_alone(tmp_path):
         with sharing(lock) as second:
             assert not second()
         assert first()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_system_without_locks_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(locks, "fcntl", None)
+    with (
+        pytest.warns(UserWarning, match="cannot be locked .*Windows.*two processes"),
+        locked(tmp_path / ".lock", "it"),
+    ):
+        assert not list(tmp_path.iterdir())
+
+
+def test_a_file_system_without_locks_is_named(tmp_path, monkeypatch):
+    def no_locks(descriptor: int, kind: int) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(locks.fcntl, "flock", no_locks)
+    with (
+        pytest.warns(UserWarning, match=r"cannot be locked \(its file system"),
+        locked(tmp_path / ".lock", "it"),
+    ):
+        pass
     assert not list(tmp_path.iterdir())

@@ -181,6 +181,35 @@ def test_a_run_from_nothing_starts_informed_if_asked(
     )
 
 
+class Reader:
+    """A source that reads ahead, and counts how often it is closed."""
+
+    def __init__(self, source):
+        self._source = source
+        self.position = {"step": 0}
+        self.closed = 0
+
+    def batch(self, step):
+        return self._source.batch(step)
+
+    def close(self):
+        self.closed += 1
+
+
+def test_the_source_that_informs_the_parameters_is_closed_too(fake_step, tmp_path):
+    readers = []
+
+    def make_reader(*parts):
+        readers.append(Reader(make_discs(*parts)))
+        return readers[-1]
+
+    config = run_config()
+    stage = dataclasses.replace(config.stages[0], steps=1)
+    config = dataclasses.replace(config, stages=(stage,), initialization="informed")
+    train(config, out=tmp_path, make_source=make_reader)
+    assert [reader.closed for reader in readers] == [1, 1]
+
+
 def test_evaluators_get_the_averaged_parameters_now_and_then_and_at_the_end(
     finished_run,
 ):

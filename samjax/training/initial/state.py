@@ -9,7 +9,7 @@ from typing import Any
 import jax
 from jaxtyping import PRNGKeyArray
 
-from samjax.data.batch import dense_batch
+from samjax.data.batch import ReaderSource, dense_batch
 from samjax.geometry.frame import normalize
 from samjax.models.sam import Sam
 from samjax.training.config import Stage, TrainConfig
@@ -83,8 +83,12 @@ class InitialState:
         """Draws informed parameters, whole on one device: such models are small."""
         params = jit_once(init_params, static_argnums=1)(self._key, self._model)
         # The whole batch in every process, so that all start from equal parameters.
-        first = make_source(self._config, self._config.stages[0], 0, 1).batch(0)
-        first = jax.jit(dense_batch)(first)
+        source = make_source(self._config, self._config.stages[0], 0, 1)
+        try:
+            first = jax.jit(dense_batch)(source.batch(0))
+        finally:
+            if isinstance(source, ReaderSource):
+                source.close()
         params = whiten_patches(params, normalize(first.images, first.sizes))
         return align_cross_attention(spread_frequencies(params))
 
