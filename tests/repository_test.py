@@ -50,9 +50,20 @@ MAY_IMPORT = {
         "files",
         "terminal",
     },
-    "engine": {"inference", "data", "geometry", "files", "devices"},
     # A suite sees a Segmenter, never params.
-    "evaluation": {"engine", "inference", "prompts", "data", "geometry", "files"},
+    "evaluation": {"inference", "prompts", "data", "geometry", "files"},
+    "engine": {
+        "inference",
+        "prompts",
+        "evaluation",
+        "training",
+        "checkpoints",
+        "models",
+        "data",
+        "geometry",
+        "files",
+        "devices",
+    },
     "export": {"models", "geometry", "files"},
     "web": {
         "engine",

@@ -42,6 +42,7 @@ Kind = Literal[
     "metrics",
     "export",
     "evaluation",
+    "engine",
     "statistics",
     "card",
 ]
@@ -333,6 +334,7 @@ KINDS: dict[Kind, Recognition] = {
         "label map of samjax",
         (_in_png("label map"), lambda path: _is_bare(path) and _in_old_run(path)),
     ),
+    "engine": Recognition("file of samjax engine", (_in_json("engine"),)),
     "image embedding": Recognition("image embedding of samjax", (_is_own_embedding,)),
     "weights": Recognition(
         "file of weights that samjax wrote",

@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Path, Query
 from fastapi.responses import JSONResponse, Response
 
-from samjax.engine.annotations.store import Stored
+from samjax.engine.annotations.rows import Stored
 from samjax.web.image_routes import ImageId
 from samjax.web.mask_checks import check_mask
 from samjax.web.refusals import Refusal, invalid

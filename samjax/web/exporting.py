@@ -13,7 +13,7 @@ from PIL import Image
 from samjax.data.formats import record_to_label_map
 from samjax.data.formats.annotations import make_annotation
 from samjax.data.schema import Annotation, ImageInfo, Record, record_to_json
-from samjax.engine.annotations.store import Stored
+from samjax.engine.annotations.rows import Stored
 from samjax.files import json_text
 from samjax.geometry.masks import text_to_counts
 

@@ -4,7 +4,7 @@ import sqlite3
 from typing import Any
 
 from samjax.engine.annotations import errors
-from samjax.engine.annotations.store import Stored
+from samjax.engine.annotations.rows import Stored
 from samjax.web.folder import image_id
 from samjax.web.refusals import Refusal
 
@@ -14,6 +14,8 @@ _REFUSALS: dict[type[errors.AnnotationError], tuple[int, str]] = {
     errors.UuidTaken: (409, "uuid_taken"),
     errors.RevisionConflict: (409, "changed"),
     errors.DatabaseReplaced: (503, "storage"),
+    errors.UnknownTask: (404, "not_found"),
+    errors.LeaseLost: (409, "lease_lost"),
 }
 
 

@@ -24,6 +24,9 @@ HELPS = [
     "data verify",
     "data stats",
     "data label",
+    "engine simulate",
+    "engine snapshot",
+    "engine blur",
     "serve",
     "info",
 ]

@@ -11,7 +11,7 @@ pytest.importorskip("fastapi")
 from samjax import cli
 from samjax.checkpoints import save
 from samjax.cli import serve as command
-from samjax.engine.annotations.schema import VERSION
+from samjax.engine.annotations.tables import VERSION
 from samjax.web import page, serving
 
 

@@ -114,6 +114,7 @@ ROWS = {
         {"model.safetensors": tensors({"format": "pt", KEY: "samjax weights"})},
         True,
     ),
+    "engine": ("engine", "a.json", text({KEY: "samjax engine"}), {}, True),
     "evaluation": ("evaluation", "a.json", text({KEY: "samjax evaluation"}), {}, True),
     "counts": ("statistics", "a.json", text({KEY: "samjax statistics"}), {}, True),
     "labels": ("yolo", "yolo/labels/a.txt", LABELS, {LABELS_IN: LISTED}, True),

@@ -171,6 +171,7 @@ OTHER_WRITERS = {
     "data/tfds/metadata.py": "tfds/layout.py checks the folder",
     "engine/annotations/schema.py": "a database, if there is none",
     "engine/labelling.py": "its partial file, which it reads before",
+    "engine/privacy/folder.py": "new names, what its journal has, and its report",
     "engine/run_folder.py": "checks the folder of the run",
     "export/files.py": "checks all of its files before it writes one",
     "training/card.py": "keeps a card that was edited",

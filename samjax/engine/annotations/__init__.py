@@ -1,7 +1,9 @@
 """Stored annotations: masks that people made or corrected, with their provenance.
 
-`store` has the reads and writes, `schema` the tables and how a file is opened, `database`
-the connections and the checks of the file, `errors` what a caller may have to handle.
+`store` has the reads and writes, `tables` the tables by version, `schema` how a file is
+opened and migrated, `history` the former versions, `rows` the form of a row, `database`
+the connections and the checks of the file, `errors` what a caller may have to handle. `tasks` is the
+queue of images to annotate.
 """
 
 from samjax.engine.annotations.encoded_mask import EncodedMask, encoded_mask

@@ -36,5 +36,13 @@ class RevisionConflict(AnnotationError):
         self.annotation = annotation
 
 
+class UnknownTask(AnnotationError):
+    """No task has this id."""
+
+
+class LeaseLost(AnnotationError):
+    """The task belongs to somebody else by now, or was finished."""
+
+
 class DatabaseReplaced(AnnotationError):
     """The files of an open database were removed, replaced or written over."""

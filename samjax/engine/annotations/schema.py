@@ -1,47 +1,15 @@
-"""Schema of the annotation database: its tables, its version, and how it is opened."""
+"""How the file of the annotation database is opened, created and migrated."""
 
-import contextlib
 import os
 import secrets
 import sqlite3
 from pathlib import Path
 
+from samjax.engine.annotations.tables import MIGRATIONS, VERSION
 from samjax.files import sync_folder
 
-VERSION = 1
 # SQLite's application id: "sjax" as a number.
 APPLICATION = 0x736A6178
-
-# AUTOINCREMENT: an id is never reused, so that a reference to a mask stays valid.
-_TABLES = """
-CREATE TABLE annotations (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
-    uuid TEXT NOT NULL UNIQUE,
-    image TEXT NOT NULL,
-    revision INTEGER NOT NULL,
-    deleted INTEGER NOT NULL DEFAULT 0,
-    height INTEGER NOT NULL,
-    width INTEGER NOT NULL,
-    counts TEXT NOT NULL,
-    area INTEGER NOT NULL,
-    bbox TEXT NOT NULL,
-    label TEXT NOT NULL,
-    prompts TEXT NOT NULL,
-    score REAL,
-    stability_score REAL,
-    source TEXT NOT NULL,
-    edited INTEGER NOT NULL,
-    level TEXT,
-    seconds REAL NOT NULL,
-    author TEXT NOT NULL,
-    place REAL,
-    created TEXT NOT NULL,
-    changed TEXT NOT NULL
-);
-CREATE INDEX annotations_of_image ON annotations (image, revision);
-CREATE TABLE counter (revision INTEGER NOT NULL);
-INSERT INTO counter VALUES (0);
-"""
 
 
 def connect(path: Path) -> sqlite3.Connection:
@@ -71,7 +39,9 @@ def log_of(path: Path, kind: str = "wal") -> Path:
 
 
 def prepare(path: Path) -> None:
-    """Creates the database, or checks that the file has these tables and this version.
+    """Creates the database, or migrates one of an older version.
+
+    A copy of the older database is kept beside it, `annotations.version-1.sqlite3`.
 
     Raises:
         ValueError: The file has a newer version, belongs to another program, or is the
@@ -117,10 +87,36 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
         raise sqlite3.DatabaseError(result)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("BEGIN IMMEDIATE")
-    # Read again: another process may have created the tables before the transaction.
-    if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
-        _create_tables(connection)
+    # Read again: another process may have made the tables before the transaction.
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if 0 < version < VERSION:
+        _back_up(path, version)
+    _migrate(connection, version)
     connection.execute("COMMIT")
+
+
+def _back_up(path: Path, version: int) -> None:
+    """Copies the database to a new file beside it, while the caller blocks writes."""
+    hidden = _hidden(path)
+    try:
+        reader = connect(path)
+        try:
+            # As the log is part of the database, the file alone would be no copy.
+            reader.execute("VACUUM INTO ?", (str(hidden),))
+        finally:
+            reader.close()
+        with open(hidden, "rb+") as file:
+            os.fsync(file.fileno())
+        number = 1
+        while not _place(hidden, _backup_name(path, version, number)):
+            number += 1
+    finally:
+        hidden.unlink(missing_ok=True)
+
+
+def _backup_name(path: Path, version: int, number: int) -> Path:
+    again = "" if number == 1 else f".{number}"
+    return path.with_name(f"{path.stem}.version-{version}{again}{path.suffix}")
 
 
 def _exists(path: Path) -> bool:
@@ -148,36 +144,50 @@ def _exists(path: Path) -> bool:
 
 def _create(path: Path) -> None:
     """Creates a database; the file appears complete or not at all."""
-    hidden = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    hidden = _hidden(path)
     try:
         connection = sqlite3.connect(hidden, isolation_level=None)
         try:
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("BEGIN IMMEDIATE")
-            _create_tables(connection)
+            _migrate(connection, 0)
             connection.execute("COMMIT")
         finally:
             connection.close()
-        # A link fails where the name exists: the database of a faster server is kept.
-        with contextlib.suppress(FileExistsError):
-            try:
-                os.link(hidden, path)
-            except FileExistsError:
-                raise
-            except OSError:
-                # This file system has no hard links.
-                if not path.exists():
-                    os.replace(hidden, path)
-        # A loss of power must not undo the new names either.
-        sync_folder(path.parent)
+        # Where the name exists, the database of a faster server is kept.
+        _place(hidden, path)
         sync_folder(path.parent.parent)
     finally:
         for left in (hidden, log_of(hidden, "journal")):
             left.unlink(missing_ok=True)
 
 
-def _create_tables(connection: sqlite3.Connection) -> None:
-    for statement in filter(str.strip, _TABLES.split(";")):
-        connection.execute(statement)
+def _hidden(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+
+
+def _place(hidden: Path, path: Path) -> bool:
+    """Gives a file its name for good; returns False where the name exists."""
+    try:
+        os.link(hidden, path)
+    except FileExistsError:
+        return False
+    except OSError:
+        # This file system has no hard links.
+        if path.exists():
+            return False
+        os.replace(hidden, path)
+    # A loss of power must not undo the new name either.
+    sync_folder(path.parent)
+    return True
+
+
+def _migrate(connection: sqlite3.Connection, version: int) -> None:
+    """Brings the tables from a version, 0 for none, to the present one."""
+    if version == VERSION:
+        return
+    for statements in MIGRATIONS[version:]:
+        for statement in statements:
+            connection.execute(statement)
     connection.execute(f"PRAGMA application_id = {APPLICATION}")
     connection.execute(f"PRAGMA user_version = {VERSION}")

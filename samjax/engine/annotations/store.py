@@ -3,10 +3,10 @@
 Every write takes the next value of one counter as the `revision` of the row it wrote. A
 change names the revision that its author saw, and is refused if there is a newer one; a
 client keeps up to date by reading the rows above the last revision it has. Deletion marks
-a row, so that it can be restored.
+a row, so that it can be restored. The former values of every row are kept, so that all
+annotations can be read as they were at any revision.
 """
 
-import json
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -21,19 +21,14 @@ from samjax.engine.annotations.errors import (
     UnknownAnnotation,
     UuidTaken,
 )
-from samjax.files import json_text
-
-Stored = dict[str, Any]
-"""A stored annotation: `id`, `uuid`, `image` (its name), `revision`, `segmentation` (COCO's
-compressed run-length encoding), `area`, `bbox` (as SA-1B's), the fields of
-`AnnotationStore.add`, and `created` and `changed` (ISO 8601)."""
-
-_FIELDS = (
-    *("label", "prompts", "score", "stability_score", "source", "edited", "level"),
-    *("seconds", "author", "order"),
+from samjax.engine.annotations.history import former_rows, rename_person, rows_at
+from samjax.engine.annotations.rows import (
+    Stored,
+    field_columns,
+    mask_columns,
+    stored,
 )
-# `order` is a keyword of SQL.
-_COLUMNS = {name: "place" if name == "order" else name for name in _FIELDS}
+
 _MOST_LABELS = 1000
 # SQLite's integers have 64 bits with sign, and its driver raises OverflowError beyond.
 _ID_END = 1 << 63
@@ -73,7 +68,10 @@ class AnnotationStore:
             mask: The mask.
             fields: `label`, `prompts` (any JSON value), `score`, `stability_score`,
                 `source`, `edited`, `level`, `seconds` (time spent), `author`, `order`
-                (masks are listed by it); scores, `level` and `order` may be None.
+                (masks are listed by it); scores, `level` and `order` may be None. Those
+                of the data engine may be left out: `stage` (1), `round` (0), `model`
+                (fingerprint of the weights), `active_seconds`, `clicks`, `strokes` and
+                `undos` (None: not counted).
 
         Returns:
             The annotation, and whether it is new.
@@ -93,15 +91,15 @@ class AnnotationStore:
                         f"the uuid {uuid} is that of a mask that was deleted or is of "
                         "another image: restore that one, or make a new uuid"
                     )
-                return _stored(row), False
+                return stored(row), False
             columns = {
                 "uuid": uuid,
                 "image": image,
                 "revision": _next_revision(write),
                 "created": time,
                 "changed": time,
-                **_mask_columns(mask),
-                **_field_columns(fields),
+                **mask_columns(mask),
+                **field_columns(fields),
             }
             names = ", ".join(columns)
             marks = ", ".join("?" * len(columns))
@@ -109,7 +107,7 @@ class AnnotationStore:
                 f"INSERT INTO annotations ({names}) VALUES ({marks})",
                 list(columns.values()),
             )
-            return _stored(_row(write, cursor.lastrowid or 0)), True
+            return stored(_row(write, cursor.lastrowid or 0)), True
 
     def change(
         self,
@@ -136,13 +134,13 @@ class AnnotationStore:
             row = _existing(write, annotation_id)
             _check_revision(row, revision)
             columns = {
-                **_field_columns(fields),
-                **(_mask_columns(mask) if mask else {}),
+                **field_columns(fields),
+                **(mask_columns(mask) if mask else {}),
                 "revision": _next_revision(write),
                 "changed": self._time(),
             }
             _update(write, annotation_id, columns)
-            return _stored(_row(write, annotation_id))
+            return stored(_row(write, annotation_id))
 
     def delete(self, annotation_id: int, revision: int) -> None:
         """Marks an annotation as deleted; a deleted one stays as it is.
@@ -169,7 +167,7 @@ class AnnotationStore:
         with self._database.writing() as write:
             if _row(write, annotation_id)["deleted"]:
                 self._mark(write, annotation_id, deleted=0)
-            return _stored(_row(write, annotation_id))
+            return stored(_row(write, annotation_id))
 
     def get(self, annotation_id: int) -> Stored:
         """Returns an annotation.
@@ -180,7 +178,7 @@ class AnnotationStore:
             DatabaseReplaced: The file is not the one that was opened.
         """
         with self._database.connection() as connection:
-            return _stored(_existing(connection, annotation_id))
+            return stored(_existing(connection, annotation_id))
 
     def changes(
         self, image: str, since: int = 0
@@ -204,7 +202,7 @@ class AnnotationStore:
                 "ORDER BY COALESCE(place, id), id",
                 (image, since),
             ).fetchall()
-        kept = [_stored(row) for row in rows if not row["deleted"]]
+        kept = [stored(row) for row in rows if not row["deleted"]]
         return revision, kept, [row["id"] for row in rows if row["deleted"]]
 
     def counts(self, images: Sequence[str]) -> dict[str, int]:
@@ -238,6 +236,45 @@ class AnnotationStore:
                 (_MOST_LABELS,),
             )
             return [row["label"] for row in rows]
+
+    def history(self, annotation_id: int) -> list[Stored]:
+        """Returns all versions of an annotation, the present one last.
+
+        Raises:
+            UnknownAnnotation: No annotation has this id.
+            DatabaseReplaced: The file is not the one that was opened.
+        """
+        with self._database.reading() as read:
+            present = _row(read, annotation_id)
+            former = former_rows(read, annotation_id)
+        return [stored(row) for row in (*former, present)]
+
+    def snapshot(self, revision: int | None = None) -> tuple[int, list[Stored]]:
+        """Returns the annotations of all images as they were at a revision.
+
+        Args:
+            revision: The revision; by default the newest.
+
+        Returns:
+            The revision, and the annotations that were not deleted then, by image.
+
+        Raises:
+            DatabaseReplaced: The file is not the one that was opened.
+        """
+        with self._database.reading() as read:
+            newest = read.execute("SELECT revision FROM counter").fetchone()[0]
+            at = newest if revision is None else min(revision, newest)
+            rows = rows_at(read, at)
+        return at, [stored(row) for row in rows]
+
+    def rename_author(self, name: str, new_name: str) -> None:
+        """Replaces a person's name everywhere, the history and the tasks included.
+
+        Raises:
+            DatabaseReplaced: The file is not the one that was opened.
+        """
+        with self._database.writing() as write:
+            rename_person(write, name, new_name)
 
     def close(self) -> None:
         """Closes the connections that are not in use."""
@@ -290,7 +327,7 @@ def _check_revision(row: sqlite3.Row, revision: int) -> None:
         raise RevisionConflict(
             f"got revision {revision} of the annotation {row['id']}, expected "
             f"{row['revision']}: somebody changed it meanwhile; see what it is now",
-            _stored(row),
+            stored(row),
         )
 
 
@@ -302,42 +339,3 @@ def _update(
         f"UPDATE annotations SET {settings} WHERE id = ?",
         [*columns.values(), annotation_id],
     )
-
-
-def _mask_columns(mask: EncodedMask) -> dict[str, Any]:
-    height, width = mask.size
-    return {
-        "height": height,
-        "width": width,
-        "counts": mask.counts,
-        "area": mask.area,
-        "bbox": json_text(mask.bbox),
-    }
-
-
-def _field_columns(fields: Mapping[str, Any]) -> dict[str, Any]:
-    columns = {_COLUMNS[name]: value for name, value in fields.items()}
-    if "prompts" in columns:
-        columns["prompts"] = json_text(columns["prompts"])
-    return columns
-
-
-def _stored(row: sqlite3.Row) -> Stored:
-    fields = {name: row[column] for name, column in _COLUMNS.items()}
-    # SQLite has neither booleans nor lists.
-    fields |= {"edited": bool(row["edited"]), "prompts": json.loads(row["prompts"])}
-    return {
-        "id": row["id"],
-        "uuid": row["uuid"],
-        "image": row["image"],
-        "revision": row["revision"],
-        "segmentation": {
-            "size": [row["height"], row["width"]],
-            "counts": row["counts"],
-        },
-        "area": row["area"],
-        "bbox": json.loads(row["bbox"]),
-        **fields,
-        "created": row["created"],
-        "changed": row["changed"],
-    }

@@ -11,7 +11,7 @@ from samjax.engine.annotations.errors import (
     UnknownAnnotation,
     UuidTaken,
 )
-from samjax.engine.annotations.schema import VERSION
+from samjax.engine.annotations.tables import VERSION
 from samjax.geometry.masks import encode_rle
 
 SIZE = (6, 8)

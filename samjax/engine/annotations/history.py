@@ -1,0 +1,45 @@
+"""Annotations as they were: the versions of one, and all of them at a revision."""
+
+import sqlite3
+
+from samjax.engine.annotations.tables import KEPT
+
+_NAMES_OF_PEOPLE = (
+    ("annotations", "author"),
+    ("versions", "author"),
+    ("tasks", "assignee"),
+)
+_FORMER = "a.id, a.uuid, a.image, a.created, " + ", ".join(f"v.{name}" for name in KEPT)
+_SNAPSHOT = f"""
+SELECT a.id, a.uuid, a.image, a.created, {", ".join(f"a.{name}" for name in KEPT)}
+FROM annotations a WHERE a.revision <= :revision AND a.deleted = 0
+UNION ALL
+SELECT {_FORMER} FROM annotations a JOIN versions v ON v.annotation = a.id
+WHERE a.revision > :revision AND v.deleted = 0 AND v.revision = (
+    SELECT MAX(revision) FROM versions
+    WHERE annotation = a.id AND revision <= :revision
+)
+ORDER BY image, id
+"""
+
+
+def former_rows(read: sqlite3.Connection, annotation_id: int) -> list[sqlite3.Row]:
+    """Returns the versions of an annotation before its present one, the oldest first."""
+    return read.execute(
+        f"SELECT {_FORMER} FROM versions v JOIN annotations a ON a.id = v.annotation "
+        "WHERE a.id = ? ORDER BY v.revision",
+        (annotation_id,),
+    ).fetchall()
+
+
+def rows_at(read: sqlite3.Connection, revision: int) -> list[sqlite3.Row]:
+    """Returns the annotations that were there at a revision, by image and id."""
+    return read.execute(_SNAPSHOT, {"revision": revision}).fetchall()
+
+
+def rename_person(write: sqlite3.Connection, name: str, new_name: str) -> None:
+    """Replaces a person's name in every table."""
+    for table, column in _NAMES_OF_PEOPLE:
+        write.execute(
+            f"UPDATE {table} SET {column} = ? WHERE {column} = ?", (new_name, name)
+        )

@@ -1,0 +1,109 @@
+"""Tables of the annotation database, version by version.
+
+Every version is a list of SQL statements on the tables of the version before. A new file
+runs all of them, so that it has the same tables as one that was migrated.
+"""
+
+# AUTOINCREMENT: an id is never reused, so that a reference to a mask stays valid.
+_ANNOTATIONS = (
+    """CREATE TABLE annotations (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    uuid TEXT NOT NULL UNIQUE,
+    image TEXT NOT NULL,
+    revision INTEGER NOT NULL,
+    deleted INTEGER NOT NULL DEFAULT 0,
+    height INTEGER NOT NULL,
+    width INTEGER NOT NULL,
+    counts TEXT NOT NULL,
+    area INTEGER NOT NULL,
+    bbox TEXT NOT NULL,
+    label TEXT NOT NULL,
+    prompts TEXT NOT NULL,
+    score REAL,
+    stability_score REAL,
+    source TEXT NOT NULL,
+    edited INTEGER NOT NULL,
+    level TEXT,
+    seconds REAL NOT NULL,
+    author TEXT NOT NULL,
+    place REAL,
+    created TEXT NOT NULL,
+    changed TEXT NOT NULL
+)""",
+    "CREATE INDEX annotations_of_image ON annotations (image, revision)",
+    "CREATE TABLE counter (revision INTEGER NOT NULL)",
+    "INSERT INTO counter VALUES (0)",
+)
+
+# Stages of the data engine: 1 assisted-manual, 2 semi-automatic, 3 automatic (SAM,
+# section 4). What nobody counted is NULL.
+_PROVENANCE = (
+    "stage INTEGER NOT NULL DEFAULT 1",
+    "round INTEGER NOT NULL DEFAULT 0",
+    "model TEXT NOT NULL DEFAULT ''",
+    "active_seconds REAL",
+    "clicks INTEGER",
+    "strokes INTEGER",
+    "undos INTEGER",
+)
+
+KEPT = (
+    *("revision", "deleted", "height", "width", "counts", "area", "bbox", "label"),
+    *("prompts", "score", "stability_score", "source", "edited", "level", "seconds"),
+    *("author", "place", "stage", "round", "model", "active_seconds", "clicks"),
+    *("strokes", "undos", "changed"),
+)
+"""Columns of an annotation that can change; `versions` keeps the former values."""
+
+# Triggers, so that no way of writing can forget the history: that of a server of an
+# older version included, which may have the file open during the migration. A row
+# without a new revision was not changed by a client: its author was renamed.
+_HISTORY = (
+    f"""CREATE TABLE versions (
+    annotation INTEGER NOT NULL REFERENCES annotations (id),
+    {", ".join(KEPT)},
+    PRIMARY KEY (annotation, revision)
+) WITHOUT ROWID""",
+    f"""CREATE TRIGGER keep_version AFTER UPDATE ON annotations
+WHEN OLD.revision <> NEW.revision
+BEGIN
+    INSERT INTO versions (annotation, {", ".join(KEPT)})
+    VALUES (OLD.id, {", ".join(f"OLD.{name}" for name in KEPT)});
+END""",
+    f"""CREATE TRIGGER versions_do_not_change BEFORE UPDATE OF
+{", ".join(name for name in KEPT if name != "author")} ON versions
+BEGIN
+    SELECT RAISE(ABORT, 'versions of annotations are not changed');
+END""",
+)
+
+_TASKS = (
+    """CREATE TABLE tasks (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    image TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    state TEXT NOT NULL DEFAULT 'open',
+    assignee TEXT,
+    lease_until REAL,
+    priority REAL NOT NULL DEFAULT 0,
+    round INTEGER NOT NULL DEFAULT 0,
+    attempt INTEGER NOT NULL DEFAULT 0,
+    note TEXT NOT NULL DEFAULT '',
+    created TEXT NOT NULL,
+    changed TEXT NOT NULL
+)""",
+    "CREATE INDEX tasks_in_order ON tasks (state, kind, priority DESC, id)",
+    "CREATE INDEX tasks_of_image ON tasks (image)",
+)
+
+MIGRATIONS = (
+    _ANNOTATIONS,
+    (
+        *(f"ALTER TABLE annotations ADD COLUMN {column}" for column in _PROVENANCE),
+        *_HISTORY,
+        *_TASKS,
+    ),
+)
+"""`MIGRATIONS[v]` turns a database of version v into one of version v + 1."""
+
+VERSION = len(MIGRATIONS)
