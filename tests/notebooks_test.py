@@ -236,6 +236,7 @@ def test_a_notebook_runs_on_an_installed_wheel(
         ("from urllib import request\nrequest.urlopen('http://a.org')", 60, "refused"),
         ("import time\ntime.sleep(60)", 3, "timed out"),
     ],
+    ids=["an error", "a failed assertion", "a download", "too slow"],
 )
 @pytest.mark.filterwarnings("ignore")
 def test_a_cell_that_fails_or_takes_too_long_is_an_error(
