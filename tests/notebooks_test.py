@@ -234,7 +234,7 @@ def test_a_notebook_runs_on_an_installed_wheel(
         ("1 / 0", 60, "ZeroDivisionError"),
         ("assert False", 60, "AssertionError"),
         ("from urllib import request\nrequest.urlopen('http://a.org')", 60, "refused"),
-        ("import time\ntime.sleep(60)", 3, "timed out"),
+        ("import time\ntime.sleep(60)", 10, "(?i)time"),
     ],
     ids=["an error", "a failed assertion", "a download", "too slow"],
 )
