@@ -81,8 +81,8 @@ test-exhaustive: $(VENV)/.test-$(PARITY)
 
 # Colab's runtimes have Python 3.12 or 3.13: make test-colab PYTHON=python3.13
 test-colab test-lowest: test-%: .venv-%/.installed
-	JAX_COMPILATION_CACHE_DIR="$(CURDIR)/.venv-$*/jax_cache" \
-	  .venv-$*/bin/python -m pytest -n $(WORKERS) --dist loadfile -m "not slow" $(CORE_TESTS) $(ARGS)
+	JAX_COMPILATION_CACHE_DIR="$(CURDIR)/.venv-$*/jax_cache" XLA_FLAGS="$(QUICK_XLA) $$XLA_FLAGS" \
+	  .venv-$*/bin/python -m pytest $(SPREAD) -m "not slow and not parity" $(CORE_TESTS) $(ARGS)
 
 # The environment of one file of constraints.
 .venv-%/.installed: constraints/%.txt pyproject.toml
@@ -103,7 +103,7 @@ wheel: page
 
 # The demo is on the first page. It is exported again when the package or the weights change.
 docs: $(VENV)/.docs docs/_extra/demo/index.html
-	$(VENV)/bin/python -m sphinx -b html -W --keep-going -q docs docs/_build/html
+	$(VENV)/bin/python -m sphinx -b html -W --keep-going -q -j $(WORKERS) docs docs/_build/html
 	$(VENV)/bin/python docs/extensions/check_site.py docs/_build/html
 
 check: $(VENV)/.dev
@@ -131,7 +131,7 @@ $(VENV)/.page: package.json package-lock.json $(CONSTRAINTS) | $(VENV)/bin/pytho
 	@touch $@
 
 $(VENV)/.docs: $(VENV)/.page pyproject.toml $(CONSTRAINTS)
-	$(INSTALL) -e '.[train,eval,large,web,docs]'
+	$(INSTALL) -e '.[train,eval,large,web,widget,docs]'
 	@touch $@
 
 docs/_extra/demo/index.html: $(VENV)/.docs $(wildcard samjax/export/*.py samjax/assets/*.safetensors) \

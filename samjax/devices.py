@@ -65,8 +65,8 @@ def explain(error: BaseException) -> str | None:
     message = " ".join(str(error).split())
     if "RESOURCE_EXHAUSTED" in message or "out of memory" in message.lower():
         size = re.search(r"allocat\w* (\d+)", message)
-        wanted = f" for {int(size[1]) / 2**30:.1f} GiB" if size else ""
-        return f"out of memory{wanted} on the device. {LESS_MEMORY}"
+        amount = f" for {int(size[1]) / 2**30:.1f} GiB" if size else ""
+        return f"out of memory{amount} on the device. {LESS_MEMORY}"
     return f"the device failed: {message[:MAX_CHARACTERS]}"
 
 

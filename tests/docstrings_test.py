@@ -7,6 +7,8 @@ source, so that no module is imported:
 - Errors: what a function raises itself is in its section `Raises:`.
 - Shapes: an array in a signature has a jaxtyping annotation, or a shape in the docstring.
 - Units: coordinates say whose pixels they are, and times their unit.
+
+Sources are held in `docstring_sources_test.py`.
 """
 
 import ast

@@ -51,8 +51,8 @@ def load(
             that is wrong.
         ValueError: If samjax does not compute in the dtype.
     """
-    wanted = jnp.dtype(jnp.float32 if dtype is None else dtype)
-    compute = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}.get(wanted.name)
+    requested = jnp.dtype(jnp.float32 if dtype is None else dtype)
+    compute = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}.get(requested.name)
     if compute is None:
         raise ValueError(
             f"Got {dtype=}, expected float32 or bfloat16: float16 overflows in the "

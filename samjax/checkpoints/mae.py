@@ -55,12 +55,12 @@ def load_mae_encoder(path: str | Path, params: Any, config: SamConfig) -> Any:
             "any weights, without mae:."
         )
     tensors = find_state_dict(path, groups, MAE_NAMES)
-    wanted = {name: entry for entry in entries(config) if (name := _mae_name(entry))}
-    _check(path, tensors, wanted, config)
+    expected = {name: entry for entry in entries(config) if (name := _mae_name(entry))}
+    _check(path, tensors, expected, config)
     return put_into_encoder(
         params,
         config,
-        ((entry, read_float32(tensors[name])) for name, entry in wanted.items()),
+        ((entry, read_float32(tensors[name])) for name, entry in expected.items()),
     )
 
 
@@ -75,7 +75,7 @@ def _mae_name(entry: Entry) -> str | None:
 def _check(
     path: Path,
     tensors: Mapping[str, StoredTensor],
-    wanted: Mapping[str, Entry],
+    expected: Mapping[str, Entry],
     config: SamConfig,
 ) -> None:
     """Refuses files of another layout or size."""
@@ -91,10 +91,10 @@ def _check(
             f"model's {config.embed_dim} and {config.depth}: "
             "ViT-B is base, ViT-L large, ViT-H huge."
         )
-    problems = [f"{name} is missing" for name in wanted if name not in tensors]
+    problems = [f"{name} is missing" for name in expected if name not in tensors]
     for name, tensor in tensors.items():
-        if name in wanted:
-            problems += misfits(name, tensor, wanted[name])
+        if name in expected:
+            problems += misfits(name, tensor, expected[name])
         elif not name.startswith(DROPPED):
             problems.append(f"{name} is not of a masked autoencoder's encoder")
     if problems:

@@ -76,19 +76,19 @@ def misfits(
         shape: The shape that it has to have, if not the entry's; a position table and
             a patch kernel may be of any size.
     """
-    got, wanted = tensor.shape, shape or entry.shape
-    expected = "x".join(map(str, wanted))
+    got, shape = tensor.shape, shape or entry.shape
+    expected = "x".join(map(str, shape))
     if entry.released == POSITIONS:
         # The class token and a square of patches.
-        width = wanted[-1]
+        width = shape[-1]
         side = math.isqrt(max(got[1] - 1, 0)) if len(got) == 3 else 0
         fits = side > 0 and got == (1, side**2 + 1, width)
         expected = f"1x(n*n+1)x{width}"
     elif entry.released == PATCHES:
-        fits = len(got) == 4 and got == (*wanted[:2], got[2], got[2]) and got[2] > 0
-        expected = f"{wanted[0]}x3xpxp"
+        fits = len(got) == 4 and got == (*shape[:2], got[2], got[2]) and got[2] > 0
+        expected = f"{shape[0]}x3xpxp"
     else:
-        fits = got == wanted
+        fits = got == shape
     problems = []
     if not fits:
         actual = "x".join(map(str, got))

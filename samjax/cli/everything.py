@@ -119,41 +119,41 @@ class Everything:
 
 def run(arguments: list[str]) -> None:
     """Segments all images and prints the files that were written."""
-    wanted = _parse(arguments)
-    bound_pixels(wanted.max_pixels)
-    options = _given(wanted.options)
+    command = _parse(arguments)
+    bound_pixels(command.max_pixels)
+    options = _given(command.options)
     # Contradictory options are refused before the model is loaded.
     config = AutomaticConfig(**options)
-    share = _share(wanted)
+    share = _share(command)
     from samjax.cli.everything_outputs import Pictures, check_outputs, write_formats
     from samjax.data.images import find_images
     from samjax.engine.run import generate_to_folder
 
-    items = find_images(wanted.images)
-    overwrite = wanted.overwrite
-    with_pictures = wanted.pictures and not wanted.shards
+    items = find_images(command.images)
+    overwrite = command.overwrite
+    with_pictures = command.pictures and not command.shards
     check_outputs(
-        wanted.out,
+        command.out,
         items,
-        shard_size=wanted.shards,
+        shard_size=command.shards,
         pictures=with_pictures,
-        also=wanted.also,
+        also=command.also,
         overwrite=overwrite,
     )
-    make_folder(wanted.out)
-    predictor = load_predictor(wanted.model, wanted.dtype)
+    make_folder(command.out)
+    predictor = load_predictor(command.model, command.dtype)
     config = dataclasses.replace(config.for_model(predictor.model.config), **options)
-    pictures = Pictures(wanted.out, overwrite=overwrite) if with_pictures else None
+    pictures = Pictures(command.out, overwrite=overwrite) if with_pictures else None
     done = generate_to_folder(
         predictor,
         items,
-        wanted.out,
+        command.out,
         config,
-        hierarchy=wanted.hierarchy,
-        tile_size=wanted.tiles,
-        shard_size=wanted.shards,
+        hierarchy=command.hierarchy,
+        tile_size=command.tiles,
+        shard_size=command.shards,
         share=share,
-        in_flight=wanted.in_flight,
+        in_flight=command.in_flight,
         before_record=pictures and pictures.write_overlay,
         overwrite=overwrite,
     )
@@ -162,7 +162,7 @@ def run(arguments: list[str]) -> None:
         for image in done:
             tally.add(image)
             show_done(display, image, tally)
-    print(f"{tally.in_words()}: {wanted.out}")
+    print(f"{tally.in_words()}: {command.out}")
     _check_any(tally)
     _note_nothing(tally)
     if share.count > 1:
@@ -171,10 +171,10 @@ def run(arguments: list[str]) -> None:
             " report and other formats"
         )
         return
-    for path in write_formats(wanted.out, items, wanted.also, overwrite=overwrite):
+    for path in write_formats(command.out, items, command.also, overwrite=overwrite):
         print(f"  {path}")
     if pictures is not None:
-        facts = _facts(wanted, config, tally)
+        facts = _facts(command, config, tally)
         print(f"  {pictures.write_report(items, tally, facts)}")
 
 
@@ -189,11 +189,11 @@ def _given(options: Any) -> dict[str, Any]:
 
 def _parse(arguments: list[str]) -> Everything:
     """Parses twice: the defaults of the other options depend on the preset."""
-    wanted = parse(Everything, "samjax everything", arguments)
-    preset = PRESETS[wanted.preset]
+    command = parse(Everything, "samjax everything", arguments)
+    preset = PRESETS[command.preset]
     fields = [field.name for field in dataclasses.fields(Options)]
     start = dataclasses.replace(
-        wanted,
+        command,
         options=Options(
             **{
                 name: None if name in _THRESHOLDS else getattr(preset, name)
@@ -201,30 +201,30 @@ def _parse(arguments: list[str]) -> Everything:
             }
         ),
     )
-    wanted = parse(Everything, "samjax everything", arguments, default=start)
-    if wanted.shards and wanted.also:
+    command = parse(Everything, "samjax everything", arguments, default=start)
+    if command.shards and command.also:
         raise UsageError(
             "--shards and --also: give other formats in a run of their own"
         )
     for name in ("shards", "in_flight", "tiles"):
-        value = getattr(wanted, name)
+        value = getattr(command, name)
         if value is not None and value < 1:
             raise UsageError(f"--{name.replace('_', '-')} {value}: use at least 1")
-    return wanted
+    return command
 
 
-def _share(wanted: Everything) -> "Share":
+def _share(command: Everything) -> "Share":
     from samjax.engine.run import Share
 
-    if wanted.distributed is not None:
+    if command.distributed is not None:
         import jax
 
         from samjax.distributed import Bounds, start
 
         # Shares take different times: the first process to finish waits for the others.
-        start(wanted.distributed, Bounds(leave=_MONTH))
+        start(command.distributed, Bounds(leave=_MONTH))
         return Share(jax.process_index(), jax.process_count())
-    return Share(*parse_share(wanted.share))
+    return Share(*parse_share(command.share))
 
 
 def _check_any(tally: Tally) -> None:
@@ -243,7 +243,9 @@ def _note_nothing(tally: Tally) -> None:
         )
 
 
-def _facts(wanted: Everything, config: AutomaticConfig, tally: Tally) -> dict[str, str]:
+def _facts(
+    command: Everything, config: AutomaticConfig, tally: Tally
+) -> dict[str, str]:
     """Returns the lines at the head of the report."""
     import samjax
 
@@ -254,8 +256,8 @@ def _facts(wanted: Everything, config: AutomaticConfig, tally: Tally) -> dict[st
         if getattr(config, field.name) != getattr(usual, field.name)
     ]
     return {
-        "model": wanted.model,
-        "preset": wanted.preset,
+        "model": command.model,
+        "preset": command.preset,
         "options": ", ".join(changed) or "the release's defaults",
         "this run": tally.in_words(),
         "samjax": samjax.__version__,

@@ -180,9 +180,9 @@ def read_records(folder: Path, items: Sequence[Item]) -> Iterator[tuple[Item, Re
     for item in items:
         if not _is_there(folder, item):
             continue
-        found = find_record(record_path(folder, item))
-        if found.record is not None:
-            yield item, found.record
+        stored = find_record(record_path(folder, item))
+        if stored.record is not None:
+            yield item, stored.record
 
 
 def _is_there(folder: Path, item: Item) -> bool:
@@ -194,7 +194,7 @@ def _is_there(folder: Path, item: Item) -> bool:
 def write_formats(
     folder: Path,
     items: Sequence[Item],
-    wanted: Sequence[str],
+    names: Sequence[str],
     *,
     overwrite: bool = False,
 ) -> list[Path]:
@@ -212,7 +212,7 @@ def write_formats(
     def records() -> Iterator[Record]:
         return (record for _, record in read_records(folder, items))
 
-    for name in dict.fromkeys(wanted):
+    for name in dict.fromkeys(names):
         if name in _COCO:
             path = folder / "coco" / _COCO[name]
             formats.write_coco(

@@ -95,24 +95,24 @@ def run(arguments: list[str]) -> None:
     Raises:
         ValueError: The page is not complete in this installation.
     """
-    wanted = parse(Serve, "samjax serve", arguments)
-    _check(wanted)
-    bound_pixels(wanted.max_pixels)
-    _check_installed(wanted)
+    options = parse(Serve, "samjax serve", arguments)
+    _check(options)
+    bound_pixels(options.max_pixels)
+    _check_installed(options)
 
     from samjax.web.page import missing_files, page_folder
     from samjax.web.serving import address_of, bind, serve
     from samjax.web.settings import Limits, Settings, is_any_address, is_loopback
 
-    page = None if wanted.api_only else page_folder()
+    page = None if options.api_only else page_folder()
     if page is not None and (missing := missing_files(page)):
         raise ValueError(
             f"the page is not complete here, {missing[0]} is missing: run make page in a "
             "checkout, or serve the API alone with --api-only"
         )
-    folder, state = _folders(wanted)
-    token = wanted.token or os.environ.get("SAMJAX_TOKEN") or None
-    if token is None and not is_loopback(wanted.host):
+    folder, state = _folders(options)
+    token = options.token or os.environ.get("SAMJAX_TOKEN") or None
+    if token is None and not is_loopback(options.host):
         token = secrets.token_urlsafe(24)
 
     from samjax.data.bounds import max_pixels
@@ -123,52 +123,52 @@ def run(arguments: list[str]) -> None:
         folder=folder,
         state=state,
         cache=cache,
-        cache_bytes=wanted.cache_limit * MEBIBYTE,
-        host=wanted.host,
+        cache_bytes=options.cache_limit * MEBIBYTE,
+        host=options.host,
         token=token,
-        hosts=wanted.allow_host,
-        model=wanted.model,
-        labels=wanted.label,
-        queue=wanted.queue,
+        hosts=options.allow_host,
+        model=options.model,
+        labels=options.label,
+        queue=options.queue,
         limits=Limits(
-            upload_bytes=wanted.upload_limit * MEBIBYTE,
+            upload_bytes=options.upload_limit * MEBIBYTE,
             pixels=max_pixels() or NO_BOUND,
         ),
     )
     # The address is bound first: one in use is reported before the model is loaded.
-    with bind(wanted.host, wanted.port) as own:
-        app = _make_app(wanted, settings, page)
-        host = "127.0.0.1" if is_any_address(wanted.host) else wanted.host
+    with bind(options.host, options.port) as own:
+        app = _make_app(options, settings, page)
+        host = "127.0.0.1" if is_any_address(options.host) else options.host
         address = address_of(own, host, token)
 
         def say() -> None:
             print(f"serving {folder} at {address}", flush=True)
-            if wanted.open:
+            if options.open:
                 webbrowser.open(address)
 
         serve(app, own, say)
 
 
-def _check(wanted: Serve) -> None:
-    if not 0 <= wanted.port < 1 << 16:
-        raise UsageError(f"--port {wanted.port}: expected 0 to 65535")
+def _check(options: Serve) -> None:
+    if not 0 <= options.port < 1 << 16:
+        raise UsageError(f"--port {options.port}: expected 0 to 65535")
     for name in ("upload_limit", "cache_limit"):
-        if getattr(wanted, name) < 1:
+        if getattr(options, name) < 1:
             option = name.replace("_", "-")
-            raise UsageError(f"--{option} {getattr(wanted, name)}: use at least 1")
-    if wanted.token is not None and not wanted.token:
+            raise UsageError(f"--{option} {getattr(options, name)}: use at least 1")
+    if options.token is not None and not options.token:
         raise UsageError("--token is empty: expected a token, or leave it out")
-    if wanted.open and wanted.api_only:
+    if options.open and options.api_only:
         raise UsageError("--open: there is no page to open with --api-only")
 
 
-def _check_installed(wanted: Serve) -> None:
+def _check_installed(options: Serve) -> None:
     """Checks that the packages of the server are installed, before the model is loaded."""
     try:
         import fastapi  # noqa: F401
         import uvicorn  # noqa: F401
 
-        if not wanted.api_only:
+        if not options.api_only:
             import onnx  # noqa: F401
             import onnxruntime  # noqa: F401
     except ImportError as error:
@@ -178,11 +178,11 @@ def _check_installed(wanted: Serve) -> None:
         ) from error
 
 
-def _folders(wanted: Serve) -> tuple[Path, Path]:
+def _folders(options: Serve) -> tuple[Path, Path]:
     """Makes the folders of images and of masks, and checks that masks can be written."""
-    folder = wanted.folder.expanduser()
+    folder = options.folder.expanduser()
     folder.mkdir(parents=True, exist_ok=True)
-    state = folder / ".samjax" if wanted.state is None else wanted.state.expanduser()
+    state = folder / ".samjax" if options.state is None else options.state.expanduser()
     try:
         make_folder(state)
     except OSError as error:
@@ -193,15 +193,15 @@ def _folders(wanted: Serve) -> tuple[Path, Path]:
     return folder.resolve(), state.resolve()
 
 
-def _make_app(wanted: Serve, settings, page: Path | None):
+def _make_app(options: Serve, settings, page: Path | None):
     from samjax.web.app import create_app
 
-    predictor = load_predictor(wanted.model, wanted.dtype)
-    decoder = None if page is None else _decoder(wanted, settings.cache, predictor)
+    predictor = load_predictor(options.model, options.dtype)
+    decoder = None if page is None else _decoder(options, settings.cache, predictor)
     return create_app(settings, predictor, decoder=decoder, page=page)
 
 
-def _decoder(wanted: Serve, cache: Path, predictor):
+def _decoder(options: Serve, cache: Path, predictor):
     """Returns the page's decoder from the cache, or exported for this run alone."""
     from samjax.web.decoder_cache import obtain_decoder
 
@@ -209,7 +209,7 @@ def _decoder(wanted: Serve, cache: Path, predictor):
         return obtain_decoder(
             predictor,
             folder / "decoders",
-            storage=wanted.storage,
+            storage=options.storage,
             before_export=lambda: print(
                 "exporting the decoder for the page, once for this model", flush=True
             ),

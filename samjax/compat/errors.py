@@ -34,8 +34,8 @@ def checked(
         raise WrongArgument(
             f"got {name} that are no array, expected numbers of one shape: {error}"
         ) from error
-    wanted = [isinstance(side, str) or side == n for side, n in zip(shape, array.shape)]
-    if array.ndim != len(shape) or not all(wanted):
+    fits = [isinstance(side, str) or side == n for side, n in zip(shape, array.shape)]
+    if array.ndim != len(shape) or not all(fits):
         expected = ", ".join(map(str, shape))
         raise WrongArgument(f"got {name} {array.shape}, expected ({expected})")
     return array

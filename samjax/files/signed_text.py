@@ -28,7 +28,7 @@ def is_signed(path: Path, mark: str) -> bool:
     """Whether a file has this mark, and is as it was written."""
     content = read_head(path, _LARGEST)
     before, newline, last = content[:-1].rpartition(b"\n")
-    found = _SIGNATURE.fullmatch(last + content[-1:])
-    if found is None or found[1] != mark.encode():
+    match = _SIGNATURE.fullmatch(last + content[-1:])
+    if match is None or match[1] != mark.encode():
         return False
-    return hashlib.sha256(before + newline).hexdigest() == found[2].decode()
+    return hashlib.sha256(before + newline).hexdigest() == match[2].decode()

@@ -1,4 +1,8 @@
-"""Boxes: XYXY (left, top, right, bottom), in the frame of their masks or prompts."""
+"""Boxes: XYXY (left, top, right, bottom), in the frame of their masks or prompts.
+
+Boxes of masks end at the last pixel, as in SA-1B's records; suppression keeps the boxes
+that torchvision's, which `segment_anything` calls, keeps.
+"""
 
 from __future__ import annotations
 

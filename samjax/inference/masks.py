@@ -1,4 +1,7 @@
-"""Predicted masks of one prompt, with their scores and low-res logits."""
+"""Predicted masks of one prompt, with their scores and low-res logits.
+
+Three masks and predicted IoUs of an ambiguous prompt: SAM, section 3 and appendix A.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Predictor: images to embeddings and prompts to masks, in plain numpy.
+"""Predictor: images to embeddings (SAM, section 3) and prompts to masks, in plain numpy.
 
 Compilation, padding to buckets and device placement are hidden here. Two programs are
 compiled: the encoder (normalization included), once per batch size, and the decoder,

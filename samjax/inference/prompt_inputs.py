@@ -1,4 +1,8 @@
-"""Prompts in pixels of an image to inputs of the prompt encoder, one prompt set each."""
+"""Prompts in pixels of an image to inputs of the prompt encoder, one prompt set each.
+
+A point is one token with its label, a box two tokens, as in the release (SAM, appendix A,
+"Prompt encoder").
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A box around an object."""
+"""A box around an object (SAM, section 2)."""
 
 from __future__ import annotations
 

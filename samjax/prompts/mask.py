@@ -1,4 +1,4 @@
-"""A rough mask of an object, or the logits of an earlier prediction."""
+"""A rough mask of an object, or the logits of an earlier prediction (SAM, section 2)."""
 
 from __future__ import annotations
 

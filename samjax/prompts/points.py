@@ -1,4 +1,4 @@
-"""Points on an object (foreground) and beside it (background)."""
+"""Points on an object (foreground) and beside it (background) (SAM, section 2)."""
 
 from __future__ import annotations
 

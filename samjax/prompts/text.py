@@ -1,4 +1,4 @@
-"""A description of an object in words."""
+"""A description of an object in words (SAM, section 2)."""
 
 from samjax.prompts.kind import Option, PromptKind
 

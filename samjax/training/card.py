@@ -179,8 +179,8 @@ def _datasets(config: TrainConfig) -> list[DatasetConfig]:
     if isinstance(data, DatasetConfig):
         return [data]
     parts = () if data is None else data.parts
-    found = [dataset for part in parts for dataset in (part.data, part.textures)]
-    return [dataset for dataset in found if dataset is not None]
+    datasets = [dataset for part in parts for dataset in (part.data, part.textures)]
+    return [dataset for dataset in datasets if dataset is not None]
 
 
 def _path(data: DatasetConfig) -> str:

@@ -1,4 +1,7 @@
-"""Config of a training run: its model, data, losses, optimizer and stages."""
+"""Config of a training run: its model, data, losses, optimizer and stages.
+
+`configs/train/sa1b_vit_b.py` and its siblings are the recipe of SAM, appendix A.
+"""
 
 import dataclasses
 from dataclasses import dataclass, field

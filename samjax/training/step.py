@@ -1,4 +1,7 @@
-"""One step of training: a pure function of (state, batch, key)."""
+"""One step of training: a pure function of (state, batch, key).
+
+The rounds of prompts and their losses are those of SAM, section 3 and appendix A.
+"""
 
 import functools
 from collections.abc import Callable

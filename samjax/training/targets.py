@@ -1,4 +1,7 @@
-"""Target masks at the resolution at which they are compared with predictions."""
+"""Target masks at the resolution at which they are compared with predictions.
+
+The paper leaves this resolution open; the default is that of SAM 2's training code.
+"""
 
 from typing import Literal, NamedTuple
 

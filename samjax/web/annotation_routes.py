@@ -48,7 +48,7 @@ def list_annotations(
     "/images/{image}/annotations",
     status_code=201,
     response_model=Annotation,
-    responses={200: {"model": Annotation}, **errors(404, 409)},
+    responses={200: {"model": Annotation}} | errors(404, 409),
 )
 def add_annotation(services: Wanted, image: ImageId, given: AnnotationIn) -> Response:
     """Stores a mask; 200 and the stored mask if its uuid is known already."""

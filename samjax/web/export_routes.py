@@ -26,10 +26,8 @@ router = APIRouter(tags=["export"])
 @router.get(
     "/export",
     response_class=Response,
-    responses={
-        200: {"content": {"application/zip": {}, "application/json": {}}},
-        **errors(404),
-    },
+    responses={200: {"content": {"application/zip": {}, "application/json": {}}}}
+    | errors(404),
 )
 def export_annotations(
     services: Wanted,

@@ -105,7 +105,9 @@ def to_record(image: AnnotatedImage, warn: Callable[[str], object]) -> Record:
         file_name=name,
         frame="upright",
     )
-    return Record(image=info, annotations=[to_annotation(one, size) for one in fit])
+    return Record(
+        image=info, annotations=[to_annotation(stored, size) for stored in fit]
+    )
 
 
 def coco_chunks(
@@ -124,11 +126,11 @@ def coco_chunks(
         size, fit, problems = image.split()
         for problem in problems:
             warn(problem)
-        for one in fit:
-            label = one["label"] or NO_LABEL
+        for stored in fit:
+            label = stored["label"] or NO_LABEL
             category = categories.setdefault(label, len(categories) + 1)
             annotation_id += 1
-            entry = _coco_entry(one, size, annotation_id, image.image_id, category)
+            entry = _coco_entry(stored, size, annotation_id, image.image_id, category)
             yield (b",\n" if annotation_id > 1 else b"\n") + _json(entry)
         entries.append(
             _json(
@@ -142,8 +144,8 @@ def coco_chunks(
             )
         )
     kinds = [
-        {"id": own, "name": name, "supercategory": "object"}
-        for name, own in categories.items()
+        {"id": number, "name": name, "supercategory": "object"}
+        for name, number in categories.items()
     ]
     yield b'\n],\n"images":[\n' + b",\n".join(entries) + b"\n],\n"
     yield b'"categories":' + _json(kinds) + b"}\n"
@@ -193,13 +195,13 @@ def to_annotation(stored: Stored, size: tuple[int, int]) -> Annotation:
 
 
 def _coco_entry(
-    one: Stored,
+    stored: Stored,
     size: tuple[int, int],
     annotation_id: int,
     image_id: int,
     category: int,
 ) -> dict[str, Any]:
-    entry: dict[str, Any] = dict(to_annotation(one, size))
+    entry: dict[str, Any] = dict(to_annotation(stored, size))
     x, y, width, height = entry["bbox"]
     more = 1.0 if entry["area"] else 0.0
     return {
@@ -213,11 +215,11 @@ def _coco_entry(
 
 
 def _legend(record: Record) -> bytes:
-    entries: list[dict[str, Any]] = [dict(one) for one in record["annotations"]]
+    entries: list[dict[str, Any]] = [dict(entry) for entry in record["annotations"]]
     return _json(
         [
-            {"value": value, "id": one["id"], "label": one["label"]}
-            for value, one in enumerate(entries, start=1)
+            {"value": value, "id": entry["id"], "label": entry["label"]}
+            for value, entry in enumerate(entries, start=1)
         ]
     )
 

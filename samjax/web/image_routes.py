@@ -44,7 +44,7 @@ def show_image(services: Wanted, image: ImageId) -> Image:
     "/images/{name:path}",
     status_code=201,
     response_model=Image,
-    responses={200: {"model": Image}, **errors(409, 413)},
+    responses={200: {"model": Image}} | errors(409, 413),
     openapi_extra={
         "requestBody": {
             "required": True,
@@ -69,7 +69,7 @@ async def send_image(
 @router.get(
     "/images/{image}/pixels",
     response_class=Response,
-    responses={200: {"content": {"image/*": {}}}, **errors(404)},
+    responses={200: {"content": {"image/*": {}}}} | errors(404),
 )
 def show_pixels(services: Wanted, image: ImageId, request: Request) -> Response:
     """Sends an image for browsers, upright, at its full size."""
@@ -91,7 +91,7 @@ def show_pixels(services: Wanted, image: ImageId, request: Request) -> Response:
 @router.get(
     "/images/{image}/thumbnail",
     response_class=Response,
-    responses={200: {"content": {"image/jpeg": {}}}, **errors(404)},
+    responses={200: {"content": {"image/jpeg": {}}}} | errors(404),
 )
 def show_thumbnail(
     services: Wanted,

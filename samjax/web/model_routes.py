@@ -29,7 +29,7 @@ router = APIRouter(tags=["model"])
 @router.get(
     "/model/{part}.onnx",
     response_class=Response,
-    responses={200: {"content": {"application/octet-stream": {}}}, **errors(404)},
+    responses={200: {"content": {"application/octet-stream": {}}}} | errors(404),
 )
 def show_decoder(
     services: Wanted, part: Part, request: Request, sha256: str | None = None
@@ -58,7 +58,7 @@ def show_decoder(
 @router.post(
     "/images/{image}/embedding",
     response_model=EmbeddingState,
-    responses={202: {"model": EmbeddingState}, **errors(404, 503)},
+    responses={202: {"model": EmbeddingState}} | errors(404, 503),
 )
 def request_embedding(
     services: Wanted, image: ImageId, given: EmbeddingIn | None = None
@@ -80,7 +80,7 @@ def show_embedding_state(services: Wanted, image: ImageId) -> EmbeddingState:
 @router.get(
     "/images/{image}/embedding",
     response_class=Response,
-    responses={200: {"content": {"application/octet-stream": {}}}, **errors(404, 409)},
+    responses={200: {"content": {"application/octet-stream": {}}}} | errors(404, 409),
 )
 def show_embedding(
     services: Wanted,

@@ -33,14 +33,14 @@ def package_version(root: Path) -> str:
 def problems(tag: str, root: Path = ROOT) -> list[str]:
     """Returns what keeps a tag from being released, a line each; empty if nothing does."""
     version = package_version(root)
-    found = []
+    lines = []
     if tag != f"v{version}":
-        found.append(
+        lines.append(
             f"the tag is {tag}, and samjax.__version__ {version}: expected v{version}"
         )
     date = _release_date((root / "CHANGELOG.md").read_text(), version)
     if date is None:
-        found.append(
+        lines.append(
             f"CHANGELOG.md: expected an empty [Unreleased], then "
             f"`## [{version}] - YEAR-MONTH-DAY`"
         )
@@ -49,18 +49,18 @@ def problems(tag: str, root: Path = ROOT) -> list[str]:
     for key, value in expected.items():
         got = re.search(rf"^{key}: *['\"]?([^'\"\n]+)", citation, re.MULTILINE)
         if got is None or (value is not None and got[1] != value):
-            found.append(
+            lines.append(
                 f"CITATION.cff: {key} is {got and got[1]}, expected"
                 f" {value or 'the one of the release'}"
             )
     project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
     missing = [name for name in ADDRESSES if name not in project.get("urls", {})]
     if missing:
-        found.append(
+        lines.append(
             f"pyproject.toml: [project.urls] lacks {', '.join(missing)}: add the"
             " addresses of the repository"
         )
-    return found
+    return lines
 
 
 def notes(root: Path = ROOT) -> str:
@@ -94,12 +94,12 @@ def main() -> int:
         "--notes", action="store_true", help="print the changelog's part"
     )
     options = parser.parse_args()
-    found = problems(options.tag)
-    for line in found:
+    lines = problems(options.tag)
+    for line in lines:
         print(line, file=sys.stderr)
-    if options.notes and not found:
+    if options.notes and not lines:
         print(notes(), end="")
-    return 1 if found else 0
+    return 1 if lines else 0
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Conversion between annotations and RLE counts, with validation."""
+"""Conversion between annotations in the fields of SA-1B and RLE counts, with validation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""Containment hierarchy of the masks of an image: whole, part, subpart."""
+"""Containment hierarchy of the masks of an image: whole, part, subpart.
+
+The levels are those of SAM, section 3; neither the paper nor the release assigns masks to
+them.
+"""
 
 from __future__ import annotations
 

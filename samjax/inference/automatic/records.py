@@ -1,4 +1,7 @@
-"""Masks of everything mode on the host, and the records made of them."""
+"""Masks of everything mode on the host, and the records made of them.
+
+Records have the fields of SA-1B, as those of `segment_anything`'s generator.
+"""
 
 from __future__ import annotations
 
