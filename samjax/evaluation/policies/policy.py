@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 
 from samjax.evaluation.datasets.dataset import Sample
 from samjax.evaluation.segmenter import MaskSet, Prediction, PromptKind, Segmenter
@@ -105,6 +105,7 @@ class Round(NamedTuple):
         clicks: Number of clicks on each object so far; 0 for other kinds of prompts.
         is_scored: Whether IoUs are recorded; not after clicks that are only counted.
         has_oracle: Whether the best mask by true IoU is recorded too.
+        edges: An edge map of the image, strengths from 0 to 1; None in suites of masks.
     """
 
     name: str
@@ -112,6 +113,7 @@ class Round(NamedTuple):
     clicks: int = 0
     is_scored: bool = True
     has_oracle: bool = True
+    edges: Float[np.ndarray, "h w"] | None = None
 
 
 class Session:

@@ -1,0 +1,68 @@
+"""Matching of edge pixels equals brute force, and includes pairs at the limit."""
+
+import functools
+
+import numpy as np
+import pytest
+
+from samjax.evaluation.metrics.edge_matching import match_edges
+
+
+def brute_force(predicted, truth, max_distance) -> tuple[int, float]:
+    """The largest number of pairs and their least total distance, over all matchings."""
+    first, second = np.argwhere(predicted), np.argwhere(truth)
+    squared = ((first[:, None] - second[None]) ** 2).sum(axis=-1)
+
+    @functools.cache
+    def best(row: int, used: int) -> tuple[int, float]:
+        if row == len(first):
+            return 0, 0.0
+        choices = [best(row + 1, used)]
+        for column in np.flatnonzero(squared[row] <= max_distance**2).tolist():
+            if not used >> column & 1:
+                lost, distance = best(row + 1, used | 1 << column)
+                choices.append((lost - 1, distance + squared[row, column] ** 0.5))
+        return min(choices)
+
+    lost, distance = best(0, 0)
+    return -lost, distance
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_matching_equals_brute_force_on_small_maps(seed):
+    rng = np.random.default_rng(seed)
+    shape = tuple(rng.integers(2, 8, 2))
+    predicted, truth = rng.random((2, *shape)) < rng.uniform(0.1, 0.25, (2, 1, 1))
+    max_distance = float(rng.choice([0.0, 1.0, 1.5, 2.0, 5**0.5, 3.2]))
+    count, distance = brute_force(predicted, truth, max_distance)
+    match = match_edges(predicted, truth, max_distance)
+    assert np.count_nonzero(match.predicted) == count
+    assert np.count_nonzero(match.truth) == count
+    assert match.distance == pytest.approx(distance, abs=1e-9)
+    assert not (match.predicted & ~predicted).any()
+    assert not (match.truth & ~truth).any()
+
+
+def test_more_pairs_are_better_than_near_ones():
+    predicted, truth = np.zeros((2, 1, 9), bool)
+    predicted[0, [2, 3]] = True
+    truth[0, [0, 2]] = True
+    # Taking 2-2 leaves 3-0 too far apart: two pairs of distances 2 and 1 are chosen.
+    match = match_edges(predicted, truth, 2.0)
+    assert np.count_nonzero(match.predicted) == 2
+    assert match.distance == pytest.approx(3.0)
+
+
+@pytest.mark.parametrize(("max_distance", "pairs"), [(5.0, 1), (4.999, 0)])
+def test_a_pair_at_the_largest_distance_is_included(max_distance, pairs):
+    predicted, truth = np.zeros((2, 4, 5), bool)
+    predicted[0, 0] = truth[3, 4] = True
+    match = match_edges(predicted, truth, max_distance)
+    assert np.count_nonzero(match.truth) == pairs
+
+
+def test_empty_maps_match_nothing():
+    empty, full = np.zeros((3, 4), bool), np.ones((3, 4), bool)
+    for pair in ((empty, full), (full, empty), (empty, empty)):
+        match = match_edges(*pair, 2.0)
+        assert not match.predicted.any() and not match.truth.any()
