@@ -31,14 +31,77 @@ class EdgeMatch(NamedTuple):
 
 
 class _Pairs(NamedTuple):
-    """The candidate pairs: indices of set pixels in both maps, and their distances."""
+    """Pairs: indices of pixels of both maps, and their distances."""
 
     predicted: Int[np.ndarray, " n"]
     truth: Int[np.ndarray, " n"]
     distances: Float[np.ndarray, " n"]
 
-    def __getitem__(self, part):  # pyright: ignore[reportIncompatibleMethodOverride]
-        return _Pairs(self.predicted[part], self.truth[part], self.distances[part])
+    def part(self, index: slice | Int[np.ndarray, " k"]) -> _Pairs:
+        """Returns some of the pairs."""
+        return _Pairs(self.predicted[index], self.truth[index], self.distances[index])
+
+
+class EdgeMatcher:
+    """An annotated edge map, to match predicted ones with.
+
+    Components that occurred in the map before are not solved again: from one threshold
+    to the next most of them stay as they are.
+
+    Args:
+        truth: The annotated edge map (h, w), Boolean.
+        max_distance: Largest distance of a pair, included, in pixels.
+    """
+
+    def __init__(self, truth: Bool[np.ndarray, "h w"], max_distance: float):
+        self._max_distance = max_distance
+        self._radius = int(np.floor(max_distance))
+        self._places = np.flatnonzero(truth)
+        numbers = np.full(truth.shape, -1, np.int64)
+        numbers[truth] = np.arange(len(self._places))
+        self._numbers = np.pad(numbers, self._radius, constant_values=-1)
+        self._solved: dict[bytes, _Pairs] = {}
+
+    def match(self, predicted: Bool[np.ndarray, "h w"]) -> EdgeMatch:
+        """Matches the pixels of an edge map of the same size.
+
+        Args:
+            predicted: The predicted edge map, thinned.
+        """
+        places = np.flatnonzero(predicted)
+        pairs = self._candidates(predicted)
+        first, second = np.zeros((2, predicted.size), bool)
+        distance, solved = 0.0, {}
+        for part in _components(pairs, len(places), len(self._places)):
+            # The predicted pixels of a component determine its annotated ones.
+            key = places[part.predicted].tobytes()
+            chosen = self._solved.get(key)
+            if chosen is None:
+                best = _assign(part, self._max_distance)
+                chosen = _Pairs(
+                    places[best.predicted], self._places[best.truth], best.distances
+                )
+            solved[key] = chosen
+            first[chosen.predicted] = True
+            second[chosen.truth] = True
+            distance += float(chosen.distances.sum())
+        self._solved = solved
+        shape = predicted.shape
+        return EdgeMatch(first.reshape(shape), second.reshape(shape), distance)
+
+    def _candidates(self, predicted: Bool[np.ndarray, "h w"]) -> _Pairs:
+        """Returns all pairs of at most the distance, by predicted pixel."""
+        steps = np.arange(-self._radius, self._radius + 1)
+        down, right = (
+            axis.ravel() for axis in np.meshgrid(steps, steps, indexing="ij")
+        )
+        squared = down**2 + right**2
+        near = squared <= self._max_distance**2
+        down, right, squared = down[near], right[near], squared[near]
+        rows, columns = (at[:, None] + self._radius for at in np.nonzero(predicted))
+        found = self._numbers[rows + down[None], columns + right[None]]
+        pixel, offset = np.nonzero(found >= 0)
+        return _Pairs(pixel, found[pixel, offset], np.sqrt(squared[offset]))
 
 
 def match_edges(
@@ -53,39 +116,7 @@ def match_edges(
         truth: The annotated edge map.
         max_distance: Largest distance of a pair, included, in pixels.
     """
-    pairs = _candidates(predicted, truth, max_distance)
-    first = np.zeros(np.count_nonzero(predicted), bool)
-    second = np.zeros(np.count_nonzero(truth), bool)
-    distance = 0.0
-    for part in _components(pairs, len(first), len(second)):
-        chosen = _assign(part, max_distance)
-        first[chosen.predicted] = True
-        second[chosen.truth] = True
-        distance += float(chosen.distances.sum())
-    return EdgeMatch(_at(predicted, first), _at(truth, second), distance)
-
-
-def _candidates(
-    predicted: Bool[np.ndarray, "h w"],
-    truth: Bool[np.ndarray, "h w"],
-    max_distance: float,
-) -> _Pairs:
-    """Returns all pairs of at most the distance, sorted by both indices."""
-    radius = int(np.floor(max_distance))
-    numbers = np.full(truth.shape, -1, np.int64)
-    numbers[truth] = np.arange(np.count_nonzero(truth))
-    numbers = np.pad(numbers, radius, constant_values=-1)
-    rows, columns = np.nonzero(predicted)
-    steps = np.arange(-radius, radius + 1)
-    down, right = (axis.ravel() for axis in np.meshgrid(steps, steps, indexing="ij"))
-    squared = down**2 + right**2
-    near = squared <= max_distance**2
-    down, right, squared = down[near], right[near], squared[near]
-    found = numbers[
-        rows[:, None] + radius + down[None], columns[:, None] + radius + right[None]
-    ]
-    pixel, offset = np.nonzero(found >= 0)
-    return _Pairs(pixel, found[pixel, offset], np.sqrt(squared[offset]))
+    return EdgeMatcher(truth, max_distance).match(predicted)
 
 
 def _components(pairs: _Pairs, predicted: int, truth: int) -> list[_Pairs]:
@@ -106,7 +137,7 @@ def _components(pairs: _Pairs, predicted: int, truth: int) -> list[_Pairs]:
     labels = connected_components(graph.tocsr(), directed=False)[1][pairs.predicted]
     order = np.argsort(labels, kind="stable")
     starts = np.flatnonzero(np.diff(labels[order])) + 1
-    return [pairs[part] for part in np.split(order, starts)]
+    return [pairs.part(index) for index in np.split(order, starts)]
 
 
 def _assign(pairs: _Pairs, max_distance: float) -> _Pairs:
@@ -119,7 +150,7 @@ def _assign(pairs: _Pairs, max_distance: float) -> _Pairs:
     columns, column = np.unique(pairs.truth, return_inverse=True)
     if len(rows) == 1 or len(columns) == 1:
         nearest = int(np.argmin(pairs.distances))
-        return pairs[nearest : nearest + 1]
+        return pairs.part(slice(nearest, nearest + 1))
     # Dearer than all pairs of a matching together: the number of pairs comes first.
     lost = (min(len(rows), len(columns)) + 1) * max(max_distance, 1.0)
     costs = np.full((len(rows), len(columns)), lost)
@@ -128,12 +159,3 @@ def _assign(pairs: _Pairs, max_distance: float) -> _Pairs:
     distances = costs[chosen]
     kept = distances < lost
     return _Pairs(rows[chosen[0][kept]], columns[chosen[1][kept]], distances[kept])
-
-
-def _at(
-    edges: Bool[np.ndarray, "h w"], matched: Bool[np.ndarray, " n"]
-) -> Bool[np.ndarray, "h w"]:
-    """Returns a map of the matched ones of the set pixels."""
-    result = np.zeros_like(edges)
-    result[edges] = matched
-    return result

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int, Real
 
-from samjax.evaluation.metrics.edge_matching import match_edges
+from samjax.evaluation.metrics.edge_matching import EdgeMatcher
 from samjax.evaluation.metrics.edge_thinning import thin
 
 THRESHOLDS = tuple(step / 100 for step in range(1, 100))
@@ -82,12 +82,13 @@ def count_edges(
     distance = max_distance * float(np.hypot(*edges.shape))
     annotated = int(np.count_nonzero(boundaries))
     counts = np.zeros((len(thresholds), 4), np.int64)
+    matchers = [EdgeMatcher(truth, distance) for truth in boundaries]
     before, row = None, np.zeros(4, np.int64)
     for index, threshold in enumerate(thresholds):
         binary = levels >= max(threshold, np.finfo(float).eps)
         if before is None or not np.array_equal(binary, before):
             thinned, before = thin(binary), binary
-            matches = [match_edges(thinned, truth, distance) for truth in boundaries]
+            matches = [matcher.match(thinned) for matcher in matchers]
             matched = np.zeros_like(thinned)
             for match in matches:
                 matched |= match.predicted

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from samjax.evaluation.datasets.boundary_sets import BOUNDARIES
 from samjax.evaluation.datasets.dataset import Sample
 from samjax.evaluation.metrics.edge_scores import (
     MAX_DISTANCE,
@@ -19,9 +20,6 @@ from samjax.evaluation.metrics.edge_scores import (
 )
 from samjax.evaluation.metrics.metric import ImageRecords, Metric, Summary
 from samjax.evaluation.policies.policy import Round
-
-BOUNDARIES = "boundaries"
-"""The boundary maps of the annotators (a, h, w) in `Sample.truth`."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,7 @@ import functools
 import numpy as np
 import pytest
 
-from samjax.evaluation.metrics.edge_matching import match_edges
+from samjax.evaluation.metrics.edge_matching import EdgeMatcher, match_edges
 
 
 def brute_force(predicted, truth, max_distance) -> tuple[int, float]:
@@ -66,3 +66,16 @@ def test_empty_maps_match_nothing():
     for pair in ((empty, full), (full, empty), (empty, empty)):
         match = match_edges(*pair, 2.0)
         assert not match.predicted.any() and not match.truth.any()
+
+
+def test_a_matcher_gives_for_every_map_what_a_new_one_gives():
+    rng = np.random.default_rng(3)
+    truth = rng.random((40, 50)) < 0.1
+    strengths = rng.random((40, 50))
+    matcher = EdgeMatcher(truth, 2.5)
+    for threshold in (0.5, 0.7, 0.8, 0.85, 0.9, 0.95, 0.7):
+        predicted = strengths > threshold
+        again, anew = matcher.match(predicted), match_edges(predicted, truth, 2.5)
+        assert np.array_equal(again.predicted, anew.predicted)
+        assert np.array_equal(again.truth, anew.truth)
+        assert again.distance == pytest.approx(anew.distance)
