@@ -115,6 +115,13 @@ ROWS = {
         True,
     ),
     "evaluation": ("evaluation", "a.json", text({KEY: "samjax evaluation"}), {}, True),
+    "records of an evaluation": (
+        "evaluation",
+        "a.images.jsonl",
+        text({KEY: "samjax evaluation", "evaluation": "0"}) + b"\n{}\n",
+        {},
+        True,
+    ),
     "counts": ("statistics", "a.json", text({KEY: "samjax statistics"}), {}, True),
     "labels": ("yolo", "yolo/labels/a.txt", LABELS, {LABELS_IN: LISTED}, True),
     "labels of a run": (

@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from samjax.evaluation.datasets.dataset import Sample
+from samjax.evaluation.edge_detectors import EdgeDetector
 from samjax.evaluation.segmenter import MaskSet, Prediction, PromptKind, Segmenter
 from samjax.geometry.masks import mask_iou
 from samjax.prompts import Prompt
@@ -124,13 +125,13 @@ class Session:
         sample: The image.
     """
 
-    def __init__(self, segmenter: Segmenter, sample: Sample):
+    def __init__(self, segmenter: Segmenter | EdgeDetector, sample: Sample):
         self.segmenter, self.sample = segmenter, sample
 
     @functools.cached_property
     def embedding(self) -> Any:
         """The embedding of the image, computed once for all policies."""
-        return self.segmenter.embed(self.sample.image)
+        return self._promptable().embed(self.sample.image)
 
     def takes(self, kind: PromptKind) -> bool:
         """Returns whether the segmenter takes a kind of prompt."""
@@ -143,7 +144,14 @@ class Session:
 
     def predict(self, prompts: Sequence[Prompt]) -> list[Prediction]:
         """Predicts the masks of prompts on the image."""
-        return self.segmenter.predict(self.embedding, prompts)
+        return self._promptable().predict(self.embedding, prompts)
+
+    def _promptable(self) -> Segmenter:
+        if isinstance(self.segmenter, Segmenter):
+            return self.segmenter
+        raise ValueError(
+            f"got {type(self.segmenter).__name__}, expected a segmenter that takes prompts"
+        )
 
 
 @runtime_checkable

@@ -21,6 +21,7 @@ DEFAULT_SUITE = "single-point"
 # Import paths, not classes: suites import JAX, which takes seconds.
 SUITES: dict[str, str] = {
     "single-point": "samjax.evaluation.suites.single_point.SinglePoint",
+    "edges": "samjax.evaluation.suites.edges.EdgeDetection",
 }
 """The class of options of every suite, by the name of the suite."""
 
