@@ -146,7 +146,8 @@ def content_of(sample: Sample) -> str:
             digest.update(repr(array.tolist()).encode())
             continue
         digest.update(f"{array.dtype}{array.shape}".encode())
-        digest.update(np.packbits(array) if array.dtype == bool else array.tobytes())
+        bits = np.packbits(array) if array.dtype == bool else array
+        digest.update(bits.tobytes())
     digest.update(json_text([dict(fields) for fields in sample.objects]).encode())
     return digest.hexdigest()
 

@@ -80,9 +80,9 @@ def _edges_of_mask(
         return edges
     part = probabilities[window].astype(np.float32)
     mask = part > 0.5
-    counted = binary_dilation(mask, _EIGHT) & ~mask
+    counted = np.asarray(binary_dilation(mask, _EIGHT), bool) & ~mask
     if boundary == "both":
-        counted |= binary_dilation(~mask, _EIGHT) & mask
+        counted |= np.asarray(binary_dilation(~mask, _EIGHT), bool) & mask
     strengths = np.hypot(*(sobel(part, axis, mode="nearest") for axis in (0, 1)))
     edges[window] = np.where(counted, strengths, 0)
     return edges
