@@ -62,7 +62,9 @@ def suppress_beside_ridges(
     # The angle of the largest eigenvalue's direction from the x axis, and a right angle.
     angle = 0.5 * np.arctan2(2 * yx, xx - yy) + np.pi / 2
     rows, columns = np.indices(edges.shape)
-    is_maximum = edges > 0
+    # Beside a straight ridge the map curves upwards across it and not at all along it.
+    least = (xx + yy) / 2 - np.hypot((xx - yy) / 2, yx)
+    is_maximum = (edges > 0) & (least < -1e-6 * smooth.max())
     for sign in (1, -1):
         beside = [rows + sign * np.sin(angle), columns + sign * np.cos(angle)]
         is_maximum &= smooth >= map_coordinates(smooth, beside, order=1, mode="nearest")
