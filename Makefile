@@ -45,9 +45,9 @@ NODE         = PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
 
 # The parts that run on the versions of Colab's runtimes, and on the lowest ones: all but
 # training, evaluation, export and the server.
-CORE_TESTS   := $(addprefix tests/,import_test.py visualize_test.py geometry models \
+CORE_TESTS   := $(addprefix tests/,import_test.py visualize_test.py geometry prompts models \
                 checkpoints inference compat $(addprefix cli/,$(addsuffix _test.py,command \
-                convert everything help outputs photos progress requests segment)))
+                convert everything help outputs photos progress prompts segment)))
 CORE_TOOLS   := pytest pytest-xdist hypothesis beartype scikit-image pycocotools \
                 opencv-python-headless
 # More interpreters for the release: make release-check PYTHONS="python3.11 python3.13"

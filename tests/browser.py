@@ -10,8 +10,9 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 # No GPU, no network but this machine, nothing in the background.
@@ -45,6 +46,20 @@ def start_browser(playwright, **options):
 
 
 @contextlib.contextmanager
+def on_loopback(
+    kind: type[http.server.HTTPServer], handler: Callable[..., Any]
+) -> Iterator[str]:
+    """Runs a server in a thread on a free port of this machine, and gives its address."""
+    server = kind(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}/"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@contextlib.contextmanager
 def host_of(folder: Path, headers: Mapping[str, str] | None = None) -> Iterator[str]:
     """Serves the files of a folder, with these headers, and gives its address."""
 
@@ -58,13 +73,8 @@ def host_of(folder: Path, headers: Mapping[str, str] | None = None) -> Iterator[
             pass
 
     handler = functools.partial(Handler, directory=str(folder))
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}/"
-    finally:
-        server.shutdown()
-        server.server_close()
+    with on_loopback(http.server.ThreadingHTTPServer, handler) as address:
+        yield address
 
 
 class Server:

@@ -1,4 +1,4 @@
-"""What a release carries agrees: version, licences, versions tried, workflows, container."""
+"""The parts of a release agree: version, licences, versions tried, workflows, container."""
 
 import json
 import re

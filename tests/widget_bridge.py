@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import browser
+
 HERE = Path(__file__).parent / "notebook"
 FILES = {"/": "bridge.html", "/bridge.js": "bridge.js"}
 TYPES = {".html": "text/html", ".js": "text/javascript"}
@@ -68,10 +70,5 @@ def bridge(widget: Any, is_idle: threading.Event | None = None) -> Iterator[str]
             pass
 
     # One request at a time, as a kernel handles messages.
-    server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}/"
-    finally:
-        server.shutdown()
-        server.server_close()
+    with browser.on_loopback(http.server.HTTPServer, Handler) as address:
+        yield address

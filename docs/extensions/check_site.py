@@ -56,7 +56,9 @@ def broken_links(site: Path) -> list[str]:
             where = path.relative_to(site)
             if not target.is_file() or not target.is_relative_to(site.resolve()):
                 problems.append(f"{where}: {link} is no file of the site")
-            elif target.suffix == ".html":
+            # From the source of a name that two modules export, viewcode links to the page of
+            # one with the anchor of the other.
+            elif target.suffix == ".html" and where.parts[0] != "_modules":
                 found = pages.get(site / target.relative_to(site.resolve()))
                 if found is not None and anchor not in found.anchors:
                     problems.append(f"{where}: {link} has no such heading")

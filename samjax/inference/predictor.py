@@ -174,8 +174,7 @@ class Predictor:
             For every image its `Masks`, or a list of `Masks` where a list was given.
 
         Raises:
-            ValueError: as for `predict`, or there are not as many entries of prompts as
-                embeddings.
+            ValueError: as for `predict`, or the numbers of entries differ.
         """
         if len(embeddings) != len(prompts):
             raise ValueError(
@@ -205,9 +204,6 @@ class Predictor:
         self, embedding: ImageEmbedding, prompts: Prompt | Sequence[Prompt]
     ) -> Any:
         """Predicts all masks of each prompt on one image, in one pass.
-
-        For evaluation and other callers that compare the single mask with the multimask
-        output.
 
         Args:
             embedding: what `embed` returned for the image.

@@ -173,6 +173,7 @@ OTHER_WRITERS = {
     "engine/labelling.py": "its partial file, which it reads before",
     "engine/run_folder.py": "checks the folder of the run",
     "export/files.py": "checks all of its files before it writes one",
+    "training/card.py": "keeps a card that was edited",
     "training/finetune/delta_file.py": "checks before it hashes the weights",
     "training/runtime/metrics_writer.py": "training/loop.py checks the folder",
     "web/demo.py": "in a temporary folder",

@@ -253,6 +253,6 @@ def test_without_anywidget_one_line_says_what_to_install(monkeypatch):
 
     monkeypatch.setattr(builtins, "__import__", missing)
     monkeypatch.delitem(sys.modules, "anywidget")
-    with pytest.raises(ImportError, match=r"pip install 'samjax\[notebook\]'") as error:
+    with pytest.raises(ImportError, match=r"pip install 'samjax\[widget\]'") as error:
         samjax.notebook.Clicker  # noqa: B018
     assert "\n" not in str(error.value)

@@ -3,9 +3,9 @@
 import contextlib
 import http.server
 import importlib.util
-import threading
 from pathlib import Path
 
+import browser
 import pytest
 
 FILE = Path(__file__).parents[2] / "tools/docker/healthcheck.py"
@@ -30,13 +30,8 @@ def server_of(status: int, token: str | None = None):
         def log_message(self, *_):
             pass
 
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        server.server_close()
+    with browser.on_loopback(http.server.ThreadingHTTPServer, Handler) as address:
+        yield address.rstrip("/")
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What `make release-check` refuses of a wheel, and what it does in a clean environment."""
+"""`make release-check` refuses faulty wheels, and tries a wheel in a clean environment."""
 
 import importlib.util
 import sys

@@ -85,7 +85,7 @@ def count_lines(out):
     return path.read_text().count("\n") if path.exists() else 0
 
 
-def test_sigterm_saves_and_leaves_and_the_run_can_be_resumed(whole_run, tmp_path):
+def test_sigterm_saves_and_leaves_and_the_run_can_be_resumed(fake_step, tmp_path):
     class Interrupting(DiscSource):
         def batch(self, step):
             if step == 6:
@@ -103,7 +103,9 @@ def test_sigterm_saves_and_leaves_and_the_run_can_be_resumed(whole_run, tmp_path
     assert signal.getsignal(signal.SIGTERM) is handler
     second = train(run_config(), out=tmp_path, resume=True, make_source=make_discs)
     assert (second.steps, second.finished) == (STEPS, True)
-    assert losses(tmp_path) == losses(whole_run)
+    # The fake step's loss is the brightness of its batch.
+    expected = [disc_batch(step).images.mean(dtype=float) for step in range(STEPS)]
+    np.testing.assert_allclose(losses(tmp_path), expected, rtol=1e-4)
 
 
 def two_stages():

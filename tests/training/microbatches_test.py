@@ -71,7 +71,9 @@ def test_a_step_learns_the_same_from_few_masks_at_a_time(mini_config):
     model = Sam(mini_config)
     params = random_params(model, seed=0)
     batch = disc_batch(0)
-    prompts = PromptSimulationConfig(correction_points=1, refine_at_random=False)
+    prompts = PromptSimulationConfig(
+        correction_points=1, refine_at_random=False, refine_at_end=False
+    )
 
     def learn(at_a_time):
         config = StepConfig(

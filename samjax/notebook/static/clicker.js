@@ -48,7 +48,7 @@ class Clicker {
   #panel;
   /** @type {Session[]} */
   #past = [];
-  /** Of the last masks, by their run lengths. @type {Map<string, Shape>} */
+  /** Shapes of the last masks, by their run lengths. @type {Map<string, Shape>} */
   #shapes = new Map();
   /** Accepted masks that Python has not made yet, by object. @type {Map<string, Shape>} */
   #kept = new Map();
@@ -57,7 +57,7 @@ class Clicker {
   /** The last masks of the browser's decoder. @type {{key: string, masks: Candidate[]} | null} */
   #preview = null;
   #previewing = "";
-  /** Of the browser's decoder. */
+  /** Why the browser's decoder failed, or nothing. */
   #problem = "";
 
   /** @param {Model} model */
