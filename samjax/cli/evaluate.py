@@ -66,9 +66,10 @@ class Evaluate:
     """A JSON file for the scores and for every object's IoUs; with --data, where it has
     no suffix .json, a folder for result.json."""
 
-    segmenter: Literal["samjax", "grabcut", "canny", "sobel"] = "samjax"
+    segmenter: Literal["samjax", "grabcut", "canny", "sobel", "saved"] = "samjax"
     """In place of a model, with --data. grabcut: OpenCV's GrabCut from the box; canny,
-    sobel: edge detectors of OpenCV, for --suite edges."""
+    sobel: edge detectors of OpenCV, for --suite edges; saved: saved predictions, with
+    --results."""
 
     overwrite: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Replaces a file at --out that is no result of an evaluation."""
@@ -145,6 +146,8 @@ def _segmenter(wanted: Evaluate) -> "Segmenter | EdgeDetector":
 
     if wanted.segmenter in EDGE_DETECTORS:
         return EDGE_DETECTORS[wanted.segmenter]
+    if wanted.segmenter == "saved":
+        return wanted.options.saved()
     if wanted.segmenter == "grabcut":
         from samjax.evaluation.grabcut import GrabCut
 

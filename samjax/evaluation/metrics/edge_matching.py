@@ -170,9 +170,7 @@ def _numbered(
     return np.flatnonzero(is_there), (np.cumsum(is_there) - 1)[pixels]
 
 
-_Solution = tuple[
-    Int[np.ndarray, " k"], Int[np.ndarray, " k"], Float[np.ndarray, " k"]
-]
+_Solution = tuple[Int[np.ndarray, " k"], Int[np.ndarray, " k"], Float[np.ndarray, " k"]]
 
 
 def _solve_dense(

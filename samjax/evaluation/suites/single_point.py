@@ -73,6 +73,8 @@ class SinglePoint(SuiteOptions):
         Raises:
             OptionError: They contradict each other, or are too small.
         """
+        if segmenter == "saved":
+            self.saved()
         if segmenter in EDGE_DETECTORS:
             raise OptionError(
                 f"--segmenter {segmenter} detects edges and segments no object: it is "
