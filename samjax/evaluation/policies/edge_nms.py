@@ -68,7 +68,9 @@ def suppress_structured(
     """
     smooth = _triangle(edges.astype(np.float64), 1)
     yy, yx, xx = _second_derivatives(_triangle(smooth, 4))
-    angle = np.mod(np.arctan(yy * np.sign(-yx) / (xx + 1e-5)), np.pi)
+    # The toolbox has sign(-yx), whose 0 leaves level lines as they are.
+    sign = np.where(yx > 0, -1, 1)
+    angle = np.mod(np.arctan(yy * sign / (xx + 1e-5)), np.pi)
     kept = np.where(1.01 * smooth >= _beside(smooth, angle), smooth, 0)
     for axis, size in enumerate(edges.shape):
         steps = np.arange(size)

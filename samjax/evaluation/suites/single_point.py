@@ -178,6 +178,7 @@ def photo_suite(
         },
         deviations=_deviations(selection),
         seed=selection.seed,
+        keeps_images=True,
     )
 
 
