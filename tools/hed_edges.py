@@ -64,7 +64,7 @@ def main() -> None:
 
 def read_layers(path: Path) -> Layers:
     """Reads kernels and biases of all layers, by block, in their order."""
-    import h5py
+    import h5py  # pyright: ignore[reportMissingImports]
 
     layers: Layers = {}
     with h5py.File(path) as file:
@@ -109,8 +109,12 @@ def _convolve(
     features: Float[Array, "1 h w c"], layer: tuple[np.ndarray, np.ndarray]
 ) -> Float[Array, "1 h w d"]:
     kernel, bias = layer
-    return bias + jax.lax.conv_general_dilated(
-        features, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+    return jnp.asarray(bias) + jax.lax.conv_general_dilated(
+        features,
+        jnp.asarray(kernel),
+        (1, 1),
+        "SAME",
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
     )
 
 

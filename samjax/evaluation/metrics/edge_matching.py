@@ -92,7 +92,7 @@ class EdgeMatcher:
         places = np.flatnonzero(predicted)
         pairs = self._candidates(predicted, len(places))
         first, second = np.zeros((2, predicted.size), bool)
-        solved = {}
+        solved: dict[bytes, tuple[np.ndarray, np.ndarray]] = {}
         for part in _components(pairs, len(places), len(self._places)):
             # The pairs of a component are determined by its predicted pixels.
             key = places[part.predicted].tobytes()
@@ -105,8 +105,11 @@ class EdgeMatcher:
             second[chosen[1]] = True
         self._solved = solved
         shape = predicted.shape
-        distance = sum(_distance(*chosen, shape[1]) for chosen in solved.values())
-        return EdgeMatch(first.reshape(shape), second.reshape(shape), distance)
+        distance = sum(
+            _distance(first_of, second_of, shape[1])
+            for first_of, second_of in solved.values()
+        )
+        return EdgeMatch(first.reshape(shape), second.reshape(shape), float(distance))
 
     def _candidates(self, predicted: Bool[np.ndarray, "h w"], count: int) -> _Pairs:
         """Returns all pairs of at most the distance, by annotated pixel."""
@@ -174,7 +177,7 @@ def _assign(
     first, predicted = _numbered(pairs.predicted)
     second, truth = _numbered(pairs.truth)
     if len(first) == 1 or len(second) == 1:
-        nearest = pairs.costs.argmin(keepdims=True)
+        nearest = np.atleast_1d(pairs.costs.argmin())
         return pairs.predicted[nearest], pairs.truth[nearest]
     # Dearer than all pairs of a matching together: the number of pairs comes first.
     lost = (min(len(first), len(second)) + 1) * max(max_distance, 1.0)

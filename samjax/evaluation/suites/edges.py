@@ -101,7 +101,7 @@ class EdgeDetection(SuiteOptions):
     def saved(self) -> SavedEdges:
         """Returns the edge maps of `--results`."""
         if self.results is None:
-            return super().saved()
+            raise OptionError("--segmenter saved: name the edge maps with --results")
         return SavedEdges(self.results)
 
     def make(self, data: Sequence[Path], image_size: int | None) -> Suite:
