@@ -138,12 +138,17 @@ def _cases(cases: Sequence[ChosenCase]) -> str:
         )
         return f"<table>{rows}</table>"
     cards = "".join(
-        f'<li><div class="picture">{picture(of.picture, _case_name(of))}</div>'
+        f'<li><div class="picture">{_shown(of)}</div>'
         f"<h3>{of.kind}: {of.case.score:.3f}</h3>"
         f"<p>{text(of.case.name)}<br>{text(_case_name(of))}</p></li>"
         for of in cases
     )
     return f'<ul class="sheet cases">{cards}</ul>'
+
+
+def _shown(of: ChosenCase) -> str:
+    # Two or three panels side by side.
+    return picture(of.picture, _case_name(of), side=960)
 
 
 def _case_name(of: ChosenCase) -> str:
@@ -184,5 +189,9 @@ def _value(value: Any) -> str:
     if isinstance(value, str):
         return text(value)
     if isinstance(value, (list, tuple)):
-        return ", ".join(map(_value, value))
+        return ", ".join(map(_value, value)) or "none"
+    if isinstance(value, float):
+        return f"{value:g}"
+    if value is None:
+        return "-"
     return text(json_text(value))

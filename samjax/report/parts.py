@@ -72,17 +72,20 @@ def figure(heading: str, note: str, chart: str) -> str:
     )
 
 
-def picture(pixels: UInt8[np.ndarray, "h w 3"] | None, name: str) -> str:
-    """Returns a picture, scaled down to `PICTURE_SIDE`, or words in its place.
+def picture(
+    pixels: UInt8[np.ndarray, "h w 3"] | None, name: str, side: int = PICTURE_SIDE
+) -> str:
+    """Returns a picture, scaled down to fit, or words in its place.
 
     Args:
         pixels: The picture; None for none.
         name: Its text for readers that show no pictures.
+        side: Longest side in pixels.
     """
     if pixels is None:
         return "no picture"
     image = Image.fromarray(pixels)
-    image.thumbnail((PICTURE_SIDE, PICTURE_SIDE), Image.Resampling.LANCZOS)
+    image.thumbnail((side, side), Image.Resampling.LANCZOS)
     data = io.BytesIO()
     image.save(data, format="JPEG", quality=85)
     return (

@@ -39,7 +39,7 @@ dd { margin: 0; }
 }
 .figures { grid-template-columns: repeat(auto-fill, minmax(min(100%, 24rem), 1fr)); }
 .sheet { grid-template-columns: repeat(auto-fill, minmax(min(100%, 14rem), 1fr)); }
-.cases { grid-template-columns: repeat(auto-fill, minmax(min(100%, 20rem), 1fr)); }
+.cases { grid-template-columns: repeat(auto-fill, minmax(min(100%, 28rem), 1fr)); }
 .cases .picture { aspect-ratio: auto; }
 figure, .sheet li {
   margin: 0; min-width: 0; background: var(--raised);
