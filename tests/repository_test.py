@@ -53,7 +53,15 @@ MAY_IMPORT = {
         "terminal",
     },
     # A suite sees a Segmenter, never params.
-    "evaluation": {"inference", "prompts", "data", "geometry", "files"},
+    "evaluation": {
+        "inference",
+        "prompts",
+        "data",
+        "geometry",
+        "files",
+        "report",
+        "visualize",
+    },
     "engine": {
         "inference",
         "prompts",

@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib.metadata
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -22,10 +23,16 @@ from samjax.evaluation.suites import (
 from samjax.files import check_replaceable
 
 if TYPE_CHECKING:
+    from samjax.evaluation.edge_detectors import EdgeDetector
+    from samjax.evaluation.kept_images import KeptImages
+    from samjax.evaluation.metrics.metric import ImageRecords
     from samjax.evaluation.report import Report
     from samjax.evaluation.result import Result
     from samjax.evaluation.segmenter import Segmenter
     from samjax.evaluation.suite import Suite
+
+SECONDS_BETWEEN_LINES = 30.0
+"""Time between lines of progress where there is no terminal, in suites that take long."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +42,7 @@ class Evaluate:
     The suite single-point follows SAM's section 7.1: a click at the centre of each
     object, then at the centre of the largest error; mean IoU at some numbers of clicks,
     and from a box. `oracle` takes the best of the three masks by its true IoU.
+    The suite edges scores edge maps on sets such as BSDS500 (ODS, OIS, AP, R50).
     `--suite NAME --help` lists the options of another suite.
     """
 
@@ -58,13 +66,20 @@ class Evaluate:
 
     out: Annotated[Path | None, tyro.conf.arg(metavar="PATH")] = None
     """A JSON file for the scores and for every object's IoUs; with --data, where it has
-    no suffix .json, a folder for result.json."""
+    no suffix .json, a folder for result.json. Beside it a report, .html, and the records
+    of all objects and images, .objects.jsonl and .images.jsonl."""
 
-    segmenter: Literal["samjax", "grabcut"] = "samjax"
-    """grabcut: OpenCV's GrabCut from the box, in place of a model (with --data)."""
+    segmenter: Literal["samjax", "grabcut", "canny", "sobel", "saved"] = "samjax"
+    """In place of a model, with --data. grabcut: OpenCV's GrabCut from the box; canny,
+    sobel: edge detectors of OpenCV, for --suite edges; saved: saved predictions, with
+    --results."""
 
     overwrite: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Replaces a file at --out that is no result of an evaluation."""
+
+    pictures: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Shows the worst, median and best cases in the report as pictures. They are photos
+    of the data: look at them before you publish the report, they may show people."""
 
     options: SuiteOptions
 
@@ -95,11 +110,16 @@ def run(arguments: list[str]) -> None:
         )
     suite = wanted.options.make(wanted.data, _image_size(wanted))
     out = _out_file(wanted, suite)
-    report = _evaluate(suite, _segmenter(wanted))
+    segmenter = _segmenter(wanted)
+    records: dict[str, Sequence[ImageRecords]] = {}
+    if suite.keeps_images and out is not None:
+        with _kept(suite, segmenter, out, overwrite=wanted.overwrite) as kept:
+            report = _evaluate(suite, segmenter, kept, records)
+    else:
+        report = _evaluate(suite, segmenter, None, records)
     print(_summary(suite, report))
     if out is not None:
-        report.save(out, overwrite=wanted.overwrite)
-        print(out)
+        _save(wanted, suite, report, records, segmenter, out)
 
 
 def _with_options(kind: type[SuiteOptions]) -> type[Evaluate]:
@@ -128,7 +148,13 @@ def _model(wanted: Evaluate) -> str:
     return wanted.model or wanted.named or DEFAULT_MODEL
 
 
-def _segmenter(wanted: Evaluate) -> "Segmenter":
+def _segmenter(wanted: Evaluate) -> "Segmenter | EdgeDetector":
+    from samjax.evaluation.edge_detectors import EDGE_DETECTORS
+
+    if wanted.segmenter in EDGE_DETECTORS:
+        return EDGE_DETECTORS[wanted.segmenter]
+    if wanted.segmenter == "saved":
+        return wanted.options.saved()
     if wanted.segmenter == "grabcut":
         from samjax.evaluation.grabcut import GrabCut
 
@@ -140,12 +166,38 @@ def _segmenter(wanted: Evaluate) -> "Segmenter":
     return PredictorSegmenter(load_predictor(model, wanted.dtype), model)
 
 
-def _evaluate(suite: "Suite", segmenter: "Segmenter") -> "Report | Result":
+def _kept(
+    suite: "Suite", segmenter: "Segmenter | EdgeDetector", out: Path, *, overwrite: bool
+) -> "KeptImages":
+    """Opens the file beside the result with the records of every image."""
+    from samjax.evaluation.kept_images import KeptImages
+
+    return KeptImages(
+        out.with_suffix(".images.jsonl"),
+        {
+            "suite": suite.name,
+            "protocol": dict(suite.protocol),
+            "model": dict(segmenter.describe()),
+            "versions": _versions(),
+        },
+        overwrite=overwrite,
+    )
+
+
+def _evaluate(
+    suite: "Suite",
+    segmenter: "Segmenter | EdgeDetector",
+    kept: "KeptImages | None",
+    records: "dict[str, Sequence[ImageRecords]]",
+) -> "Report | Result":
     """Runs the suite, with a bar and lines on the parts that are left out above it."""
     from samjax.evaluation.report import flat_report
     from samjax.evaluation.suite import evaluate
 
-    with show_progress("evaluating", len(suite)) as display:
+    lines = SECONDS_BETWEEN_LINES if suite.keeps_images else None
+    with show_progress(
+        "evaluating", len(suite), seconds_between_lines=lines
+    ) as display:
         for dataset in suite.datasets:
             for part in dataset.skipped:
                 if part.detail:
@@ -154,13 +206,44 @@ def _evaluate(suite: "Suite", segmenter: "Segmenter") -> "Report | Result":
             suite,
             segmenter,
             versions=_versions(),
-            on_image=lambda: display.advance(""),
+            kept=kept,
+            on_image=lambda: display.advance("measured"),
+            on_kept=lambda: display.advance("measured", was_done_before=True),
             on_skipped=lambda part: display.print(f"samjax: left out: {part.detail}"),
             on_set=lambda of_set: display.print(
                 f"{of_set.name}: done in {of_set.seconds:.0f} s"
             ),
+            on_records=records.__setitem__,
         )
     return flat_report(suite, result) if suite.scores_only else result
+
+
+def _save(
+    wanted: Evaluate,
+    suite: "Suite",
+    report: "Report | Result",
+    records: "dict[str, Sequence[ImageRecords]]",
+    segmenter: "Segmenter | EdgeDetector",
+    out: Path,
+) -> None:
+    """Writes the result and the files beside it, and prints their paths."""
+    from samjax.evaluation.outputs import OBJECTS, REPORT, save_objects, save_report
+    from samjax.evaluation.result import Result
+
+    overwrite = wanted.overwrite
+    if isinstance(report, Result):
+        objects, page = out.with_suffix(OBJECTS), out.with_suffix(REPORT)
+        if save_objects(records, objects, overwrite=overwrite):
+            print(objects)
+        pictures = wanted.pictures
+        save_report(
+            *(suite, report, records, segmenter, page),
+            pictures=pictures,
+            overwrite=overwrite,
+        )
+        print(page)
+    report.save(out, overwrite=overwrite)
+    print(out)
 
 
 def _summary(suite: "Suite", report: "Report | Result") -> str:
@@ -180,7 +263,11 @@ def _out_file(wanted: Evaluate, suite: "Suite") -> Path | None:
         raise UsageError(f"--out {wanted.out}: expected a file, this is a folder")
     else:
         out = wanted.out
-    check_replaceable(out, "evaluation", overwrite=wanted.overwrite)
+    from samjax.evaluation.outputs import OBJECTS, REPORT
+
+    suffixes = () if suite.scores_only else (OBJECTS, REPORT)
+    for path in (out, *map(out.with_suffix, suffixes)):
+        check_replaceable(path, "evaluation", overwrite=wanted.overwrite)
     make_folder(out.parent)
     return out
 
@@ -199,7 +286,8 @@ def _versions() -> dict[str, str]:
 
     kind = find_devices()[0].device_kind
     versions = {"samjax": samjax.__version__, "device": kind}
-    for package in ("jax", "flax", "numpy", "pillow", "opencv-python-headless"):
+    packages = ("jax", "flax", "numpy", "scipy", "pillow", "opencv-python-headless")
+    for package in packages:
         try:
             versions[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:

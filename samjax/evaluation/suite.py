@@ -5,13 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
 from samjax.evaluation.datasets.dataset import Dataset, Sample, Skipped
+from samjax.evaluation.edge_detectors import EdgeDetector
 from samjax.evaluation.intervals import bootstrap_means, interval, mean_of_sets
+from samjax.evaluation.kept_images import KeptImages
+from samjax.evaluation.measuring import Measurement, measure_image, measure_images
 from samjax.evaluation.metrics.metric import (
     ImageRecords,
     Metric,
@@ -19,7 +22,7 @@ from samjax.evaluation.metrics.metric import (
     image_indices,
     objects_of,
 )
-from samjax.evaluation.policies.policy import PromptPolicy, Session
+from samjax.evaluation.policies.policy import PromptPolicy
 from samjax.evaluation.result import Result, SetResult
 from samjax.evaluation.segmenter import Segmenter
 
@@ -39,6 +42,9 @@ class Suite:
         seed: Seed of the bootstrap.
         scores_only: Leaves out intervals and the description of the model, which cost
             time: for scores during training.
+        workers: Processes that compute the metrics, for metrics that take long.
+        keeps_images: Whether the command keeps the records of every image as it goes,
+            and resumes: for suites that take long.
     """
 
     name: str
@@ -50,6 +56,8 @@ class Suite:
     heading: str = "mean IoU"
     seed: int = 0
     scores_only: bool = False
+    workers: int = 1
+    keeps_images: bool = False
 
     def __post_init__(self):
         names = [dataset.name for dataset in self.datasets]
@@ -62,15 +70,25 @@ class Suite:
         """Returns the number of images."""
         return sum(map(len, self.datasets))
 
+    @property
+    def measurement(self) -> Measurement:
+        """How its images are measured."""
+        return Measurement(self.policies, self.metrics, self.workers)
+
 
 def evaluate(
     suite: Suite,
-    segmenter: Segmenter,
+    segmenter: Segmenter | EdgeDetector,
     *,
     versions: Mapping[str, str] | None = None,
+    kept: KeptImages | None = None,
     on_image: Callable[[], None] = lambda: None,
+    on_kept: Callable[[], None] | None = None,
     on_skipped: Callable[[Skipped], None] = lambda skipped: None,
     on_set: Callable[[SetResult], None] = lambda result: None,
+    on_records: Callable[[str, Sequence[ImageRecords]], None] = lambda name, images: (
+        None
+    ),
 ) -> Result:
     """Evaluates a segmenter by a suite.
 
@@ -78,9 +96,14 @@ def evaluate(
         suite: The suite.
         segmenter: The model.
         versions: Versions of packages, for the result.
+        kept: Records of images of an earlier run, which are not measured again; those
+            of this run are added.
         on_image: Called after every image.
+        on_kept: Called in its place after an image of an earlier run.
         on_skipped: Called with every image that cannot be used.
         on_set: Called with the result of every dataset.
+        on_records: Called with the name of every dataset and the records of its images,
+            from which its scores are computed.
 
     Raises:
         ValueError: A dataset has nothing to score, or a metric needs a kind of prompt
@@ -93,10 +116,12 @@ def evaluate(
                 f"got a model that takes {sorted(kinds)} alone, expected one that takes "
                 f"{' and '.join(sorted(missing))}, for {type(metric).__name__}"
             )
+    calls = _Calls(on_image, on_kept or on_image, on_skipped)
     outcomes: list[_Outcome] = []
     for dataset in suite.datasets:
-        outcomes.append(_run(suite, dataset, segmenter, on_image, on_skipped))
+        outcomes.append(_run(suite, dataset, segmenter, kept, calls))
         on_set(outcomes[-1].result)
+        on_records(dataset.name, outcomes[-1].images)
     sets = tuple(outcome.result for outcome in outcomes)
     images = [image for outcome in outcomes for image in outcome.images]
     details: dict[str, Any] = {}
@@ -131,26 +156,33 @@ class _Outcome:
     draws: Mapping[str, Float[np.ndarray, " r"]]
 
 
+class _Calls(NamedTuple):
+    """What `evaluate` calls as it goes."""
+
+    on_image: Callable[[], None]
+    on_kept: Callable[[], None]
+    on_skipped: Callable[[Skipped], None]
+
+
 def _run(
     suite: Suite,
     dataset: Dataset,
-    segmenter: Segmenter,
-    on_image: Callable[[], None],
-    on_skipped: Callable[[Skipped], None],
+    segmenter: Segmenter | EdgeDetector,
+    kept: KeptImages | None,
+    calls: _Calls,
 ) -> _Outcome:
     start = time.perf_counter()
     skipped, images = list(dataset.skipped), []
-    for index in range(len(dataset)):
-        sample = dataset[index]
-        if isinstance(sample, Skipped):
-            skipped.append(sample)
-            on_skipped(sample)
-        else:
-            skipped += sample.skipped
-            records = measure(suite, segmenter, sample)
-            if records.objects or records.values:
-                images.append(records)
-        on_image()
+    for image in measure_images(suite.measurement, dataset, segmenter, kept):
+        if isinstance(image, Skipped):
+            skipped.append(image)
+            calls.on_skipped(image)
+            calls.on_image()
+            continue
+        skipped += image.skipped
+        if image.records.objects or image.records.values:
+            images.append(image.records)
+        (calls.on_kept if image.was_kept else calls.on_image)()
     if not images:
         raise ValueError(_nothing_to_score(dataset, skipped))
     summaries = [metric.summarize(images) for metric in suite.metrics]
@@ -177,19 +209,11 @@ def _run(
     return _Outcome(result, images, draws)
 
 
-def measure(suite: Suite, segmenter: Segmenter, sample: Sample) -> ImageRecords:
+def measure(
+    suite: Suite, segmenter: Segmenter | EdgeDetector, sample: Sample
+) -> ImageRecords:
     """Prompts for one image by the policies of a suite and returns its records."""
-    session = Session(segmenter, sample)
-    records = ImageRecords(
-        name=sample.name, objects=[dict(fields) for fields in sample.objects]
-    )
-    for policy in suite.policies:
-        if not policy.kinds <= segmenter.prompt_kinds:
-            continue
-        for round in policy.rounds(session):
-            for metric in suite.metrics:
-                metric.observe(round, sample, records)
-    return records
+    return measure_image(suite.measurement, segmenter, sample)
 
 
 def _scores(summary: Summary) -> dict[str, float]:

@@ -21,10 +21,12 @@ def table(suite: Suite, result: Result) -> str:
     for of_set in result.sets:
         counts = [str(of_set.images), str(len(of_set.objects))]
         rows.append([of_set.name, *counts, *_scores(of_set.scores, names)])
-        rows.append(["", "", "", *_ranges(of_set.intervals, names)])
+        if of_set.intervals:
+            rows.append(["", "", "", *_ranges(of_set.intervals, names)])
     if len(result.sets) > 1:
         rows.append(["mean of sets", "", "", *_scores(result.scores, names)])
-        rows.append(["", "", "", *_ranges(result.intervals, names)])
+        if result.intervals:
+            rows.append(["", "", "", *_ranges(result.intervals, names)])
     lines = _aligned(rows)
     for of_set in result.sets:
         notes = [
@@ -45,7 +47,7 @@ def _left_out(of_set: SetResult) -> list[str]:
         left_out.insert(0, f"{of_set.small} too small")
     if left_out:
         lines.append(f"left out: {', '.join(left_out)}")
-    if of_set.images < FEW_IMAGES:
+    if of_set.intervals and of_set.images < FEW_IMAGES:
         lines.append("intervals of so few photos are too narrow")
     return lines
 

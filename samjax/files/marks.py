@@ -365,7 +365,10 @@ KINDS: dict[Kind, Recognition] = {
         "result of `samjax evaluate`",
         (
             _in_json("evaluation"),
+            # The records of images, JSON Lines.
+            _starts_with(f'{{"{KEY}": "{mark_of("evaluation")}"'.encode()),
             lambda path: read_json(path).get("format") == "samjax evaluation",
+            _contains(b'<meta name="generator" content="samjax evaluation">'),
             _has_keys("suite", "protocol", "scores", "objects"),
         ),
     ),

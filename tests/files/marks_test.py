@@ -116,6 +116,20 @@ ROWS = {
     ),
     "engine": ("engine", "a.json", text({KEY: "samjax engine"}), {}, True),
     "evaluation": ("evaluation", "a.json", text({KEY: "samjax evaluation"}), {}, True),
+    "records of an evaluation": (
+        "evaluation",
+        "a.images.jsonl",
+        text({KEY: "samjax evaluation", "evaluation": "0"}) + b"\n{}\n",
+        {},
+        True,
+    ),
+    "report of an evaluation": (
+        "evaluation",
+        "a.html",
+        b'<!DOCTYPE html>\n<meta name="generator" content="samjax evaluation">',
+        {},
+        True,
+    ),
     "counts": ("statistics", "a.json", text({KEY: "samjax statistics"}), {}, True),
     "labels": ("yolo", "yolo/labels/a.txt", LABELS, {LABELS_IN: LISTED}, True),
     "labels of a run": (

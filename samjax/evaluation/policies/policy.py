@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 
 from samjax.evaluation.datasets.dataset import Sample
+from samjax.evaluation.edge_detectors import EdgeDetector
 from samjax.evaluation.segmenter import MaskSet, Prediction, PromptKind, Segmenter
 from samjax.geometry.masks import mask_iou
 from samjax.prompts import Prompt
@@ -105,6 +106,7 @@ class Round(NamedTuple):
         clicks: Number of clicks on each object so far; 0 for other kinds of prompts.
         is_scored: Whether IoUs are recorded; not after clicks that are only counted.
         has_oracle: Whether the best mask by true IoU is recorded too.
+        edges: An edge map of the image, strengths from 0 to 1; None in suites of masks.
     """
 
     name: str
@@ -112,6 +114,7 @@ class Round(NamedTuple):
     clicks: int = 0
     is_scored: bool = True
     has_oracle: bool = True
+    edges: Float[np.ndarray, "h w"] | None = None
 
 
 class Session:
@@ -122,13 +125,13 @@ class Session:
         sample: The image.
     """
 
-    def __init__(self, segmenter: Segmenter, sample: Sample):
+    def __init__(self, segmenter: Segmenter | EdgeDetector, sample: Sample):
         self.segmenter, self.sample = segmenter, sample
 
     @functools.cached_property
     def embedding(self) -> Any:
         """The embedding of the image, computed once for all policies."""
-        return self.segmenter.embed(self.sample.image)
+        return self._promptable().embed(self.sample.image)
 
     def takes(self, kind: PromptKind) -> bool:
         """Returns whether the segmenter takes a kind of prompt."""
@@ -141,7 +144,14 @@ class Session:
 
     def predict(self, prompts: Sequence[Prompt]) -> list[Prediction]:
         """Predicts the masks of prompts on the image."""
-        return self.segmenter.predict(self.embedding, prompts)
+        return self._promptable().predict(self.embedding, prompts)
+
+    def _promptable(self) -> Segmenter:
+        if isinstance(self.segmenter, Segmenter):
+            return self.segmenter
+        raise ValueError(
+            f"got {type(self.segmenter).__name__}, expected a segmenter that takes prompts"
+        )
 
 
 @runtime_checkable

@@ -23,6 +23,7 @@ from samjax.evaluation.datasets.dataset import Dataset
 from samjax.evaluation.datasets.examples import HELD_OUT, ExampleSamples
 from samjax.evaluation.datasets.scenes import HELD_OUT_SEED, DrawnScenes
 from samjax.evaluation.datasets.selection import Selection
+from samjax.evaluation.edge_detectors import EDGE_DETECTORS
 from samjax.evaluation.metrics.calibration import Calibration
 from samjax.evaluation.metrics.mask_iou import MaskIou, short_name
 from samjax.evaluation.metrics.number_of_clicks import NumberOfClicks
@@ -72,6 +73,13 @@ class SinglePoint(SuiteOptions):
         Raises:
             OptionError: They contradict each other, or are too small.
         """
+        if segmenter == "saved":
+            self.saved()
+        if segmenter in EDGE_DETECTORS:
+            raise OptionError(
+                f"--segmenter {segmenter} detects edges and segments no object: it is "
+                "for --suite edges"
+            )
         if not self.clicks or min(self.clicks) < 1:
             raise OptionError("--clicks: expected numbers of at least 1")
         for name in ("scenes", "min_area", "images", "objects"):
@@ -170,6 +178,7 @@ def photo_suite(
         },
         deviations=_deviations(selection),
         seed=selection.seed,
+        keeps_images=True,
     )
 
 
