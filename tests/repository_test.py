@@ -52,7 +52,15 @@ MAY_IMPORT = {
     },
     "engine": {"inference", "data", "geometry", "files", "devices"},
     # A suite sees a Segmenter, never params.
-    "evaluation": {"engine", "inference", "prompts", "data", "geometry", "files"},
+    "evaluation": {
+        "engine",
+        "inference",
+        "prompts",
+        "report",
+        "data",
+        "geometry",
+        "files",
+    },
     "export": {"models", "geometry", "files"},
     "web": {
         "engine",

@@ -367,6 +367,7 @@ KINDS: dict[Kind, Recognition] = {
             _starts_with(f'{{"{KEY}": "{mark_of("evaluation")}"'.encode()),
             lambda path: read_json(path).get("format") == "samjax evaluation",
             _has_keys("suite", "protocol", "scores", "objects"),
+            _starts_with(b"<!-- samjax evaluation -->"),
         ),
     ),
     "statistics": Recognition(

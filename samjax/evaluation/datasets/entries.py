@@ -7,6 +7,7 @@ listed when their photo is read.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -96,9 +97,7 @@ class EntrySamples:
                 part.area < self.selection.min_area for part in loaded.photo.objects
             )
         too_small = [Skipped(entry.name, "too small")] * small
-        return Sample(
-            **{**vars(sample), "skipped": [*loaded.skipped, *too_small]},
-        )
+        return dataclasses.replace(sample, skipped=[*loaded.skipped, *too_small])
 
     @property
     def fingerprint(self) -> str:
