@@ -90,6 +90,11 @@ def write_miap(folder: Path) -> Path:
                 {"ImageID": image, **box_of(mask), "GenderPresentation": gender}
                 | {"AgePresentation": age}
             )
+        # A person without a mask, far from all of them.
+        boxes.append(
+            {"ImageID": image, **box_of(square(45, 30, 9))}
+            | {"GenderPresentation": "Unknown", "AgePresentation": "Older"}
+        )
         labelled = [
             (PEOPLE[0], "/m/01g317"),
             (PEOPLE[1], "/m/04yx4"),
