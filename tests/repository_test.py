@@ -56,10 +56,11 @@ MAY_IMPORT = {
         "engine",
         "inference",
         "prompts",
-        "report",
         "data",
         "geometry",
         "files",
+        "report",
+        "visualize",
     },
     "export": {"models", "geometry", "files"},
     "web": {

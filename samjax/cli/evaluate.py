@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib.metadata
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -24,6 +25,7 @@ from samjax.files import check_replaceable
 if TYPE_CHECKING:
     from samjax.evaluation.edge_detectors import EdgeDetector
     from samjax.evaluation.kept_images import KeptImages
+    from samjax.evaluation.metrics.metric import ImageRecords
     from samjax.evaluation.report import Report
     from samjax.evaluation.result import Result
     from samjax.evaluation.segmenter import Segmenter
@@ -66,14 +68,20 @@ class Evaluate:
 
     out: Annotated[Path | None, tyro.conf.arg(metavar="PATH")] = None
     """A JSON file for the scores and for every object's IoUs; with --data, where it has
-    no suffix .json, a folder for result.json."""
+    no suffix .json, a folder for result.json. Beside it a report, .html, and the records
+    of all objects and images, .objects.jsonl and .images.jsonl."""
 
-    segmenter: Literal["samjax", "grabcut", "canny", "sobel"] = "samjax"
+    segmenter: Literal["samjax", "grabcut", "canny", "sobel", "saved"] = "samjax"
     """In place of a model, with --data. grabcut: OpenCV's GrabCut from the box; canny,
-    sobel: edge detectors of OpenCV, for --suite edges."""
+    sobel: edge detectors of OpenCV, for --suite edges; saved: saved predictions, with
+    --results."""
 
     overwrite: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Replaces a file at --out that is no result of an evaluation."""
+
+    pictures: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Shows the worst, median and best cases in the report as pictures. They are photos
+    of the data: look at them before you publish the report, they may show people."""
 
     options: SuiteOptions
 
@@ -105,15 +113,15 @@ def run(arguments: list[str]) -> None:
     suite = wanted.options.make(wanted.data, _image_size(wanted))
     out = _out_file(wanted, suite)
     segmenter = _segmenter(wanted)
+    records: dict[str, Sequence[ImageRecords]] = {}
     if suite.keeps_images and out is not None:
         with _kept(suite, segmenter, out, overwrite=wanted.overwrite) as kept:
-            report = _evaluate(suite, segmenter, kept)
+            report = _evaluate(suite, segmenter, kept, records)
     else:
-        report = _evaluate(suite, segmenter)
+        report = _evaluate(suite, segmenter, None, records)
     print(_summary(suite, report))
     if out is not None:
-        report.save(out, overwrite=wanted.overwrite)
-        print(out)
+        _save(wanted, suite, report, records, segmenter, out)
         for plot in _plots(report, out):
             print(plot)
 
@@ -153,6 +161,8 @@ def _segmenter(wanted: Evaluate) -> "Segmenter | EdgeDetector":
 
     if wanted.segmenter in EDGE_DETECTORS:
         return EDGE_DETECTORS[wanted.segmenter]
+    if wanted.segmenter == "saved":
+        return wanted.options.saved()
     if wanted.segmenter == "grabcut":
         from samjax.evaluation.grabcut import GrabCut
 
@@ -185,7 +195,8 @@ def _kept(
 def _evaluate(
     suite: "Suite",
     segmenter: "Segmenter | EdgeDetector",
-    kept: "KeptImages | None" = None,
+    kept: "KeptImages | None",
+    records: "dict[str, Sequence[ImageRecords]]",
 ) -> "Report | Result":
     """Runs the suite, with a bar and lines on the parts that are left out above it."""
     from samjax.evaluation.report import flat_report
@@ -210,8 +221,37 @@ def _evaluate(
             on_set=lambda of_set: display.print(
                 f"{of_set.name}: done in {of_set.seconds:.0f} s"
             ),
+            on_records=records.__setitem__,
         )
     return flat_report(suite, result) if suite.scores_only else result
+
+
+def _save(
+    wanted: Evaluate,
+    suite: "Suite",
+    report: "Report | Result",
+    records: "dict[str, Sequence[ImageRecords]]",
+    segmenter: "Segmenter | EdgeDetector",
+    out: Path,
+) -> None:
+    """Writes the result and the files beside it, and prints their paths."""
+    from samjax.evaluation.outputs import OBJECTS, REPORT, save_objects, save_report
+    from samjax.evaluation.result import Result
+
+    overwrite = wanted.overwrite
+    if isinstance(report, Result):
+        objects, page = out.with_suffix(OBJECTS), out.with_suffix(REPORT)
+        if save_objects(records, objects, overwrite=overwrite):
+            print(objects)
+        pictures = wanted.pictures
+        save_report(
+            *(suite, report, records, segmenter, page),
+            pictures=pictures,
+            overwrite=overwrite,
+        )
+        print(page)
+    report.save(out, overwrite=overwrite)
+    print(out)
 
 
 def _summary(suite: "Suite", report: "Report | Result") -> str:
@@ -241,7 +281,11 @@ def _out_file(wanted: Evaluate, suite: "Suite") -> Path | None:
         raise UsageError(f"--out {wanted.out}: expected a file, this is a folder")
     else:
         out = wanted.out
-    check_replaceable(out, "evaluation", overwrite=wanted.overwrite)
+    from samjax.evaluation.outputs import OBJECTS, REPORT
+
+    suffixes = () if suite.scores_only else (OBJECTS, REPORT)
+    for path in (out, *map(out.with_suffix, suffixes)):
+        check_replaceable(path, "evaluation", overwrite=wanted.overwrite)
     make_folder(out.parent)
     return out
 

@@ -37,9 +37,14 @@ class EdgeDetector(Protocol):
         ...
 
     def detect_edges(
-        self, image: UInt8[np.ndarray, "h w 3"]
+        self, image: UInt8[np.ndarray, "h w 3"], name: str = ""
     ) -> Float[np.ndarray, "h w"]:
-        """Returns the strength of the edge at every pixel, from 0 to 1."""
+        """Returns the strength of the edge at every pixel, from 0 to 1.
+
+        Args:
+            image: The image.
+            name: Its name in the dataset, by which saved edge maps are found.
+        """
         ...
 
 
@@ -72,9 +77,13 @@ class GradientEdges:
         return dataclasses.asdict(self)
 
     def detect_edges(
-        self, image: UInt8[np.ndarray, "h w 3"]
+        self, image: UInt8[np.ndarray, "h w 3"], name: str = ""
     ) -> Float[np.ndarray, "h w"]:
         """Returns the strength of the edge at every pixel, from 0 to 1.
+
+        Args:
+            image: The image.
+            name: Is not used.
 
         Raises:
             ImportError: OpenCV is missing.

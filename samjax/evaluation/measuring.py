@@ -7,9 +7,12 @@ computed in others, while the segmenter goes on to the next images.
 from __future__ import annotations
 
 import multiprocessing
+import os
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import connection
 from typing import NamedTuple
 
 from samjax.evaluation.datasets.dataset import Dataset, Sample, Skipped
@@ -68,7 +71,7 @@ def measure_images(
         return
     # Forking a process with JAX's threads can hang.
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(measurement.workers, context)
+    pool = ProcessPoolExecutor(measurement.workers, context, end_with_parent)
     begun: deque[Callable[[], Measured | Skipped]] = deque()
     try:
         for index in range(len(dataset)):
@@ -86,8 +89,33 @@ def measure_image(
     measurement: Measurement, segmenter: Segmenter | EdgeDetector, sample: Sample
 ) -> ImageRecords:
     """Prompts for one image and returns its records."""
-    rounds = _rounds(measurement, segmenter, sample)
+    rounds = rounds_of(measurement, segmenter, sample)
     return _observe(measurement.metrics, rounds, sample)
+
+
+def end_with_parent() -> None:
+    """Ends this process as soon as its parent has ended, however that was.
+
+    Workers of a pool whose parent is killed wait for work for ever.
+    """
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def wait() -> None:
+        connection.wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+def rounds_of(
+    measurement: Measurement, segmenter: Segmenter | EdgeDetector, sample: Sample
+) -> Iterator[Round]:
+    """Yields the rounds of all policies that the segmenter can follow, for one image."""
+    session = Session(segmenter, sample)
+    for policy in measurement.policies:
+        if policy.kinds <= segmenter.prompt_kinds:
+            yield from policy.rounds(session)
 
 
 def _begin(
@@ -105,7 +133,7 @@ def _begin(
     known = kept.find(dataset.name, sample) if kept else None
     if known is not None:
         return lambda: Measured(known, sample.skipped, was_kept=True)
-    rounds = _rounds(measurement, segmenter, sample)
+    rounds = rounds_of(measurement, segmenter, sample)
     if pool is None:
         records = _observe(measurement.metrics, rounds, sample)
         measured = _finish(dataset.name, sample, records, kept)
@@ -120,15 +148,6 @@ def _finish(
     if kept:
         kept.add(dataset, sample, records)
     return Measured(records, sample.skipped)
-
-
-def _rounds(
-    measurement: Measurement, segmenter: Segmenter | EdgeDetector, sample: Sample
-) -> Iterator[Round]:
-    session = Session(segmenter, sample)
-    for policy in measurement.policies:
-        if policy.kinds <= segmenter.prompt_kinds:
-            yield from policy.rounds(session)
 
 
 def _observe(

@@ -86,6 +86,9 @@ def evaluate(
     on_kept: Callable[[], None] | None = None,
     on_skipped: Callable[[Skipped], None] = lambda skipped: None,
     on_set: Callable[[SetResult], None] = lambda result: None,
+    on_records: Callable[[str, Sequence[ImageRecords]], None] = lambda name, images: (
+        None
+    ),
 ) -> Result:
     """Evaluates a segmenter by a suite.
 
@@ -99,6 +102,8 @@ def evaluate(
         on_kept: Called in its place after an image of an earlier run.
         on_skipped: Called with every image that cannot be used.
         on_set: Called with the result of every dataset.
+        on_records: Called with the name of every dataset and the records of its images,
+            from which its scores are computed.
 
     Raises:
         ValueError: A dataset has nothing to score, or a metric needs a kind of prompt
@@ -116,6 +121,7 @@ def evaluate(
     for dataset in suite.datasets:
         outcomes.append(_run(suite, dataset, segmenter, kept, calls))
         on_set(outcomes[-1].result)
+        on_records(dataset.name, outcomes[-1].images)
     sets = tuple(outcome.result for outcome in outcomes)
     images = [image for outcome in outcomes for image in outcome.images]
     details: dict[str, Any] = {}

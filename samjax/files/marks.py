@@ -366,6 +366,7 @@ KINDS: dict[Kind, Recognition] = {
             # The records of images, JSON Lines.
             _starts_with(f'{{"{KEY}": "{mark_of("evaluation")}"'.encode()),
             lambda path: read_json(path).get("format") == "samjax evaluation",
+            _contains(b'<meta name="generator" content="samjax evaluation">'),
             _has_keys("suite", "protocol", "scores", "objects"),
             _starts_with(b"<!-- samjax evaluation -->"),
         ),

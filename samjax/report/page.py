@@ -1,26 +1,17 @@
-"""Rendering of the report: a single self-contained HTML file.
-
-Pictures are embedded as JPEG, histograms as SVG, the style as a style sheet. There are
-no scripts, and a content security policy forbids scripts and the network, so that names
-of files cannot inject any.
-"""
+"""Rendering of the report of a run of mask generation: histograms and pictures."""
 
 from __future__ import annotations
 
-import base64
 import html
-import io
 from collections.abc import Iterable, Mapping
 from urllib.parse import quote
 
 import numpy as np
-from PIL import Image
 
 from samjax.report.histograms import Tally, histogram, how_many
-from samjax.report.style import STYLE
+from samjax.report.parts import document, facts_list, figure, picture, text
 from samjax.report.summary import ImageSummary
 
-PICTURE_SIDE = 480
 MASKS, IMAGES = ("mask", "masks"), ("image", "images")
 DEPTHS = (
     ("whole", "wholes"),
@@ -60,22 +51,12 @@ def render_report(
         # The loop variable would keep the picture alive while the next one is made.
         del image
     body = [
-        f"<header><h1>{_text(title)}</h1>{_facts(facts)}</header>",
+        f"<header><h1>{text(title)}</h1>{facts_list(facts)}</header>",
         _histograms(totals),
         _skipped(skipped),
         _contact_sheet(cards, totals.per_image.total),
     ]
-    return (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="generator" content="samjax report">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        '<meta name="color-scheme" content="light dark">\n'
-        '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; '
-        "img-src data:; style-src 'unsafe-inline'\">\n"
-        f"<title>{_text(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
-        + "\n".join(part for part in body if part)
-        + "\n</body>\n</html>\n"
-    )
+    return document(title, body, "report")
 
 
 class _Totals:
@@ -97,17 +78,6 @@ class _Totals:
             self.depths += np.bincount(depths, minlength=len(DEPTHS))
 
 
-def _facts(facts: Mapping[str, str]) -> str:
-    pairs = []
-    for label, text in facts.items():
-        # Text that does not fit a column gets a line of its own.
-        kind = "long" if len(text) > 24 else "short"
-        pairs.append(
-            f'<div class="{kind}"><dt>{_text(label)}</dt><dd>{_text(text)}</dd></div>'
-        )
-    return f"<dl>{''.join(pairs)}</dl>" if pairs else ""
-
-
 def _histograms(totals: _Totals) -> str:
     masks, images = totals.relative_size.total, totals.per_image.total
     per_mask = [
@@ -116,7 +86,7 @@ def _histograms(totals: _Totals) -> str:
         ("Stability score", "IoU between a low and a high threshold", totals.stability),
     ]
     figures = [
-        _figure(
+        figure(
             heading,
             f"median {tally.median:.2f}" if masks else "",
             histogram(tally, label=label, counted=MASKS),
@@ -125,7 +95,7 @@ def _histograms(totals: _Totals) -> str:
     ]
     counts = totals.per_image
     figures.append(
-        _figure(
+        figure(
             "Masks per image",
             f"median {counts.median:,.0f}" if images else "",
             histogram(counts, label="masks", counted=IMAGES),
@@ -151,18 +121,11 @@ def _depths(totals: _Totals) -> str:
     return f"; {only}{counts}"
 
 
-def _figure(heading: str, note: str, chart: str) -> str:
-    return (
-        f"<figure><figcaption><b>{heading}</b> <span>{note}</span></figcaption>"
-        f"{chart}</figure>"
-    )
-
-
 def _skipped(skipped: Mapping[str, str]) -> str:
     if not skipped:
         return ""
     rows = "".join(
-        f'<tr><th scope="row">{_text(name)}</th><td>{_text(reason)}</td></tr>'
+        f'<tr><th scope="row">{text(name)}</th><td>{text(reason)}</td></tr>'
         for name, reason in skipped.items()
     )
     # A long list would separate the histograms from the pictures.
@@ -196,33 +159,14 @@ def _card(image: ImageSummary) -> str:
     lines = [f"{width:,}&nbsp;×&nbsp;{height:,} · {masks}"]
     if image.links:
         links = (
-            f'<a href="{_address(path)}">{_text(label)}</a>'
+            f'<a href="{_address(path)}">{text(label)}</a>'
             for label, path in image.links.items()
         )
         lines.append(" · ".join(links))
     return (
-        f'<li><div class="picture">{_picture(image)}</div><h3>{_text(image.name)}</h3>'
-        f"<p>{'<br>'.join(lines)}</p></li>"
+        f'<li><div class="picture">{picture(image.thumbnail, image.name)}</div>'
+        f"<h3>{text(image.name)}</h3><p>{'<br>'.join(lines)}</p></li>"
     )
-
-
-def _picture(image: ImageSummary) -> str:
-    if image.thumbnail is None:
-        return "no picture"
-    picture = Image.fromarray(image.thumbnail)
-    picture.thumbnail((PICTURE_SIDE, PICTURE_SIDE), Image.Resampling.LANCZOS)
-    data = io.BytesIO()
-    picture.save(data, format="JPEG", quality=85)
-    return (
-        f'<img src="data:image/jpeg;base64,{base64.b64encode(data.getvalue()).decode()}"'
-        f' width="{picture.width}" height="{picture.height}" '
-        f'alt="{_text(image.name)}">'
-    )
-
-
-def _text(text: str) -> str:
-    """Escapes text for HTML; undecodable bytes of a file name become escapes."""
-    return html.escape(text.encode("utf-8", "backslashreplace").decode())
 
 
 def _address(path: str) -> str:

@@ -39,6 +39,8 @@ dd { margin: 0; }
 }
 .figures { grid-template-columns: repeat(auto-fill, minmax(min(100%, 24rem), 1fr)); }
 .sheet { grid-template-columns: repeat(auto-fill, minmax(min(100%, 14rem), 1fr)); }
+.cases { grid-template-columns: repeat(auto-fill, minmax(min(100%, 20rem), 1fr)); }
+.cases .picture { aspect-ratio: auto; }
 figure, .sheet li {
   margin: 0; min-width: 0; background: var(--raised);
   border: 1px solid var(--line); border-radius: 6px; overflow: hidden;
@@ -55,6 +57,9 @@ svg text { fill: var(--muted); font: 12px system-ui, sans-serif; }
 .grid, .axis { stroke: var(--line); stroke-width: 1; fill: none; }
 .axis { stroke: var(--muted); }
 .bar { fill: var(--bar); }
+.line { stroke: var(--bar); stroke-width: 2; fill: none; }
+.second .line { stroke: var(--muted); stroke-dasharray: 5 4; }
+.dot { fill: var(--bar); }
 .hit { fill: transparent; }
 .bin:hover .hit { fill: var(--line); fill-opacity: .6; }
 details { margin-top: .3rem; }
@@ -66,6 +71,11 @@ th, td {
 }
 th { width: 35%; }
 td { color: var(--muted); }
+table.scores th, table.scores td { width: auto; white-space: nowrap; }
+table.scores td, table.scores thead th + th { text-align: right; }
+table.scores td small { display: block; font-size: .8rem; }
+.wide { overflow-x: auto; }
+section > ul:not(.sheet) { margin: .7rem 0 0; padding-left: 1.2rem; font-size: .9rem; }
 .picture {
   display: flex; align-items: center; justify-content: center; aspect-ratio: 4 / 3;
   background: var(--sunken); color: var(--muted); font-size: .85rem;

@@ -122,6 +122,13 @@ ROWS = {
         {},
         True,
     ),
+    "report of an evaluation": (
+        "evaluation",
+        "a.html",
+        b'<!DOCTYPE html>\n<meta name="generator" content="samjax evaluation">',
+        {},
+        True,
+    ),
     "counts": ("statistics", "a.json", text({KEY: "samjax statistics"}), {}, True),
     "labels": ("yolo", "yolo/labels/a.txt", LABELS, {LABELS_IN: LISTED}, True),
     "labels of a run": (

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float, Real
 
 from samjax.evaluation.metrics.metric import (
+    Chart,
     ImageRecords,
     Metric,
     Summary,
@@ -49,6 +50,27 @@ class Calibration(Metric):
             for field in ("predicted", "iou")
         )
         return {"calibration": calibration(predicted, true)}
+
+    def charts(self, images: Sequence[ImageRecords]) -> Sequence[Chart]:
+        """Returns true by predicted IoU, unless there is no calibration."""
+        table = self.pooled(images)["calibration"]
+        if table is None:
+            return ()
+        points = [
+            (min(max(of_bin["predicted"], 0.0), 1.0), of_bin["true"])
+            for of_bin in table["bins"]
+            if of_bin["objects"]
+        ]
+        return [
+            Chart(
+                heading="Calibration",
+                note=f"expected error {table['error']:.3f}",
+                across=f"{self.label}, mean of a tenth",
+                up="true IoU",
+                points=points,
+                reference=((0.0, 0.0), (1.0, 1.0)),
+            )
+        ]
 
     def pooled_notes(self, details: Mapping[str, Any]) -> list[str]:
         """Returns one line, unless there is no calibration."""

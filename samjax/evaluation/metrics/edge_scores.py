@@ -16,8 +16,18 @@ from jaxtyping import Bool, Float, Int, Real
 from samjax.evaluation.metrics.edge_matching import EdgeMatcher
 from samjax.evaluation.metrics.edge_thinning import thin
 
-THRESHOLDS = tuple(step / 100 for step in range(1, 100))
-"""Thresholds at which edge maps are binarized."""
+
+def spaced(count: int) -> tuple[float, ...]:
+    """Returns thresholds evenly spaced between 0 and 1, without these.
+
+    Args:
+        count: Number of thresholds.
+    """
+    return tuple(step / (count + 1) for step in range(1, count + 1))
+
+
+THRESHOLDS = spaced(99)
+"""Thresholds at which edge maps are binarized: 0.01, 0.02, ..., 0.99."""
 
 MAX_DISTANCE = 0.0075
 """Largest distance of matched pixels, as a share of the diagonal of the image."""

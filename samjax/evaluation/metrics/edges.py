@@ -18,7 +18,13 @@ from samjax.evaluation.metrics.edge_scores import (
     f_measure,
     precision_recall,
 )
-from samjax.evaluation.metrics.metric import ImageRecords, Metric, Summary
+from samjax.evaluation.metrics.metric import (
+    Case,
+    Chart,
+    ImageRecords,
+    Metric,
+    Summary,
+)
 from samjax.evaluation.policies.policy import Round
 
 
@@ -79,6 +85,42 @@ class Edges(Metric):
                 }
             },
         )
+
+    def charts(self, images: Sequence[ImageRecords]) -> Sequence[Chart]:
+        """Returns the curve of precision and recall, and a histogram of the best F."""
+        summary = self.summarize(images)
+        curve = summary.details["edges"]["curve"]
+        return [
+            Chart(
+                heading="Precision and recall",
+                note=f"ODS {summary.scores['ods']:.3f}",
+                across="recall",
+                up="precision",
+                points=[
+                    (recall, precision)
+                    for recall, precision in zip(
+                        curve["recall"], curve["precision"], strict=True
+                    )
+                    if precision > 0
+                ],
+            ),
+            Chart(
+                heading="Best F-measure of an image",
+                note=f"OIS {summary.scores['ois']:.3f}",
+                across="F-measure",
+                values=[case.score for case in self.cases(images)],
+                counted=("image", "images"),
+            ),
+        ]
+
+    def cases(self, images: Sequence[ImageRecords]) -> Sequence[Case]:
+        """Returns all images by their best F-measure."""
+        counts = np.array([image.values["edges"] for image in images])
+        best = f_measure(*precision_recall(counts)).max(axis=1)
+        return [
+            Case(float(score), image.name, None, "F-measure")
+            for score, image in zip(best, images, strict=True)
+        ]
 
     def notes(self, details: Mapping[str, Any]) -> list[str]:
         """Returns a line on the best threshold."""

@@ -9,6 +9,8 @@ import numpy as np
 
 from samjax.evaluation.datasets.dataset import Sample
 from samjax.evaluation.metrics.metric import (
+    Case,
+    Chart,
     ImageRecords,
     Metric,
     Summary,
@@ -75,3 +77,24 @@ class MaskIou(Metric):
                 for name in names
             }
         )
+
+    def charts(self, images: Sequence[ImageRecords]) -> Sequence[Chart]:
+        """Returns a histogram of the IoUs of every score."""
+        return [
+            Chart(
+                heading=f"IoU, {name}",
+                note=f"mean {values.mean():.3f}",
+                across="IoU",
+                values=values.tolist(),
+            )
+            for name, values in self.summarize(images).per_object.items()
+        ]
+
+    def cases(self, images: Sequence[ImageRecords]) -> Sequence[Case]:
+        """Returns all objects by the IoU of the first round."""
+        return [
+            Case(record["iou"][name], image.name, index, f"IoU, {name}")
+            for image in images
+            for index, record in enumerate(image.objects)
+            for name in list(record.get("iou", {}))[:1]
+        ]

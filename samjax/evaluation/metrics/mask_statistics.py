@@ -17,6 +17,7 @@ from jaxtyping import Bool, Float, Int
 
 from samjax.evaluation.datasets.dataset import Sample
 from samjax.evaluation.metrics.metric import (
+    Chart,
     ImageRecords,
     Metric,
     Summary,
@@ -126,37 +127,57 @@ class MaskStatistics(Metric):
         )
         return [f"masks per image in the paper: {figures}"]
 
+    def charts(self, images: Sequence[ImageRecords]) -> Sequence[Chart]:
+        """Returns the distributions of sizes and concavities for the report."""
+        return [
+            Chart(
+                heading=label.capitalize(),
+                note=f"{len(values)} masks",
+                across=label,
+                values=values.tolist(),
+                counted=("mask", "masks"),
+            )
+            for label, values in self._shares(images).values()
+            if len(values)
+        ]
+
     def plots(self, images: Sequence[ImageRecords]) -> Mapping[str, str]:
         """Returns SVG files of the four distributions of a dataset.
 
         Args:
             images: Its records.
         """
-        records = [record for record in objects_of(images) if "concavity" in record]
         masks = Tally(whole_numbers=True)
         masks.add(np.array([image.values["masks"] for image in images]))
-        sizes = np.array([record["relative_size"] for record in records])
-        concavities = np.array([record["concavity"] for record in records])
-        chosen = stratified(sizes, SIZE_EDGES, LEAST_IN_BIN, self.seed)
         plots = {
             "masks_per_image": histogram(
                 masks, label="masks per image", counted=("image", "images")
             )
         }
-        for name, label, values in (
-            ("relative_size", "relative mask size", sizes),
-            (
-                "concavity",
-                "concavity",
-                concavities[chosen] if len(chosen) else concavities,
-            ),
-        ):
+        for name, (label, values) in self._shares(images).items():
             tally = Tally()
             tally.add(values)
             plots[name] = histogram(tally, label=label, counted=("mask", "masks"))
+        records = [record for record in objects_of(images) if "concavity" in record]
         centres = np.array([record["centre"] for record in records]).reshape(-1, 2)
         plots["centres"] = density_map(density(centres, CELLS), "density of centres")
         return {name: standalone(svg) for name, svg in plots.items()}
+
+    def _shares(
+        self, images: Sequence[ImageRecords]
+    ) -> Mapping[str, tuple[str, Float[np.ndarray, " _"]]]:
+        """Returns the labels and values of the distributions of shares, by name."""
+        records = [record for record in objects_of(images) if "concavity" in record]
+        sizes = np.array([record["relative_size"] for record in records])
+        concavities = np.array([record["concavity"] for record in records])
+        chosen = stratified(sizes, SIZE_EDGES, LEAST_IN_BIN, self.seed)
+        return {
+            "relative_size": ("relative mask size", sizes),
+            "concavity": (
+                "concavity",
+                concavities[chosen] if len(chosen) else concavities,
+            ),
+        }
 
 
 def hull_area(mask: Bool[np.ndarray, "h w"]) -> int:

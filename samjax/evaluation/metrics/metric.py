@@ -48,6 +48,46 @@ class Summary(NamedTuple):
     details: Mapping[str, Any] = {}
 
 
+class Chart(NamedTuple):
+    """A chart of the report.
+
+    Attributes:
+        heading: Its heading.
+        note: A note beside it.
+        across: Label of the horizontal axis.
+        values: For a histogram, numbers from 0 to 1, one per object or image.
+        counted: Singular and plural of what they are numbers of.
+        up: For a chart of a line, the label of the vertical axis.
+        points: Its points (x, y), from 0 to 1.
+        reference: Points of a line to compare with.
+    """
+
+    heading: str
+    note: str
+    across: str
+    values: Sequence[float] | None = None
+    counted: tuple[str, str] = ("object", "objects")
+    up: str = ""
+    points: Sequence[tuple[float, float]] = ()
+    reference: Sequence[tuple[float, float]] = ()
+
+
+class Case(NamedTuple):
+    """An object or an image, with the score by which it is ranked.
+
+    Attributes:
+        score: The score.
+        image: Name of the image.
+        index: Index of the object in the image; None for the image as a whole.
+        name: Name of the score.
+    """
+
+    score: float
+    image: str
+    index: int | None
+    name: str
+
+
 class Metric:
     """A metric; subclasses are frozen dataclasses and override what they need."""
 
@@ -72,6 +112,14 @@ class Metric:
     def pooled(self, images: Sequence[ImageRecords]) -> Mapping[str, Any]:
         """Computes tables over the images of all datasets together."""
         return {}
+
+    def charts(self, images: Sequence[ImageRecords]) -> Sequence[Chart]:
+        """Returns charts of a dataset for the report, from its records."""
+        return ()
+
+    def cases(self, images: Sequence[ImageRecords]) -> Sequence[Case]:
+        """Returns all objects or images with a score, for the best and worst of them."""
+        return ()
 
     def notes(self, details: Mapping[str, Any]) -> list[str]:
         """Returns lines below the table of scores, from a dataset's details."""

@@ -9,12 +9,9 @@ import numpy as np
 from jaxtyping import Float
 
 from samjax.evaluation.edge_detectors import EdgeDetector
+from samjax.evaluation.policies.edge_nms import EdgeNms, suppress
 from samjax.evaluation.policies.grid import Grid
-from samjax.evaluation.policies.mask_edges import (
-    Boundary,
-    edges_of_masks,
-    suppress_beside_ridges,
-)
+from samjax.evaluation.policies.mask_edges import Boundary, edges_of_masks
 from samjax.evaluation.policies.policy import Round, Session
 from samjax.evaluation.segmenter import MaskSet, PromptKind
 from samjax.geometry.boxes import boxes_from_masks
@@ -34,13 +31,13 @@ class EdgeMaps:
         points_per_side: Points along each side of the grid.
         nms: IoU of boxes above which the lower-ranked mask is dropped.
         boundary: The pixels of a mask at which its edges count.
-        edge_nms: Whether pixels beside ridges of the map are suppressed.
+        edge_nms: How pixels beside ridges of the map are suppressed.
     """
 
     points_per_side: int = 16
     nms: float = 0.7
     boundary: Boundary = "outer"
-    edge_nms: bool = True
+    edge_nms: EdgeNms = "hessian"
 
     def __post_init__(self):
         if not 0 <= self.nms <= 1:
@@ -55,9 +52,10 @@ class EdgeMaps:
         """Yields one round, with the edge map and no masks."""
         segmenter = session.segmenter
         if isinstance(segmenter, EdgeDetector):
-            edges = segmenter.detect_edges(session.sample.image)
+            edges = segmenter.detect_edges(session.sample.image, session.sample.name)
         else:
             edges = self._from_masks(session)
+        edges = suppress(edges, self.edge_nms)
         yield Round("edges", (), is_scored=False, edges=edges)
 
     def _from_masks(self, session: Session) -> Float[np.ndarray, "h w"]:
@@ -81,8 +79,7 @@ class EdgeMaps:
         kept = box_nms(np.concatenate(boxes), np.concatenate(scores), self.nms)
         probabilities = (_probabilities(sets, *owners[index]) for index in kept)
         size = session.sample.image.shape[:2]
-        edges = edges_of_masks(probabilities, (size[0], size[1]), self.boundary)
-        return suppress_beside_ridges(edges) if self.edge_nms else edges
+        return edges_of_masks(probabilities, (size[0], size[1]), self.boundary)
 
 
 def _without_masks(masks: MaskSet) -> MaskSet:

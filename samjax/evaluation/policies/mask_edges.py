@@ -1,7 +1,7 @@
 """Edge maps from the masks of a promptable model (SAM, appendix D.2). Needs scipy.
 
 The Sobel magnitude of the probability map of every mask, at its outer boundary; the
-maximum over the masks; scaling to 0 to 1; suppression of pixels beside a ridge.
+maximum over the masks; scaling to 0 to 1.
 """
 
 from __future__ import annotations
@@ -37,38 +37,6 @@ def edges_of_masks(
         np.maximum(edges, _edges_of_mask(of_mask, boundary), out=edges)
     low, high = edges.min(), edges.max()
     return (edges - low) / (high - low) if high > low else np.zeros_like(edges)
-
-
-def suppress_beside_ridges(
-    edges: Float[np.ndarray, "h w"], sigma: float = 1.0
-) -> Float[np.ndarray, "h w"]:
-    """Returns an edge map with the pixels set to 0 that are no maximum across a ridge.
-
-    The direction across is that of the strongest downward curvature of the smoothed map
-    (the eigenvector of the least eigenvalue of its Hessian). A pixel stays if its
-    smoothed strength is not below that of the points one pixel away on both sides,
-    interpolated linearly.
-
-    Args:
-        edges: The edge map.
-        sigma: Standard deviation of the Gaussian that smooths it, in pixels.
-    """
-    from scipy.ndimage import gaussian_filter, map_coordinates
-
-    smooth = gaussian_filter(edges.astype(np.float64), sigma, mode="nearest")
-    down, across = np.gradient(smooth)
-    yy, yx = np.gradient(down)
-    xx = np.gradient(across)[1]
-    # The angle of the largest eigenvalue's direction from the x axis, and a right angle.
-    angle = 0.5 * np.arctan2(2 * yx, xx - yy) + np.pi / 2
-    rows, columns = np.indices(edges.shape)
-    # Beside a straight ridge the map curves upwards across it and not at all along it.
-    least = (xx + yy) / 2 - np.hypot((xx - yy) / 2, yx)
-    is_maximum = (edges > 0) & (least < -1e-6 * smooth.max())
-    for sign in (1, -1):
-        beside = [rows + sign * np.sin(angle), columns + sign * np.cos(angle)]
-        is_maximum &= smooth >= map_coordinates(smooth, beside, order=1, mode="nearest")
-    return np.where(is_maximum, edges, 0).astype(edges.dtype)
 
 
 def _edges_of_mask(

@@ -10,15 +10,19 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+import tyro
 
 from samjax.evaluation.datasets.boundary_sets import open_boundary_set
 from samjax.evaluation.datasets.dataset import Dataset
 from samjax.evaluation.edge_detectors import EDGE_DETECTORS
-from samjax.evaluation.metrics.edge_scores import MAX_DISTANCE
+from samjax.evaluation.metrics.edge_scores import MAX_DISTANCE, THRESHOLDS, spaced
 from samjax.evaluation.metrics.edges import Edges
 from samjax.evaluation.policies.edge_maps import EdgeMaps
+from samjax.evaluation.policies.edge_nms import EdgeNms
 from samjax.evaluation.policies.mask_edges import Boundary
+from samjax.evaluation.saved_edges import SavedEdges
 from samjax.evaluation.suite import Suite
 from samjax.evaluation.suites import OptionError, SuiteOptions
 
@@ -44,11 +48,19 @@ class EdgeDetection(SuiteOptions):
     boundary: Boundary = "outer"
     """Pixels at which the edges of a mask count: outside of it, or on both sides."""
 
-    edge_nms: bool = True
-    """Suppress pixels beside ridges of the edge map of a model."""
+    edge_nms: EdgeNms | None = None
+    """Suppression of pixels beside ridges of the edge map: by the Hessian, as the toolbox
+    of structured edges does, or none (default: hessian for models, none for --segmenter)."""
 
     max_distance: float = MAX_DISTANCE
     """Largest distance of matched pixels, as a share of the diagonal of the image."""
+
+    thresholds: int = len(THRESHOLDS)
+    """Thresholds of an edge map, evenly spaced."""
+
+    results: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    """For --segmenter saved: a folder with the edge map of every photo, a grey PNG file
+    of its name."""
 
     workers: int | None = None
     """Processes that match edges (default: the number of cores)."""
@@ -63,12 +75,17 @@ class EdgeDetection(SuiteOptions):
             raise OptionError(
                 "--suite edges: name sets of photos with boundary maps with --data"
             )
-        if segmenter not in ("samjax", *EDGE_DETECTORS):
+        detectors = (*EDGE_DETECTORS, "saved")
+        if segmenter not in ("samjax", *detectors):
             raise OptionError(
                 f"--segmenter {segmenter}: --suite edges expects a model that takes "
-                f"points, or one of {', '.join(EDGE_DETECTORS)}"
+                f"points, or one of {', '.join(detectors)}"
             )
-        for name in ("images", "points_per_side", "workers"):
+        if (segmenter == "saved") != (self.results is not None):
+            raise OptionError(
+                "--segmenter saved and --results DIR: expected both or neither"
+            )
+        for name in ("images", "points_per_side", "thresholds", "workers"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 words = name.replace("_", "-")
@@ -81,8 +98,17 @@ class EdgeDetection(SuiteOptions):
                 "from 0 to 0.1"
             )
 
+    def saved(self) -> SavedEdges:
+        """Returns the edge maps of `--results`."""
+        if self.results is None:
+            return super().saved()
+        return SavedEdges(self.results)
+
     def make(self, data: Sequence[Path], image_size: int | None) -> Suite:
         """Opens the sets and returns the suite."""
+        # Edge detectors have no input size.
+        from_masks = image_size is not None
+        default: EdgeNms = "hessian" if from_masks else "none"
         return edge_suite(
             [
                 open_boundary_set(path, split=self.split, images=self.images)
@@ -92,10 +118,10 @@ class EdgeDetection(SuiteOptions):
                 points_per_side=self.points_per_side,
                 nms=self.nms,
                 boundary=self.boundary,
-                edge_nms=self.edge_nms,
+                edge_nms=self.edge_nms or default,
             ),
-            # Edge detectors have no input size.
-            from_masks=image_size is not None,
+            from_masks=from_masks,
+            thresholds=spaced(self.thresholds),
             max_distance=self.max_distance,
             protocol={"split": self.split, "images": self.images},
             workers=self.workers or os.cpu_count() or 1,
@@ -107,6 +133,7 @@ def edge_suite(
     policy: EdgeMaps,
     *,
     from_masks: bool = True,
+    thresholds: Sequence[float] = THRESHOLDS,
     max_distance: float = MAX_DISTANCE,
     protocol: dict[str, Any] | None = None,
     workers: int = 1,
@@ -117,6 +144,7 @@ def edge_suite(
         datasets: The sets, as `open_boundary_set` opens them.
         policy: How edge maps are made.
         from_masks: Whether they are made from masks, not by an edge detector.
+        thresholds: Thresholds at which edge maps are binarized, ascending.
         max_distance: Largest distance of matched pixels, as a share of the diagonal.
         protocol: Further choices to list.
         workers: Processes that match edges.
@@ -124,12 +152,11 @@ def edge_suite(
     Raises:
         ValueError: There is no dataset.
     """
-    metric = Edges(max_distance=max_distance)
+    metric = Edges(thresholds=tuple(thresholds), max_distance=max_distance)
     pipeline = {
         "points_per_side": policy.points_per_side,
         "nms": policy.nms,
         "boundary": policy.boundary,
-        "edge_nms": policy.edge_nms,
     }
     return Suite(
         name=NAME,
@@ -142,6 +169,7 @@ def edge_suite(
             "max_distance": max_distance,
             "matching": "most pairs, then least distance; exact, per component",
             "thinning": "Guo-Hall, at every threshold",
+            "edge_nms": policy.edge_nms,
             **(pipeline if from_masks else {}),
         },
         deviations=_deviations(policy, from_masks, max_distance),
@@ -170,16 +198,14 @@ def _deviations(
         "both": "pixels on both sides that touch the other by a side or a corner",
     }[policy.boundary]
     boundary = f"the paper does not define the outer boundary of a mask: {pixels}"
-    thinned = (
-        "edge NMS: maxima across the ridge by the Hessian of the smoothed map, where the "
-        "paper cites Canny's"
-    )
-    deviations = [
-        distance,
-        matching,
-        boundary,
-        thinned if policy.edge_nms else "no edge NMS",
-    ]
+    thinned = {
+        "hessian": "edge NMS: maxima across the ridge by the Hessian of the smoothed map, "
+        "where the paper cites Canny's",
+        "structured": "edge NMS of the toolbox of structured edges, where the paper cites "
+        "Canny's",
+        "none": "no edge NMS",
+    }[policy.edge_nms]
+    deviations = [distance, matching, boundary, thinned]
     if policy.points_per_side != 16 or policy.nms != 0.7:
         side = policy.points_per_side
         deviations.append(

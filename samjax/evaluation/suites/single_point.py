@@ -65,7 +65,7 @@ class SinglePoint(SuiteOptions):
 
     dataset: tuple[str, ...] = ()
     """Names of the sets of the paper that --data has, one per path: the sets are read as
-    distributed, and sampled as in the paper. The names are in docs/evaluation.md."""
+    distributed, and sampled as in the paper. The names: docs/evaluation_sets.md."""
 
     first_click: FirstClick | None = None
     """Where the first click is: the centre of the object, or any pixel of it (with
@@ -90,6 +90,8 @@ class SinglePoint(SuiteOptions):
         Raises:
             OptionError: They contradict each other, or are too small.
         """
+        if segmenter == "saved":
+            self.saved()
         if segmenter in EDGE_DETECTORS:
             raise OptionError(
                 f"--segmenter {segmenter} detects edges and segments no object: it is "
@@ -240,6 +242,7 @@ def photo_suite(
         },
         deviations=_deviations(selection, published or {}),
         seed=selection.seed,
+        keeps_images=True,
     )
 
 

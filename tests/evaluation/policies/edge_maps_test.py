@@ -12,7 +12,7 @@ pytest.importorskip("scipy.ndimage", reason="edges of masks need the extra `eval
 
 def test_the_edges_of_all_masks_of_the_grid_are_found():
     segmenter = ColorSegmenter()
-    (round,) = rounds_of(EdgeMaps(edge_nms=False), segmenter, sample_of(TWO))
+    (round,) = rounds_of(EdgeMaps(edge_nms="none"), segmenter, sample_of(TWO))
     prompts = [prompt for call in segmenter.prompts for prompt in call]
     assert len(prompts) == 256 and all(len(prompt.points) == 1 for prompt in prompts)
     assert not round.responses and not round.is_scored
@@ -37,7 +37,7 @@ def test_a_mask_that_a_better_one_covers_is_dropped():
             three.masks[0] = wider
             return type(super().masks(image, prompt))(single, three)
 
-    policies = (EdgeMaps(edge_nms=False), EdgeMaps(edge_nms=False, nms=1.0))
+    policies = (EdgeMaps(edge_nms="none"), EdgeMaps(edge_nms="none", nms=1.0))
     some, every = (
         rounds_of(policy, Shifting(), sample_of(TWO[:1]))[0].edges
         for policy in policies
@@ -49,7 +49,7 @@ def test_a_mask_that_a_better_one_covers_is_dropped():
 def test_a_detector_gives_its_own_map_and_a_box_model_none():
     pytest.importorskip("cv2")
     sample = sample_of(TWO)
-    (round,) = rounds_of(EdgeMaps(), SOBEL, sample)
+    (round,) = rounds_of(EdgeMaps(edge_nms="none"), SOBEL, sample)
     assert np.array_equal(round.edges, SOBEL.detect_edges(sample.image))
     segmenter = ColorSegmenter()
     segmenter.prompt_kinds = frozenset(("box",))

@@ -3,11 +3,13 @@
 import dataclasses
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from boundary_set_files import outlines, write_bsds, write_file_layout
+from PIL import Image
 from small_photo_set import ColorSegmenter
 
 from samjax.evaluation.datasets.boundary_sets import open_boundary_set
@@ -35,7 +37,7 @@ class Outlines:
     def describe(self) -> Mapping[str, Any]:
         return {"name": "outlines"}
 
-    def detect_edges(self, image):
+    def detect_edges(self, image, name=""):
         if self.calls == self.stop_at:
             raise KeyboardInterrupt
         self.calls += 1
@@ -148,6 +150,9 @@ def test_records_of_another_evaluation_or_of_changed_images_are_not_used(tmp_pat
         ({}, "grabcut", "--segmenter grabcut"),
         ({"images": 0}, "canny", "--images 0"),
         ({"workers": 0}, "canny", "--workers 0"),
+        ({"thresholds": 0}, "canny", "--thresholds 0"),
+        ({}, "saved", "--results"),
+        ({"results": Path("maps")}, "canny", "--segmenter saved"),
         ({"points_per_side": 0}, "samjax", "--points-per-side 0"),
         ({"nms": 1.5}, "samjax", "--nms 1.5"),
         ({"max_distance": -1.0}, "canny", "--max-distance -1.0"),
@@ -160,9 +165,26 @@ def test_options_that_do_not_fit_are_refused(options, segmenter, text, tmp_path)
         EdgeDetection().check([], "canny")
 
 
+def test_saved_maps_score_as_their_detector_does(tmp_path):
+    folder, maps = write_file_layout(tmp_path / "set", 3), tmp_path / "maps"
+    maps.mkdir()
+    dataset = open_boundary_set(folder)
+    for index in range(len(dataset)):
+        sample = dataset[index]
+        levels = np.rint(255 * CANNY.detect_edges(sample.image)).astype(np.uint8)
+        Image.fromarray(levels).save(maps / f"{Path(sample.name).stem}.png")
+    options = EdgeDetection(results=maps, workers=1, max_distance=NEAR, thresholds=4)
+    options.check([folder], "saved")
+    saved = evaluate(options.make([folder], None), options.saved())
+    direct = evaluate(suite_of(folder, thresholds=4), CANNY)
+    assert saved.scores == direct.scores
+    assert saved.protocol["thresholds"] == [0.2, 0.4, 0.6, 0.8]
+    assert saved.model["maps"] == 3
+
+
 def test_the_suite_is_a_value_of_the_library_too(tmp_path):
     dataset = open_boundary_set(write_file_layout(tmp_path / "set", 1))
-    policy = EdgeMaps(boundary="both", edge_nms=False)
+    policy = EdgeMaps(boundary="both", edge_nms="none")
     suite = edge_suite([dataset], policy, max_distance=0.011)
     text = "\n".join(suite.deviations)
     assert "both sides" in text and "no edge NMS" in text and "0.011" in text

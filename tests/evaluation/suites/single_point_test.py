@@ -1,5 +1,6 @@
 """The single-point suite on photo sets: the selected objects, and their mean scores."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from small_photo_set import (
 from samjax.evaluation.datasets import open_dataset
 from samjax.evaluation.datasets.photo_sets import read_photo_set
 from samjax.evaluation.datasets.selection import Selection
+from samjax.evaluation.kept_images import KeptImages
 from samjax.evaluation.policies.boxes import Boxes
 from samjax.evaluation.policies.interactive_clicks import InteractiveClicks
 from samjax.evaluation.suite import evaluate
@@ -284,3 +286,27 @@ def test_a_set_of_the_paper_is_scored_at_the_papers_clicks_beside_its_figures(tm
 def test_options_of_sets_that_do_not_fit_are_refused(options, count, message):
     with pytest.raises(OptionError, match=message):
         SinglePoint(**options).check([Path("a")] * count, "samjax")
+
+
+def test_a_killed_evaluation_goes_on_and_gives_the_same_json(tmp_path):
+    class Killed(HalfSegmenter):
+        def embed(self, image):
+            if self.embedded == 3:
+                raise KeyboardInterrupt
+            return super().embed(image)
+
+    folders = [write_set(tmp_path / "a"), write_set(tmp_path / "b", [TWO] * 3)]
+    file, name = tmp_path / "result.images.jsonl", {"suite": "single-point"}
+    with pytest.raises(KeyboardInterrupt), KeptImages(file, name) as kept:
+        run(folders, Killed(), noc=True, kept=kept)
+    segmenter, written = HalfSegmenter(), []
+    with KeptImages(file, name) as kept:
+        results = [run(folders, segmenter, noc=True, kept=kept)]
+    assert segmenter.embedded == 2
+    results.append(run(folders, HalfSegmenter(), noc=True))
+    for result in results:
+        result.save(tmp_path / "result.json", overwrite=True)
+        text = (tmp_path / "result.json").read_text()
+        written.append(re.sub(r'"seconds": [^\n]*', "", text))
+    assert written[0] == written[1]
+    assert '"clicks"' in written[0] and '"predicted"' in written[0]
