@@ -2,6 +2,7 @@
 
 import importlib.util
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -61,6 +62,17 @@ def test_every_set_of_the_paper_has_a_row_and_a_reader():
     for row in SA23.values():
         assert row.page.startswith("http") and row.licence and row.split
         assert all(part.url.startswith("https://") for part in row.files)
+
+
+def test_the_page_of_the_sets_has_the_rows_of_the_table():
+    page = Path(__file__).parents[3] / "docs" / "evaluation_sets.md"
+    lines = page.read_text().splitlines()
+    for name, row in SA23.items():
+        (line,) = (one for one in lines if one.startswith(f"| `{name}` |"))
+        assert row.page in line and row.licence in line and row.split in line
+        assert row.paper is not None
+        assert f"{row.paper.masks:,}, {row.paper.above_ritm:+.1f}" in line
+        assert ("(sampled)" in line) == row.is_sampled
 
 
 def test_parts_of_objects_are_left_out_of_the_variant(tmp_path):
