@@ -103,7 +103,11 @@ class Geography(SuiteOptions):
                 raise OptionError(f"--{words} {value}: expected at least 1")
 
     def make(self, data: Sequence[Path], image_size: int | None) -> Suite:
-        """Opens the sets and the table and returns the suite."""
+        """Opens the sets and the table and returns the suite.
+
+        Raises:
+            ValueError: There is no table, or a set or the table is damaged.
+        """
         if self.table is None:
             raise ValueError("got no table of countries")
         table, years = read_places(self.table)
