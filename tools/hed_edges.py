@@ -17,7 +17,6 @@ merging"). A photo whose maps are there is not done again.
 from __future__ import annotations
 
 import argparse
-import functools
 from pathlib import Path
 
 import jax
@@ -37,7 +36,7 @@ Layers = dict[str, list[tuple[np.ndarray, np.ndarray]]]
 
 def main() -> None:
     """Writes the maps of all photos of a folder."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--weights", type=Path, required=True)
     parser.add_argument("--images", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
@@ -83,7 +82,7 @@ def _variables(group) -> tuple[np.ndarray, np.ndarray]:
     return np.asarray(group["0"]), np.asarray(group["1"])
 
 
-@functools.partial(jax.jit)
+@jax.jit
 def detect_edges(
     layers: Layers, image: UInt8[Array, "h w 3"]
 ) -> tuple[Float[Array, "h w"], Float[Array, "h w"]]:

@@ -104,8 +104,9 @@ class GradientEdges:
             edges = cv2.Canny(across, down, self.low * high, high, L2gradient=True) > 0
             if not edges.any():
                 break
-            # Rounded up to 8 bits, so that the threshold step / 100 includes it.
-            strengths[edges] = np.ceil(255 * step / 100) / 255
+            # Rounded up to 8 bits, and above levels that are equal to the threshold
+            # step / 100, so that it includes the strength.
+            strengths[edges] = np.ceil(255 * step / 100 + 1e-6) / 255
         return strengths
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import html
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -12,6 +10,7 @@ import numpy as np
 from samjax.evaluation.cases import ChosenCase
 from samjax.evaluation.metrics.metric import Chart
 from samjax.evaluation.result import Result, SetResult
+from samjax.files import json_text
 from samjax.report.histograms import Tally, histogram, how_many
 from samjax.report.line_charts import Line, line_chart
 from samjax.report.parts import document, facts_list, figure, picture, text
@@ -186,4 +185,4 @@ def _value(value: Any) -> str:
         return text(value)
     if isinstance(value, (list, tuple)):
         return ", ".join(map(_value, value))
-    return html.escape(json.dumps(value))
+    return text(json_text(value))

@@ -5,6 +5,7 @@ import functools
 import numpy as np
 import pytest
 
+from samjax.evaluation.metrics import edge_matching
 from samjax.evaluation.metrics.edge_matching import EdgeMatcher, match_edges
 
 
@@ -79,3 +80,28 @@ def test_a_matcher_gives_for_every_map_what_a_new_one_gives():
         assert np.array_equal(again.predicted, anew.predicted)
         assert np.array_equal(again.truth, anew.truth)
         assert again.distance == pytest.approx(anew.distance)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_both_solvers_choose_the_same_of_equally_good_matchings(seed, monkeypatch):
+    rng = np.random.default_rng(seed)
+    predicted, truth = rng.random((2, 30, 40)) < rng.uniform(0.05, 0.4, (2, 1, 1))
+    matches = []
+    for most in (0, 10**9):
+        monkeypatch.setattr(edge_matching, "_DENSE", most)
+        matches.append(match_edges(predicted, truth, 3.0))
+    sparse, dense = matches
+    assert np.array_equal(sparse.predicted, dense.predicted)
+    assert np.array_equal(sparse.truth, dense.truth)
+    assert sparse.distance == pytest.approx(dense.distance, abs=1e-9)
+
+
+def test_the_seed_chooses_between_equally_good_matchings():
+    predicted, truth = np.zeros((2, 3, 40), bool)
+    # Every true pixel has a predicted one on each side.
+    predicted[::2], truth[1] = True, True
+    matches = [match_edges(predicted, truth, 1.0, seed) for seed in (0, 0, 1)]
+    assert {match.distance for match in matches} == {40.0}
+    assert np.array_equal(matches[0].predicted, matches[1].predicted)
+    both = matches[0].predicted | matches[2].predicted
+    assert 50 < np.count_nonzero(both) < 70

@@ -7,6 +7,7 @@ from samjax.evaluation.metrics.edge_scores import (
     THRESHOLDS,
     count_edges,
     edge_scores,
+    spaced,
 )
 
 
@@ -92,3 +93,65 @@ def test_distances_scale_with_the_diagonal_and_strengths_are_checked():
         assert counts[0, 2] == matched
     with pytest.raises(ValueError, match="from 0.0 to 2.0, expected 0 to 1"):
         count_edges(edges * 2, boundaries)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_level_that_equals_a_threshold_is_on_the_side_of_the_benchmark(dtype):
+    # MATLAB's linspace(1/6, 5/6, 5) is above 85 / 255 in its last bit, and not above
+    # 170 / 255.
+    edges = np.zeros((5, 9), dtype)
+    edges[2, 2], edges[2, 6] = 85 / 255, 170 / 255
+    counts = count_edges(edges, np.ones((1, 5, 9), bool), thresholds=spaced(5))
+    assert counts[:, 3].tolist() == [2, 1, 1, 1, 0]
+    assert np.allclose(THRESHOLDS, np.arange(1, 100) / 100, atol=1e-15)
+
+
+# Counts of the five images of the benchmark's own test (bench/data/test_2) that its maps
+# and boundaries give here, by threshold; its program has the figures below.
+GOLDEN = (
+    [
+        [9251, 14318, 2489, 2808],
+        [7685, 14318, 1669, 1724],
+        [7472, 14318, 1608, 1663],
+        [7472, 14318, 1608, 1663],
+        [4568, 14318, 946, 946],
+    ],
+    [
+        [7017, 9238, 2103, 3048],
+        [5760, 9238, 1142, 1290],
+        [5714, 9238, 1120, 1234],
+        [5517, 9238, 955, 955],
+        [5433, 9238, 906, 906],
+    ],
+    [
+        [9113, 19298, 1959, 1971],
+        [7551, 19298, 1642, 1649],
+        [4888, 19298, 1065, 1065],
+        [4888, 19298, 1065, 1065],
+        [2335, 19298, 553, 553],
+    ],
+    [
+        [8140, 17035, 1976, 2104],
+        [3502, 17035, 741, 749],
+        [3423, 17035, 724, 732],
+        [3423, 17035, 724, 732],
+        [1573, 17035, 324, 324],
+    ],
+    [
+        [8369, 9616, 2138, 2642],
+        [6330, 9616, 1393, 1697],
+        [5165, 9616, 1102, 1118],
+        [5165, 9616, 1102, 1118],
+        [5165, 9616, 1102, 1118],
+    ],
+)
+
+
+def test_the_figures_of_the_benchmarks_own_test_follow_from_the_counts():
+    scores = edge_scores(np.array(GOLDEN), spaced(5))
+    assert scores.ods == pytest.approx(0.704628, abs=2e-4)
+    assert scores.ois == pytest.approx(0.708698, abs=2e-4)
+    assert scores.ap == pytest.approx(0.307627, abs=2e-4)
+    assert scores.threshold == pytest.approx(1 / 6)
+    assert scores.precision == pytest.approx(0.848723, abs=1e-3)
+    assert scores.recall == pytest.approx(0.602360, abs=1e-3)
