@@ -1,4 +1,4 @@
-"""Downloads a file of known size and hash, however often the connection breaks.
+"""Downloads a file, checked by its size and hash, however often the connection breaks.
 
 A download is written to `NAME.partial`. When it is cut off, the next try requests the
 rest (`Range`) on the condition that the file has not changed (`If-Range` with its `ETag`
@@ -31,14 +31,22 @@ from samjax.checkpoints.errors import CheckpointError
 from samjax.terminal import bar_console
 
 
-def download(url: str, path: Path, *, size: int, sha256: str) -> Path:
+def download(
+    url: str,
+    path: Path,
+    *,
+    size: int | None,
+    sha256: str | None = None,
+    md5: str | None = None,
+) -> Path:
     """Downloads a file, or resumes a download.
 
     Args:
         url: An https address; plain http only to this machine.
         path: Path of the file; its folder is made. An existing file is verified.
-        size: Expected bytes.
-        sha256: Expected hash, in hexadecimal.
+        size: Expected bytes; None asks the server.
+        sha256: Expected hash, in hexadecimal; None if it is not known.
+        md5: Expected MD5, in hexadecimal, for files that are published with it alone.
 
     Returns:
         The path.
@@ -49,6 +57,8 @@ def download(url: str, path: Path, *, size: int, sha256: str) -> Path:
             the next call, unless they are wrong.
     """
     _check_address(url)
+    if size is None:
+        size = _size_on_server(url)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.partial")
     if path.is_file():
@@ -57,16 +67,19 @@ def download(url: str, path: Path, *, size: int, sha256: str) -> Path:
     with _progress() as progress:
         task = progress.add_task(path.name, total=size)
         _fetch(url, partial, size, lambda done: progress.update(task, completed=done))
-    with open(partial, "rb") as file:
-        actual = hashlib.file_digest(file, "sha256").hexdigest()
     _tag_file(partial).unlink(missing_ok=True)
-    if actual != sha256:
-        partial.unlink()
-        raise CheckpointError(
-            f"The file from {url} is not the released one and has been deleted: got "
-            f"SHA-256 {actual}, expected {sha256}. Load it again, or download it in "
-            "another way and pass its path."
-        )
+    for name, kind, expected in (("SHA-256", "sha256", sha256), ("MD5", "md5", md5)):
+        if expected is None:
+            continue
+        with open(partial, "rb") as file:
+            actual = hashlib.file_digest(file, kind).hexdigest()
+        if actual != expected:
+            partial.unlink()
+            raise CheckpointError(
+                f"The file from {url} is not the released one and has been deleted: got "
+                f"{name} {actual}, expected {expected}. Load it again, or download it in "
+                "another way and pass its path."
+            )
     partial.replace(path)
     return path
 
@@ -89,6 +102,25 @@ def locked(path: Path) -> Iterator[None]:
             return
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+def _size_on_server(url: str) -> int:
+    """Returns the bytes of a file on a server, from the head of its answer."""
+    request = urllib.request.Request(url, headers=_HEADERS)
+    try:
+        with _opener().open(request, timeout=TIMEOUT) as response:
+            length = response.headers.get("Content-Length", "")
+    except (urllib.error.URLError, http.client.HTTPException, OSError) as error:
+        if isinstance(error, urllib.error.HTTPError):
+            error.close()
+        raise CheckpointError(
+            f"{url} cannot be reached: {error}. Try again, or download it in another way."
+        ) from error
+    if not length.isdigit():
+        raise CheckpointError(
+            f"{url} does not tell the size of its file: download it in another way."
+        )
+    return int(length)
 
 
 def _fetch(url: str, partial: Path, size: int, report: Report) -> None:
@@ -123,7 +155,7 @@ def _fetch(url: str, partial: Path, size: int, report: Report) -> None:
 def _continue(url: str, partial: Path, size: int, report: Report) -> None:
     """Appends the data of one connection to `partial`, or starts it again."""
     done = _length(partial)
-    headers = {"User-Agent": "samjax", "Accept-Encoding": "identity"}
+    headers = dict(_HEADERS)
     if done:
         headers["Range"] = f"bytes={done}-"
         if _tag_file(partial).exists():
@@ -225,6 +257,8 @@ def _forget(partial: Path) -> None:
 def _tag_file(partial: Path) -> Path:
     return partial.with_name(f"{partial.name}.tag")
 
+
+_HEADERS = {"User-Agent": "samjax", "Accept-Encoding": "identity"}
 
 MAX_TRIES = 5
 # Seconds before the second try; doubled at each further one.

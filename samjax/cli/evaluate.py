@@ -42,7 +42,9 @@ class Evaluate:
     The suite single-point follows SAM's section 7.1: a click at the centre of each
     object, then at the centre of the largest error; mean IoU at some numbers of clicks,
     and from a box. `oracle` takes the best of the three masks by its true IoU.
-    The suite edges scores edge maps on sets such as BSDS500 (ODS, OIS, AP, R50).
+    The suite edges scores edge maps on sets such as BSDS500 (ODS, OIS, AP, R50);
+    fairness, clothing and geography compare groups; probe looks at the nearest
+    neighbours of mask embeddings; statistics and audit look at masks without a model.
     `--suite NAME --help` lists the options of another suite.
     """
 
@@ -120,6 +122,8 @@ def run(arguments: list[str]) -> None:
     print(_summary(suite, report))
     if out is not None:
         _save(wanted, suite, report, records, segmenter, out)
+        for plot in _plots(report, out):
+            print(plot)
 
 
 def _with_options(kind: type[SuiteOptions]) -> type[Evaluate]:
@@ -137,7 +141,7 @@ def _with_options(kind: type[SuiteOptions]) -> type[Evaluate]:
 
 def _image_size(wanted: Evaluate) -> int | None:
     """Returns the model's input size, of which only the weights' shapes are read."""
-    if wanted.segmenter != "samjax":
+    if wanted.segmenter != "samjax" or not wanted.options.needs_model:
         return None
     from samjax.training.launch import sizes_of
 
@@ -149,6 +153,10 @@ def _model(wanted: Evaluate) -> str:
 
 
 def _segmenter(wanted: Evaluate) -> "Segmenter | EdgeDetector":
+    if not wanted.options.needs_model:
+        from samjax.evaluation.no_model import NoModel
+
+        return NoModel()
     from samjax.evaluation.edge_detectors import EDGE_DETECTORS
 
     if wanted.segmenter in EDGE_DETECTORS:
@@ -251,6 +259,16 @@ def _summary(suite: "Suite", report: "Report | Result") -> str:
     from samjax.evaluation.table import table
 
     return report.summary() if isinstance(report, Report) else table(suite, report)
+
+
+def _plots(report: "Report | Result", out: Path) -> list[Path]:
+    """Writes the plots of a result beside it, and returns their files."""
+    from samjax.evaluation.plots import write_plots
+    from samjax.evaluation.result import Result
+
+    if not isinstance(report, Result):
+        return []
+    return write_plots(report, out)
 
 
 def _out_file(wanted: Evaluate, suite: "Suite") -> Path | None:

@@ -50,6 +50,59 @@ def bootstrap_means(
     return np.concatenate(means)
 
 
+def bootstrap_group_means(
+    values: Real[np.ndarray, " n"],
+    images: Integer[np.ndarray, " n"],
+    groups: Integer[np.ndarray, " n"],
+    *,
+    paired: bool = True,
+    seed: int = 0,
+    resamples: int = RESAMPLES,
+) -> Float[np.ndarray, "g r"]:
+    """Returns means over the objects of each group of images drawn with replacement.
+
+    Args:
+        values: One value per object.
+        images: Index of each object's image.
+        groups: The group of each object, from 0 without gaps.
+        paired: Whether the groups of a draw are of the same images. If not, the images
+            of each group are drawn for itself.
+        seed: Seed of the draws.
+        resamples: Number of draws.
+
+    Returns:
+        The means; NaN in draws without an image of the group.
+    """
+    count = int(groups.max()) + 1
+    if not paired:
+        return np.stack(
+            [
+                bootstrap_means(
+                    values[groups == group],
+                    images[groups == group],
+                    # Draws of the groups must not go together.
+                    seed=seed + group,
+                    resamples=resamples,
+                )
+                for group in range(count)
+            ]
+        )
+    _, image = np.unique(images, return_inverse=True)
+    image_count = int(image.max()) + 1
+    totals, counts = np.zeros((2, image_count, count))
+    np.add.at(totals, (image, groups), values.astype(float))
+    np.add.at(counts, (image, groups), 1)
+    rng = np.random.default_rng(seed)
+    even = np.full(image_count, 1 / image_count)
+    means = []
+    for start in range(0, resamples, _CHUNK):
+        chunk = min(_CHUNK, resamples - start)
+        weights = rng.multinomial(image_count, even, size=chunk)
+        with np.errstate(invalid="ignore"):
+            means.append((weights @ totals) / (weights @ counts))
+    return np.concatenate(means).T
+
+
 def interval(means: Float[np.ndarray, " r"], level: float = 0.95) -> list[float]:
     """Returns the percentiles that bound the central `level` of the means."""
     tail = 100 * (1 - level) / 2

@@ -370,6 +370,7 @@ KINDS: dict[Kind, Recognition] = {
             lambda path: read_json(path).get("format") == "samjax evaluation",
             _contains(b'<meta name="generator" content="samjax evaluation">'),
             _has_keys("suite", "protocol", "scores", "objects"),
+            _starts_with(b"<!-- samjax evaluation -->"),
         ),
     ),
     "statistics": Recognition(

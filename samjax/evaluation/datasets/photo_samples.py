@@ -62,27 +62,31 @@ class PhotoSamples:
         return len(self.photos)
 
     def __getitem__(self, index: int, /) -> Sample | Skipped:
-        photo = self.photos[index]
-        try:
-            image = photo.read()
-        except ValueError as error:
-            return Skipped(photo.name, "damaged or missing photo", str(error))
-        indices, masks, ignored = choose_objects(photo, self.selection)
-        return Sample(
-            name=photo.name,
-            image=image,
-            targets=masks,
-            objects=[
-                {
-                    "photo": photo.name,
-                    "annotation": photo.objects[index].annotation_id,
-                    "category": photo.objects[index].category,
-                    "area": photo.objects[index].area,
-                }
-                for index in indices
-            ],
-            ignored=ignored,
-        )
+        return sample_of_photo(self.photos[index], self.selection)
+
+
+def sample_of_photo(photo: Photo, selection: Selection) -> Sample | Skipped:
+    """Decodes a photo and its selected objects; a damaged photo is `Skipped`."""
+    try:
+        image = photo.read()
+    except ValueError as error:
+        return Skipped(photo.name, "damaged or missing photo", str(error))
+    indices, masks, ignored = choose_objects(photo, selection)
+    return Sample(
+        name=photo.name,
+        image=image,
+        targets=masks,
+        objects=[
+            {
+                "photo": photo.name,
+                "annotation": photo.objects[index].annotation_id,
+                "category": photo.objects[index].category,
+                "area": photo.objects[index].area,
+            }
+            for index in indices
+        ],
+        ignored=ignored,
+    )
 
 
 def choose_objects(

@@ -9,7 +9,7 @@ Annotations that cover many objects at once (`iscrowd`) and those without a mask
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -46,7 +46,7 @@ class PhotoObject(NamedTuple):
 
     annotation_id: int
     category: str
-    counts: Int[np.ndarray, " r"]
+    counts: Int[np.ndarray, " _"]
 
     @property
     def area(self) -> int:
@@ -66,14 +66,17 @@ class Photo:
         ignored: Run lengths of the regions that no score counts.
         frame: The pixels that masks lie on, upright or as stored; None if the set does
             not declare it.
+        read_bytes: Reads the file in place of `path`, such as from an archive; a
+            ValueError says why it cannot.
     """
 
     name: str
     path: Path
     size: tuple[int, int]
     objects: tuple[PhotoObject, ...]
-    ignored: tuple[Int[np.ndarray, " r"], ...] = ()
+    ignored: tuple[Int[np.ndarray, " _"], ...] = ()
     frame: FrameName | None = None
+    read_bytes: Callable[[], bytes] | None = None
 
     def read(self) -> UInt8[np.ndarray, "h w 3"]:
         """Decodes the photo, turned upright by its EXIF orientation.
@@ -85,7 +88,7 @@ class Photo:
             ValueError: It is missing, damaged, or of another size than its masks.
         """
         try:
-            data = read_file(self.path)
+            data = self.read_bytes() if self.read_bytes else read_file(self.path)
         except ValueError as error:
             raise ValueError(
                 f"{self.name}: the photo is missing or cannot be read: {error}"
@@ -129,12 +132,19 @@ class PhotoSet:
     skipped: tuple[Skipped, ...] = ()
 
 
-def read_photo_set(path: str | os.PathLike) -> PhotoSet:
+def read_photo_set(
+    path: str | os.PathLike,
+    *,
+    images: Path | None = None,
+    change: Callable[[dict[str, Any]], None] | None = None,
+) -> PhotoSet:
     """Reads the annotations of a set; photos are decoded on demand.
 
     Args:
         path: A folder with a COCO file and its photos, as `samjax.data.finetune` looks
             for them, or the file.
+        images: Folder of the photos; None searches for it.
+        change: Is called with the content of the file, to change it before it is read.
 
     Raises:
         ValueError: It is no such set, or has no object.
@@ -143,6 +153,8 @@ def read_photo_set(path: str | os.PathLike) -> PhotoSet:
     path = Path(path)
     file = annotation_file(path)
     content = read_content(file)
+    if change is not None:
+        change(content)
     categories = _categories(content)
     skipped: list[Skipped] = []
     entries = _by_image(content, skipped)
@@ -175,7 +187,7 @@ def read_photo_set(path: str | os.PathLike) -> PhotoSet:
             f"{file}: got no object with a mask{': ' if reasons else ''}{reasons}, "
             "expected COCO's annotations of instances"
         )
-    folder, cut = image_folder(file, list(by_name))
+    folder, cut = (images, 0) if images else image_folder(file, list(by_name))
     photos = tuple(
         Photo(name=name, path=folder / without_folders(name, cut), **of_photo)
         for name, of_photo in by_name.items()

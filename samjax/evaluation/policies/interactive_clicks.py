@@ -3,18 +3,21 @@
 The policy of SAM's single-point evaluation (section 7.1). The scored mask is the one with
 the highest predicted IoU, of three after one click; after more it is the single mask.
 Later clicks come with the last mask's logits as a prompt, as in training. Clicks can go
-on until an IoU is reached, for the number of clicks (NoC) of RITM.
+on until an IoU is reached, for the number of clicks (NoC) of RITM. The first click can be
+at random instead, as in SAM's experiments on fairness.
 """
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool
 
-from samjax.evaluation.policies.click_rule import next_click
+from samjax.evaluation.policies.click_rule import Click, next_click
 from samjax.evaluation.policies.policy import (
     PROMPTS_PER_CALL,
     Response,
@@ -23,6 +26,9 @@ from samjax.evaluation.policies.policy import (
 )
 from samjax.evaluation.segmenter import Prediction, PromptKind
 from samjax.prompts import Prompt
+
+FirstClick = Literal["centre", "random"]
+"""Where the first click is: at the centre of the object, or on any pixel of it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,11 +39,15 @@ class InteractiveClicks:
         counts: Numbers of clicks after which masks are scored.
         until: IoU up to which clicks go on beyond the last of `counts`, or None.
         max_clicks: Most clicks for that.
+        first: Where the first click is.
+        seed: Seed of random first clicks.
     """
 
     counts: tuple[int, ...] = (1, 3, 5)
     until: float | None = None
     max_clicks: int = 20
+    first: FirstClick = "centre"
+    seed: int = 0
 
     def __post_init__(self):
         if not self.counts or min(self.counts) < 1 or self.max_clicks < 1:
@@ -63,7 +73,12 @@ class InteractiveClicks:
         targets, ignored = session.targets(), session.sample.ignored
         for start in range(0, len(targets), PROMPTS_PER_CALL):
             users = [
-                _User(start + offset, target, ignored)
+                _User(
+                    start + offset,
+                    target,
+                    ignored,
+                    self._first_click(session.sample.name, start + offset, target),
+                )
                 for offset, target in enumerate(
                     targets[start : start + PROMPTS_PER_CALL]
                 )
@@ -90,6 +105,17 @@ class InteractiveClicks:
             if active or is_scored:
                 yield Round(f"click_{clicks}", responses, clicks, is_scored)
 
+    def _first_click(
+        self, image: str, index: int, target: Bool[np.ndarray, "h w"]
+    ) -> Click | None:
+        """Returns a pixel of the object at random; None for its centre."""
+        if self.first == "centre":
+            return None
+        # By name, so that the click does not depend on other images.
+        rng = np.random.default_rng([self.seed, zlib.crc32(image.encode()), index])
+        y, x = np.unravel_index(rng.choice(np.flatnonzero(target)), target.shape)
+        return Click(int(x), int(y), 1)
+
     def _goes_on(self, user: _User, clicks: int) -> bool:
         if clicks <= max(self.counts):
             return True
@@ -104,8 +130,10 @@ class _User:
         index: int,
         target: Bool[np.ndarray, "h w"],
         ignored: Bool[np.ndarray, "h w"] | None,
+        first: Click | None,
     ):
         self.response: Response | None = None
+        self._first = first
         self._index, self._target, self._ignored = index, target, ignored
         self._points: list[tuple[int, int]] = []
         self._labels: list[int] = []
@@ -120,7 +148,8 @@ class _User:
     def click(self) -> bool:
         """Adds the next click; returns False if there is no error left to click on."""
         mask = None if self.response is None else self.response.mask
-        click = next_click(self._target, mask, self._clicked)
+        click = self._first if mask is None else None
+        click = click or next_click(self._target, mask, self._clicked)
         if click is None:
             return False
         self._points.append((click.x, click.y))

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, UInt8
 
 from samjax.evaluation.datasets.dataset import Sample
 from samjax.evaluation.edge_detectors import EdgeDetector
@@ -107,6 +107,7 @@ class Round(NamedTuple):
         is_scored: Whether IoUs are recorded; not after clicks that are only counted.
         has_oracle: Whether the best mask by true IoU is recorded too.
         edges: An edge map of the image, strengths from 0 to 1; None in suites of masks.
+        vectors: A vector per object of the image; None in suites of masks.
     """
 
     name: str
@@ -115,6 +116,7 @@ class Round(NamedTuple):
     is_scored: bool = True
     has_oracle: bool = True
     edges: Float[np.ndarray, "h w"] | None = None
+    vectors: Float[np.ndarray, "k c"] | None = None
 
 
 class Session:
@@ -141,6 +143,10 @@ class Session:
         """Returns the objects without ignored pixels."""
         targets, ignored = self.sample.targets, self.sample.ignored
         return targets if ignored is None else targets & ~ignored
+
+    def embed(self, image: UInt8[np.ndarray, "h w 3"]) -> Any:
+        """Embeds another image than the sample's, such as a crop of it."""
+        return self._promptable().embed(image)
 
     def predict(self, prompts: Sequence[Prompt]) -> list[Prediction]:
         """Predicts the masks of prompts on the image."""

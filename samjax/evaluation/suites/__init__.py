@@ -11,7 +11,7 @@ import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
     from samjax.evaluation.edge_detectors import EdgeDetector
@@ -25,6 +25,12 @@ SUITES: dict[str, str] = {
     "single-point": "samjax.evaluation.suites.single_point.SinglePoint",
     "text": "samjax.evaluation.suites.text.Text",
     "edges": "samjax.evaluation.suites.edges.EdgeDetection",
+    "fairness": "samjax.evaluation.suites.fairness.Fairness",
+    "clothing": "samjax.evaluation.suites.fairness.Clothing",
+    "geography": "samjax.evaluation.suites.geography.Geography",
+    "statistics": "samjax.evaluation.suites.statistics.Statistics",
+    "audit": "samjax.evaluation.suites.audit.Audit",
+    "probe": "samjax.evaluation.suites.probe.Probe",
 }
 """The class of options of every suite, by the name of the suite."""
 
@@ -36,6 +42,9 @@ class OptionError(ValueError):
 @dataclass(frozen=True, kw_only=True)
 class SuiteOptions:
     """The options of a suite; subclasses are frozen dataclasses."""
+
+    needs_model: ClassVar[bool] = True
+    """Whether a segmenter is run; not in suites that look at annotations alone."""
 
     def check(self, data: Sequence[Path], segmenter: str) -> None:
         """Checks the options before anything is read.

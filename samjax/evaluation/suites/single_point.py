@@ -11,7 +11,7 @@ its objects, the score of several sets the mean over the sets, both as in SAM.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,14 +21,19 @@ from samjax.data.synthetic import SceneConfig
 from samjax.evaluation.datasets import open_dataset
 from samjax.evaluation.datasets.dataset import Dataset
 from samjax.evaluation.datasets.examples import HELD_OUT, ExampleSamples
+from samjax.evaluation.datasets.sa23 import SA23, VARIANTS
 from samjax.evaluation.datasets.scenes import HELD_OUT_SEED, DrawnScenes
 from samjax.evaluation.datasets.selection import Selection
 from samjax.evaluation.edge_detectors import EDGE_DETECTORS
 from samjax.evaluation.metrics.calibration import Calibration
 from samjax.evaluation.metrics.mask_iou import MaskIou, short_name
 from samjax.evaluation.metrics.number_of_clicks import NumberOfClicks
+from samjax.evaluation.metrics.paper_figures import PaperFigures
 from samjax.evaluation.policies.boxes import Boxes
-from samjax.evaluation.policies.interactive_clicks import InteractiveClicks
+from samjax.evaluation.policies.interactive_clicks import (
+    FirstClick,
+    InteractiveClicks,
+)
 from samjax.evaluation.suite import Suite
 from samjax.evaluation.suites import OptionError, SuiteOptions
 
@@ -37,8 +42,11 @@ NOC_THRESHOLDS = (0.85, 0.90)
 MAX_CLICKS = 20
 NUM_SCENES = 500
 
+CLICKS = (1, 3, 5)
+PAPER_CLICKS = (1, 2, 3, 5, 9)
+
 _CLICK = "centre of the largest error; the last mask is fed back"
-_FOR_PHOTOS = ("min_area", "noc", "images", "objects")
+_FOR_PHOTOS = ("dataset", "first_click", "min_area", "noc", "images", "objects")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,11 +60,20 @@ class SinglePoint(SuiteOptions):
     """Seed of the scenes, by default one that no config of samjax trains on; with --data
     the seed of the drawn objects and of the bootstrap."""
 
-    clicks: tuple[int, ...] = (1, 3, 5)
-    """Numbers of clicks to score at."""
+    clicks: tuple[int, ...] | None = None
+    """Numbers of clicks to score at (default: 1 3 5; with --dataset 1 2 3 5 9)."""
+
+    dataset: tuple[str, ...] = ()
+    """Names of the sets of the paper that --data has, one per path: the sets are read as
+    distributed, and sampled as in the paper. The names: docs/evaluation_sets.md."""
+
+    first_click: FirstClick | None = None
+    """Where the first click is: the centre of the object, or any pixel of it (with
+    --data; default: centre)."""
 
     min_area: int | None = None
-    """Least number of pixels of an object (with --data; default: 400)."""
+    """Least number of pixels of an object (with --data; default: 400, with --dataset
+    1)."""
 
     noc: bool = False
     """Count the clicks that IoUs of 0.85 and 0.90 take, at most 20 (with --data)."""
@@ -80,14 +97,14 @@ class SinglePoint(SuiteOptions):
                 f"--segmenter {segmenter} detects edges and segments no object: it is "
                 "for --suite edges"
             )
-        if not self.clicks or min(self.clicks) < 1:
+        if self.clicks is not None and (not self.clicks or min(self.clicks) < 1):
             raise OptionError("--clicks: expected numbers of at least 1")
         for name in ("scenes", "min_area", "images", "objects"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise OptionError(f"--{_words(name)} {value}: expected at least 1")
         given = [
-            name for name in _FOR_PHOTOS if getattr(self, name) not in (None, False)
+            name for name in _FOR_PHOTOS if getattr(self, name) not in (None, False, ())
         ]
         if not data:
             given += ["segmenter"] if segmenter != "samjax" else []
@@ -97,6 +114,16 @@ class SinglePoint(SuiteOptions):
                 )
         elif self.scenes is not None:
             raise OptionError("--scenes and --data: expected one of the two")
+        if unknown := sorted({*self.dataset} - {*SA23, *VARIANTS}):
+            raise OptionError(
+                f"--dataset {unknown[0]}: invalid choice, expected one of "
+                f"{', '.join([*SA23, *VARIANTS])}"
+            )
+        if self.dataset and len(self.dataset) != len(data):
+            raise OptionError(
+                f"--dataset: got {len(self.dataset)} names for {len(data)} paths of "
+                "--data, expected one for each"
+            )
         if self.noc and segmenter == "grabcut":
             raise OptionError(
                 "--noc counts clicks, and GrabCut takes a box: leave one out"
@@ -109,16 +136,39 @@ class SinglePoint(SuiteOptions):
                 NUM_SCENES if self.scenes is None else self.scenes,
                 SceneConfig().size if image_size is None else image_size,
                 seed=HELD_OUT_SEED if self.seed is None else self.seed,
-                clicks=self.clicks,
+                clicks=self.clicks or CLICKS,
             )
+        usual_area = 1 if self.dataset else 400
         selection = Selection(
-            min_area=400 if self.min_area is None else self.min_area,
+            min_area=usual_area if self.min_area is None else self.min_area,
             images=self.images,
             objects=self.objects,
             seed=self.seed or 0,
         )
-        datasets = [open_dataset(path, selection) for path in data]
-        return photo_suite(datasets, selection, clicks=self.clicks, noc=self.noc)
+        first_click = self.first_click or "centre"
+        if not self.dataset:
+            return photo_suite(
+                [open_dataset(path, selection) for path in data],
+                selection,
+                clicks=self.clicks or CLICKS,
+                noc=self.noc,
+                first_click=first_click,
+            )
+        rows = [(SA23 | VARIANTS)[name] for name in self.dataset]
+        opened = [
+            row.open(path, selection) for row, path in zip(rows, data, strict=True)
+        ]
+        return photo_suite(
+            opened,
+            selection,
+            clicks=self.clicks or PAPER_CLICKS,
+            noc=self.noc,
+            first_click=first_click,
+            published={
+                row.title: row.describe(samples)
+                for row, samples in zip(rows, opened, strict=True)
+            },
+        )
 
 
 def _words(field: str) -> str:
@@ -131,6 +181,8 @@ def photo_suite(
     *,
     clicks: Sequence[int] = (1, 3, 5),
     noc: bool = False,
+    first_click: FirstClick = "centre",
+    published: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Suite:
     """Returns the suite with intervals, calibration and numbers of clicks.
 
@@ -139,6 +191,8 @@ def photo_suite(
         selection: The selection that they were opened with.
         clicks: Numbers of clicks to score at; 1 is always one of them.
         noc: Whether to count the clicks that IoUs of 0.85 and 0.90 take.
+        first_click: Where the first click is.
+        published: Descriptions of the sets of the paper (`PublishedSet.describe`).
 
     Raises:
         ValueError: A number of clicks is below 1, or there is no dataset.
@@ -149,7 +203,14 @@ def photo_suite(
         counts=counts,
         until=max(thresholds, default=None),
         max_clicks=MAX_CLICKS,
+        first=first_click,
+        seed=selection.seed,
     )
+    figures = {
+        name: of_set["paper"]
+        for name, of_set in (published or {}).items()
+        if of_set["paper"] is not None
+    }
     return Suite(
         name=NAME,
         datasets=tuple(datasets),
@@ -160,10 +221,12 @@ def photo_suite(
                 thresholds=thresholds, max_clicks=MAX_CLICKS, seed=selection.seed
             ),
             Calibration(name="1", label="predicted IoU, 1 click"),
+            PaperFigures(figures=figures, are_all=len(figures) == len(SA23)),
         ),
         protocol={
             "clicks": list(counts),
             "click": "the pixel of the largest error that is farthest from its border",
+            "first_click_at": first_click,
             "later_clicks": "the single mask; the last mask's logits are fed back",
             "first_click": "the best-ranked mask of three",
             "box": "tight, of outermost pixels; the best-ranked mask of three",
@@ -175,8 +238,9 @@ def photo_suite(
             "objects_per_image": selection.objects,
             "intervals": "95 %, percentile bootstrap over images",
             "seed": selection.seed,
+            **({"published": published} if published else {}),
         },
-        deviations=_deviations(selection),
+        deviations=_deviations(selection, published or {}),
         seed=selection.seed,
         keeps_images=True,
     )
@@ -255,13 +319,24 @@ def _scores_only(
     )
 
 
-def _deviations(selection: Selection) -> tuple[str, ...]:
+def _deviations(
+    selection: Selection, published: Mapping[str, Mapping[str, Any]]
+) -> tuple[str, ...]:
     """Returns where the protocol departs from that of SAM's section 7.1 or adds to it."""
-    deviations = [
-        "other sets than the paper's 23",
-        f"objects below {selection.min_area} pixels are left out",
-        "after the first click the last mask's logits are a prompt too",
-    ]
+    deviations = ["after the first click the last mask's logits are a prompt too"]
+    if selection.min_area > 1:
+        deviations.append(f"objects below {selection.min_area} pixels are left out")
+    if not published:
+        deviations.insert(0, "other sets than the paper's 23")
+    else:
+        if len(published) < len(SA23):
+            deviations.append(f"{len(published)} of the paper's 23 sets")
+        deviations.append("faces are not blurred")
+    if any(of_set["sampled_to_masks"] for of_set in published.values()):
+        deviations.append(
+            f"photos are drawn with the seed {selection.seed}: the paper's samples are "
+            "not published"
+        )
     if selection.images is not None or selection.objects is not None:
         deviations.append("not all photos or objects of the sets")
     return tuple(deviations)

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from small_photo_set import (
+    SIZE,
     TWO,
     ColorSegmenter,
     LateSegmenter,
@@ -143,3 +144,27 @@ def test_many_objects_are_scored_in_their_order_in_calls_of_sixteen():
 def test_impossible_policies_are_refused(bad):
     with pytest.raises(ValueError, match="expected"):
         InteractiveClicks(**bad)
+
+
+def test_random_first_clicks_are_anywhere_on_the_object_and_repeatable():
+    target = np.zeros(SIZE, bool)
+    target[10:30, 10:70] = True
+    target[15:20, 20:60] = False
+    clicks = []
+    for seed in range(200):
+        segmenter = ColorSegmenter()
+        policy = InteractiveClicks(counts=(1,), first="random", seed=seed)
+        rounds_of(policy, segmenter, sample_of([target]))
+        ((prompt,),) = segmenter.prompts
+        clicks.append(tuple(prompt.points[0].astype(int)))
+    assert all(target[y, x] for x, y in clicks)
+    # All parts of the object are clicked on about as often as they are large.
+    left = np.mean([x < 20 for x, _ in clicks])
+    assert left == pytest.approx(target[:, :20].sum() / target.sum(), abs=0.1)
+    again = ColorSegmenter()
+    rounds_of(
+        InteractiveClicks(counts=(1,), first="random", seed=7),
+        again,
+        sample_of([target]),
+    )
+    assert tuple(again.prompts[0][0].points[0].astype(int)) == clicks[7]

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from published_set_files import write_ishape
 from small_photo_set import (
     TWO,
     ColorSegmenter,
@@ -26,6 +27,7 @@ from samjax.evaluation.policies.interactive_clicks import InteractiveClicks
 from samjax.evaluation.suite import evaluate
 from samjax.evaluation.suites import OptionError
 from samjax.evaluation.suites.single_point import SinglePoint, photo_suite
+from samjax.evaluation.table import table
 
 pytest.importorskip("cv2", reason="simulated clicks need the extra `eval`")
 
@@ -36,6 +38,16 @@ def run(folders, segmenter=None, selection=ANY_SIZE, *, noc=False, **callbacks):
     datasets = [open_dataset(folder, selection) for folder in folders]
     suite = photo_suite(datasets, selection, noc=noc)
     return evaluate(suite, segmenter or ColorSegmenter(), **callbacks)
+
+
+class AreaSegmenter(ColorSegmenter):
+    """Predicts a square around the first click: photos of lossy formats have no colours."""
+
+    def truth(self, image, prompt):
+        mask = np.zeros(image.shape[:2], bool)
+        x, y = (prompt.points[0] if prompt.box is None else prompt.box[:2]).astype(int)
+        mask[y : y + 10, x : x + 10] = True
+        return mask
 
 
 class HalfSegmenter(ColorSegmenter):
@@ -238,6 +250,42 @@ def test_folders_of_masks_are_scored_like_photo_sets(tmp_path):
     assert {reason: len(parts) for reason, parts in of_set.skipped.items()} == {
         "too small": 1
     }
+
+
+def test_a_set_of_the_paper_is_scored_at_the_papers_clicks_beside_its_figures(tmp_path):
+    write_ishape(tmp_path)
+    options = SinglePoint(dataset=("ishape",), first_click="random")
+    options.check([tmp_path], "samjax")
+    suite = options.make([tmp_path], None)
+    result = evaluate(suite, AreaSegmenter())
+    (of_set,) = result.sets
+    assert of_set.name == "iShape"
+    assert {"1", "2", "3", "5", "9", "oracle"} <= set(result.scores)
+    assert {reason: len(parts) for reason, parts in of_set.skipped.items()} == {
+        "missing photo": 1
+    }
+    published = result.protocol["published"]["iShape"]
+    assert published["photos"] == 1 and published["sampled_to_masks"] == 10_000
+    assert result.details["paper"]["iShape"]["images"] == 754
+    assert result.protocol["first_click_at"] == "random"
+    text = table(suite, result)
+    assert "iShape, SAM's paper: 754 photos, 9,742 masks; ViT-H +8.8 points" in text
+    deviations = " ".join(result.deviations)
+    assert "1 of the paper's 23 sets" in deviations and "samples" in deviations
+
+
+@pytest.mark.parametrize(
+    ("options", "count", "message"),
+    [
+        ({"dataset": ("ishapes",)}, 1, "invalid choice"),
+        ({"dataset": ("ishape",)}, 2, "one for each"),
+        ({"dataset": ("ishape",)}, 0, "name sets of them"),
+        ({"first_click": "random"}, 0, "name sets of them"),
+    ],
+)
+def test_options_of_sets_that_do_not_fit_are_refused(options, count, message):
+    with pytest.raises(OptionError, match=message):
+        SinglePoint(**options).check([Path("a")] * count, "samjax")
 
 
 def test_a_killed_evaluation_goes_on_and_gives_the_same_json(tmp_path):
