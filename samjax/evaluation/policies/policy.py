@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from samjax.evaluation.datasets.dataset import Sample
+from samjax.evaluation.detections import Detection
 from samjax.evaluation.edge_detectors import EdgeDetector
 from samjax.evaluation.segmenter import MaskSet, Prediction, PromptKind, Segmenter
 from samjax.geometry.masks import mask_iou
@@ -107,6 +108,8 @@ class Round(NamedTuple):
         is_scored: Whether IoUs are recorded; not after clicks that are only counted.
         has_oracle: Whether the best mask by true IoU is recorded too.
         edges: An edge map of the image, strengths from 0 to 1; None in suites of masks.
+        detections: The masks found in the image, ranked by score; None in suites that
+            score no detections.
     """
 
     name: str
@@ -115,6 +118,7 @@ class Round(NamedTuple):
     is_scored: bool = True
     has_oracle: bool = True
     edges: Float[np.ndarray, "h w"] | None = None
+    detections: Sequence[Detection] | None = None
 
 
 class Session:
