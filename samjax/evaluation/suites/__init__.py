@@ -22,6 +22,8 @@ DEFAULT_SUITE = "single-point"
 SUITES: dict[str, str] = {
     "single-point": "samjax.evaluation.suites.single_point.SinglePoint",
     "edges": "samjax.evaluation.suites.edges.EdgeDetection",
+    "proposals": "samjax.evaluation.suites.proposals.ObjectProposals",
+    "instances": "samjax.evaluation.suites.instances.Instances",
 }
 """The class of options of every suite, by the name of the suite."""
 
