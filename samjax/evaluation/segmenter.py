@@ -17,6 +17,7 @@ from samjax.inference.automatic.config import AutomaticConfig
 from samjax.inference.automatic.generate import propose_in_crop
 from samjax.inference.automatic.records import Proposal
 from samjax.inference.embedding import ImageEmbedding, weights_fingerprint
+from samjax.inference.many_prompts import predict_many
 from samjax.inference.masks import Masks
 from samjax.inference.predictor import Predictor
 from samjax.prompts import Prompt
@@ -139,10 +140,10 @@ class PredictorSegmenter:
     def predict(
         self, embedding: ImageEmbedding, prompts: Sequence[Prompt]
     ) -> list[Prediction]:
-        """Decodes all prompts of an image in one batch."""
+        """Decodes all prompts of an image in batches, over one prepared image side."""
         return [
             Prediction(_part(masks, slice(0, 1)), _part(masks, slice(1, None)))
-            for masks in self.predictor.predict_all(embedding, prompts)
+            for masks in predict_many(self.predictor, embedding, prompts)
         ]
 
     def propose(
