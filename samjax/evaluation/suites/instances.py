@@ -27,6 +27,7 @@ from samjax.evaluation.policies.boxed_masks import BoxedMasks, Choice
 from samjax.evaluation.policies.saved_masks import SavedMasks
 from samjax.evaluation.suite import Suite
 from samjax.evaluation.suites import OptionError, SuiteOptions
+from samjax.files import sha256_of
 
 NAME = "instances"
 
@@ -119,7 +120,7 @@ class Instances(SuiteOptions):
         if self.results:
             datasets = with_results(datasets, self.results, masks=True)
         if self.boxes:
-            # No category has more than all: further boxes are never scored by LVIS.
+            # LVIS's cap is over all categories: further boxes are never scored.
             cap = most if rules == "lvis" else None
             datasets = with_results(datasets, self.boxes, masks=False, most=cap)
         return instance_suite(
@@ -131,7 +132,11 @@ class Instances(SuiteOptions):
             save_masks=self.save_masks,
             protocol={
                 "images": self.images,
-                "boxes": [str(path) for path in self.boxes] or "ground truth",
+                "boxes": [
+                    {"name": path.name, "sha256": sha256_of(path)}
+                    for path in self.boxes
+                ]
+                or "ground truth",
             },
         )
 

@@ -41,7 +41,8 @@ def test_recall_is_that_of_pycocotools_without_categories(seed):
     evaluation = coco_evaluation(images, counts)
     evaluation.params.useCats = 0
     with contextlib.redirect_stdout(io.StringIO()):
-        evaluation.evaluate(), evaluation.accumulate()
+        evaluation.evaluate()
+        evaluation.accumulate()
     theirs = evaluation.eval["recall"][:, 0].mean(axis=0)
     shares, groups = [], []
     for truth, detections in images:

@@ -151,6 +151,7 @@ def test_thresholds_ranking_and_the_cap(tmp_path):
     def found(**options):
         policy = Proposals(points_per_side=10, **options)
         (round,) = rounds_of(policy, ColorSegmenter(), sample)
+        assert round.detections is not None
         return round.detections
 
     # The true masks have a predicted IoU of 0.8, the empty ones less.
