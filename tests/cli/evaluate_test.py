@@ -102,7 +102,7 @@ def test_damage_is_named_and_the_rest_is_scored(evaluate, tmp_path):
         (["--min-area", "9"], "--min-area is for photos"),
         (["--segmenter", "grabcut"], "--segmenter is for photos"),
         (["--clicks", "0", "1"], "at least 1"),
-        (["--suite", "edges"], "invalid choice"),
+        (["--suite", "colours"], "invalid choice"),
         (["--data", "birds", "--scenes", "5"], "one of the two"),
         (["--data", "birds", "--images", "0"], "--images 0: expected at least 1"),
         (["--data", "birds", "--segmenter", "grabcut", "--noc"], "GrabCut takes a box"),

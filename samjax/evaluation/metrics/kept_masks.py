@@ -11,7 +11,7 @@ from samjax.evaluation.datasets.detection_sets import image_of
 from samjax.evaluation.metrics.metric import ImageRecords, Metric
 from samjax.evaluation.policies.policy import Round
 
-_FIELD = "masks"
+_FIELD = "kept_masks"
 
 
 @dataclass(frozen=True, kw_only=True)

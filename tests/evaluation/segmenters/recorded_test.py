@@ -1,5 +1,6 @@
 """Recorded predictions give the scores of the model without it."""
 
+import numpy as np
 import pytest
 from detection_set_files import write_coco
 from small_photo_set import ColorSegmenter, LateSegmenter
@@ -34,13 +35,22 @@ def test_clicks_that_correct_the_last_mask_find_their_predictions(segmenter, tmp
     )
 
 
+class RefinedSegmenter(ColorSegmenter):
+    """Predicts nothing but where a mask is given."""
+
+    def truth(self, image, prompt):
+        right = super().truth(image, prompt)
+        return right if prompt.mask is not None else np.zeros_like(right)
+
+
 def test_a_box_with_and_without_logits_are_two_prompts(tmp_path):
     pytest.importorskip("pycocotools")
     folder, file = write_coco(tmp_path / "set"), tmp_path / "predictions.jsonl"
-    suite = Instances(refine=2).make([folder], None)
-    first = recorded(suite, ColorSegmenter(), file)
-    assert len(file.read_bytes().splitlines()) == 1 + 6 * 3
-    assert evaluate(suite, RecordedPredictions(file)).scores == first.scores
+    refined, plain = (Instances(refine=count).make([folder], None) for count in (1, 0))
+    assert recorded(refined, RefinedSegmenter(), file).scores["box"] == 1.0
+    assert len(file.read_bytes().splitlines()) == 1 + 6 * 2
+    assert evaluate(refined, RecordedPredictions(file)).scores["box"] == 1.0
+    assert evaluate(plain, RecordedPredictions(file)).scores["box"] == 0.0
 
 
 def test_prompts_that_were_not_recorded_are_named(tmp_path):
