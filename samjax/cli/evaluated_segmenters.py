@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 from samjax.cli import UsageError
 from samjax.cli.arguments import DEFAULT_MODEL
 from samjax.evaluation.segmenters import SEGMENTERS, make_segmenter
+from samjax.evaluation.suites import OptionError
 
 if TYPE_CHECKING:
     from samjax.evaluation.edge_detectors import EdgeDetector
@@ -97,7 +98,7 @@ def load_segmenter(
         options: The options of the suite, with the files of saved masks.
 
     Raises:
-        UsageError: The suite does not score saved masks.
+        UsageError: The suite does not score saved predictions.
         ValueError: The weights cannot be used.
         ImportError: A package that it needs is missing.
         OSError: The weights are not there or cannot be read.
@@ -107,15 +108,10 @@ def load_segmenter(
     if named.name in EDGE_DETECTORS:
         return EDGE_DETECTORS[named.name]
     if named.name == "saved":
-        from samjax.evaluation.segmenters.saved import SavedResults
-
-        files: Sequence[Path] = getattr(options, "results", ())
-        if not files:
-            raise UsageError(
-                "--segmenter saved: expected a suite that scores saved masks, proposals "
-                "or instances, with their files as --results"
-            )
-        return SavedResults(tuple(files))
+        try:
+            return options.saved()
+        except OptionError as error:
+            raise UsageError(str(error)) from error
     if named.name in SEGMENTERS:
         return make_segmenter(named.name, named.weights)
     from samjax.cli.loading import load_predictor

@@ -131,7 +131,7 @@ def test_comparisons_that_do_not_fit_are_refused(evaluate, tmp_path):
         (["--segmenter", "reference"], "--model"),
         (["--segmenter", "grabcut", "vit_b"], "has no weights"),
         (["--segmenter", "recorded"], "--record wrote"),
-        (["--suite", "single-point", "--segmenter", "saved"], "scores saved masks"),
+        (["--suite", "single-point", "--segmenter", "saved"], "no saved predictions"),
     ],
 )
 def test_segmenters_that_do_not_fit_are_refused(words, text, evaluate, tmp_path):

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from samjax.evaluation.edge_detectors import EdgeDetector
+    from samjax.evaluation.segmenter import Segmenter
     from samjax.evaluation.suite import Suite
 
 DEFAULT_SUITE = "single-point"
@@ -60,6 +62,14 @@ class SuiteOptions:
             OSError: It is not there or cannot be read.
         """
         raise NotImplementedError
+
+    def saved(self) -> Segmenter | EdgeDetector:
+        """Returns the predictions of `--segmenter saved`, which suites of them override.
+
+        Raises:
+            OptionError: The suite scores no saved predictions.
+        """
+        raise OptionError("--segmenter saved: the suite scores no saved predictions")
 
 
 def suite_options(name: str) -> type[SuiteOptions]:

@@ -25,6 +25,7 @@ from samjax.evaluation.metrics.mask_ap import MaskAp
 from samjax.evaluation.metrics.mask_iou import MaskIou
 from samjax.evaluation.policies.boxed_masks import BoxedMasks, Choice
 from samjax.evaluation.policies.saved_masks import SavedMasks
+from samjax.evaluation.segmenters.saved import SavedResults
 from samjax.evaluation.suite import Suite
 from samjax.evaluation.suites import OptionError, SuiteOptions
 from samjax.files import sha256_of
@@ -111,6 +112,10 @@ class Instances(SuiteOptions):
             if value is not None and value < least:
                 words = name.replace("_", "-")
                 raise OptionError(f"--{words} {value}: expected at least {least}")
+
+    def saved(self) -> SavedResults:
+        """Returns the masks of the files of results."""
+        return SavedResults(self.results)
 
     def make(self, data: Sequence[Path], image_size: int | None) -> Suite:
         """Opens the sets and returns the suite."""

@@ -22,6 +22,7 @@ from samjax.evaluation.metrics.average_recall import AverageRecall, Matching
 from samjax.evaluation.metrics.kept_masks import KeptMasks
 from samjax.evaluation.policies.proposals import Output, Proposals, Ranking
 from samjax.evaluation.policies.saved_masks import SavedMasks
+from samjax.evaluation.segmenters.saved import SavedResults
 from samjax.evaluation.suite import Suite
 from samjax.evaluation.suites import OptionError, SuiteOptions
 
@@ -134,6 +135,10 @@ class ObjectProposals(SuiteOptions):
             most=max(self.counts),
             seed=self.seed,
         )
+
+    def saved(self) -> SavedResults:
+        """Returns the masks of the files of results."""
+        return SavedResults(self.results)
 
     def make(self, data: Sequence[Path], image_size: int | None) -> Suite:
         """Opens the sets and returns the suite."""
