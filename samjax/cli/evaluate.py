@@ -11,6 +11,14 @@ import tyro
 
 from samjax.cli import UsageError
 from samjax.cli.arguments import DEFAULT_MODEL, parse, value_of
+from samjax.cli.evaluated_segmenters import (
+    Named,
+    SegmenterName,
+    load_segmenter,
+    named_segmenter,
+    parse_segmenter,
+    recording,
+)
 from samjax.cli.outputs import make_folder
 from samjax.cli.progress import show_progress
 from samjax.evaluation.suites import (
@@ -45,6 +53,8 @@ class Evaluate:
     The suite edges scores edge maps on sets such as BSDS500 (ODS, OIS, AP, R50);
     fairness, clothing and geography compare groups; probe looks at the nearest
     neighbours of mask embeddings; statistics and audit look at masks without a model.
+    proposals everything mode by AR@1000 (section 7.3); instances masks of boxes by COCO's
+    or LVIS's AP (section 7.4).
     `--suite NAME --help` lists the options of another suite.
     """
 
@@ -71,10 +81,21 @@ class Evaluate:
     no suffix .json, a folder for result.json. Beside it a report, .html, and the records
     of all objects and images, .objects.jsonl and .images.jsonl."""
 
-    segmenter: Literal["samjax", "grabcut", "canny", "sobel", "saved"] = "samjax"
-    """In place of a model, with --data. grabcut: OpenCV's GrabCut from the box; canny,
-    sobel: edge detectors of OpenCV, for --suite edges; saved: saved predictions, with
-    --results."""
+    segmenter: SegmenterName = "samjax"
+    """In place of a model of samjax, with --data. reference: segment_anything, with a
+    .pth file as MODEL; transformers: a SamModel, with its folder as MODEL; grabcut:
+    OpenCV's GrabCut from the box; canny, sobel: edge detectors of OpenCV, for --suite
+    edges; recorded: predictions that --record wrote; saved: masks, with --results."""
+
+    against: Annotated[
+        tuple[str, ...], tyro.conf.arg(metavar="SEGMENTER[:MODEL] [...]")
+    ] = ()
+    """Further segmenters, on the same images, such as tiny, grabcut or
+    reference:FILE.pth; the differences are given with intervals."""
+
+    record: Annotated[Path | None, tyro.conf.arg(metavar="PATH")] = None
+    """A file for all predictions, prompt by prompt, which --segmenter recorded with the
+    file as MODEL scores again without the model."""
 
     overwrite: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Replaces a file at --out that is no result of an evaluation."""
@@ -106,15 +127,51 @@ def run(arguments: list[str]) -> None:
         wanted.options.check(wanted.data, wanted.segmenter)
     except OptionError as error:
         raise UsageError(str(error)) from error
-    if wanted.segmenter != "samjax" and (given := wanted.named or wanted.model):
-        raise UsageError(
-            f"--segmenter {wanted.segmenter} has no weights: leave out {given}"
-        )
-    suite = wanted.options.make(wanted.data, _image_size(wanted))
+    named = named_segmenter(wanted.segmenter, wanted.model or wanted.named)
+    others = _others(wanted, named)
+    suite = wanted.options.make(wanted.data, _image_size(wanted, named))
     out = _out_file(wanted, suite)
-    segmenter = _segmenter(wanted)
+    records = {named.label: _run(wanted, suite, named, out, wanted.record)}
+    for other in others:
+        place = None if out is None else out.parent / other.label / out.name
+        print(f"\n{other.label}:")
+        records[other.label] = _run(wanted, suite, other, place)
+    if others:
+        _compare(wanted, suite, records, out)
+
+
+def _others(wanted: Evaluate, first: Named) -> list[Named]:
+    """Returns the segmenters of --against, each of another name."""
+    others = [parse_segmenter(text) for text in wanted.against]
+    labels = [first.label, *(other.label for other in others)]
+    if len(set(labels)) < len(labels):
+        raise UsageError(f"--against: got {', '.join(labels)}, expected different ones")
+    for other in others:
+        try:
+            wanted.options.check(wanted.data, other.name)
+        except OptionError as error:
+            raise UsageError(f"--against {other.label}: {error}") from error
+    if others and not wanted.data:
+        raise UsageError("--against is for photos: name sets of them with --data")
+    return others
+
+
+def _run(
+    wanted: Evaluate,
+    suite: "Suite",
+    named: Named,
+    out: Path | None,
+    record: Path | None = None,
+) -> "dict[str, Sequence[ImageRecords]]":
+    """Evaluates a segmenter, prints and writes its result, and returns the records."""
     records: dict[str, Sequence[ImageRecords]] = {}
-    if suite.keeps_images and out is not None:
+    segmenter = load_segmenter(named, wanted.dtype, wanted.options)
+    if record is not None:
+        make_folder(record.parent)
+        with recording(segmenter, record, overwrite=wanted.overwrite) as recorder:
+            report = _evaluate(suite, recorder, None, records)
+    elif suite.keeps_images and out is not None:
+        make_folder(out.parent)
         with _kept(suite, segmenter, out, overwrite=wanted.overwrite) as kept:
             report = _evaluate(suite, segmenter, kept, records)
     else:
@@ -124,6 +181,43 @@ def run(arguments: list[str]) -> None:
         _save(wanted, suite, report, records, segmenter, out)
         for plot in _plots(report, out):
             print(plot)
+        _save_masks(records, out, overwrite=wanted.overwrite)
+    return records
+
+
+def _save_masks(
+    records: "dict[str, Sequence[ImageRecords]]", out: Path, *, overwrite: bool
+) -> None:
+    """Writes masks that are kept among the records, a file for each set."""
+    from samjax.evaluation.metrics.kept_masks import results_of
+    from samjax.files import KEY, json_text, mark_of, write_output
+
+    for name, images in records.items():
+        if found := list(results_of(images)):
+            part = "" if len(records) == 1 else f".{name}"
+            file = out.with_name(f"{out.stem}{part}.masks.json")
+            # COCO's results are a list: the mark of the file is in its first entry.
+            found[0] = {KEY: mark_of("evaluation"), **found[0]}
+            text = json_text(found)
+            write_output(file, f"{text}\n".encode(), "evaluation", overwrite=overwrite)
+            print(file)
+
+
+def _compare(
+    wanted: Evaluate,
+    suite: "Suite",
+    records: "dict[str, dict[str, Sequence[ImageRecords]]]",
+    out: Path | None,
+) -> None:
+    """Prints the scores of all segmenters side by side, and writes them beside --out."""
+    from samjax.evaluation.comparison import compare
+
+    comparison = compare(suite.name, suite.metrics, records, seed=suite.seed)
+    print(f"\n{comparison.table()}")
+    if out is not None:
+        file = out.with_name(f"{out.stem}.comparison.json")
+        comparison.save(file, overwrite=wanted.overwrite)
+        print(file)
 
 
 def _with_options(kind: type[SuiteOptions]) -> type[Evaluate]:
@@ -139,39 +233,13 @@ def _with_options(kind: type[SuiteOptions]) -> type[Evaluate]:
     )
 
 
-def _image_size(wanted: Evaluate) -> int | None:
+def _image_size(wanted: Evaluate, named: Named) -> int | None:
     """Returns the model's input size, of which only the weights' shapes are read."""
-    if wanted.segmenter != "samjax" or not wanted.options.needs_model:
+    if named.name != "samjax" or not wanted.options.needs_model:
         return None
     from samjax.training.launch import sizes_of
 
-    return sizes_of(_model(wanted)).image_size
-
-
-def _model(wanted: Evaluate) -> str:
-    return wanted.model or wanted.named or DEFAULT_MODEL
-
-
-def _segmenter(wanted: Evaluate) -> "Segmenter | EdgeDetector":
-    if not wanted.options.needs_model:
-        from samjax.evaluation.no_model import NoModel
-
-        return NoModel()
-    from samjax.evaluation.edge_detectors import EDGE_DETECTORS
-
-    if wanted.segmenter in EDGE_DETECTORS:
-        return EDGE_DETECTORS[wanted.segmenter]
-    if wanted.segmenter == "saved":
-        return wanted.options.saved()
-    if wanted.segmenter == "grabcut":
-        from samjax.evaluation.grabcut import GrabCut
-
-        return GrabCut()
-    from samjax.cli.loading import load_predictor
-    from samjax.evaluation.segmenter import PredictorSegmenter
-
-    model = _model(wanted)
-    return PredictorSegmenter(load_predictor(model, wanted.dtype), model)
+    return sizes_of(named.weights or DEFAULT_MODEL).image_size
 
 
 def _kept(

@@ -7,13 +7,17 @@ family needs one adapter: embed an image once, then predict masks for prompts.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
+from samjax.inference.automatic.config import AutomaticConfig
+from samjax.inference.automatic.generate import propose_in_crop
+from samjax.inference.automatic.records import Proposal
 from samjax.inference.embedding import ImageEmbedding, weights_fingerprint
+from samjax.inference.many_prompts import predict_many
 from samjax.inference.masks import Masks
 from samjax.inference.predictor import Predictor
 from samjax.prompts import Prompt
@@ -75,6 +79,31 @@ class Segmenter(Protocol):
         ...
 
 
+@runtime_checkable
+class Proposer(Protocol):
+    """A segmenter with a faster way to the masks of a grid of points than `predict`."""
+
+    def propose(
+        self,
+        embedding: Any,
+        grid: Float[np.ndarray, "n 2"],
+        *,
+        pred_iou: float,
+        stability: float,
+        offset: float,
+    ) -> Iterator[Proposal]:
+        """Yields the masks of the multimask output of every point, without suppression.
+
+        Args:
+            embedding: What `embed` returned.
+            grid: The points, (x, y) in the unit square of the image.
+            pred_iou: Lower bound of the predicted IoU, exclusive; 0 for none.
+            stability: Lower bound of the stability score, inclusive; 0 for none.
+            offset: Shift of the mask threshold for the stability score.
+        """
+        ...
+
+
 @dataclasses.dataclass(frozen=True)
 class PredictorSegmenter:
     """A model of samjax as a `Segmenter`.
@@ -113,11 +142,39 @@ class PredictorSegmenter:
     def predict(
         self, embedding: ImageEmbedding, prompts: Sequence[Prompt]
     ) -> list[Prediction]:
-        """Decodes all prompts of an image in one batch."""
+        """Decodes all prompts of an image in batches, over one prepared image side."""
         return [
             Prediction(_part(masks, slice(0, 1)), _part(masks, slice(1, None)))
-            for masks in self.predictor.predict_all(embedding, prompts)
+            for masks in predict_many(self.predictor, embedding, prompts)
         ]
+
+    def propose(
+        self,
+        embedding: ImageEmbedding,
+        grid: Float[np.ndarray, "n 2"],
+        *,
+        pred_iou: float,
+        stability: float,
+        offset: float,
+    ) -> Iterator[Proposal]:
+        """Yields the masks of a grid by the compiled loop of everything mode.
+
+        Args:
+            embedding: The embedding of the image.
+            grid: The points, (x, y) in the unit square of the image.
+            pred_iou: Lower bound of the predicted IoU, exclusive; 0 for none.
+            stability: Lower bound of the stability score, inclusive; 0 for none.
+            offset: Shift of the mask threshold for the stability score.
+        """
+        config = AutomaticConfig(
+            points_per_side=None,
+            point_grids=(grid,),
+            pred_iou_thresh=pred_iou,
+            stability_score_thresh=stability,
+            stability_score_offset=offset,
+        )
+        for chunk in propose_in_crop(self.predictor, embedding, grid, config):
+            yield from chunk
 
 
 def _part(masks: Masks, part: slice) -> Masks:

@@ -134,12 +134,12 @@ def evaluate(
         protocol={**suite.protocol, "prompts": sorted(kinds)},
         deviations=suite.deviations,
         scores={
-            name: float(np.mean([result.scores[name] for result in sets]))
-            for name in sets[0].scores
+            name: float(np.mean([of.scores[name] for of in sets if name in of.scores]))
+            for name in _all_names([result.scores for result in sets])
         },
         intervals={
-            name: interval(mean_of_sets([of_set[name] for of_set in draws]))
-            for name in draws[0]
+            name: interval(mean_of_sets([of[name] for of in draws if name in of]))
+            for name in _all_names(draws)
         },
         details=details,
         sets=sets,
@@ -216,8 +216,13 @@ def measure(
     return measure_image(suite.measurement, segmenter, sample)
 
 
+def _all_names(sets: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Returns all names; a set without an object of some kind lacks its score."""
+    return list(dict.fromkeys(name for of_set in sets for name in of_set))
+
+
 def _scores(summary: Summary) -> dict[str, float]:
-    means = {name: float(np.mean(of)) for name, of in summary.per_object.items()}
+    means = {name: float(np.nanmean(of)) for name, of in summary.per_object.items()}
     return means | dict(summary.scores)
 
 
@@ -226,11 +231,14 @@ def _draws(
 ) -> dict[str, Float[np.ndarray, " r"]]:
     """Returns the bootstrapped means of all scores that are means over objects."""
     indices = image_indices(images)
-    return {
-        name: bootstrap_means(values, indices, seed=suite.seed)
-        for summary in summaries
-        for name, values in summary.per_object.items()
-    }
+    draws = {}
+    for summary in summaries:
+        for name, values in summary.per_object.items():
+            counted = ~np.isnan(values)
+            draws[name] = bootstrap_means(
+                values[counted], indices[counted], seed=suite.seed
+            )
+    return draws
 
 
 def _nothing_to_score(dataset: Dataset, skipped: Sequence[Skipped]) -> str:

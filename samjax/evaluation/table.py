@@ -53,7 +53,7 @@ def _left_out(of_set: SetResult) -> list[str]:
 
 
 def _scores(scores: Mapping[str, float], names: Sequence[str]) -> list[str]:
-    return [f"{scores[name]:.3f}" for name in names]
+    return [f"{scores[name]:.3f}" if name in scores else "-" for name in names]
 
 
 def _ranges(

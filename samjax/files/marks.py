@@ -367,6 +367,8 @@ KINDS: dict[Kind, Recognition] = {
             _in_json("evaluation"),
             # The records of images, JSON Lines.
             _starts_with(f'{{"{KEY}": "{mark_of("evaluation")}"'.encode()),
+            # Saved masks, a list without a place for the mark but its first entry.
+            _starts_with(f'[{{"{KEY}": "{mark_of("evaluation")}"'.encode()),
             lambda path: read_json(path).get("format") == "samjax evaluation",
             _contains(b'<meta name="generator" content="samjax evaluation">'),
             _has_keys("suite", "protocol", "scores", "objects"),

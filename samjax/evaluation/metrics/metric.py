@@ -38,7 +38,8 @@ class Summary(NamedTuple):
     """The scores of a metric on one dataset.
 
     Attributes:
-        per_object: For each score that is a mean over objects, the values of the objects.
+        per_object: For each score that is a mean over objects, the values of the objects,
+            NaN for those that it is not over.
         scores: Scores that are no such means.
         details: Further tables, by their names in the result.
     """

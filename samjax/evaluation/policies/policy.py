@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
 from samjax.evaluation.datasets.dataset import Sample
+from samjax.evaluation.detections import Detection
 from samjax.evaluation.edge_detectors import EdgeDetector
 from samjax.evaluation.segmenter import MaskSet, Prediction, PromptKind, Segmenter
 from samjax.geometry.masks import mask_iou
@@ -108,6 +109,8 @@ class Round(NamedTuple):
         has_oracle: Whether the best mask by true IoU is recorded too.
         edges: An edge map of the image, strengths from 0 to 1; None in suites of masks.
         vectors: A vector per object of the image; None in suites of masks.
+        detections: The masks found in the image, ranked by score; None in suites that
+            score no detections.
     """
 
     name: str
@@ -117,6 +120,7 @@ class Round(NamedTuple):
     has_oracle: bool = True
     edges: Float[np.ndarray, "h w"] | None = None
     vectors: Float[np.ndarray, "k c"] | None = None
+    detections: Sequence[Detection] | None = None
 
 
 class Session:

@@ -31,6 +31,8 @@ SUITES: dict[str, str] = {
     "statistics": "samjax.evaluation.suites.statistics.Statistics",
     "audit": "samjax.evaluation.suites.audit.Audit",
     "probe": "samjax.evaluation.suites.probe.Probe",
+    "proposals": "samjax.evaluation.suites.proposals.ObjectProposals",
+    "instances": "samjax.evaluation.suites.instances.Instances",
 }
 """The class of options of every suite, by the name of the suite."""
 
