@@ -72,7 +72,13 @@ OWN = {
     "training/initial/state.py",
     # Static shapes, blocks of compiled work, values between stages of it, files.
     "inference/batching.py",
+    "inference/checks.py",
     "inference/embedding.py",
+    "inference/many_prompts.py",
+    "inference/detectors/fixed.py",
+    # Evaluation without a model.
+    "evaluation/policies/no_prompts.py",
+    "evaluation/policies/saved_masks.py",
     "inference/automatic/incremental.py",
     "inference/automatic/schedule.py",
     "geometry/stripes.py",

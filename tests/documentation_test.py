@@ -379,3 +379,8 @@ def test_links_that_lead_nowhere_are_found(tmp_path, monkeypatch):
         "index.html: a/index.html#there has no such heading",
         "index.html: b.png is no file of the site",
     ]
+
+
+def test_the_changelog_has_a_place_for_what_is_not_released():
+    text = (ROOT / "CHANGELOG.md").read_text()
+    assert "\n## [Unreleased]\n" in text

@@ -384,11 +384,6 @@ def repository_files() -> Iterator[Path]:
                 yield path
 
 
-def test_the_changelog_has_a_place_for_what_is_not_released():
-    text = (ROOT / "CHANGELOG.md").read_text()
-    assert "\n## [Unreleased]\n" in text
-
-
 def test_the_python_of_the_readme_runs(monkeypatch):
     blocks = re.findall(
         r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL

@@ -1,4 +1,7 @@
-"""Texts to boxes to masks: every instance of what texts describe."""
+"""Texts to boxes to masks: every instance of what texts describe.
+
+A detector's boxes prompt the model, as in SAM, section 7.4.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Texts to the vectors that the prompt encoder takes."""
+"""Texts to the vectors that the prompt encoder takes (SAM, section 7.5)."""
 
 from __future__ import annotations
 

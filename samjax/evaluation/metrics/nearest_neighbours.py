@@ -1,4 +1,7 @@
-"""Nearest neighbours of mask embeddings: how often they are of the same category."""
+"""Nearest neighbours of mask embeddings: how often they are of the same category.
+
+The probe of the latent space in SAM, appendix D.6, with a figure in place of pictures.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Non-maximum suppression of edge maps across their ridges. Needs scipy."""
+"""Non-maximum suppression of edge maps across their ridges. Needs scipy.
+
+The paper suppresses its edge maps as Canny does (SAM, section 7.2), without details.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Prompts with captions: right ones, those of other objects, none, and with a click."""
+"""Prompts with captions: right ones, those of other objects, none, and with a click.
+
+Text prompts, and text with a point where it fails, are those of SAM, section 7.5.
+"""
 
 from __future__ import annotations
 

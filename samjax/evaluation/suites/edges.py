@@ -99,7 +99,11 @@ class EdgeDetection(SuiteOptions):
             )
 
     def saved(self) -> SavedEdges:
-        """Returns the edge maps of `--results`."""
+        """Returns the edge maps of `--results`.
+
+        Raises:
+            OptionError: They are not named.
+        """
         if self.results is None:
             raise OptionError("--segmenter saved: name the edge maps with --results")
         return SavedEdges(self.results)

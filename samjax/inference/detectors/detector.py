@@ -1,4 +1,7 @@
-"""What a detector is: a function of an image and texts to boxes."""
+"""The protocol of detectors: a function of an image and texts to boxes.
+
+SAM composes with detectors by box prompts (SAM, sections 2 and 7.4).
+"""
 
 from __future__ import annotations
 

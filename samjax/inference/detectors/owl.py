@@ -1,4 +1,4 @@
-"""OWLv2 as a detector."""
+"""OWLv2 as a detector (Minderer et al., 2023)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The family of OWLv2: its names in files and how its sizes are read."""
+"""The family of OWLv2 (Minderer et al., 2023): its names in files, and its sizes."""
 
 import dataclasses
 from functools import lru_cache

@@ -1,4 +1,4 @@
-"""The sizes of SAM with a text tower."""
+"""The sizes of SAM with a text tower (SAM, section 7.5)."""
 
 from dataclasses import dataclass
 from typing import ClassVar

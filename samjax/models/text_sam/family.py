@@ -1,4 +1,4 @@
-"""The family of SAM with text: its names in files."""
+"""The family of SAM with text (SAM, section 7.5): its names in files."""
 
 import dataclasses
 from functools import lru_cache

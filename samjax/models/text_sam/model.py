@@ -1,4 +1,4 @@
-"""SAM's modules beside a text tower."""
+"""SAM's modules beside a text tower (SAM, section 7.5)."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
