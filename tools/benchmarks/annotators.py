@@ -118,7 +118,7 @@ class Person(threading.Thread):
 
 def main() -> None:
     """Runs the load, and prints and writes the figures."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("--people", type=int, default=130)
     parser.add_argument("--seconds-per-mask", type=float, default=14.0)
     parser.add_argument("--minutes", type=float, default=5.0)
