@@ -21,6 +21,7 @@ SPELL_PARAMETERS = {
     "samjax/checkpoints/dinov2.py": "map of another model's names",
     "samjax/export/": "graphs write the model again, node by node, under its names",
     "samjax/evaluation/segmenter.py": "a key of result files, which is no path",
+    "samjax/evaluation/segmenters/torch_reference.py": "names of the release",
     "tools/dinov2_from_onnx.py": "map of another model's names",
 }
 
