@@ -82,11 +82,12 @@ class Evaluate:
     of all objects and images, .objects.jsonl and .images.jsonl."""
 
     segmenter: SegmenterName = "samjax"
-    """In place of a model of samjax, with --data. reference: segment_anything, with a
-    .pth file as MODEL; transformers: a SamModel, with its folder as MODEL; grabcut:
-    OpenCV's GrabCut from the box; canny, sobel: edge detectors of OpenCV, for --suite
-    edges; recorded: predictions that --record wrote; saved: predictions of files
-    that the suite names."""
+    """The model or method in place of a model of samjax, with --data.
+
+    reference: segment_anything, with a .pth file as MODEL; transformers: a SamModel, with
+    its folder as MODEL; grabcut: OpenCV's GrabCut from the box; canny, sobel: edge
+    detectors of OpenCV, for --suite edges; recorded: predictions that --record wrote;
+    saved: predictions of files that the suite names."""
 
     against: Annotated[
         tuple[str, ...], tyro.conf.arg(metavar="SEGMENTER[:MODEL] [...]")

@@ -17,7 +17,7 @@ from samjax.evaluation.datasets.layouts.label_maps import bright_pixels
 
 
 def mask_folder_entries(folder: Path) -> Entries:
-    """Lists photos of the layout ID/images/ID.png, ID/masks/*.png.
+    """Lists photos of the layout `ID/images/ID.png`, `ID/masks/*.png`.
 
     Args:
         folder: The folder of the photos' folders.
