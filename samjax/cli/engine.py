@@ -45,7 +45,7 @@ class Simulate:
     gold: int = 8
     """Images on which models are compared."""
 
-    steps: int = 120
+    steps: int = 80
     """Training steps after each round but the last."""
 
     weaken: float = 0.4

@@ -55,7 +55,7 @@ def add_tasks(services: Wanted, given: NewTasks) -> TasksAdded:
 @router.post(
     "/tasks/claim",
     response_model=Task,
-    responses={204: {"description": "No task is open"}, **errors()},
+    responses={204: {"description": "No task is open"}} | errors(),
 )
 def claim_task(services: Wanted, given: TaskClaim) -> Task | Response:
     """Leases the next task to a person; the one that the person has, if there is one."""

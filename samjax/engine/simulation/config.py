@@ -46,7 +46,7 @@ class SimulationConfig:
     rounds: int = 3
     images: int = 12
     gold: int = 8
-    steps: int = 120
+    steps: int = 80
     batch_size: int = 2
     learning_rate: float = 3e-4
     weaken: float = 0.4

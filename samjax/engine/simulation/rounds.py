@@ -240,6 +240,8 @@ def _train(
                         refine_at_random=False,
                         refine_at_end=False,
                         teach_all=True,
+                        # The decoder's activations of few masks fit into memory.
+                        remat=False,
                     ),
                     resolution="logits",
                 ),
