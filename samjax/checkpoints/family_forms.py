@@ -29,7 +29,7 @@ class KnownConfig(NamedTuple):
         path: The file.
         family: The family of the model.
         config: Its config.
-        problems: What is wrong in the file.
+        problems: The faults of the file.
     """
 
     path: Path

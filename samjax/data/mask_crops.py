@@ -25,7 +25,7 @@ class CropConfig:
         growth: Least and largest factor of the mask's box; one factor for both axes.
             The paper does not say whether each axis has its own.
         zeroed: Share of the crops whose pixels outside of the mask are replaced.
-        background: What they are replaced with: black, or the mean that CLIP subtracts,
+        background: Their replacement: black, or the mean that CLIP subtracts,
             which is zero after it. The paper does not say which.
         mean: That mean, on the scale 0..255.
     """
@@ -116,7 +116,7 @@ def draw_crop(
     """Crops an image around a mask, with growth and background drawn at random.
 
     Args:
-        generator: Of the random numbers.
+        generator: Source of the random numbers.
         image: RGB.
         mask: The mask, not empty.
         config: Their distributions.

@@ -1,5 +1,6 @@
 """Routes of annotation tasks: the queue of images, claimed by one person at a time."""
 
+import contextlib
 from typing import Annotated
 
 from fastapi import APIRouter, Path
@@ -7,7 +8,7 @@ from fastapi.responses import Response
 
 from samjax.engine.annotations.tasks import Task as QueuedTask
 from samjax.web.folder import image_id
-from samjax.web.refusals import invalid
+from samjax.web.refusals import Refusal, invalid
 from samjax.web.schemas import (
     NewTasks,
     Task,
@@ -103,7 +104,8 @@ def _body(task: QueuedTask) -> Task:
 
 def _embed_ahead(services: Services, given: TaskClaim) -> None:
     """Embeds the images of the next tasks, before anybody asks for them."""
-    names = set(services.tasks.upcoming(_EMBEDDED_AHEAD, given.kinds))
-    for file in services.gallery.files():
-        if file.name in names:
+    for name in services.tasks.upcoming(_EMBEDDED_AHEAD, given.kinds):
+        # An image that is gone is for whoever claims it to skip.
+        with contextlib.suppress(Refusal):
+            file = services.gallery.file(image_id(name))
             services.worker.request(file, prefetch=True)

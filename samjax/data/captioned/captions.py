@@ -44,7 +44,7 @@ class Caption(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """What captions are made of.
+    """The properties that captions name.
 
     Attributes:
         thing: Name of a thing.

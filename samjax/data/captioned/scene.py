@@ -18,7 +18,7 @@ class DrawnObject(NamedTuple):
 
     Attributes:
         mask: Its visible pixels.
-        captions: What is true of it and of nothing else in the scene, shorter ones
+        captions: Captions that are true of it and of no other thing, shorter ones
             first.
         parent: Index of the thing that it is a part of, or -1.
     """

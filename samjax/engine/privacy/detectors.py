@@ -89,7 +89,7 @@ class OnnxBoxes:
 
     Args:
         path: The file.
-        kind: What it finds, such as `plate`.
+        kind: Kind of its regions, such as `plate`.
         threshold: Least score.
 
     Raises:

@@ -16,7 +16,12 @@ from samjax.engine.annotations.tasks import TaskQueue
 from samjax.engine.marked_json import read_json, write_json
 from samjax.engine.simulation.annotator import AnnotatedMask, annotate
 from samjax.engine.simulation.config import SimulationConfig
-from samjax.engine.simulation.drawn import DrawnImage, scene_name, scene_to_annotate
+from samjax.engine.simulation.drawn import (
+    DrawnImage,
+    scene_index,
+    scene_name,
+    scene_to_annotate,
+)
 from samjax.engine.simulation.proposals import propose, review
 from samjax.evaluation.segmenter import PredictorSegmenter
 from samjax.geometry.masks import encode_rle
@@ -101,8 +106,7 @@ def _file_of(context: RoundContext, name: str) -> Path:
 def _annotate_image(
     context: RoundContext, image: DrawnImage, config: SimulationConfig
 ) -> dict[str, Any]:
-    index = int(image.name.removeprefix("scene-").removesuffix(".png"))
-    rng = np.random.default_rng([config.seed, index])
+    rng = np.random.default_rng([config.seed, scene_index(image.name)])
     embedding = context.predictor.embed(image.pixels)
     taken: list[AnnotatedMask] = []
     shown = 0

@@ -44,10 +44,14 @@ def scene_name(index: int) -> str:
     return f"scene-{index:05d}.png"
 
 
+def scene_index(name: str) -> int:
+    """Returns the index of a scene to annotate, from its name."""
+    return int(name.removeprefix("scene-").removesuffix(".png"))
+
+
 def scene_to_annotate(name: str, seed: int, config: SceneConfig) -> DrawnImage:
     """Draws the scene of a name."""
-    index = int(name.removeprefix("scene-").removesuffix(".png"))
-    return _draw(name, _TO_ANNOTATE + seed, index, config)
+    return _draw(name, _TO_ANNOTATE + seed, scene_index(name), config)
 
 
 def gold_scene(index: int, seed: int, config: SceneConfig) -> DrawnImage:

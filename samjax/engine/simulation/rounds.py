@@ -282,8 +282,9 @@ def _compare(
             assert click is not None
             prompts.append(Prompt(points=[(click.x, click.y)], labels=[1]))
         pair = []
+        # The image encoder is frozen, so that both models take one embedding.
+        embedding = predictor.embed(scene.pixels)
         for model in (predictor, new):
-            embedding = model.embed(scene.pixels)
             pair.append(
                 [
                     float(

@@ -2,56 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from samjax.data.captioned import draw_scene
 from samjax.evaluation.datasets.dataset import Sample, Skipped
+from samjax.evaluation.datasets.scenes import Drawn
 
 # The seeds of scenes from here on are for evaluation.
 HELD_OUT_SEED = 10_000
 
 
 @dataclass(frozen=True, kw_only=True)
-class CaptionedScenes:
+class CaptionedScenes(Drawn):
     """Scenes of things that a caption tells apart from all others in the scene.
 
     `Sample.truth["captions"]` has a caption for each object, the shortest that is true
     of it alone.
 
     Attributes:
-        count: Number of scenes.
         seed: Seed of the first scene; the next ones follow.
         size: Side of a scene in pixels.
     """
 
-    count: int
     seed: int = HELD_OUT_SEED
     size: int = 512
-
-    def __post_init__(self):
-        if self.count < 1:
-            raise ValueError(f"got count={self.count}, expected at least 1 scene")
 
     @property
     def name(self) -> str:
         """The number of scenes, in words."""
         return f"{self.count} captioned scenes"
-
-    @property
-    def skipped(self) -> Sequence[Skipped]:
-        """Empty: nothing that is drawn is damaged."""
-        return ()
-
-    @property
-    def small(self) -> int:
-        """Zero: small things have no caption."""
-        return 0
-
-    def __len__(self) -> int:
-        return self.count
 
     def __getitem__(self, index: int, /) -> Sample | Skipped:
         seed = self.seed + index

@@ -17,27 +17,18 @@ HELD_OUT_SEED = 20_230_405
 
 
 @dataclass(frozen=True, kw_only=True)
-class DrawnScenes:
-    """Procedural scenes, each drawn from its index and the seed.
+class Drawn:
+    """The number of drawn scenes, and the parts of a dataset that follow from drawing.
 
     Attributes:
         count: Number of scenes.
-        seed: Seed; must differ from that of the training run.
-        scenes: Size and content of the scenes.
     """
 
     count: int
-    seed: int = HELD_OUT_SEED
-    scenes: SceneConfig
 
     def __post_init__(self):
         if self.count < 1:
             raise ValueError(f"got count={self.count}, expected at least 1 scene")
-
-    @property
-    def name(self) -> str:
-        """The number of scenes, in words."""
-        return f"{self.count} drawn scenes"
 
     @property
     def skipped(self) -> Sequence[Skipped]:
@@ -51,6 +42,24 @@ class DrawnScenes:
 
     def __len__(self) -> int:
         return self.count
+
+
+@dataclass(frozen=True, kw_only=True)
+class DrawnScenes(Drawn):
+    """Procedural scenes, each drawn from its index and the seed.
+
+    Attributes:
+        seed: Seed; must differ from that of the training run.
+        scenes: Size and content of the scenes.
+    """
+
+    seed: int = HELD_OUT_SEED
+    scenes: SceneConfig
+
+    @property
+    def name(self) -> str:
+        """The number of scenes, in words."""
+        return f"{self.count} drawn scenes"
 
     def __getitem__(self, index: int, /) -> Sample | Skipped:
         key = jax.random.fold_in(jax.random.key(self.seed), index)
