@@ -278,7 +278,6 @@ def photo_suite(
         },
         deviations=_deviations(selection, published or {}, resize),
         seed=selection.seed,
-        keeps_images=True,
     )
 
 
