@@ -23,7 +23,7 @@ _FIELD = "boundary_iou"
 
 @dataclass(frozen=True, kw_only=True)
 class BoundaryIou(Metric):
-    """IoU of the boundaries of the scored mask of each round and of the object.
+    """IoU of the boundaries of the scored mask and the object (Cheng et al., 2021).
 
     Records get `boundary_iou`, by names of rounds; scores are `boundary_NAME`. Unlike in
     boundary AP the IoU of the masks does not bound it.
