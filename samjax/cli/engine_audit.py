@@ -112,7 +112,12 @@ class Audit:
 
 
 def run_automatic(options: Automatic) -> None:
-    """Runs `samjax engine automatic`."""
+    """Runs `samjax engine automatic`.
+
+    Raises:
+        UsageError: A number is too small, or options exclude each other.
+        ValueError: No image could be segmented, or a process failed.
+    """
     for name in ("processes", "shards"):
         value = getattr(options, name)
         if value is not None and value < 1:
@@ -189,7 +194,11 @@ def _share_out(options: Automatic) -> None:
 
 
 def run_audit(options: Audit) -> None:
-    """Runs `samjax engine audit`."""
+    """Runs `samjax engine audit`.
+
+    Raises:
+        UsageError: There are too many folders, or options do not go with them.
+    """
     if len(options.folders) not in (1, 2):
         raise UsageError(
             f"got {len(options.folders)} folders, expected a project, or automatic and "
@@ -209,10 +218,10 @@ def run_audit(options: Audit) -> None:
 
 def _draw(options: Audit) -> None:
     from samjax.engine.audit.drawing import begin_audit
-    from samjax.engine.project import open_project
+    from samjax.engine.project_folder import find_project
 
     begun = begin_audit(
-        open_project(options.folders[0], options.state),
+        find_project(options.folders[0], options.state),
         options.number,
         images=options.draw or 1,
         seed=options.seed,
@@ -227,9 +236,9 @@ def _draw(options: Audit) -> None:
 
 def _audit_project(options: Audit) -> None:
     from samjax.engine.audit.drawing import audit_folder, audit_result
-    from samjax.engine.project import open_project
+    from samjax.engine.project_folder import find_project
 
-    project = open_project(options.folders[0], options.state)
+    project = find_project(options.folders[0], options.state)
     figures = audit_result(project, options.number, most=options.worst)
     out = options.out or audit_folder(project, options.number)
     _write(figures, out, f"Audit {options.number}", project.images)

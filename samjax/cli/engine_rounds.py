@@ -201,14 +201,18 @@ def run_calibrate(options: Calibrate) -> None:
 
 
 def run_propose(options: Propose) -> None:
-    """Runs `samjax engine propose`."""
-    from samjax.engine.project import open_project
+    """Runs `samjax engine propose`.
+
+    Raises:
+        UsageError: A name is that of no image.
+    """
+    from samjax.engine.project_folder import find_project
     from samjax.engine.proposer.annotated import EmbeddingFolder
     from samjax.engine.proposer.fitted import Proposer
     from samjax.engine.rounds.proposing import open_images, propose_into_store
     from samjax.engine.rounds.steps import present_model
 
-    project = open_project(options.folder, options.state)
+    project = find_project(options.folder, options.state)
     proposer = Proposer.load(options.proposer)
     model = options.model or present_model(project) or DEFAULT_MODEL
     predictor = load_predictor(model, "float32")
@@ -244,12 +248,12 @@ def run_propose(options: Propose) -> None:
 def run_round(options: Round) -> None:
     """Runs `samjax engine round`."""
     from samjax.cli.compilation import keep_compiled_programs
-    from samjax.engine.project import open_project
+    from samjax.engine.project_folder import find_project
     from samjax.engine.proposer.training import HeadConfig
     from samjax.engine.rounds import steps
     from samjax.engine.rounds.config import RoundConfig
 
-    project = open_project(options.folder, options.state)
+    project = find_project(options.folder, options.state)
     number = options.number or steps.last_round(project) + 1
     config = RoundConfig(
         number=number,
@@ -330,11 +334,11 @@ def _annotated(options: Calibrate) -> tuple[Any, str]:
 
         data = DatasetConfig(path=str(options.folder), format=options.format)
         return of_examples(open_examples(data)), options.model or DEFAULT_MODEL
-    from samjax.engine.project import open_project
+    from samjax.engine.project_folder import find_project
     from samjax.engine.rounds.proposing import annotated_images
     from samjax.engine.rounds.steps import present_model
 
-    project = open_project(options.folder, options.state)
+    project = find_project(options.folder, options.state)
     model = options.model or present_model(project) or DEFAULT_MODEL
     return annotated_images(project), model
 

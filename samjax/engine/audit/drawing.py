@@ -22,7 +22,7 @@ from samjax.engine.annotations.rows import Stored
 from samjax.engine.annotations.tasks import TaskQueue
 from samjax.engine.audit.figures import Figures, audit_records
 from samjax.engine.marked_json import read_json, write_json
-from samjax.engine.project import Project
+from samjax.engine.project_folder import ProjectFolder
 from samjax.engine.rounds.proposing import AUTOMATIC, is_by_people
 from samjax.evaluation.datasets.mask_records import RecordSamples
 from samjax.geometry.masks import text_to_counts
@@ -31,7 +31,7 @@ _NAMESPACE = uuid.UUID("1c0c6c1e-5b0a-4a55-8a37-9c4e0f6a2a77")
 
 
 def begin_audit(
-    project: Project,
+    project: ProjectFolder,
     number: int,
     *,
     images: int,
@@ -87,7 +87,7 @@ def begin_audit(
     return begun
 
 
-def audit_result(project: Project, number: int, *, most: int = 50) -> Figures:
+def audit_result(project: ProjectFolder, number: int, *, most: int = 50) -> Figures:
     """Compares the masks before the audit with those of now.
 
     Args:
@@ -127,7 +127,7 @@ def audit_result(project: Project, number: int, *, most: int = 50) -> Figures:
     )
 
 
-def audit_folder(project: Project, number: int) -> Path:
+def audit_folder(project: ProjectFolder, number: int) -> Path:
     """Returns the folder of an audit."""
     return project.state / "audits" / f"{number:02d}"
 
@@ -137,7 +137,7 @@ def _is_automatic(row: Stored) -> bool:
 
 
 def _images_with_masks(
-    project: Project, store: AnnotationStore, records: Path | None
+    project: ProjectFolder, store: AnnotationStore, records: Path | None
 ) -> list[str]:
     names = project.names()
     if records is None:

@@ -120,15 +120,16 @@ class EmbeddingFolder:
         self._folder = folder / predictor.fingerprint[:16]
         self._predictor = predictor
 
-    def embed(self, name: str, pixels: UInt8[np.ndarray, "h w 3"]) -> ImageEmbedding:
+    def embed(self, pixels: UInt8[np.ndarray, "h w 3"]) -> ImageEmbedding:
         """Returns the embedding of an image, from its file if there is one.
 
+        Files are named by the pixels: an image has other names from snapshot to snapshot.
+
         Args:
-            name: Name of the image.
             pixels: RGB.
         """
-        digest = hashlib.blake2b(pixels.tobytes(), digest_size=8)
-        digest.update(f"{name} {pixels.shape}".encode("utf-8", "surrogatepass"))
+        digest = hashlib.blake2b(pixels.tobytes(), digest_size=16)
+        digest.update(str(pixels.shape).encode())
         path = self._folder / f"{digest.hexdigest()}.safetensors"
         if path.exists():
             return ImageEmbedding.load(path)
@@ -138,12 +139,12 @@ class EmbeddingFolder:
         return embedding
 
 
-def read_pairs(images: Sequence[AnnotatedImage]) -> Iterator[tuple[str, Pair]]:
+def read_pairs(images: Sequence[AnnotatedImage]) -> Iterator[Pair]:
     """Yields the images that can be read and have a mask."""
     for image in images:
         pair = image.read()
         if pair is not None and len(pair.masks):
-            yield image.name, pair
+            yield pair
 
 
 def _fraction(name: str) -> float:

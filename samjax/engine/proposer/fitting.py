@@ -112,8 +112,8 @@ def fit_proposer(
 
     def load(chosen: Sequence[AnnotatedImage], purpose: str) -> list[_Image]:
         loaded = []
-        for name, pair in read_pairs(chosen):
-            embedding = embeddings.embed(name, pair.pixels)
+        for pair in read_pairs(chosen):
+            embedding = embeddings.embed(pair.pixels)
             loaded.append(_Image(embedding, pair.pixels, pair.masks))
             show(f"embeddings to {purpose}: {len(loaded)} of {len(chosen)}")
         if not loaded:

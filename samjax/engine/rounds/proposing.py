@@ -10,7 +10,7 @@ from samjax.engine.annotations import AnnotationStore, encoded_mask
 from samjax.engine.annotations.errors import RevisionConflict, UuidTaken
 from samjax.engine.annotations.rows import Stored
 from samjax.engine.annotations.tasks import TaskQueue
-from samjax.engine.project import Project
+from samjax.engine.project_folder import ProjectFolder
 from samjax.engine.proposer.annotated import AnnotatedImage, EmbeddingFolder, Pair
 from samjax.engine.proposer.fitted import Proposer
 from samjax.engine.proposer.prompting import PromptSource
@@ -47,7 +47,7 @@ def is_by_people(row: Stored) -> bool:
     return row["source"] not in (PROPOSED, AUTOMATIC) or row["edited"]
 
 
-def open_images(project: Project, store: AnnotationStore) -> list[str]:
+def open_images(project: ProjectFolder, store: AnnotationStore) -> list[str]:
     """Returns the images that are still to annotate.
 
     Those of open tasks, in the order of the queue; without a queue all images on which
@@ -65,7 +65,7 @@ def open_images(project: Project, store: AnnotationStore) -> list[str]:
     return [name for name in project.names() if name not in annotated]
 
 
-def annotated_images(project: Project) -> list[AnnotatedImage]:
+def annotated_images(project: ProjectFolder) -> list[AnnotatedImage]:
     """Returns the images with masks of people, as the proposer learns from them.
 
     Args:
@@ -97,7 +97,7 @@ def annotated_images(project: Project) -> list[AnnotatedImage]:
 
 
 def propose_into_store(
-    project: Project,
+    project: ProjectFolder,
     store: AnnotationStore,
     images: Sequence[str],
     predictor: Predictor,
@@ -141,7 +141,7 @@ def propose_into_store(
         except (OSError, ValueError) as error:
             yield Proposed(name, 0, str(error))
             continue
-        embedding = embeddings.embed(name, pixels)
+        embedding = embeddings.embed(pixels)
         _, rows, _ = store.changes(name)
         made = [
             text_to_counts(row["segmentation"]["counts"])

@@ -1,6 +1,6 @@
 """A round, step by step: each leaves a file that is written last, and is not done twice.
 
-    rounds/01/round.json         options, revision of the store, fingerprint of the model
+    rounds/01/round.json         options, revision, held-out images, the first model
     rounds/01/snapshot/          masks to train on; manifest.json is written last
     rounds/01/held_out/          masks to compare models on
     rounds/01/training/          model.safetensors, resumed from its checkpoints
@@ -28,7 +28,7 @@ from samjax.data.mixture import MixtureConfig, MixturePart
 from samjax.engine.annotations import AnnotationStore
 from samjax.engine.annotations.rows import Stored
 from samjax.engine.marked_json import read_json, write_json
-from samjax.engine.project import Project
+from samjax.engine.project_folder import ProjectFolder
 from samjax.engine.proposer.annotated import (
     AnnotatedImage,
     EmbeddingFolder,
@@ -60,7 +60,7 @@ STEPS: tuple[Step, ...] = get_args(Step)
 
 
 def run_round(
-    project: Project,
+    project: ProjectFolder,
     config: RoundConfig,
     show: Show = lambda text: None,
     *,
@@ -100,7 +100,7 @@ def run_round(
     return read_json(report) if report.exists() else {}
 
 
-def last_round(project: Project) -> int:
+def last_round(project: ProjectFolder) -> int:
     """Returns the number of the last finished round; 0 for none."""
     number = 0
     while (project.round_folder(number + 1) / "report.json").exists():
@@ -108,7 +108,7 @@ def last_round(project: Project) -> int:
     return number
 
 
-def present_model(project: Project, before: int | None = None) -> str | None:
+def present_model(project: ProjectFolder, before: int | None = None) -> str | None:
     """Returns the model that assists after the last finished round; None before any.
 
     Args:
@@ -126,7 +126,7 @@ def present_model(project: Project, before: int | None = None) -> str | None:
 class _Round:
     """A round in progress."""
 
-    project: Project
+    project: ProjectFolder
     store: AnnotationStore
     folder: Path
     config: RoundConfig
@@ -147,7 +147,12 @@ class _Round:
                     f"got {len(images)} images with masks of people, expected at least 3, "
                     "to train, calibrate and compare on: annotate more"
                 )
-            write_json(path, {**own, "revision": revision})
+            held_out = images & set(self.project.gold_images())
+            if not held_out or held_out == images:
+                held_out = _held_out(images, self.config.held_out)
+            write_json(
+                path, {**own, "revision": revision, "held_out": sorted(held_out)}
+            )
         before = read_json(path)
         for name, words in (("config", "options"), ("model", "a first model")):
             if before[name] != own[name]:
@@ -158,10 +163,10 @@ class _Round:
 
     def snapshot(self) -> None:
         """Writes the masks to train on, and those to compare models on."""
-        revision = read_json(self.folder / "round.json")["revision"]
+        begun = read_json(self.folder / "round.json")
+        revision, held_out = begun["revision"], set(begun["held_out"])
         _, rows = self.store.snapshot(revision)
         kept = self._kept(rows)
-        held_out = _held_out({row["image"] for row in kept}, self.config.held_out)
         own = {row["uuid"] for row in kept}
         for name, side in (("held_out", True), ("snapshot", False)):
             write_snapshot(
@@ -195,7 +200,7 @@ class _Round:
             return
         old, new = self._load(self.config.initial), self._load(str(self._trained))
         result = compare_models(
-            old, new, ((pair.pixels, pair.masks) for _, pair in self._gold())
+            old, new, ((pair.pixels, pair.masks) for pair in self._gold())
         )
         model = self._trained if result["registered"] else self.config.initial
         chosen = new if result["registered"] else old
@@ -357,13 +362,13 @@ class _Round:
         )
 
 
-def _portable(project: Project, model: str) -> str:
+def _portable(project: ProjectFolder, model: str) -> str:
     """Returns a model's file relative to the state, which may be moved."""
     path, state = Path(model).resolve(), project.state.resolve()
     return path.relative_to(state).as_posix() if path.is_relative_to(state) else model
 
 
-def _located(project: Project, model: str) -> str:
+def _located(project: ProjectFolder, model: str) -> str:
     path = project.state / model
     return str(path) if path.is_file() else model
 

@@ -73,7 +73,7 @@ def test_a_saved_proposer_proposes_the_same(fitted, predictor, tmp_path):
     again = Proposer.load(path)
     again.check(predictor)
     pair = IMAGES[0].read()
-    embedding = folder.embed("image 0", pair.pixels)
+    embedding = folder.embed(pair.pixels)
     shown = [
         propose(predictor, embedding, of.source, of.confidence, count=9)
         for of in (proposer, again)
@@ -108,7 +108,7 @@ def test_a_proposer_of_another_model_is_refused(fitted, predictor):
 def test_masks_that_people_made_are_not_proposed_again(fitted, predictor):
     proposer, folder = fitted
     pair = IMAGES[1].read()
-    embedding = folder.embed("image 1", pair.pixels)
+    embedding = folder.embed(pair.pixels)
     found = candidates(predictor, embedding, proposer.source, count=9)
     shown = choose(found, proposer.confidence, (48, 64))
     first = shown[0].mask.counts
@@ -131,7 +131,7 @@ def test_a_detector_of_boxes_takes_the_place_of_the_head(predictor, tmp_path):
     with pytest.raises(ValueError, match="for the boxes of a detector"):
         _ = again.source
     pair = IMAGES[2].read()
-    embedding = folder.embed("image 2", pair.pixels)
+    embedding = folder.embed(pair.pixels)
     shown = propose(
         predictor, embedding, source, again.confidence, count=9, image=pair.pixels
     )
@@ -143,9 +143,9 @@ def test_a_detector_of_boxes_takes_the_place_of_the_head(predictor, tmp_path):
 def test_embeddings_are_made_once(predictor, tmp_path, monkeypatch):
     folder = EmbeddingFolder(tmp_path, predictor)
     pixels = IMAGES[3].read().pixels
-    first = folder.embed("a", pixels)
+    first = folder.embed(pixels)
     monkeypatch.setattr(type(predictor), "embed", None)
-    np.testing.assert_array_equal(folder.embed("a", pixels).features, first.features)
+    np.testing.assert_array_equal(folder.embed(pixels).features, first.features)
 
 
 def test_images_without_masks_leave_nothing_to_fit(predictor, tmp_path):
@@ -159,7 +159,7 @@ def test_images_without_masks_leave_nothing_to_fit(predictor, tmp_path):
 
 def test_all_masks_of_the_grid_are_candidates(predictor, tmp_path):
     folder = EmbeddingFolder(tmp_path, predictor)
-    embedding = folder.embed("a", IMAGES[0].read().pixels)
+    embedding = folder.embed(IMAGES[0].read().pixels)
     found = candidates(predictor, embedding, GridPrompts(), count=9)
     assert 9 <= len(found.masks) <= 27
     assert found.features.shape == (len(found.masks), 6)

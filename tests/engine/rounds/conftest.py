@@ -10,7 +10,7 @@ from PIL import Image
 from samjax import checkpoints
 from samjax.engine.annotations import AnnotationStore, encoded_mask
 from samjax.engine.annotations.tasks import TaskQueue
-from samjax.engine.project import open_project
+from samjax.engine.project_folder import find_project
 from samjax.geometry.masks import encode_rle
 
 SIZE = (48, 64)
@@ -71,7 +71,7 @@ def make_project(folder: Path):
             task = queue.claim("Ada")
             queue.finish(task.id, "Ada")
     store.close()
-    return open_project(folder)
+    return find_project(folder)
 
 
 @pytest.fixture

@@ -91,6 +91,16 @@ def test_masks_of_the_next_people_do_not_change_a_round_that_began(weights, tmp_
     assert not any("image-12" in source[index].name for index in range(len(source)))
 
 
+def test_gold_images_are_held_out(weights, tmp_path):
+    project = make_project(tmp_path / "project")
+    gold = ["image-03.png", "image-05.png"]
+    project.settings.write_text(json.dumps({"gold_images": gold}))
+    run_round(project, config_of(weights), until="snapshot")
+    source = open_sa1b(str(project.round_folder(1) / "held_out"))
+    names = {source[index].name for index in range(len(source))}
+    assert len(names) == 2 and all("03" in name or "05" in name for name in names)
+
+
 def test_automatic_masks_are_mixed_in_by_weight(whole, weights, tmp_path):
     from samjax.engine.rounds.steps import _Round
 
@@ -109,13 +119,13 @@ SCRIPT = """
 import sys
 from pathlib import Path
 from engine.rounds.steps_test import config_of
-from samjax.engine.project import open_project
+from samjax.engine.project_folder import find_project
 from samjax.engine.rounds.steps import run_round
 
 def show(text):
     print(text, flush=True)
 
-run_round(open_project(Path(sys.argv[1])), config_of(sys.argv[2]), show)
+run_round(find_project(Path(sys.argv[1])), config_of(sys.argv[2]), show)
 """
 
 

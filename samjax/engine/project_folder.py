@@ -1,9 +1,9 @@
 """The folder of a project: images, the annotation store, rounds.
 
-    project/images/          images to annotate; without this folder, those of `project`
-    project/.samjax/         the state: annotations.sqlite3, rounds/01, rounds/02, ...
-
-The store may also be in the project's folder itself, or in `.samjax` of its images.
+project/images/                images; without this folder, those of `project`
+project/project.json           settings of a team, with the names of gold images
+project/annotations.sqlite3    the store, or in `.samjax` of one of the two folders
+project/rounds, audits         beside the store
 """
 
 from __future__ import annotations
@@ -14,22 +14,30 @@ from pathlib import Path
 
 from samjax.data.folders import has_image_name
 from samjax.engine.annotations import AnnotationStore
+from samjax.files import read_json
 
 STORE = "annotations.sqlite3"
-_STATE = ".samjax"
+_STATE, _SETTINGS = ".samjax", "project.json"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Project:
+class ProjectFolder:
     """A project.
 
     Attributes:
         images: Folder of its images.
         state: Folder of the store and of the rounds.
+        settings: File of a team's settings, which may be missing.
     """
 
     images: Path
     state: Path
+    settings: Path
+
+    def gold_images(self) -> list[str]:
+        """Returns the names of the images with trusted masks, in the settings."""
+        names = read_json(self.settings).get("gold_images")
+        return [str(name) for name in names] if isinstance(names, list) else []
 
     def open_store(self) -> AnnotationStore:
         """Opens the store.
@@ -68,7 +76,7 @@ class Project:
         return self.state / "rounds" / f"{number:02d}"
 
 
-def open_project(folder: Path, state: Path | None = None) -> Project:
+def find_project(folder: Path, state: Path | None = None) -> ProjectFolder:
     """Finds the images and the store of a project.
 
     Args:
@@ -82,7 +90,9 @@ def open_project(folder: Path, state: Path | None = None) -> Project:
     places = [folder, folder / _STATE, images / _STATE] if state is None else [state]
     for place in places:
         if (place / STORE).is_file():
-            return Project(images=images, state=place)
+            return ProjectFolder(
+                images=images, state=place, settings=folder / _SETTINGS
+            )
     shown = " or ".join(str(place / STORE) for place in places[-2:])
     raise ValueError(
         f"{folder} has no store of masks, expected {shown}: annotate its images first "
