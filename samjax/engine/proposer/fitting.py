@@ -49,12 +49,15 @@ class FitConfig:
         points: Prompts of an image; a square number, for the grid beside them.
         precision: Fraction of the shown masks that should be right.
         iou: IoU from which a mask is right.
+        least_masks: Fewest masks that the precision is measured on; with fewer nothing is
+            shown.
         head: Options of the head.
     """
 
     points: int = 49
     precision: float = 0.9
     iou: float = 0.75
+    least_masks: int = 20
     head: HeadConfig = field(default_factory=HeadConfig)
 
     def __post_init__(self):
@@ -209,7 +212,10 @@ def _threshold(
 ) -> float | None:
     values, right = _shown(images, found, confidence, config.iou)
     return threshold_for(
-        np.concatenate(values), np.concatenate(right), config.precision
+        np.concatenate(values),
+        np.concatenate(right),
+        config.precision,
+        least=config.least_masks,
     )
 
 

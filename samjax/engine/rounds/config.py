@@ -35,6 +35,7 @@ class RoundConfig:
         points: Prompts of the proposer on an image.
         precision: Fraction of the proposals that should be right.
         iou: IoU from which a proposal is right.
+        least_masks: Fewest masks that the precision is measured on.
         head: Options of the proposer's head.
         seed: Seed of the training.
     """
@@ -52,6 +53,7 @@ class RoundConfig:
     points: int = 49
     precision: float = 0.9
     iou: float = 0.75
+    least_masks: int = 20
     head: HeadConfig = field(default_factory=HeadConfig)
     seed: int = 0
 

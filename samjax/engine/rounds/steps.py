@@ -229,6 +229,7 @@ class _Round:
             points=self.config.points,
             precision=self.config.precision,
             iou=self.config.iou,
+            least_masks=self.config.least_masks,
             head=self.config.head,
         )
         embeddings = EmbeddingFolder(self._embeddings, predictor)
