@@ -1,4 +1,4 @@
-"""`samjax engine simulate|snapshot|blur`: the data engine."""
+"""`samjax engine simulate|snapshot|blur|people|images|statistics`: the data engine."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from samjax.cli import UsageError
+from samjax.cli import engine_team as team
 from samjax.cli.arguments import parse
 from samjax.cli.loading import load_predictor
 from samjax.cli.outputs import make_folder
@@ -105,7 +106,8 @@ class Blur:
 
 def run(arguments: list[str]) -> None:
     """Runs the subcommand."""
-    options: Any = parse(Simulate | Snapshot | Blur, "samjax engine", arguments)
+    commands = Simulate | Snapshot | Blur | team.People | team.Images | team.Statistics
+    options: Any = parse(commands, "samjax engine", arguments)
     match options:
         case Simulate():
             _simulate(options)
@@ -113,6 +115,12 @@ def run(arguments: list[str]) -> None:
             _snapshot(options)
         case Blur():
             _blur(options)
+        case team.People():
+            team.run_people(options)
+        case team.Images():
+            team.run_images(options)
+        case team.Statistics():
+            team.run_statistics(options)
 
 
 def _simulate(options: Simulate) -> None:
