@@ -9,7 +9,6 @@ made up by this script, which works through the API.
 import argparse
 import json
 import random
-import subprocess
 import sys
 import tempfile
 import urllib.request
@@ -17,6 +16,10 @@ from pathlib import Path
 
 import numpy as np
 from page_pictures import ROOT, WIDTHS, join, write_photos
+
+from samjax.engine.annotations import AnnotationStore
+from samjax.engine.annotations.people import People
+from samjax.engine.project import DATABASE
 
 sys.path.insert(0, str(ROOT / "tests"))
 
@@ -96,12 +99,10 @@ def make_project(project: Path) -> dict[str, str]:
         "hint_seconds": 1,
     }
     (project / "project.json").write_text(json.dumps(settings))
-    tokens = {}
-    for name, role in PEOPLE.items():
-        command = [sys.executable, "-m", "samjax", "engine", "people", "add", name]
-        command += ["--role", role, "--engine", str(project)]
-        said = subprocess.run(command, check=True, capture_output=True, text=True)
-        tokens[name] = said.stdout.partition("?token=")[2].strip()
+    store = AnnotationStore(project / DATABASE)
+    people = People(store.database)
+    tokens = {name: people.add(name, role) for name, role in PEOPLE.items()}
+    store.close()
     return tokens
 
 

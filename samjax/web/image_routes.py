@@ -72,7 +72,7 @@ async def send_image(
     """Stores an image under a name; 200 if it is there already."""
     is_new = await services.uploads.take(name, request.stream())
     # In a thread: this coroutine runs in the event loop, which must not block.
-    stored = await run_in_threadpool(show_image, services, caller, image_id(name))
+    stored = await run_in_threadpool(_queued, services, caller, name)
     return JSONResponse(stored.model_dump(), 201 if is_new else 200)
 
 
@@ -120,6 +120,13 @@ def show_thumbnail(
         return make_thumbnail(source, size, most)
 
     return _preview(services, file, f"{size}.jpg", make, headers)
+
+
+def _queued(services: Services, caller: Person | None, name: str) -> Image:
+    """Describes an image that was uploaded; of a team, it gets a task."""
+    if (project := services.settings.project) is not None:
+        services.tasks.add([name], round=project.round)
+    return show_image(services, caller, image_id(name))
 
 
 def _described(

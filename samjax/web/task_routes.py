@@ -144,14 +144,16 @@ def _person(caller: Person | None, given: TaskHolder) -> str:
 
 def _body(task: QueuedTask, caller: Person | None) -> Task:
     # Others see who made what in `GET /statistics` alone, and nothing tells gold images.
-    is_shown = caller is None or caller.role == "owner"
+    assignee = task.assignee
+    if caller is not None and caller.role != "owner":
+        assignee = caller.name
     return Task(
         id=task.id,
         image_id=image_id(task.image),
         image=task.image,
         kind=task.kind,
         state=task.state,
-        assignee=task.assignee if is_shown else caller.name,
+        assignee=assignee,
         lease_until=task.lease_until,
         round=task.round,
         attempt=task.attempt,

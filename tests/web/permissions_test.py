@@ -96,6 +96,8 @@ def test_a_body_of_an_upload_is_not_read_where_it_is_refused(server):
     assert not (server.folder / "images" / "new.png").exists()
     response = server.client("olga").put(f"{API}/images/new.png", content=picture())
     assert response.status_code == 201
+    # It has a task at once.
+    assert server.services.tasks.counts() == {("annotate", "open"): 6}
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,6 @@
 """A team in real browsers: five people at once on one queue, a review and its return."""
 
 import json
-import re
-import subprocess
-import sys
 import urllib.request
 from pathlib import Path
 
@@ -18,6 +15,9 @@ from page_driver import accept, click, until, wait_until_ready, wait_until_saved
 from playwright.sync_api import expect
 from web.browser_test import COFFEE
 
+from samjax.engine.annotations import AnnotationStore
+from samjax.engine.annotations.people import People
+from samjax.engine.project import DATABASE
 from samjax.web.page import missing_files, page_folder
 
 pytestmark = [
@@ -52,17 +52,11 @@ def project(tmp_path):
 
 @pytest.fixture
 def tokens(project):
-    found = {}
-    for name, role in PEOPLE.items():
-        words = ["people", "add", name, "--role", role, "--engine", str(project)]
-        said = subprocess.run(
-            [sys.executable, "-m", "samjax", "engine", *words],
-            check=True,
-            capture_output=True,
-            text=True,
-        )
-        found[name] = re.search(r"\?token=(\S+)", said.stdout)[1]
-    return found
+    store = AnnotationStore(project / DATABASE)
+    people = People(store.database)
+    tokens = {name: people.add(name, role) for name, role in PEOPLE.items()}
+    store.close()
+    return tokens
 
 
 @pytest.fixture

@@ -186,7 +186,7 @@ class TaskQueue:
             return task
 
     def give_back(self, task_id: int, person: str) -> Task:
-        """Opens a claimed task again for anybody.
+        """Opens a claimed task again for anybody; a gold one for the same person.
 
         Raises:
             UnknownTask: No task has this id.
@@ -194,9 +194,8 @@ class TaskQueue:
             DatabaseReplaced: The file is not the one that was opened.
         """
         with self._database.writing() as write:
-            held(write, task_id, person)
-            columns = {"state": "open", "assignee": None, "lease_until": None}
-            return self._update(write, task_id, columns)
+            row = held(write, task_id, person)
+            return self._update(write, task_id, _opened(row) | {"lease_until": None})
 
     def reopen(self, task_id: int, note: str) -> Task:
         """Returns a finished task to the queue, before all others, with a note.
@@ -217,9 +216,8 @@ class TaskQueue:
                     f"the task {task_id} is {row['state']}, expected a finished one: "
                     "wait until it is done"
                 )
-            columns = {"state": "open", "note": note, "assignee": None}
-            columns |= {"priority": first_priority(write)}
-            return self._update(write, task_id, columns)
+            columns = {"note": note, "priority": first_priority(write)}
+            return self._update(write, task_id, _opened(row) | columns)
 
     def get(self, task_id: int) -> Task:
         """Returns a task.
@@ -313,3 +311,9 @@ class TaskQueue:
             f"UPDATE tasks SET {settings} WHERE id = ?", [*columns.values(), task_id]
         )
         return task_of(row_of(write, task_id))
+
+
+def _opened(row: sqlite3.Row) -> dict[str, str | None]:
+    """Returns the columns of a task that is open again: a gold one is one person's."""
+    is_gold = row["purpose"] == "gold"
+    return {"state": "open", "assignee": row["assignee"] if is_gold else None}

@@ -158,20 +158,6 @@ class TeamQueue(TaskQueue):
             columns = {"state": "done", "note": note, "lease_until": None}
             return self._update(write, task_id, columns)
 
-    def give_back(self, task_id: int, person: str) -> Task:
-        """Opens a claimed task again for anybody; a gold one for the same person.
-
-        Raises:
-            UnknownTask: No task has this id.
-            LeaseLost: The task belongs to somebody else by now, or was finished.
-            DatabaseReplaced: The file is not the one that was opened.
-        """
-        with self._database.writing() as write:
-            row = held(write, task_id, person)
-            keeps = row["purpose"] == "gold"
-            columns = {"state": "open", "assignee": person if keeps else None}
-            return self._update(write, task_id, columns | {"lease_until": None})
-
     def layers(self, person: str, image: str | None = None) -> dict[str, int]:
         """Returns the layers of a person's masks by image, for the images of their tasks.
 
@@ -279,7 +265,7 @@ class TeamQueue(TaskQueue):
             if self._rules.takes(self._rules.agreement, *key):
                 number = new_task_id()
                 task = {"id": number, "image": image, "layer": number}
-                again.append(task | {"purpose": "agreement"} | shared)
+                again.append(task | {"purpose": "agreement", **shared})
         insert_tasks(write, again)
         # Among the others, rather than all at the end.
         for number, task in enumerate(again):

@@ -104,6 +104,9 @@ def test_gold_is_given_to_nobody_else_and_not_as_the_last(team, clock):
     queue.give_back(first.id, "ada")
     again = queue.claim("ada")
     assert (again.id, again.image) == (first.id, first.image)
+    queue.finish(first.id, "ada", "flagged", "odd")
+    assert queue.reopen(first.id, "it is fine").assignee == "ada"
+    assert queue.claim("ada").id == first.id
     queue.finish(first.id, "ada")
     queue.finish(queue.claim("ada").id, "ada")
     last = queue.claim("ada")
