@@ -84,10 +84,10 @@ class Blur:
     on when the same command is given again.
     """
 
-    images: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="FOLDER")]
+    images: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="IN")]
     """The folder of images."""
 
-    out: Annotated[Path, tyro.conf.arg(metavar="DIR")]
+    out: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="OUT")]
     """Folder of the blurred images; no file in it is replaced."""
 
     faces: Annotated[str | None, tyro.conf.arg(metavar="FILE|auto")] = None
