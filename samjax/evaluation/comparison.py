@@ -149,7 +149,7 @@ def compare(
     names = list(records)
     if len(names) < 2:
         raise ValueError(f"got the segmenters {names}, expected at least two")
-    common = _common(records)
+    common = common_records(records)
     scores = {name: _means(metrics, common[name]) for name in names}
     differences = []
     for name in names[1:]:
@@ -170,8 +170,18 @@ def compare(
     return Comparison(suite=suite, scores=scores, differences=tuple(differences))
 
 
-def _common(records: Mapping[str, Records]) -> dict[str, dict[str, list[ImageRecords]]]:
-    """Returns the records of images that every segmenter was scored on, by name."""
+def common_records(
+    records: Mapping[str, Records],
+) -> dict[str, dict[str, list[ImageRecords]]]:
+    """Returns the records of images that every segmenter was scored on, by name.
+
+    Args:
+        records: The records of each segmenter, by its name.
+
+    Raises:
+        ValueError: No image is common to all, or segmenters were scored on other objects
+            of an image.
+    """
     sets = list(next(iter(records.values())))
     names = {
         of_set: set.intersection(
