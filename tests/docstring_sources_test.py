@@ -64,6 +64,7 @@ OWN = {
     "training/loop.py",
     "training/microbatches.py",
     "training/finetune/cached_embeddings.py",
+    "training/finetune/recipe.py",
     "training/finetune/delta_file.py",
     "training/finetune/trainable.py",
     "training/initial/crops.py",
