@@ -18,7 +18,7 @@ from samjax.engine.rounds.steps import last_round, present_model, run_round
 pytestmark = pytest.mark.slow
 
 # Lenient, so that a model that was hardly trained has proposals to show.
-OPTIONS = {"steps": 2, "batch_size": 1, "precision": 0.01, "iou": 0.05, "points": 4}
+OPTIONS = {"steps": 2, "batch_size": 1, "precision": 0.01, "iou": 0.05, "points": 16}
 
 
 def config_of(weights, **more) -> RoundConfig:
