@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -257,7 +258,7 @@ def _draws(
         images = pair[0][of_set], pair[1][of_set]
         sides = [_summarize(metrics, side) for side in images]
         for summary, other in zip(*sides, strict=True):
-            for name in summary.per_object.keys() & other.per_object.keys():
+            for name in _both(summary.per_object, other.per_object):
                 change = summary.per_object[name] - other.per_object[name]
                 counted = ~np.isnan(change)
                 indices = image_indices(images[0])[counted]
@@ -278,6 +279,11 @@ def _draws(
             for name, values in drawn.items():
                 draws.setdefault(name, []).append(values)
     return draws
+
+
+def _both(first: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """Returns the names of both, in the order of the first."""
+    return [name for name in first if name in other]
 
 
 def _slow_draws(
@@ -306,6 +312,6 @@ def _slow_draws(
             )
         )
         # A draw without an object of a group has no score of it.
-        for name in left.keys() & right.keys():
+        for name in _both(left, right):
             drawn.setdefault(name, []).append(left[name] - right[name])
     return {name: np.array(values) for name, values in drawn.items()}

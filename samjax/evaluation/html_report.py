@@ -83,7 +83,9 @@ def shown_cases(cases: Sequence[ChosenCase], *, signed: bool = False) -> str:
         f"<p>{text(of.case.name)}<br>{text(_case_name(of))}{_panels(of)}</p></li>"
         for of in cases
     )
-    return f'<ul class="sheet cases">{cards}</ul>'
+    # Three panels and more would be too small side by side with other cases.
+    broad = " broad" if any(len(of.panels) > 2 for of in cases) else ""
+    return f'<ul class="sheet cases{broad}">{cards}</ul>'
 
 
 def bullets(heading: str, lines: Sequence[str]) -> str:
