@@ -20,9 +20,20 @@ Coordinate = Annotated[float, Field(ge=-1e6, le=1e6, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Score = Annotated[float, Field(ge=-1e3, le=1e3, allow_inf_nan=False)]
 Words = Annotated[str, Field(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
+MaskSource = Literal[
+    "click",
+    "box",
+    "everything",
+    "text",
+    "brush",
+    "import",
+    # Of the data engine: a proposal before and after a person took it, a mask of stage 3.
+    "proposed",
+    "proposal",
+    "automatic",
+]
 Seconds = Annotated[float, Field(ge=0, le=1e7, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0, le=1_000_000)]
-MaskSource = Literal["click", "box", "everything", "text", "brush", "import"]
 Level = Literal["whole", "part", "subpart"]
 
 
