@@ -73,6 +73,7 @@ OWN = {
     "training/initial/state.py",
     # Static shapes, blocks of compiled work, values between stages of it, files.
     "inference/batching.py",
+    "inference/grouping.py",
     "inference/checks.py",
     "inference/embedding.py",
     "inference/many_prompts.py",

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from samjax.cli import UsageError
+from samjax.cli import engine_team as team
 from samjax.cli.arguments import parse
 from samjax.cli.engine_audit import Audit, Automatic, run_audit, run_automatic
 from samjax.cli.engine_rounds import (
@@ -95,10 +96,10 @@ class Blur:
     on when the same command is given again.
     """
 
-    images: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="FOLDER")]
+    images: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="IN")]
     """The folder of images."""
 
-    out: Annotated[Path, tyro.conf.arg(metavar="DIR")]
+    out: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="OUT")]
     """Folder of the blurred images; no file in it is replaced."""
 
     faces: Annotated[str | None, tyro.conf.arg(metavar="FILE|auto")] = None
@@ -125,6 +126,9 @@ def run(arguments: list[str]) -> None:
         Automatic: run_automatic,
         Audit: run_audit,
         Blur: _blur,
+        team.People: team.run_people,
+        team.Images: team.run_images,
+        team.Statistics: team.run_statistics,
     }
     kinds: Any = functools.reduce(operator.or_, commands)
     options: Any = parse(kinds, "samjax engine", arguments)

@@ -1,7 +1,6 @@
 """`samjax evaluate [MODEL]`: runs an evaluation suite on a model and reports the scores."""
 
 import dataclasses
-import importlib.metadata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,17 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from samjax.cli import UsageError
-from samjax.cli.arguments import DEFAULT_MODEL, parse, value_of
+from samjax.cli.arguments import DEFAULT_MODEL, parse, parse_share, value_of
 from samjax.cli.evaluated_segmenters import (
     Named,
     SegmenterName,
-    load_segmenter,
     named_segmenter,
     parse_segmenter,
-    recording,
 )
-from samjax.cli.outputs import make_folder
-from samjax.cli.progress import show_progress
+from samjax.cli.evaluation_files import out_file, save_comparison
+from samjax.cli.evaluation_run import Outcome, Place, run_segmenter
+from samjax.data.share import Share
 from samjax.evaluation.suites import (
     DEFAULT_SUITE,
     SUITES,
@@ -28,19 +26,9 @@ from samjax.evaluation.suites import (
     SuiteOptions,
     suite_options,
 )
-from samjax.files import check_replaceable
 
 if TYPE_CHECKING:
-    from samjax.evaluation.edge_detectors import EdgeDetector
-    from samjax.evaluation.kept_images import KeptImages
-    from samjax.evaluation.metrics.metric import ImageRecords
-    from samjax.evaluation.report import Report
-    from samjax.evaluation.result import Result
-    from samjax.evaluation.segmenter import Segmenter
     from samjax.evaluation.suite import Suite
-
-SECONDS_BETWEEN_LINES = 30.0
-"""Time between lines of progress where there is no terminal, in suites that take long."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +87,18 @@ class Evaluate:
     """A file for all predictions, prompt by prompt, which --segmenter recorded with the
     file as MODEL scores again without the model."""
 
+    share: str = "0/1"
+    """INDEX/COUNT: this process's part of an evaluation that several share, with the same
+    --out. Its records are kept there, and --merge makes the result of all."""
+
+    merge: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="DIR [DIR ...]")] = ()
+    """Folders of --out of all shares: the result is made of their records, and nothing is
+    measured. The other options are those of the shares."""
+
+    embeddings: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    """A folder that keeps image embeddings of samjax's models for later evaluations, some
+    4 MB an image."""
+
     overwrite: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Replaces a file at --out that is no result of an evaluation."""
 
@@ -129,17 +129,63 @@ def run(arguments: list[str]) -> None:
         wanted.options.check(wanted.data, wanted.segmenter)
     except OptionError as error:
         raise UsageError(str(error)) from error
+    share = _share(wanted)
     named = named_segmenter(wanted.segmenter, wanted.model or wanted.named)
-    others = _others(wanted, named)
+    segmenters = [named, *_others(wanted, named)]
+    _check_embeddings(wanted, segmenters)
     suite = wanted.options.make(wanted.data, _image_size(wanted, named))
-    out = _out_file(wanted, suite)
-    records = {named.label: _run(wanted, suite, named, out, wanted.record)}
-    for other in others:
-        place = None if out is None else out.parent / other.label / out.name
-        print(f"\n{other.label}:")
-        records[other.label] = _run(wanted, suite, other, place)
-    if others:
-        _compare(wanted, suite, records, out)
+    _check_kept(wanted, suite)
+    out = out_file(wanted, suite)
+    outcomes: dict[str, Outcome] = {}
+    for other in segmenters:
+        place = Place(out, wanted.merge, wanted.record)
+        if other is not named:
+            print(f"\n{other.label}:")
+            place = _place_of(other, place)
+        outcome = run_segmenter(wanted, suite, other, place, share)
+        if outcome is not None:
+            outcomes[other.label] = outcome
+    if len(outcomes) > 1:
+        save_comparison(wanted, suite, outcomes, out)
+
+
+def _place_of(other: Named, first: Place) -> Place:
+    """Returns the place of a segmenter of --against: folders of its name."""
+    out = None if first.out is None else first.out.parent / other.label / first.out.name
+    return Place(out, [folder / other.label for folder in first.shares])
+
+
+def _share(wanted: Evaluate) -> Share:
+    """Returns the images to measure, for options that go together."""
+    share = Share(*parse_share(wanted.share))
+    if share.count > 1 and wanted.out is None:
+        raise UsageError(
+            f"--share {wanted.share}: name a folder for its records with --out"
+        )
+    if share.count > 1 and wanted.merge:
+        raise UsageError("--share and --merge: expected one of the two")
+    if (share.count > 1 or wanted.merge) and wanted.record is not None:
+        raise UsageError("--record is for evaluations by one process: leave it out")
+    if wanted.out is None and (names := wanted.options.for_files):
+        raise UsageError(f"{names[0]}: name a folder for the files with --out")
+    return share
+
+
+def _check_kept(wanted: Evaluate, suite: "Suite") -> None:
+    """Checks that the records of images are kept, where shares are wanted."""
+    for name in ("share", "merge"):
+        if suite.scores_only and getattr(wanted, name) not in ("0/1", ()):
+            raise UsageError(f"--{name} is for photos: name sets of them with --data")
+
+
+def _check_embeddings(wanted: Evaluate, segmenters: Sequence[Named]) -> None:
+    """Checks that there is a model whose embeddings can be kept."""
+    if wanted.embeddings is None:
+        return
+    if not any(named.name == "samjax" for named in segmenters):
+        raise UsageError(
+            "--embeddings is for models of samjax: leave it out, or see --record"
+        )
 
 
 def _others(wanted: Evaluate, first: Named) -> list[Named]:
@@ -156,70 +202,6 @@ def _others(wanted: Evaluate, first: Named) -> list[Named]:
     if others and not wanted.data:
         raise UsageError("--against is for photos: name sets of them with --data")
     return others
-
-
-def _run(
-    wanted: Evaluate,
-    suite: "Suite",
-    named: Named,
-    out: Path | None,
-    record: Path | None = None,
-) -> "dict[str, Sequence[ImageRecords]]":
-    """Evaluates a segmenter, prints and writes its result, and returns the records."""
-    records: dict[str, Sequence[ImageRecords]] = {}
-    segmenter = load_segmenter(named, wanted.dtype, wanted.options)
-    if record is not None:
-        make_folder(record.parent)
-        with recording(segmenter, record, overwrite=wanted.overwrite) as recorder:
-            report = _evaluate(suite, recorder, None, records)
-    elif suite.keeps_images and out is not None:
-        make_folder(out.parent)
-        with _kept(suite, segmenter, out, overwrite=wanted.overwrite) as kept:
-            report = _evaluate(suite, segmenter, kept, records)
-    else:
-        report = _evaluate(suite, segmenter, None, records)
-    print(_summary(suite, report))
-    if out is not None:
-        _save(wanted, suite, report, records, segmenter, out)
-        for plot in _plots(report, out):
-            print(plot)
-        _save_masks(records, out, overwrite=wanted.overwrite)
-    return records
-
-
-def _save_masks(
-    records: "dict[str, Sequence[ImageRecords]]", out: Path, *, overwrite: bool
-) -> None:
-    """Writes masks that are kept among the records, a file for each set."""
-    from samjax.evaluation.metrics.kept_masks import results_of
-    from samjax.files import KEY, json_text, mark_of, write_output
-
-    for name, images in records.items():
-        if found := list(results_of(images)):
-            part = "" if len(records) == 1 else f".{name}"
-            file = out.with_name(f"{out.stem}{part}.masks.json")
-            # COCO's results are a list: the mark of the file is in its first entry.
-            found[0] = {KEY: mark_of("evaluation"), **found[0]}
-            text = json_text(found)
-            write_output(file, f"{text}\n".encode(), "evaluation", overwrite=overwrite)
-            print(file)
-
-
-def _compare(
-    wanted: Evaluate,
-    suite: "Suite",
-    records: "dict[str, dict[str, Sequence[ImageRecords]]]",
-    out: Path | None,
-) -> None:
-    """Prints the scores of all segmenters side by side, and writes them beside --out."""
-    from samjax.evaluation.comparison import compare
-
-    comparison = compare(suite.name, suite.metrics, records, seed=suite.seed)
-    print(f"\n{comparison.table()}")
-    if out is not None:
-        file = out.with_name(f"{out.stem}.comparison.json")
-        comparison.save(file, overwrite=wanted.overwrite)
-        print(file)
 
 
 def _with_options(kind: type[SuiteOptions]) -> type[Evaluate]:
@@ -242,142 +224,3 @@ def _image_size(wanted: Evaluate, named: Named) -> int | None:
     from samjax.training.launch import sizes_of
 
     return sizes_of(named.weights or DEFAULT_MODEL).image_size
-
-
-def _kept(
-    suite: "Suite", segmenter: "Segmenter | EdgeDetector", out: Path, *, overwrite: bool
-) -> "KeptImages":
-    """Opens the file beside the result with the records of every image."""
-    from samjax.evaluation.kept_images import KeptImages
-
-    return KeptImages(
-        out.with_suffix(".images.jsonl"),
-        {
-            "suite": suite.name,
-            "protocol": dict(suite.protocol),
-            "model": dict(segmenter.describe()),
-            "versions": _versions(),
-        },
-        overwrite=overwrite,
-    )
-
-
-def _evaluate(
-    suite: "Suite",
-    segmenter: "Segmenter | EdgeDetector",
-    kept: "KeptImages | None",
-    records: "dict[str, Sequence[ImageRecords]]",
-) -> "Report | Result":
-    """Runs the suite, with a bar and lines on the parts that are left out above it."""
-    from samjax.evaluation.report import flat_report
-    from samjax.evaluation.suite import evaluate
-
-    lines = SECONDS_BETWEEN_LINES if suite.keeps_images else None
-    with show_progress(
-        "evaluating", len(suite), seconds_between_lines=lines
-    ) as display:
-        for dataset in suite.datasets:
-            for part in dataset.skipped:
-                if part.detail:
-                    display.print(f"samjax: {dataset.name}: left out: {part.detail}")
-        result = evaluate(
-            suite,
-            segmenter,
-            versions=_versions(),
-            kept=kept,
-            on_image=lambda: display.advance("measured"),
-            on_kept=lambda: display.advance("measured", was_done_before=True),
-            on_skipped=lambda part: display.print(f"samjax: left out: {part.detail}"),
-            on_set=lambda of_set: display.print(
-                f"{of_set.name}: done in {of_set.seconds:.0f} s"
-            ),
-            on_records=records.__setitem__,
-        )
-    return flat_report(suite, result) if suite.scores_only else result
-
-
-def _save(
-    wanted: Evaluate,
-    suite: "Suite",
-    report: "Report | Result",
-    records: "dict[str, Sequence[ImageRecords]]",
-    segmenter: "Segmenter | EdgeDetector",
-    out: Path,
-) -> None:
-    """Writes the result and the files beside it, and prints their paths."""
-    from samjax.evaluation.outputs import OBJECTS, REPORT, save_objects, save_report
-    from samjax.evaluation.result import Result
-
-    overwrite = wanted.overwrite
-    if isinstance(report, Result):
-        objects, page = out.with_suffix(OBJECTS), out.with_suffix(REPORT)
-        if save_objects(records, objects, overwrite=overwrite):
-            print(objects)
-        pictures = wanted.pictures
-        save_report(
-            *(suite, report, records, segmenter, page),
-            pictures=pictures,
-            overwrite=overwrite,
-        )
-        print(page)
-    report.save(out, overwrite=overwrite)
-    print(out)
-
-
-def _summary(suite: "Suite", report: "Report | Result") -> str:
-    from samjax.evaluation.report import Report
-    from samjax.evaluation.table import table
-
-    return report.summary() if isinstance(report, Report) else table(suite, report)
-
-
-def _plots(report: "Report | Result", out: Path) -> list[Path]:
-    """Writes the plots of a result beside it, and returns their files."""
-    from samjax.evaluation.plots import write_plots
-    from samjax.evaluation.result import Result
-
-    if not isinstance(report, Result):
-        return []
-    return write_plots(report, out)
-
-
-def _out_file(wanted: Evaluate, suite: "Suite") -> Path | None:
-    """Returns the file for the result, which is shown to be writable; None for none."""
-    if wanted.out is None:
-        return None
-    if not suite.scores_only:
-        out = result_file(wanted.out)
-    elif wanted.out.is_dir():
-        raise UsageError(f"--out {wanted.out}: expected a file, this is a folder")
-    else:
-        out = wanted.out
-    from samjax.evaluation.outputs import OBJECTS, REPORT
-
-    suffixes = () if suite.scores_only else (OBJECTS, REPORT)
-    for path in (out, *map(out.with_suffix, suffixes)):
-        check_replaceable(path, "evaluation", overwrite=wanted.overwrite)
-    make_folder(out.parent)
-    return out
-
-
-def result_file(out: Path) -> Path:
-    """Returns the file that `--out` means: itself, or `result.json` in that folder."""
-    if out.suffix.lower() == ".json" and not out.is_dir():
-        return out
-    return out / "result.json"
-
-
-def _versions() -> dict[str, str]:
-    """Returns the versions that numbers may depend on, and the kind of device."""
-    import samjax
-    from samjax.devices import find_devices
-
-    kind = find_devices()[0].device_kind
-    versions = {"samjax": samjax.__version__, "device": kind}
-    packages = ("jax", "flax", "numpy", "scipy", "pillow", "opencv-python-headless")
-    for package in packages:
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return versions

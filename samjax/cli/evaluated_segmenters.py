@@ -88,7 +88,7 @@ def parse_segmenter(text: str) -> Named:
 
 
 def load_segmenter(
-    named: Named, dtype: str, options: SuiteOptions
+    named: Named, dtype: str, options: SuiteOptions, *, embeddings: Path | None = None
 ) -> Segmenter | EdgeDetector:
     """Makes a segmenter.
 
@@ -96,6 +96,7 @@ def load_segmenter(
         named: The segmenter.
         dtype: Precision of samjax's models.
         options: The options of the suite, with the files of saved masks.
+        embeddings: A folder for the image embeddings of samjax's models; None for none.
 
     Raises:
         UsageError: The suite does not score saved predictions.
@@ -122,7 +123,12 @@ def load_segmenter(
     from samjax.evaluation.segmenter import PredictorSegmenter
 
     model = named.weights or DEFAULT_MODEL
-    return PredictorSegmenter(load_predictor(model, dtype), model)
+    predictor = load_predictor(model, dtype)
+    if embeddings is not None:
+        from samjax.evaluation.segmenters.cached import CachedSegmenter
+
+        return CachedSegmenter(predictor, model, options.to_square, folder=embeddings)
+    return PredictorSegmenter(predictor, model, options.to_square)
 
 
 @contextlib.contextmanager

@@ -30,6 +30,7 @@ from PIL import Image
 from samjax.data.formats import write_record, write_shard
 from samjax.data.images import Item
 from samjax.data.schema import Record, record_from_json
+from samjax.data.share import ALL, Share
 from samjax.data.upright_files import upright_file
 from samjax.engine.run_folder import (
     EarlierResult,
@@ -51,19 +52,6 @@ from samjax.inference.predictor import Predictor
 
 # Ids of an image's masks start at its index in the run times this.
 IDS_PER_IMAGE = 1_000_000
-
-
-class Share(NamedTuple):
-    """The part of a run that one process does: every `count`-th unit from `index` on.
-
-    A unit is an image, or a shard where shards are written.
-    """
-
-    index: int = 0
-    count: int = 1
-
-
-ALL = Share()
 
 
 class Done(NamedTuple):

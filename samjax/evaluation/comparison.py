@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -149,7 +150,7 @@ def compare(
     names = list(records)
     if len(names) < 2:
         raise ValueError(f"got the segmenters {names}, expected at least two")
-    common = _common(records)
+    common = common_records(records)
     scores = {name: _means(metrics, common[name]) for name in names}
     differences = []
     for name in names[1:]:
@@ -170,8 +171,18 @@ def compare(
     return Comparison(suite=suite, scores=scores, differences=tuple(differences))
 
 
-def _common(records: Mapping[str, Records]) -> dict[str, dict[str, list[ImageRecords]]]:
-    """Returns the records of images that every segmenter was scored on, by name."""
+def common_records(
+    records: Mapping[str, Records],
+) -> dict[str, dict[str, list[ImageRecords]]]:
+    """Returns the records of images that every segmenter was scored on, by name.
+
+    Args:
+        records: The records of each segmenter, by its name.
+
+    Raises:
+        ValueError: No image is common to all, or segmenters were scored on other objects
+            of an image.
+    """
     sets = list(next(iter(records.values())))
     names = {
         of_set: set.intersection(
@@ -247,7 +258,7 @@ def _draws(
         images = pair[0][of_set], pair[1][of_set]
         sides = [_summarize(metrics, side) for side in images]
         for summary, other in zip(*sides, strict=True):
-            for name in summary.per_object.keys() & other.per_object.keys():
+            for name in _both(summary.per_object, other.per_object):
                 change = summary.per_object[name] - other.per_object[name]
                 counted = ~np.isnan(change)
                 indices = image_indices(images[0])[counted]
@@ -268,6 +279,11 @@ def _draws(
             for name, values in drawn.items():
                 draws.setdefault(name, []).append(values)
     return draws
+
+
+def _both(first: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """Returns the names of both, in the order of the first."""
+    return [name for name in first if name in other]
 
 
 def _slow_draws(
@@ -296,6 +312,6 @@ def _slow_draws(
             )
         )
         # A draw without an object of a group has no score of it.
-        for name in left.keys() & right.keys():
+        for name in _both(left, right):
             drawn.setdefault(name, []).append(left[name] - right[name])
     return {name: np.array(values) for name, values in drawn.items()}

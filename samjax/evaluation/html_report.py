@@ -52,12 +52,69 @@ def render_evaluation(result: Result, pages: Mapping[str, SetPage]) -> str:
         f"<header><h1>{text(title)}</h1>{facts_list(facts)}</header>",
         _scores(result),
         *(_set(of, pages.get(of.name, SetPage())) for of in result.sets),
-        _list("Deviations from the paper", result.deviations),
-        _table("Model", result.model),
-        _table("Protocol", result.protocol),
-        _table("Versions", result.versions),
+        bullets("Deviations from the paper", result.deviations),
+        fields_table("Model", result.model),
+        fields_table("Protocol", result.protocol),
+        fields_table("Versions", result.versions),
     ]
     return document(title, body, KIND)
+
+
+def shown_cases(cases: Sequence[ChosenCase], *, signed: bool = False) -> str:
+    """Returns cases as a table, or as pictures where they have some.
+
+    Args:
+        cases: The cases.
+        signed: Whether their scores are differences.
+    """
+    if not cases:
+        return ""
+    form = "+.3f" if signed else ".3f"
+    if all(of.picture is None for of in cases):
+        rows = "".join(
+            f'<tr><th scope="row">{text(_case_name(of))}</th><td>{of.kind}</td>'
+            f"<td>{text(of.case.name)}: {of.case.score:{form}}</td></tr>"
+            for of in cases
+        )
+        return f"<table>{rows}</table>"
+    cards = "".join(
+        f'<li><div class="picture">{_shown(of)}</div>'
+        f"<h3>{of.kind}: {of.case.score:{form}}</h3>"
+        f"<p>{text(of.case.name)}<br>{text(_case_name(of))}{_panels(of)}</p></li>"
+        for of in cases
+    )
+    # Three panels and more would be too small side by side with other cases.
+    broad = " broad" if any(len(of.panels) > 2 for of in cases) else ""
+    return f'<ul class="sheet cases{broad}">{cards}</ul>'
+
+
+def bullets(heading: str, lines: Sequence[str]) -> str:
+    """Returns a section with a list; empty without a line.
+
+    Args:
+        heading: Its heading.
+        lines: The lines.
+    """
+    if not lines:
+        return ""
+    items = "".join(f"<li>{text(line)}</li>" for line in lines)
+    return f"<section><h2>{text(heading)}</h2><ul>{items}</ul></section>"
+
+
+def fields_table(heading: str, fields: Mapping[str, Any]) -> str:
+    """Returns a section with a table of fields; empty without any.
+
+    Args:
+        heading: Its heading.
+        fields: The fields.
+    """
+    if not fields:
+        return ""
+    rows = "".join(
+        f'<tr><th scope="row">{text(name)}</th><td>{_value(value)}</td></tr>'
+        for name, value in fields.items()
+    )
+    return f"<section><h2>{text(heading)}</h2><table>{rows}</table></section>"
 
 
 def _left_out(of_set: SetResult) -> int:
@@ -111,7 +168,7 @@ def _set(of_set: SetResult, page: SetPage) -> str:
         f"<section><h2>{text(of_set.name)}</h2>"
         f"<p>{how_many(of_set.images, ('image', 'images'))}, "
         f"{how_many(len(of_set.objects), ('object', 'objects'))}</p>{notes}"
-        f'<div class="figures">{charts}</div>{_cases(page.cases)}'
+        f'<div class="figures">{charts}</div>{shown_cases(page.cases)}'
         f"{_skipped(of_set)}</section>"
     )
 
@@ -127,28 +184,14 @@ def _chart(chart: Chart) -> str:
     return figure(text(chart.heading), text(chart.note), drawing)
 
 
-def _cases(cases: Sequence[ChosenCase]) -> str:
-    if not cases:
-        return ""
-    if all(of.picture is None for of in cases):
-        rows = "".join(
-            f'<tr><th scope="row">{text(_case_name(of))}</th><td>{of.kind}</td>'
-            f"<td>{text(of.case.name)}: {of.case.score:.3f}</td></tr>"
-            for of in cases
-        )
-        return f"<table>{rows}</table>"
-    cards = "".join(
-        f'<li><div class="picture">{_shown(of)}</div>'
-        f"<h3>{of.kind}: {of.case.score:.3f}</h3>"
-        f"<p>{text(of.case.name)}<br>{text(_case_name(of))}</p></li>"
-        for of in cases
-    )
-    return f'<ul class="sheet cases">{cards}</ul>'
-
-
 def _shown(of: ChosenCase) -> str:
     # Two or three panels side by side.
     return picture(of.picture, _case_name(of), side=960)
+
+
+def _panels(of: ChosenCase) -> str:
+    """Returns a line with the names of the panels."""
+    return f"<br>left to right: {text(', '.join(of.panels))}" if of.panels else ""
 
 
 def _case_name(of: ChosenCase) -> str:
@@ -166,23 +209,6 @@ def _skipped(of_set: SetResult) -> str:
     if of_set.small:
         reasons.append(f"<p>left out: {of_set.small}, below the least area</p>")
     return "".join(reasons)
-
-
-def _list(heading: str, lines: Sequence[str]) -> str:
-    if not lines:
-        return ""
-    items = "".join(f"<li>{text(line)}</li>" for line in lines)
-    return f"<section><h2>{heading}</h2><ul>{items}</ul></section>"
-
-
-def _table(heading: str, fields: Mapping[str, Any]) -> str:
-    if not fields:
-        return ""
-    rows = "".join(
-        f'<tr><th scope="row">{text(name)}</th><td>{_value(value)}</td></tr>'
-        for name, value in fields.items()
-    )
-    return f"<section><h2>{heading}</h2><table>{rows}</table></section>"
 
 
 def _value(value: Any) -> str:

@@ -13,11 +13,12 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import connection
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, runtime_checkable
 
+from samjax.data.share import ALL, Share
 from samjax.evaluation.datasets.dataset import Dataset, Sample, Skipped
 from samjax.evaluation.edge_detectors import EdgeDetector
-from samjax.evaluation.kept_images import KeptImages
+from samjax.evaluation.kept_images import content_of
 from samjax.evaluation.metrics.metric import ImageRecords, Metric
 from samjax.evaluation.policies.policy import PromptPolicy, Round, Session
 from samjax.evaluation.segmenter import Segmenter
@@ -28,13 +29,28 @@ class Measured(NamedTuple):
 
     Attributes:
         records: Its records.
+        content: Hash of its pixels and truth.
         skipped: Its parts that are left out.
         was_kept: Whether an earlier run measured it.
     """
 
     records: ImageRecords
+    content: str
     skipped: Sequence[Skipped]
     was_kept: bool = False
+
+
+@runtime_checkable
+class Keeper(Protocol):
+    """Records of images of earlier runs, to which those of this one are added."""
+
+    def find(self, dataset: str, name: str, content: str) -> ImageRecords | None:
+        """Returns the records of an image; None for one that is to be measured."""
+        ...
+
+    def add(self, dataset: str, content: str, records: ImageRecords) -> None:
+        """Adds the records of an image."""
+        ...
 
 
 class Measurement(NamedTuple):
@@ -55,7 +71,8 @@ def measure_images(
     measurement: Measurement,
     dataset: Dataset,
     segmenter: Segmenter | EdgeDetector,
-    kept: KeptImages | None = None,
+    kept: Keeper | None = None,
+    share: Share = ALL,
 ) -> Iterator[Measured | Skipped]:
     """Yields the images of a dataset in its order, measured or skipped.
 
@@ -64,9 +81,11 @@ def measure_images(
         dataset: The dataset.
         segmenter: The model.
         kept: Records of an earlier run, to which those of this one are added.
+        share: The images that are measured.
     """
+    indices = range(share.index, len(dataset), share.count)
     if measurement.workers == 1:
-        for index in range(len(dataset)):
+        for index in indices:
             yield _begin(measurement, dataset, index, segmenter, kept, None)()
         return
     # Forking a process with JAX's threads can hang.
@@ -74,7 +93,7 @@ def measure_images(
     pool = ProcessPoolExecutor(measurement.workers, context, end_with_parent)
     begun: deque[Callable[[], Measured | Skipped]] = deque()
     try:
-        for index in range(len(dataset)):
+        for index in indices:
             begun.append(_begin(measurement, dataset, index, segmenter, kept, pool))
             # Bounds the images in memory, and keeps every worker busy.
             if len(begun) > 2 * measurement.workers:
@@ -123,31 +142,30 @@ def _begin(
     dataset: Dataset,
     index: int,
     segmenter: Segmenter | EdgeDetector,
-    kept: KeptImages | None,
+    kept: Keeper | None,
     pool: ProcessPoolExecutor | None,
 ) -> Callable[[], Measured | Skipped]:
     """Begins with an image; returns a function that waits for its records."""
     sample = dataset[index]
     if isinstance(sample, Skipped):
         return lambda: sample
-    known = kept.find(dataset.name, sample) if kept else None
+    content = content_of(sample)
+    known = kept.find(dataset.name, sample.name, content) if kept else None
     if known is not None:
-        return lambda: Measured(known, sample.skipped, was_kept=True)
+        return lambda: Measured(known, content, sample.skipped, was_kept=True)
+
+    def finish(records: ImageRecords) -> Measured:
+        if kept:
+            kept.add(dataset.name, content, records)
+        return Measured(records, content, skipped)
+
+    skipped = sample.skipped
     rounds = rounds_of(measurement, segmenter, sample)
     if pool is None:
-        records = _observe(measurement.metrics, rounds, sample)
-        measured = _finish(dataset.name, sample, records, kept)
+        measured = finish(_observe(measurement.metrics, rounds, sample))
         return lambda: measured
     future = pool.submit(_observe, measurement.metrics, list(rounds), sample)
-    return lambda: _finish(dataset.name, sample, future.result(), kept)
-
-
-def _finish(
-    dataset: str, sample: Sample, records: ImageRecords, kept: KeptImages | None
-) -> Measured:
-    if kept:
-        kept.add(dataset, sample, records)
-    return Measured(records, sample.skipped)
+    return lambda: finish(future.result())
 
 
 def _observe(

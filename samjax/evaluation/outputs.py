@@ -55,7 +55,7 @@ def save_report(
         )
         chosen = choose_cases(cases)
         if pictures:
-            chosen = draw_cases(suite, segmenter, dataset, chosen)
+            chosen = draw_cases(suite, {"prediction": segmenter}, dataset, chosen)
         pages[dataset.name] = SetPage(
             charts=[
                 chart for metric in suite.metrics for chart in metric.charts(images)

@@ -23,6 +23,8 @@ class SetResult:
     Attributes:
         name: The name of the set.
         images: Number of images that were scored.
+        fingerprint: SHA-256 of their names, pixels and ground truth; "" where results of
+            earlier versions have none.
         scores: The scores, by name.
         intervals: 95 % intervals of those that are means over objects.
         details: Tables of the metrics, by name; each is a field of its own in the file.
@@ -34,6 +36,7 @@ class SetResult:
 
     name: str
     images: int
+    fingerprint: str = ""
     scores: Mapping[str, float]
     intervals: Mapping[str, list[float]]
     details: Mapping[str, Any]
@@ -54,6 +57,7 @@ class Result:
 
     Attributes:
         suite: Its name.
+        suite_version: Version of its protocol (`Suite.version`).
         model: The description of the model (`Segmenter.describe`).
         protocol: Every choice that the scores depend on.
         deviations: Differences from the protocol of the paper.
@@ -66,6 +70,7 @@ class Result:
     """
 
     suite: str
+    suite_version: int = 1
     model: Mapping[str, Any]
     protocol: Mapping[str, Any]
     deviations: tuple[str, ...]

@@ -7,12 +7,14 @@ family needs one adapter: embed an image once, then predict masks for prompts.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
+from samjax.geometry.frame import Frame
 from samjax.inference.automatic.config import AutomaticConfig
 from samjax.inference.automatic.generate import propose_in_crop
 from samjax.inference.automatic.records import Proposal
@@ -111,10 +113,13 @@ class PredictorSegmenter:
     Attributes:
         predictor: The model.
         name: Name or path that it was loaded from.
+        to_square: Whether images are resized to the square of the model's input, in
+            place of keeping their aspect ratio.
     """
 
     predictor: Predictor
     name: str = ""
+    to_square: bool = False
 
     @property
     def prompt_kinds(self) -> frozenset[PromptKind]:
@@ -133,11 +138,17 @@ class PredictorSegmenter:
             "image_encoder": self.predictor.fingerprint,
             "image_size": model.config.image_size,
             "dtype": np.dtype(model.dtype).name,
+            **({"resize": "square"} if self.to_square else {}),
         }
 
     def embed(self, image: UInt8[np.ndarray, "h w 3"]) -> ImageEmbedding:
         """Embeds an image."""
-        return self.predictor.embed(image)
+        if not self.to_square:
+            return self.predictor.embed(image)
+        side = self.predictor.model.config.image_size
+        frame = Frame((image.shape[0], image.shape[1]), (side, side), side)
+        resized = frame.resize_image(image)
+        return self.predictor.embed_resized([(resized, frame)])[0]
 
     def predict(
         self, embedding: ImageEmbedding, prompts: Sequence[Prompt]
@@ -175,6 +186,17 @@ class PredictorSegmenter:
         )
         for chunk in propose_in_crop(self.predictor, embedding, grid, config):
             yield from chunk
+
+
+def hash_of_pixels(image: UInt8[np.ndarray, "h w 3"]) -> str:
+    """Returns the SHA-256 of an image, by which its predictions and embeddings are kept.
+
+    Args:
+        image: RGB.
+    """
+    digest = hashlib.sha256(str(image.shape).encode())
+    digest.update(np.ascontiguousarray(image).tobytes())
+    return digest.hexdigest()
 
 
 def _part(masks: Masks, part: slice) -> Masks:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,11 +11,16 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from samjax.data.share import Share
 from samjax.evaluation.datasets.dataset import Dataset, Sample, Skipped
 from samjax.evaluation.edge_detectors import EdgeDetector
 from samjax.evaluation.intervals import bootstrap_means, interval, mean_of_sets
-from samjax.evaluation.kept_images import KeptImages
-from samjax.evaluation.measuring import Measurement, measure_image, measure_images
+from samjax.evaluation.measuring import (
+    Keeper,
+    Measurement,
+    measure_image,
+    measure_images,
+)
 from samjax.evaluation.metrics.metric import (
     ImageRecords,
     Metric,
@@ -24,7 +30,7 @@ from samjax.evaluation.metrics.metric import (
 )
 from samjax.evaluation.policies.policy import PromptPolicy
 from samjax.evaluation.result import Result, SetResult
-from samjax.evaluation.segmenter import Segmenter
+from samjax.evaluation.segmenter import PromptKind, Segmenter
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,8 +49,7 @@ class Suite:
         scores_only: Leaves out intervals and the description of the model, which cost
             time: for scores during training.
         workers: Processes that compute the metrics, for metrics that take long.
-        keeps_images: Whether the command keeps the records of every image as it goes,
-            and resumes: for suites that take long.
+        version: Version of the protocol: results of different ones do not compare.
     """
 
     name: str
@@ -57,7 +62,7 @@ class Suite:
     seed: int = 0
     scores_only: bool = False
     workers: int = 1
-    keeps_images: bool = False
+    version: int = 1
 
     def __post_init__(self):
         names = [dataset.name for dataset in self.datasets]
@@ -81,7 +86,7 @@ def evaluate(
     segmenter: Segmenter | EdgeDetector,
     *,
     versions: Mapping[str, str] | None = None,
-    kept: KeptImages | None = None,
+    kept: Keeper | None = None,
     on_image: Callable[[], None] = lambda: None,
     on_kept: Callable[[], None] | None = None,
     on_skipped: Callable[[Skipped], None] = lambda skipped: None,
@@ -110,12 +115,7 @@ def evaluate(
             that the segmenter does not take.
     """
     kinds = segmenter.prompt_kinds
-    for metric in suite.metrics:
-        if missing := metric.needs - kinds:
-            raise ValueError(
-                f"got a model that takes {sorted(kinds)} alone, expected one that takes "
-                f"{' and '.join(sorted(missing))}, for {type(metric).__name__}"
-            )
+    _check_prompts(suite, kinds)
     calls = _Calls(on_image, on_kept or on_image, on_skipped)
     outcomes: list[_Outcome] = []
     for dataset in suite.datasets:
@@ -130,6 +130,7 @@ def evaluate(
     draws = [outcome.draws for outcome in outcomes]
     return Result(
         suite=suite.name,
+        suite_version=suite.version,
         model={} if suite.scores_only else segmenter.describe(),
         protocol={**suite.protocol, "prompts": sorted(kinds)},
         deviations=suite.deviations,
@@ -145,6 +146,55 @@ def evaluate(
         sets=sets,
         versions=dict(versions or {}),
     )
+
+
+def measure_share(
+    suite: Suite,
+    segmenter: Segmenter | EdgeDetector,
+    kept: Keeper,
+    share: Share,
+    *,
+    on_image: Callable[[], None] = lambda: None,
+    on_kept: Callable[[], None] | None = None,
+    on_skipped: Callable[[Skipped], None] = lambda skipped: None,
+) -> int:
+    """Measures the images of a share, whose scores follow when all shares are merged.
+
+    Args:
+        suite: The suite.
+        segmenter: The model.
+        kept: Where the records of the images are kept.
+        share: The images of every dataset that are measured.
+        on_image: Called after every image.
+        on_kept: Called in its place after an image of an earlier run.
+        on_skipped: Called with every image that cannot be used.
+
+    Returns:
+        The number of images with records.
+
+    Raises:
+        ValueError: A metric needs a kind of prompt that the segmenter does not take.
+    """
+    _check_prompts(suite, segmenter.prompt_kinds)
+    count = 0
+    for dataset in suite.datasets:
+        for image in measure_images(suite.measurement, dataset, segmenter, kept, share):
+            if isinstance(image, Skipped):
+                on_skipped(image)
+                on_image()
+                continue
+            count += 1
+            (on_kept or on_image if image.was_kept else on_image)()
+    return count
+
+
+def _check_prompts(suite: Suite, kinds: frozenset[PromptKind]) -> None:
+    for metric in suite.metrics:
+        if missing := metric.needs - kinds:
+            raise ValueError(
+                f"got a model that takes {sorted(kinds)} alone, expected one that takes "
+                f"{' and '.join(sorted(missing))}, for {type(metric).__name__}"
+            )
 
 
 @dataclass(frozen=True)
@@ -168,11 +218,12 @@ def _run(
     suite: Suite,
     dataset: Dataset,
     segmenter: Segmenter | EdgeDetector,
-    kept: KeptImages | None,
+    kept: Keeper | None,
     calls: _Calls,
 ) -> _Outcome:
     start = time.perf_counter()
     skipped, images = list(dataset.skipped), []
+    fingerprint = hashlib.sha256()
     for image in measure_images(suite.measurement, dataset, segmenter, kept):
         if isinstance(image, Skipped):
             skipped.append(image)
@@ -182,6 +233,7 @@ def _run(
         skipped += image.skipped
         if image.records.objects or image.records.values:
             images.append(image.records)
+            fingerprint.update(f"{image.records.name}\0{image.content}\n".encode())
         (calls.on_kept if image.was_kept else calls.on_image)()
     if not images:
         raise ValueError(_nothing_to_score(dataset, skipped))
@@ -190,6 +242,7 @@ def _run(
     result = SetResult(
         name=dataset.name,
         images=len(images),
+        fingerprint=fingerprint.hexdigest(),
         scores={
             name: score
             for summary in summaries

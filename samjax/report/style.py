@@ -40,6 +40,7 @@ dd { margin: 0; }
 .figures { grid-template-columns: repeat(auto-fill, minmax(min(100%, 24rem), 1fr)); }
 .sheet { grid-template-columns: repeat(auto-fill, minmax(min(100%, 14rem), 1fr)); }
 .cases { grid-template-columns: repeat(auto-fill, minmax(min(100%, 28rem), 1fr)); }
+.cases.broad { grid-template-columns: repeat(auto-fill, minmax(min(100%, 44rem), 1fr)); }
 .cases .picture { aspect-ratio: auto; }
 figure, .sheet li {
   margin: 0; min-width: 0; background: var(--raised);
@@ -86,7 +87,7 @@ section > ul:not(.sheet) { margin: .7rem 0 0; padding-left: 1.2rem; font-size: .
 .sheet h3, .sheet p { padding: 0 .8rem; }
 .sheet p { margin-top: .15rem; font-size: .85rem; }
 @media (max-width: 40rem) {
-  .sheet { grid-template-columns: repeat(2, minmax(0, 1fr)); gap: .6rem; }
+  .sheet:not(.cases) { grid-template-columns: repeat(2, minmax(0, 1fr)); gap: .6rem; }
 }
 @media (max-width: 30rem) { svg text { font-size: 14px; } }
 @media print { figure, .sheet li { break-inside: avoid; } }

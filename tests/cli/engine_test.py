@@ -79,7 +79,7 @@ def test_regions_by_hand_are_blurred(folder, tmp_path, capsys):
     out, regions = tmp_path / "out", tmp_path / "regions.json"
     Image.effect_noise(SIZE[::-1], 100).convert("RGB").save(folder / "a.png")
     regions.write_text('{"a.png": [[1, 1, 6, 5]]}')
-    words = ["engine", "blur", str(folder), "--out", str(out)]
+    words = ["engine", "blur", str(folder), str(out)]
     assert cli.main([*words, "--regions", str(regions)]) == 0
     assert "1 regions in 1 images" in capsys.readouterr().out
     assert (out / "blur_report" / "contact_sheet.jpg").exists()

@@ -8,7 +8,7 @@ from small_photo_set import TWO, write_set
 
 from samjax import cli
 from samjax.checkpoints import save
-from samjax.cli.evaluate import result_file
+from samjax.cli.evaluation_files import result_file
 from samjax.evaluation.result import Result
 
 pytest.importorskip("cv2", reason="simulated clicks need the extra `eval`")

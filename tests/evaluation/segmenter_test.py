@@ -2,6 +2,7 @@
 
 import jax
 import numpy as np
+from PIL import Image
 from small_photo_set import TWO, ColorSegmenter, draw
 
 import samjax
@@ -47,3 +48,28 @@ def test_its_fingerprint_is_that_of_all_weights(tiny_model):
 def test_every_adapter_is_a_segmenter(tiny_model):
     adapters = (PredictorSegmenter(Predictor(*tiny_model)), GrabCut(), ColorSegmenter())
     assert all(isinstance(adapter, Segmenter) for adapter in adapters)
+
+
+def test_to_a_square_is_what_a_squashed_photo_gives(tiny_model, rng):
+    predictor = Predictor(*tiny_model)
+    side = predictor.model.config.image_size
+    image = rng.integers(0, 256, (40, 70, 3), dtype=np.uint8)
+    squashed = np.array(
+        Image.fromarray(image).resize((side, side), Image.Resampling.BILINEAR)
+    )
+    scale = np.array([side / 70, side / 40])
+    points = np.array([[30.0, 10.0], [60.0, 35.0]])
+    segmenter = PredictorSegmenter(predictor, "small", to_square=True)
+    plain = PredictorSegmenter(predictor, "small")
+    found, expected = (
+        of.predict(of.embed(pixels), [samjax.Prompt(points=at, labels=[1, 0])])[
+            0
+        ].single
+        for of, pixels, at in (
+            (segmenter, image, points),
+            (plain, squashed, points * scale),
+        )
+    )
+    np.testing.assert_allclose(found.logits, expected.logits, atol=1e-5)
+    assert found.masks.shape[1:] == image.shape[:2]
+    assert segmenter.describe() == {**plain.describe(), "resize": "square"}

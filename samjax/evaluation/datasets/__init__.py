@@ -60,6 +60,52 @@ def _open_examples(
     return ExampleSamples(name=name, source=source, selection=selection)
 
 
+def _open_sa1b(path: Path, selection: Selection) -> Dataset:
+    from samjax.data.sa1b.source import open_sa1b
+    from samjax.evaluation.datasets.examples import ExampleSamples
+
+    name = path.resolve().name if path.is_dir() else path.stem
+    return ExampleSamples(name=name, source=open_sa1b(str(path)), selection=selection)
+
+
+def _open_tfds(path: Path, selection: Selection) -> Dataset:
+    from samjax.data.tfds.source import TfdsSource
+    from samjax.evaluation.datasets.examples import ExampleSamples
+
+    folder, split = _folder_and_split(path)
+    source = TfdsSource(folder, split or "train")
+    name = folder.resolve().name
+    return ExampleSamples(
+        name=f"{name} {split}" if split else name, source=source, selection=selection
+    )
+
+
+def _folder_and_split(path: Path) -> tuple[Path, str]:
+    """Splits FOLDER:SPLIT; the split is "" where there is none."""
+    folder, _, split = str(path).rpartition(":")
+    if folder and not path.exists() and Path(folder).is_dir():
+        return Path(folder), split
+    return path, ""
+
+
+def _is_tfds(path: Path) -> bool:
+    """Whether a path is a dataset of TFDS, by its metadata there or below."""
+    folder, _ = _folder_and_split(path)
+    names = ("dataset_info.json", "*/dataset_info.json", "*/*/dataset_info.json")
+    return folder.is_dir() and any(any(folder.glob(name)) for name in names)
+
+
+def _is_sa1b(path: Path) -> bool:
+    """Whether a path is a tar or has some, or has a record beside an image."""
+    if not path.is_dir():
+        return path.suffix.lower() == ".tar"
+    if (path / "annotations.json").is_file() or (path / "annotations").is_dir():
+        return False
+    if records := list_files(path, ".json"):
+        return any(record.with_suffix(".jpg").is_file() for record in records[:100])
+    return bool(list_files(path, ".tar"))
+
+
 def _has_json(path: Path) -> bool:
     folders = (path, path / "annotations")
     return any(folder.is_dir() and list_files(folder, ".json") for folder in folders)
@@ -79,6 +125,8 @@ def _is_npz(path: Path) -> bool:
 
 
 READERS: dict[str, Reader] = {
+    "tfds": Reader(_is_tfds, _open_tfds),
+    "sa1b": Reader(_is_sa1b, _open_sa1b),
     "folder": Reader(
         _is_masks_folder, lambda path, chosen: _open_examples(path, chosen, "folder")
     ),

@@ -28,6 +28,7 @@ from samjax.evaluation.metrics.detection_matching import (
     match_detections,
 )
 from samjax.evaluation.metrics.metric import (
+    Case,
     ImageRecords,
     Metric,
     Summary,
@@ -154,6 +155,20 @@ class AverageRecall(Metric):
                 **({"paper": dict(self.paper)} if has_frequency and self.paper else {}),
             },
         )
+
+    def cases(self, images: Sequence[ImageRecords]) -> Sequence[Case]:
+        """Returns all images with an object by the mean recall of their objects."""
+        name = f"ar@{self.counts[-1]}"
+        return [
+            Case(
+                float(np.mean([record["recall"][name] for record in image.objects])),
+                image.name,
+                None,
+                name,
+            )
+            for image in images
+            if image.objects
+        ]
 
     def notes(self, details: Mapping[str, Any]) -> list[str]:
         """Returns lines on the number of proposals, and of the paper's figures."""

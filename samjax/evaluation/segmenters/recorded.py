@@ -24,6 +24,7 @@ from samjax.evaluation.segmenter import (
     Prediction,
     PromptKind,
     Segmenter,
+    hash_of_pixels,
 )
 from samjax.files import KEY, json_text, mark_of, read_regular, sha256_of
 from samjax.geometry.masks import decode_rle, encode_rle
@@ -74,7 +75,7 @@ class Recorder:
 
     def embed(self, image: UInt8[np.ndarray, "h w 3"]) -> _Recorded:
         """Embeds an image."""
-        return _Recorded(_hash_of_image(image), self._segmenter.embed(image))
+        return _Recorded(hash_of_pixels(image), self._segmenter.embed(image))
 
     def predict(
         self, embedding: _Recorded, prompts: Sequence[Prompt]
@@ -137,7 +138,7 @@ class RecordedPredictions:
 
     def embed(self, image: UInt8[np.ndarray, "h w 3"]) -> str:
         """Returns the hash of an image."""
-        return _hash_of_image(image)
+        return hash_of_pixels(image)
 
     def predict(self, embedding: str, prompts: Sequence[Prompt]) -> list[Prediction]:
         """Returns the recorded masks of prompts.
@@ -168,12 +169,6 @@ def read_predictions(path: str) -> RecordedPredictions:
         path: The file.
     """
     return RecordedPredictions(Path(path))
-
-
-def _hash_of_image(image: UInt8[np.ndarray, "h w 3"]) -> str:
-    digest = hashlib.sha256(str(image.shape).encode())
-    digest.update(np.ascontiguousarray(image).tobytes())
-    return digest.hexdigest()
 
 
 def _key_of(prompt: Prompt) -> dict[str, Any]:

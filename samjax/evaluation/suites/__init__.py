@@ -48,6 +48,16 @@ class SuiteOptions:
     needs_model: ClassVar[bool] = True
     """Whether a segmenter is run; not in suites that look at annotations alone."""
 
+    @property
+    def to_square(self) -> bool:
+        """Whether models of samjax resize images to a square, without the aspect ratio."""
+        return False
+
+    @property
+    def for_files(self) -> Sequence[str]:
+        """The options that were given and write files, which have no place without --out."""
+        return ()
+
     def check(self, data: Sequence[Path], segmenter: str) -> None:
         """Checks the options before anything is read.
 
@@ -80,6 +90,26 @@ class SuiteOptions:
             OptionError: The suite scores no saved predictions.
         """
         raise OptionError("--segmenter saved: the suite scores no saved predictions")
+
+
+NO_CLICKS = ("grabcut", "canny", "sobel", "saved")
+"""Segmenters that take no clicks."""
+
+
+def check_clicks(suite: str, segmenter: str) -> None:
+    """Checks that a segmenter takes clicks.
+
+    Args:
+        suite: Name of the suite, for the error.
+        segmenter: Name of the segmenter.
+
+    Raises:
+        OptionError: It does not.
+    """
+    if segmenter in NO_CLICKS:
+        raise OptionError(
+            f"--segmenter {segmenter}: --suite {suite} expects a model that takes clicks"
+        )
 
 
 def suite_options(name: str) -> type[SuiteOptions]:

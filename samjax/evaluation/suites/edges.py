@@ -179,7 +179,6 @@ def edge_suite(
         deviations=_deviations(policy, from_masks, max_distance),
         heading="edges",
         workers=workers,
-        keeps_images=True,
     )
 
 

@@ -30,7 +30,7 @@ from samjax.evaluation.policies.interactive_clicks import (
     InteractiveClicks,
 )
 from samjax.evaluation.suite import Suite
-from samjax.evaluation.suites import OptionError, SuiteOptions
+from samjax.evaluation.suites import OptionError, SuiteOptions, check_clicks
 
 _PAPER: Mapping[Parts, Mapping[str, Mapping[str, Mapping[str, float]]]] = {
     "people": {
@@ -99,11 +99,7 @@ class Fairness(SuiteOptions):
         name = self.suite_name
         if not data:
             raise OptionError(f"--suite {name}: name sets of photos with --data")
-        if segmenter != "samjax":
-            raise OptionError(
-                f"--segmenter {segmenter}: --suite {name} expects a model that takes "
-                "clicks"
-            )
+        check_clicks(name, segmenter)
         if not self.clicks or min(self.clicks) < 1:
             raise OptionError("--clicks: expected numbers of at least 1")
         if not 0.5 <= self.level < 1:

@@ -28,7 +28,7 @@ from samjax.evaluation.policies.interactive_clicks import (
     InteractiveClicks,
 )
 from samjax.evaluation.suite import Suite
-from samjax.evaluation.suites import OptionError, SuiteOptions
+from samjax.evaluation.suites import OptionError, SuiteOptions, check_clicks
 
 NAME = "geography"
 YEAR = "year"
@@ -87,11 +87,7 @@ class Geography(SuiteOptions):
                 "--suite geography: name sets of photos with --data, and the countries "
                 "of their photos with --table"
             )
-        if segmenter != "samjax":
-            raise OptionError(
-                f"--segmenter {segmenter}: --suite geography expects a model that takes "
-                "clicks"
-            )
+        check_clicks(NAME, segmenter)
         if not self.clicks or min(self.clicks) < 1:
             raise OptionError("--clicks: expected numbers of at least 1")
         if not 0.5 <= self.level < 1:

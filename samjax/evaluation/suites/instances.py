@@ -87,6 +87,11 @@ class Instances(SuiteOptions):
     results: tuple[Path, ...] = ()
     """For each set a COCO file of results with masks: those of the segmenter `saved`."""
 
+    @property
+    def for_files(self) -> Sequence[str]:
+        """`--save-masks`."""
+        return ("--save-masks",) if self.save_masks else ()
+
     def check(self, data: Sequence[Path], segmenter: str) -> None:
         """Checks that there is data, a model that takes boxes, and sensible numbers.
 
@@ -227,7 +232,6 @@ def instance_suite(
         },
         deviations=_deviations(policy, from_truth),
         heading="mask AP",
-        keeps_images=True,
     )
 
 

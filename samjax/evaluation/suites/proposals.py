@@ -89,6 +89,11 @@ class ObjectProposals(SuiteOptions):
     seed: int = 0
     """Seed of the bootstrap, and of a random ranking."""
 
+    @property
+    def for_files(self) -> Sequence[str]:
+        """`--save-masks`."""
+        return ("--save-masks",) if self.save_masks else ()
+
     def check(self, data: Sequence[Path], segmenter: str) -> None:
         """Checks that there is data, a model that takes points, and sensible numbers.
 
@@ -209,7 +214,6 @@ def proposal_suite(
         deviations=_deviations(policy, matching),
         heading="AR",
         seed=seed,
-        keeps_images=True,
     )
 
 

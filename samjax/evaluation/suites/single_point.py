@@ -14,17 +14,20 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from samjax.data.examples import ExampleSource
 from samjax.data.synthetic import SceneConfig
 from samjax.evaluation.datasets import open_dataset
+from samjax.evaluation.datasets.benchmarks import BENCHMARKS
 from samjax.evaluation.datasets.dataset import Dataset
 from samjax.evaluation.datasets.examples import HELD_OUT, ExampleSamples
 from samjax.evaluation.datasets.sa23 import SA23, VARIANTS
 from samjax.evaluation.datasets.scenes import HELD_OUT_SEED, DrawnScenes
 from samjax.evaluation.datasets.selection import Selection
+from samjax.evaluation.detections import BOUNDARY_RATIO
 from samjax.evaluation.edge_detectors import EDGE_DETECTORS
+from samjax.evaluation.metrics.boundary_iou import BoundaryIou
 from samjax.evaluation.metrics.calibration import Calibration
 from samjax.evaluation.metrics.mask_iou import MaskIou, short_name
 from samjax.evaluation.metrics.number_of_clicks import NumberOfClicks
@@ -38,15 +41,21 @@ from samjax.evaluation.suite import Suite
 from samjax.evaluation.suites import OptionError, SuiteOptions
 
 NAME = "single-point"
-NOC_THRESHOLDS = (0.85, 0.90)
+NOC_THRESHOLDS = (0.85, 0.90, 0.95)
 MAX_CLICKS = 20
 NUM_SCENES = 500
 
 CLICKS = (1, 3, 5)
 PAPER_CLICKS = (1, 2, 3, 5, 9)
 
+PUBLISHED = SA23 | VARIANTS | BENCHMARKS
+"""The sets of `--dataset`, by name."""
+
 _CLICK = "centre of the largest error; the last mask is fed back"
-_FOR_PHOTOS = ("dataset", "first_click", "min_area", "noc", "images", "objects")
+_FOR_PHOTOS = (
+    *("dataset", "first_click", "min_area", "noc", "boundary", "resize"),
+    *("images", "objects"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,8 +73,8 @@ class SinglePoint(SuiteOptions):
     """Numbers of clicks to score at (default: 1 3 5; with --dataset 1 2 3 5 9)."""
 
     dataset: tuple[str, ...] = ()
-    """Names of the sets of the paper that --data has, one per path: the sets are read as
-    distributed, and sampled as in the paper. The names: docs/evaluation_sets.md."""
+    """Names of the published sets that --data has, one per path: they are read as
+    distributed, and the paper's sampled as there. The names: docs/evaluation_sets.md."""
 
     first_click: FirstClick | None = None
     """Where the first click is: the centre of the object, or any pixel of it (with
@@ -76,7 +85,14 @@ class SinglePoint(SuiteOptions):
     1)."""
 
     noc: bool = False
-    """Count the clicks that IoUs of 0.85 and 0.90 take, at most 20 (with --data)."""
+    """Count the clicks that IoUs of 0.85, 0.90 and 0.95 take, at most 20 (with --data)."""
+
+    boundary: bool = False
+    """Score IoUs of boundaries too, 0.02 of the diagonal wide (mBIoU; with --data)."""
+
+    resize: Literal["longest", "square"] = "longest"
+    """How photos become the model's input: longest keeps the aspect ratio, as the release
+    does; square does not, as in evaluations of HQ-SAM (with --data)."""
 
     images: int | None = None
     """Most photos of a set, spread evenly over it (with --data; default: all)."""
@@ -103,9 +119,8 @@ class SinglePoint(SuiteOptions):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise OptionError(f"--{_words(name)} {value}: expected at least 1")
-        given = [
-            name for name in _FOR_PHOTOS if getattr(self, name) not in (None, False, ())
-        ]
+        unset = (None, False, (), "longest")
+        given = [name for name in _FOR_PHOTOS if getattr(self, name) not in unset]
         if not data:
             given += ["segmenter"] if segmenter != "samjax" else []
             for name in given:
@@ -114,15 +129,20 @@ class SinglePoint(SuiteOptions):
                 )
         elif self.scenes is not None:
             raise OptionError("--scenes and --data: expected one of the two")
-        if unknown := sorted({*self.dataset} - {*SA23, *VARIANTS}):
+        if unknown := sorted({*self.dataset} - PUBLISHED.keys()):
             raise OptionError(
                 f"--dataset {unknown[0]}: invalid choice, expected one of "
-                f"{', '.join([*SA23, *VARIANTS])}"
+                f"{', '.join(PUBLISHED)}"
             )
         if self.dataset and len(self.dataset) != len(data):
             raise OptionError(
                 f"--dataset: got {len(self.dataset)} names for {len(data)} paths of "
                 "--data, expected one for each"
+            )
+        if self.resize == "square" and segmenter != "samjax":
+            raise OptionError(
+                f"--resize square is for models of samjax: leave it out, or --segmenter "
+                f"{segmenter}"
             )
         if self.noc and segmenter == "grabcut":
             raise OptionError(
@@ -153,8 +173,10 @@ class SinglePoint(SuiteOptions):
                 clicks=self.clicks or CLICKS,
                 noc=self.noc,
                 first_click=first_click,
+                boundary=self.boundary,
+                resize=self.resize,
             )
-        rows = [(SA23 | VARIANTS)[name] for name in self.dataset]
+        rows = [PUBLISHED[name] for name in self.dataset]
         opened = [
             row.open(path, selection) for row, path in zip(rows, data, strict=True)
         ]
@@ -164,11 +186,18 @@ class SinglePoint(SuiteOptions):
             clicks=self.clicks or PAPER_CLICKS,
             noc=self.noc,
             first_click=first_click,
+            boundary=self.boundary,
+            resize=self.resize,
             published={
                 row.title: row.describe(samples)
                 for row, samples in zip(rows, opened, strict=True)
             },
         )
+
+    @property
+    def to_square(self) -> bool:
+        """Whether `--resize` is `square`."""
+        return self.resize == "square"
 
 
 def _words(field: str) -> str:
@@ -182,6 +211,8 @@ def photo_suite(
     clicks: Sequence[int] = (1, 3, 5),
     noc: bool = False,
     first_click: FirstClick = "centre",
+    boundary: bool = False,
+    resize: Literal["longest", "square"] = "longest",
     published: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Suite:
     """Returns the suite with intervals, calibration and numbers of clicks.
@@ -190,8 +221,10 @@ def photo_suite(
         datasets: The datasets.
         selection: The selection that they were opened with.
         clicks: Numbers of clicks to score at; 1 is always one of them.
-        noc: Whether to count the clicks that IoUs of 0.85 and 0.90 take.
+        noc: Whether to count the clicks that IoUs of 0.85, 0.90 and 0.95 take.
         first_click: Where the first click is.
+        boundary: Whether boundary IoUs are scored too.
+        resize: How the segmenter resizes photos, for the protocol.
         published: Descriptions of the sets of the paper (`PublishedSet.describe`).
 
     Raises:
@@ -217,6 +250,7 @@ def photo_suite(
         policies=(policy, Boxes()),
         metrics=(
             MaskIou(rename=short_name),
+            *([BoundaryIou(rename=short_name)] if boundary else []),
             NumberOfClicks(
                 thresholds=thresholds, max_clicks=MAX_CLICKS, seed=selection.seed
             ),
@@ -232,6 +266,8 @@ def photo_suite(
             "box": "tight, of outermost pixels; the best-ranked mask of three",
             "ignored": "taken out of object, mask, clicks and box",
             "min_area": selection.min_area,
+            "boundary": BOUNDARY_RATIO if boundary else None,
+            "resize": resize,
             "noc_thresholds": list(thresholds),
             "max_clicks": MAX_CLICKS,
             "images": selection.images,
@@ -240,9 +276,8 @@ def photo_suite(
             "seed": selection.seed,
             **({"published": published} if published else {}),
         },
-        deviations=_deviations(selection, published or {}),
+        deviations=_deviations(selection, published or {}, resize),
         seed=selection.seed,
-        keeps_images=True,
     )
 
 
@@ -320,23 +355,26 @@ def _scores_only(
 
 
 def _deviations(
-    selection: Selection, published: Mapping[str, Mapping[str, Any]]
+    selection: Selection, published: Mapping[str, Mapping[str, Any]], resize: str
 ) -> tuple[str, ...]:
     """Returns where the protocol departs from that of SAM's section 7.1 or adds to it."""
     deviations = ["after the first click the last mask's logits are a prompt too"]
     if selection.min_area > 1:
         deviations.append(f"objects below {selection.min_area} pixels are left out")
-    if not published:
+    of_paper = [of_set for of_set in published.values() if of_set["paper"]]
+    if len(of_paper) < len(published) or not published:
         deviations.insert(0, "other sets than the paper's 23")
-    else:
-        if len(published) < len(SA23):
-            deviations.append(f"{len(published)} of the paper's 23 sets")
+    elif len(of_paper) < len(SA23):
+        deviations.append(f"{len(of_paper)} of the paper's 23 sets")
+    if of_paper:
         deviations.append("faces are not blurred")
     if any(of_set["sampled_to_masks"] for of_set in published.values()):
         deviations.append(
             f"photos are drawn with the seed {selection.seed}: the paper's samples are "
             "not published"
         )
+    if resize == "square":
+        deviations.append("photos are resized to a square, without their aspect ratio")
     if selection.images is not None or selection.objects is not None:
         deviations.append("not all photos or objects of the sets")
     return tuple(deviations)

@@ -238,7 +238,6 @@ def _decode_chunks(
             down,
             across,
             filters,
-            grid=embedding.features.shape[:2],
             model=predictor.model,
             capacity=capacity,
             group_sizes=group_sizes,

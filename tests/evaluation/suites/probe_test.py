@@ -5,12 +5,12 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from small_photo_set import TWO, ColorSegmenter, square, write_set
+from probe_embedder import ColorEmbedder
+from small_photo_set import TWO, square, write_set
 
 from samjax.evaluation.metrics.nearest_neighbours import find_neighbours
 from samjax.evaluation.policies.mask_embeddings import (
     crop_around,
-    overlaps_along,
     pooled,
     shares_of_positions,
 )
@@ -19,30 +19,6 @@ from samjax.evaluation.suites import OptionError
 from samjax.evaluation.suites.probe import Probe
 from samjax.geometry.frame import Frame
 from samjax.inference.embedding import ImageEmbedding
-
-
-class ColorEmbedder(ColorSegmenter):
-    """Embeds each position by the mean colour of its pixels, on a grid of 8 x 8."""
-
-    def embed(self, image):
-        self.embedded += 1
-        frame = Frame.fit(image.shape[:2], 64)
-        ones = np.ones(image.shape[:2], bool)
-        rows = shares_of_positions(ones, (8, 8), frame.resized_size, 64)
-        features = np.stack(
-            [
-                _means(image[..., channel], frame) / np.maximum(rows, 1e-6)
-                for channel in range(3)
-            ],
-            axis=-1,
-        )
-        return ImageEmbedding(jnp.asarray(features, jnp.float32), frame, "colours")
-
-
-def _means(channel, frame):
-    rows = overlaps_along(channel.shape[0], frame.resized_size[0], 8, 64)
-    columns = overlaps_along(channel.shape[1], frame.resized_size[1], 8, 64)
-    return rows @ channel.astype(np.float32) @ columns.T
 
 
 def test_shares_add_up_to_the_area_of_the_mask_and_avoid_the_padding():
