@@ -54,12 +54,9 @@ from samjax.evaluation.datasets.examples import read_example
 from samjax.evaluation.segmenter import PredictorSegmenter
 from samjax.evaluation.suite import evaluate
 from samjax.evaluation.suites.single_point import held_out_suite
-from samjax.training.config import Stage, TrainConfig
 from samjax.training.finetune.lora import LoraConfig
+from samjax.training.finetune.recipe import few_images_config
 from samjax.training.launch import launch, sizes_of
-from samjax.training.losses import LossConfig
-from samjax.training.optimizer import OptimizerConfig
-from samjax.training.prompt_simulation import PromptSimulationConfig
 from samjax.visualize import draw_masks, draw_points
 
 # %config InlineBackend.figure_formats = ["jpeg"]
@@ -172,38 +169,16 @@ print("IoU by one click:", np.concatenate([iou for _, iou in before]).mean().rou
 # then cheap: every target mask gets a click or a box, and one corrected click after it.
 
 # %%
-config = TrainConfig(
-    model=sizes_of(MODEL),
-    data=images,
-    trainable="decoder",
-    stages=(
-        Stage(
-            steps=STEPS,
-            image_size=model.config.image_size,
-            batch_size=1,
-            masks_per_image=8,
-            prompts=PromptSimulationConfig(
-                correction_points=1,
-                refine_at_random=False,
-                refine_at_end=False,
-                teach_all=True,
-                remat=False,
-            ),
-            resolution="logits",
-        ),
-    ),
-    losses=LossConfig(rounds="mean"),
-    optimizer=OptimizerConfig(
-        peak_learning_rate=3e-4,
-        warmup_steps=10,
-        schedule="cosine",
-        weight_decay=0.01,
-        layer_decay=1.0,
-        clip_norm=1.0,
-    ),
+config = few_images_config(
+    sizes_of(MODEL),
+    images,
+    steps=STEPS,
+    batch_size=1,
+    correction_points=1,
+    remat=False,
     log_every=20,
     checkpoint_every=STEPS,
-    evaluate_every=STEPS,
+    evaluate_every=None,
     picture_every=None,
     tensorboard=False,
 )

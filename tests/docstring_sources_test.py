@@ -64,6 +64,7 @@ OWN = {
     "training/loop.py",
     "training/microbatches.py",
     "training/finetune/cached_embeddings.py",
+    "training/finetune/recipe.py",
     "training/finetune/delta_file.py",
     "training/finetune/trainable.py",
     "training/initial/crops.py",
@@ -72,6 +73,7 @@ OWN = {
     "training/initial/state.py",
     # Static shapes, blocks of compiled work, values between stages of it, files.
     "inference/batching.py",
+    "inference/grouping.py",
     "inference/checks.py",
     "inference/embedding.py",
     "inference/many_prompts.py",

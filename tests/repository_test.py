@@ -63,6 +63,8 @@ MAY_IMPORT = {
         "visualize",
     },
     "engine": {
+        "report",
+        "visualize",
         "inference",
         "prompts",
         "evaluation",

@@ -30,10 +30,8 @@ More images want more steps: `--stages.0.steps 2000` from about a hundred images
 
 from samjax.data.datasets import DatasetConfig
 from samjax.models import TINY, SamConfig
-from samjax.training.config import Stage, TrainConfig
-from samjax.training.losses import LossConfig
-from samjax.training.optimizer import OptimizerConfig
-from samjax.training.prompt_simulation import PromptSimulationConfig
+from samjax.training.config import TrainConfig
+from samjax.training.finetune.recipe import few_images_config
 
 
 def get_config(model: SamConfig = TINY) -> TrainConfig:
@@ -42,43 +40,14 @@ def get_config(model: SamConfig = TINY) -> TrainConfig:
     Args:
         model: Sizes of the model, those of `--initial`.
     """
-    return TrainConfig(
-        model=model,
-        data=DatasetConfig(
+    return few_images_config(
+        model,
+        DatasetConfig(
             path="dataset",
             format="folder",
             validation_fraction=0.2,
             # One unreadable image of twenty is already a twentieth.
             max_bad_fraction=0.1,
         ),
-        trainable="decoder",
-        stages=(
-            Stage(
-                steps=200,
-                image_size=model.image_size,
-                batch_size=2,
-                masks_per_image=8,
-                # Few rounds, all of them taught all masks: made for few steps.
-                prompts=PromptSimulationConfig(
-                    correction_points=2,
-                    refine_at_random=False,
-                    refine_at_end=False,
-                    teach_all=True,
-                ),
-                resolution="logits",
-            ),
-        ),
-        losses=LossConfig(rounds="mean"),
-        optimizer=OptimizerConfig(
-            peak_learning_rate=3e-4,
-            warmup_steps=10,
-            schedule="cosine",
-            weight_decay=0.01,
-            layer_decay=1.0,
-            clip_norm=1.0,
-        ),
-        log_every=10,
-        checkpoint_every=100,
-        evaluate_every=100,
-        picture_every=100,
+        steps=200,
     )

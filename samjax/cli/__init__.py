@@ -25,7 +25,7 @@ COMMANDS = {
     "train": "train a model from a config",
     "evaluate": "measure a model on drawn scenes or on photos with masks",
     "data": "index tars of SA-1B, build a TFDS dataset of them; label photos by a model",
-    "engine": "data engine: its loop in simulation, snapshots of masks, blurring of faces",
+    "engine": "data engine: proposals, rounds, automatic masks, audits, blurring of faces",
     "serve": "segment and annotate a folder's images in a browser, or through an API",
     "info": "show devices, versions, models and the cache",
 }

@@ -1,7 +1,9 @@
-"""`samjax engine simulate|snapshot|blur`: the data engine."""
+"""`samjax engine ...`: the data engine, one subcommand for each of its steps."""
 
 from __future__ import annotations
 
+import functools
+import operator
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +12,17 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from samjax.cli import UsageError
+from samjax.cli import engine_team as team
 from samjax.cli.arguments import parse
+from samjax.cli.engine_audit import Audit, Automatic, run_audit, run_automatic
+from samjax.cli.engine_rounds import (
+    Calibrate,
+    Propose,
+    Round,
+    run_calibrate,
+    run_propose,
+    run_round,
+)
 from samjax.cli.loading import load_predictor
 from samjax.cli.outputs import make_folder
 from samjax.cli.progress import show_steps
@@ -84,10 +96,10 @@ class Blur:
     on when the same command is given again.
     """
 
-    images: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="FOLDER")]
+    images: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="IN")]
     """The folder of images."""
 
-    out: Annotated[Path, tyro.conf.arg(metavar="DIR")]
+    out: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="OUT")]
     """Folder of the blurred images; no file in it is replaced."""
 
     faces: Annotated[str | None, tyro.conf.arg(metavar="FILE|auto")] = None
@@ -105,14 +117,22 @@ class Blur:
 
 def run(arguments: list[str]) -> None:
     """Runs the subcommand."""
-    options: Any = parse(Simulate | Snapshot | Blur, "samjax engine", arguments)
-    match options:
-        case Simulate():
-            _simulate(options)
-        case Snapshot():
-            _snapshot(options)
-        case Blur():
-            _blur(options)
+    commands = {
+        Simulate: _simulate,
+        Snapshot: _snapshot,
+        Calibrate: run_calibrate,
+        Propose: run_propose,
+        Round: run_round,
+        Automatic: run_automatic,
+        Audit: run_audit,
+        Blur: _blur,
+        team.People: team.run_people,
+        team.Images: team.run_images,
+        team.Statistics: team.run_statistics,
+    }
+    kinds: Any = functools.reduce(operator.or_, commands)
+    options: Any = parse(kinds, "samjax engine", arguments)
+    commands[type(options)](options)
 
 
 def _simulate(options: Simulate) -> None:

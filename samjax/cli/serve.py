@@ -1,5 +1,7 @@
 """`samjax serve FOLDER`: the page and the API on a folder of images."""
 
+from __future__ import annotations
+
 import atexit
 import os
 import secrets
@@ -7,7 +9,7 @@ import tempfile
 import webbrowser
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
@@ -15,6 +17,9 @@ from samjax.cli import UsageError
 from samjax.cli.arguments import DEFAULT_MODEL, bound_pixels, parse
 from samjax.cli.loading import load_predictor
 from samjax.cli.outputs import make_folder
+
+if TYPE_CHECKING:
+    from samjax.engine.project import Project
 
 MEBIBYTE = 1 << 20
 # Bound on pixels that no image reaches.
@@ -85,6 +90,10 @@ class Serve:
     """Makes an annotation task for every image that has none: the page then hands out
     images, each to one person at a time."""
 
+    engine: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    """Serves a team's project instead of FOLDER: its images and masks are in DIR, and
+    people sign in with the tokens of samjax engine people."""
+
     api_only: bool = False
     """Serves the API without the page."""
 
@@ -110,10 +119,13 @@ def run(arguments: list[str]) -> None:
             f"the page is not complete here, {missing[0]} is missing: run make page in a "
             "checkout, or serve the API alone with --api-only"
         )
+    project = None if options.engine is None else _project(options.engine)
     folder, state = _folders(options)
-    token = options.token or os.environ.get("SAMJAX_TOKEN") or None
-    if token is None and not is_loopback(options.host):
-        token = secrets.token_urlsafe(24)
+    token = None
+    if project is None:
+        token = options.token or os.environ.get("SAMJAX_TOKEN") or None
+        if token is None and not is_loopback(options.host):
+            token = secrets.token_urlsafe(24)
 
     from samjax.data.bounds import max_pixels
     from samjax.files import cache_folder
@@ -128,8 +140,10 @@ def run(arguments: list[str]) -> None:
         token=token,
         hosts=options.allow_host,
         model=options.model,
-        labels=options.label,
+        labels=(*options.label, *(() if project is None else project.labels)),
         queue=options.queue,
+        project=project,
+        project_folder=options.engine and options.engine.expanduser().resolve(),
         limits=Limits(
             upload_bytes=options.upload_limit * MEBIBYTE,
             pixels=max_pixels() or NO_BOUND,
@@ -143,6 +157,8 @@ def run(arguments: list[str]) -> None:
 
         def say() -> None:
             print(f"serving {folder} at {address}", flush=True)
+            if project is not None:
+                print(f"people sign in at {address}?token=TOKEN", flush=True)
             if options.open:
                 webbrowser.open(address)
 
@@ -158,6 +174,16 @@ def _check(options: Serve) -> None:
             raise UsageError(f"--{option} {getattr(options, name)}: use at least 1")
     if options.token is not None and not options.token:
         raise UsageError("--token is empty: expected a token, or leave it out")
+    if options.engine is not None:
+        others = {"--token": options.token, "--state": options.state}
+        others |= {"--queue": options.queue or None}
+        others |= {"FOLDER": None if options.folder == Path(".") else options.folder}
+        for name, value in others.items():
+            if value is not None:
+                raise UsageError(
+                    f"{name}: a project has its own folders, queue and tokens: leave it "
+                    "out beside --engine"
+                )
     if options.open and options.api_only:
         raise UsageError("--open: there is no page to open with --api-only")
 
@@ -178,8 +204,32 @@ def _check_installed(options: Serve) -> None:
         ) from error
 
 
+def _project(folder: Path) -> Project:
+    """Returns a team's project, which has to have an owner."""
+    from samjax.engine.annotations import AnnotationStore
+    from samjax.engine.annotations.people import People
+    from samjax.engine.project import DATABASE, open_project
+
+    folder = folder.expanduser()
+    project = open_project(folder)
+    store = AnnotationStore(folder / DATABASE)
+    try:
+        people = People(store.database).all()
+    finally:
+        store.close()
+    if not any(person.role == "owner" and not person.is_removed for person in people):
+        raise UsageError(
+            f"{folder} has no owner: give samjax engine people add NAME --role owner "
+            f"--engine {folder}"
+        )
+    return project
+
+
 def _folders(options: Serve) -> tuple[Path, Path]:
     """Makes the folders of images and of masks, and checks that masks can be written."""
+    if options.engine is not None:
+        folder = options.engine.expanduser().resolve()
+        return folder / "images", folder
     folder = options.folder.expanduser()
     folder.mkdir(parents=True, exist_ok=True)
     state = folder / ".samjax" if options.state is None else options.state.expanduser()

@@ -20,9 +20,9 @@ import math
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from PIL import Image
@@ -83,6 +83,7 @@ def generate_to_folder(
     in_flight: int = 2,
     before_record: Callable[[Outcome, Record], None] | None = None,
     overwrite: bool = False,
+    provenance: Mapping[str, Any] | None = None,
 ) -> Iterator[Done]:
     """Segments everything in many images and writes the records to a folder.
 
@@ -99,6 +100,8 @@ def generate_to_folder(
         in_flight: number of images in flight on each device.
         before_record: called before a record is written, to write files beside it.
         overwrite: whether files that are no results of a run are replaced.
+        provenance: further fields of every mask: `stage`, `round` and others of the data
+            engine.
 
     Yields:
         Every image of the share, in order.
@@ -118,11 +121,20 @@ def generate_to_folder(
         "tile_size": tile_size,
         "shard_size": shard_size,
         **plain_options(config),
+        # Left out where there is none: runs of earlier versions can be resumed.
+        **({"provenance": dict(provenance)} if provenance else {}),
     }
     results = result_paths(items, out, shard_size)
     begin_run(out, results, settings, overwrite=overwrite)
     run = _FolderRun(
-        predictor, config, hierarchy, tile_size, in_flight, before_record, overwrite
+        predictor,
+        config,
+        hierarchy,
+        tile_size,
+        in_flight,
+        before_record,
+        overwrite,
+        provenance or {},
     )
     image_ids = assign_image_ids(items)
     indexed = list(enumerate(items))
@@ -166,6 +178,7 @@ class _FolderRun:
     in_flight: int
     before_record: Callable[[Outcome, Record], None] | None
     overwrite: bool
+    provenance: Mapping[str, Any]
 
     def to_folder(
         self,
@@ -283,6 +296,7 @@ class _FolderRun:
         if self.hierarchy:
             annotations = with_hierarchy(annotations)
         for annotation in annotations:
+            cast(dict, annotation).update(self.provenance)
             annotation["id"] += index * IDS_PER_IMAGE
             if math.isnan(annotation["stability_score"]):
                 # NaN for an empty mask, as in the release; JSON has no NaN.

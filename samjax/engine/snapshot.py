@@ -18,11 +18,24 @@ from samjax.data.upright_files import upright_file
 from samjax.engine.annotations.rows import Stored
 from samjax.engine.annotations.store import AnnotationStore
 from samjax.engine.marked_json import read_json, write_json
+from samjax.engine.provenance import PROV, provenance
 from samjax.files import sha256_of
 from samjax.geometry.masks import text_to_counts
 
 MANIFEST = "manifest.json"
-_PROVENANCE = ("uuid", "stage", "round", "source", "model", "active_seconds", "clicks")
+_PROVENANCE = (
+    *(
+        "uuid",
+        "stage",
+        "round",
+        "source",
+        "edited",
+        "model",
+        "active_seconds",
+        "clicks",
+    ),
+    "strokes",
+)
 
 
 def write_snapshot(
@@ -32,6 +45,7 @@ def write_snapshot(
     *,
     revision: int | None = None,
     images_per_shard: int = 1000,
+    keep: Callable[[Stored], bool] | None = None,
 ) -> dict[str, Any]:
     """Writes the masks of a revision as shards.
 
@@ -46,10 +60,12 @@ def write_snapshot(
         out: Folder of the snapshot; made if missing.
         revision: The revision; by default the newest.
         images_per_shard: Most images of a shard.
+        keep: Whether a mask is part of the snapshot; None for all.
 
     Returns:
         The manifest: `revision`, `images`, `masks` and `shards` with `name`, `bytes`,
-        `sha256`, `images`, `masks`.
+        `sha256`, `images`, `masks`; `prov` with the SHA-256 of `prov.json`, the
+        provenance of all of it in W3C's PROV-JSON.
 
     Raises:
         WouldReplace: `out` has shards of these names that samjax did not write.
@@ -60,6 +76,8 @@ def write_snapshot(
         return read_json(manifest)
     out.mkdir(parents=True, exist_ok=True)
     revision, rows = store.snapshot(revision)
+    if keep is not None:
+        rows = [row for row in rows if keep(row)]
     authors: dict[str, str] = {}
     for row in rows:
         authors.setdefault(row["author"], f"person-{len(authors) + 1}")
@@ -86,12 +104,15 @@ def write_snapshot(
                 "masks": sum(len(masks) for *_, masks in part),
             }
         )
-    content = {
+    content: dict[str, Any] = {
         "revision": revision,
         "images": len(images),
         "masks": len(rows),
         "shards": shards,
     }
+    files = {name: as_file for name, as_file, _ in images}
+    write_json(out / PROV, provenance(content, rows, files, authors))
+    content["prov"] = sha256_of(out / PROV)
     write_json(manifest, content)
     return content
 

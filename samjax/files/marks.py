@@ -334,7 +334,10 @@ KINDS: dict[Kind, Recognition] = {
         "label map of samjax",
         (_in_png("label map"), lambda path: _is_bare(path) and _in_old_run(path)),
     ),
-    "engine": Recognition("file of samjax engine", (_in_json("engine"),)),
+    "engine": Recognition(
+        "file of samjax engine",
+        (_in_json("engine"), _in_safetensors(**{KEY: mark_of("engine")})),
+    ),
     "image embedding": Recognition("image embedding of samjax", (_is_own_embedding,)),
     "weights": Recognition(
         "file of weights that samjax wrote",

@@ -13,10 +13,12 @@ from typing import Any
 
 import jax
 import numpy as np
+from jaxtyping import Array, Int
 
 from samjax.inference.automatic.device import prepare_image
 from samjax.inference.batching import pack, plan_calls
 from samjax.inference.embedding import ImageEmbedding
+from samjax.inference.grouping import PARALLEL_ON_CPU, PROMPTS_ON_CPU, map_groups
 from samjax.inference.masks import Masks
 from samjax.inference.predictor import Predictor, check_scores
 from samjax.inference.prompt_inputs import to_inputs
@@ -77,13 +79,18 @@ def _decode(
     # All calls are dispatched to the device before the first result is awaited.
     predictions = [
         _decode_prepared(
-            predictor.params, prepared, pack(call, [inputs]), model=predictor.model
+            predictor.params,
+            prepared,
+            pack(call, [inputs]),
+            np.int32(len(call.prompts[0])),
+            model=predictor.model,
+            on_cpu=jax.default_backend() == "cpu",
         )
         for call in calls
     ]
     masks: dict[int, Masks] = {}
     for call, prediction in zip(calls, predictions, strict=True):
-        logits, scores = (np.asarray(array)[0] for array in prediction)
+        logits, scores = (np.asarray(array) for array in prediction)
         check_scores(scores)
         for row, index in enumerate(call.prompts[0]):
             # Copies: a view would keep the arrays of the whole call alive.
@@ -97,12 +104,35 @@ def _prepared(predictor: Predictor, embedding: ImageEmbedding) -> PreparedImage:
     return prepare_image(predictor.params, embedding.features, model=predictor.model)
 
 
-@functools.partial(jax.jit, static_argnames="model")
+@functools.partial(jax.jit, static_argnames=("model", "on_cpu"))
 def _decode_prepared(
     params: Mapping[str, Any],
     prepared: PreparedImage,
     prompts: PromptInputs,
+    num_valid: Int[Array, ""],
     *,
     model: Sam,
+    on_cpu: bool,
 ) -> MaskPrediction:
-    return AmortizedDecoder(model).decode_prompts(params, prepared, prompts)
+    """Decodes the prompts "1 p" of an image; those after the valid ones are padding.
+
+    Returns:
+        Logits "p m lh lw" and predicted IoUs "p m", rows of padding undefined.
+    """
+    decoder = AmortizedDecoder(model)
+
+    def decode(in_group: PromptInputs) -> MaskPrediction:
+        of_image = jax.tree.map(lambda leaf: leaf[None], in_group)
+        decoded = decoder.decode_prompts(params, prepared, of_image)
+        return jax.tree.map(lambda leaf: leaf[0], decoded)
+
+    in_image = jax.tree.map(lambda leaf: leaf[0], prompts)
+    if not on_cpu:
+        return decode(in_image)
+    return map_groups(
+        decode,
+        in_image,
+        num_valid,
+        size=PROMPTS_ON_CPU,
+        num_parallel=PARALLEL_ON_CPU,
+    )

@@ -1,14 +1,15 @@
 """Routes of annotations: stored, listed, changed, deleted, restored."""
 
 import re
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Path, Query
 from fastapi.responses import JSONResponse, Response
 
-from samjax.engine.annotations.rows import Stored
+from samjax.web.guard import API
 from samjax.web.image_routes import ImageId
 from samjax.web.mask_checks import check_mask
+from samjax.web.permissions import layer_on
 from samjax.web.refusals import Refusal, invalid
 from samjax.web.schemas import (
     Annotation,
@@ -16,10 +17,10 @@ from samjax.web.schemas import (
     AnnotationIn,
     Annotations,
 )
-from samjax.web.services import Wanted, errors
+from samjax.web.services import Caller, Wanted, errors
 from samjax.web.stored_annotations import annotation_body
 
-router = APIRouter(tags=["annotations"])
+router = APIRouter(prefix=API, tags=["annotations"])
 
 AnnotationId = Annotated[int, Path(description="Its id.", ge=1, lt=1 << 63)]
 IfMatch = Annotated[
@@ -28,19 +29,24 @@ IfMatch = Annotated[
         description='The revision that the request is based on: "12".', max_length=64
     ),
 ]
-_NULLABLE = {"score", "stability_score", "level", "order"}
+_NULLABLE = {
+    *("score", "stability_score", "level", "order"),
+    *("active_seconds", "clicks", "strokes", "undos"),
+}
 
 
 @router.get("/images/{image}/annotations", responses=errors(404))
 def list_annotations(
     services: Wanted,
+    caller: Caller,
     image: ImageId,
     since: Annotated[int, Query(ge=0, lt=1 << 63)] = 0,
 ) -> Annotations:
     """Lists the masks of an image; with `since` only changes after that revision."""
     file = services.gallery.file(image)
-    revision, kept, deleted = services.store.changes(file.name, since)
-    bodies = [annotation_body(stored) for stored in kept]
+    layer = layer_on(services, caller, file.name)
+    revision, kept, deleted = services.store.changes(file.name, since, layer)
+    bodies = [annotation_body(stored, services, caller) for stored in kept]
     return Annotations(revision=revision, annotations=bodies, deleted=deleted)
 
 
@@ -50,13 +56,20 @@ def list_annotations(
     response_model=Annotation,
     responses={200: {"model": Annotation}} | errors(404, 409),
 )
-def add_annotation(services: Wanted, image: ImageId, given: AnnotationIn) -> Response:
+def add_annotation(
+    services: Wanted, caller: Caller, image: ImageId, given: AnnotationIn
+) -> Response:
     """Stores a mask; 200 and the stored mask if its uuid is known already."""
     file, header = services.gallery.usable(image)
     mask = check_mask(given.segmentation, (header.height, header.width))
     fields = given.model_dump(exclude={"uuid", "segmentation"})
-    stored, is_new = services.store.add(file.name, given.uuid, mask, fields)
-    return _response(stored, 201 if is_new else 200)
+    layer = layer_on(services, caller, file.name)
+    if (project := services.settings.project) is not None and caller is not None:
+        fields |= {"author": caller.name, "round": project.round}
+        fields |= {"stage": project.stage, "model": services.predictor.fingerprint}
+    stored, is_new = services.store.add(file.name, given.uuid, mask, fields, layer)
+    body = annotation_body(stored, services, caller)
+    return _response(body, 201 if is_new else 200)
 
 
 @router.patch(
@@ -66,6 +79,7 @@ def add_annotation(services: Wanted, image: ImageId, given: AnnotationIn) -> Res
 )
 def change_annotation(
     services: Wanted,
+    caller: Caller,
     annotation: AnnotationId,
     given: AnnotationChange,
     if_match: IfMatch = None,
@@ -84,17 +98,21 @@ def change_annotation(
         # replaced since.
         height, width = services.store.get(annotation)["segmentation"]["size"]
         mask = check_mask(given.segmentation, (height, width))
-    return _response(services.store.change(annotation, revision, fields, mask))
+    if caller is not None:
+        fields["author"] = caller.name
+    stored = services.store.change(annotation, revision, fields, mask)
+    return _response(annotation_body(stored, services, caller))
 
 
 @router.delete(
     "/annotations/{annotation}", status_code=204, responses=errors(404, 409, 428)
 )
 def delete_annotation(
-    services: Wanted, annotation: AnnotationId, if_match: IfMatch = None
+    services: Wanted, caller: Caller, annotation: AnnotationId, if_match: IfMatch = None
 ) -> None:
     """Deletes an annotation, which can be restored; 204 also if it was deleted before."""
-    services.store.delete(annotation, _revision(if_match))
+    author = None if caller is None else caller.name
+    services.store.delete(annotation, _revision(if_match), author)
 
 
 @router.post(
@@ -102,9 +120,13 @@ def delete_annotation(
     response_model=Annotation,
     responses=errors(404),
 )
-def restore_annotation(services: Wanted, annotation: AnnotationId) -> Response:
+def restore_annotation(
+    services: Wanted, caller: Caller, annotation: AnnotationId
+) -> Response:
     """Restores a deleted annotation."""
-    return _response(services.store.restore(annotation))
+    author = None if caller is None else caller.name
+    stored = services.store.restore(annotation, author)
+    return _response(annotation_body(stored, services, caller))
 
 
 def _revision(if_match: str | None) -> int:
@@ -123,6 +145,6 @@ def _revision(if_match: str | None) -> int:
     return int(match[1])
 
 
-def _response(stored: Stored, status: int = 200) -> Response:
-    headers = {"ETag": f'"{stored["revision"]}"'}
-    return JSONResponse(annotation_body(stored), status, headers=headers)
+def _response(body: dict[str, Any], status: int = 200) -> Response:
+    headers = {"ETag": f'"{body["revision"]}"'}
+    return JSONResponse(body, status, headers=headers)

@@ -5,10 +5,11 @@ import logging
 import reprlib
 import sqlite3
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from fastapi import APIRouter, FastAPI, Request
+from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from starlette.exceptions import HTTPException
@@ -25,14 +26,17 @@ from samjax.web import (
     model_routes,
     page_routes,
     task_routes,
+    team_routes,
 )
 from samjax.web.decoder_cache import PageDecoder
 from samjax.web.document import POLICY, write_document
 from samjax.web.guard import API, Guard
+from samjax.web.permissions import check_permission
 from samjax.web.refusals import CODES, Refusal, error_body
 from samjax.web.services import make_services
 from samjax.web.settings import Settings
-from samjax.web.stored_annotations import refusal_of
+from samjax.web.stored_annotations import annotation_body, refusal_of
+from samjax.web.tokens import PERSON
 
 _ABOUT = (
     "Segments images of a folder, and stores the masks that people make. "
@@ -81,6 +85,7 @@ def create_app(
         lifespan=lifespan,
         # A path with a trailing slash is an error, not a redirect.
         redirect_slashes=False,
+        dependencies=[Depends(check_permission)] if services.team else None,
     )
     app.state.services = services
     for routes in (
@@ -89,18 +94,20 @@ def create_app(
         model_routes,
         annotation_routes,
         task_routes,
+        team_routes,
         export_routes,
     ):
-        app.include_router(routes.router, prefix=API)
-    app.include_router(_description_routes(app), prefix=API)
+        app.include_router(routes.router)
+    app.include_router(_description_routes(app))
     app.include_router(page_routes.router)
     _add_error_handlers(app)
-    app.add_middleware(Guard, settings=settings)
+    tokens = services.tokens if services.team else None
+    app.add_middleware(Guard, settings=settings, tokens=tokens)
     return app
 
 
 def _description_routes(app: FastAPI) -> APIRouter:
-    router = APIRouter(tags=["about"])
+    router = APIRouter(prefix=API, tags=["about"])
 
     @router.get("/openapi.json")
     def describe() -> dict[str, Any]:
@@ -131,7 +138,9 @@ def _add_error_handlers(app: FastAPI) -> None:
     ) -> Response:
         if isinstance(error, sqlite3.Error):
             logger.error("the database failed", exc_info=error)
-        return refuse(request, refusal_of(error))
+        services, caller = request.app.state.services, request.scope.get(PERSON)
+        shown = partial(annotation_body, services=services, caller=caller)
+        return refuse(request, refusal_of(error, shown))
 
     @app.exception_handler(HTTPException)
     def refuse_http(request: Request, error: HTTPException) -> Response:

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
 from fastapi.responses import Response, StreamingResponse
@@ -16,11 +16,12 @@ from samjax.web.exporting import (
     to_record,
 )
 from samjax.web.folder import image_id, natural_key
+from samjax.web.guard import API
 from samjax.web.refusals import Refusal, not_found
-from samjax.web.services import Services, Wanted, errors
+from samjax.web.services import Caller, Services, Wanted, errors
 from samjax.web.zip_stream import zip_chunks
 
-router = APIRouter(tags=["export"])
+router = APIRouter(prefix=API, tags=["export"])
 
 
 @router.get(
@@ -31,15 +32,21 @@ router = APIRouter(tags=["export"])
 )
 def export_annotations(
     services: Wanted,
+    caller: Caller,
     format: Annotated[Format, Query(description="Which files to make.")] = "sa1b",
     image: Annotated[str | None, Query(max_length=64)] = None,
+    authors: Annotated[
+        Literal["pseudonyms", "names"] | None,
+        Query(description="How authors are named; pseudonyms on a team's server."),
+    ] = None,
 ) -> Response:
     """Sends a zip of all masks; of one image a JSON file, or a zip of its label map."""
     if image is None:
         names = sorted(services.store.annotated(), key=natural_key)
     else:
         names = [services.gallery.file(image).name]
-    images = _annotated(services, names)
+    has_names = authors == "names" or (authors is None and caller is None)
+    images = _annotated(services, names, has_names)
     if image is None or format == "png":
         return _download(
             zip_chunks(archive(images, format, services.decoding)),
@@ -58,9 +65,18 @@ def export_annotations(
     return _download(iter([text.encode()]), name, "application/json")
 
 
-def _annotated(services: Services, names: list[str]) -> Iterator[AnnotatedImage]:
+def _annotated(
+    services: Services, names: list[str], has_names: bool
+) -> Iterator[AnnotatedImage]:
+    shown = None if has_names else services.people.pseudonyms()
     for name in names:
         _, annotations, _ = services.store.changes(name)
+        if shown is not None:
+            annotations = [
+                # Masks that were added since have authors that are not listed.
+                {**stored, "author": shown.get(stored["author"], "other")}
+                for stored in annotations
+            ]
         if annotations:
             yield AnnotatedImage(
                 image_id=_exported_id(name),

@@ -22,6 +22,7 @@ from typing import NamedTuple
 
 from samjax.data.folders import SUFFIXES, has_image_name
 from samjax.data.formats.guards import check_file_name
+from samjax.engine.file_versions import file_version
 from samjax.web import beneath
 from samjax.web.image_files import ImageHeader, NotAnImage, read_header
 from samjax.web.refusals import Refusal, not_found, shown
@@ -56,8 +57,7 @@ class FolderImage(NamedTuple):
     @property
     def version(self) -> str:
         """Hash of the path, size and time of the last write, which stands for the content."""
-        facts = f"{os.fspath(self.path)}\0{self.bytes}\0{self.changed}"
-        return hashlib.sha256(os.fsencode(facts)).hexdigest()[:32]
+        return file_version(self.path, self.bytes, self.changed)
 
 
 class Gallery:

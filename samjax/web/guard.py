@@ -13,14 +13,17 @@ import logging
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qs, urlsplit
 
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from samjax.engine.annotations.errors import DatabaseReplaced
 from samjax.web.connections import EXTENSION
 from samjax.web.refusals import Refusal, error_body, shown
 from samjax.web.settings import Settings, is_any_address
+from samjax.web.tokens import PERSON, Tokens
 
 API = "/api/v1"
 _READS = ("GET", "HEAD", "OPTIONS")
@@ -70,9 +73,11 @@ class Guard:
     exception too becomes a response in the form of errors.
     """
 
-    def __init__(self, app: ASGIApp, settings: Settings):
+    def __init__(self, app: ASGIApp, settings: Settings, tokens: Tokens | None = None):
         self._app = app
         self._settings = settings
+        # Those of a team's people; None where one token, or none, is everybody's.
+        self._tokens = tokens
         own = {settings.host.strip("[]").lower(), *map(str.lower, settings.hosts)}
         # A server bound to all addresses has unknown names: the token alone decides.
         self._names = (
@@ -106,7 +111,7 @@ class Guard:
             await send(message)
 
         try:
-            response = self._check(scope)
+            response = await self._check(scope)
             if response is not None:
                 is_refused = True
                 await response(scope, receive, send_with_headers)
@@ -122,21 +127,23 @@ class Guard:
         finally:
             body.release()
 
-    def _check(self, scope: Scope) -> Response | None:
+    async def _check(self, scope: Scope) -> Response | None:
         """Returns an error response, a sign-in redirect, or None for a permitted request."""
         headers = Headers(scope=scope)
         try:
             self._check_host(headers)
             query = parse_qs(scope["query_string"].decode("latin-1"), max_num_fields=50)
             if scope["path"] == "/" and "token" in query:
-                return self._sign_in(query["token"][0], scope)
-            self._check_token(headers, scope)
+                return await self._sign_in(query["token"][0], scope)
+            await self._check_token(headers, scope)
             if scope["method"] not in _READS:
                 _check_origin(headers)
             self._check_length(headers, scope)
         except Refusal as refusal:
             body = error_body(refusal.code, refusal.message)
             return JSONResponse(body, refusal.status)
+        except DatabaseReplaced as error:
+            return JSONResponse(error_body("storage", str(error)), 503)
         except ValueError:
             return JSONResponse(error_body("bad_request", "the query is not one"), 400)
         return None
@@ -153,31 +160,44 @@ class Guard:
                 "address that it printed, or start it with --allow-host",
             )
 
-    def _sign_in(self, token: str, scope: Scope) -> Response:
-        own = self._settings.token
-        if own is not None and not _same(token, own):
+    async def _sign_in(self, token: str, scope: Scope) -> Response:
+        needs_token = self._tokens is not None or self._settings.token is not None
+        if needs_token and not await self._is_valid(token, scope):
             raise _unauthorized()
         response = RedirectResponse("/", 303)
-        if own is not None:
+        if needs_token:
             response.set_cookie(
-                _cookie_name(scope), own, path="/", httponly=True, samesite="strict"
+                _cookie_name(scope), token, path="/", httponly=True, samesite="strict"
             )
         return response
 
-    def _check_token(self, headers: Headers, scope: Scope) -> None:
-        own = self._settings.token
-        if own is None:
+    async def _check_token(self, headers: Headers, scope: Scope) -> None:
+        if self._tokens is None and self._settings.token is None:
             return
         scheme, _, given = headers.get("authorization", "").partition(" ")
-        if scheme.lower() == "bearer" and _same(given.strip(), own):
+        if scheme.lower() == "bearer" and await self._is_valid(given.strip(), scope):
             return
         try:
             cookies = SimpleCookie(headers.get("cookie", ""))
         except CookieError:
             cookies = SimpleCookie()
         cookie = cookies.get(_cookie_name(scope))
-        if cookie is None or not _same(cookie.value, own):
+        if cookie is None or not await self._is_valid(cookie.value, scope):
             raise _unauthorized()
+
+    async def _is_valid(self, token: str, scope: Scope) -> bool:
+        """Returns whether a token is valid; the scope gets the person it belongs to."""
+        if self._tokens is None:
+            own = self._settings.token
+            return own is not None and _same(token, own)
+        if self._tokens.is_fresh:
+            person = self._tokens.find(token)
+        else:
+            # The event loop must not wait for the disk.
+            person = await run_in_threadpool(self._tokens.find, token)
+        if person is not None:
+            scope[PERSON] = person
+        return person is not None
 
     def _most_bytes(self, scope: Scope) -> int:
         limits = self._settings.limits
@@ -280,8 +300,8 @@ def _unauthorized() -> Refusal:
     return Refusal(
         401,
         "unauthorized",
-        "no token, or a wrong one: open the address that the server printed, or send "
-        "'Authorization: Bearer TOKEN'",
+        "no token, or a wrong one: open the address that the server or its owner gave "
+        "you, or send 'Authorization: Bearer TOKEN'",
     )
 
 

@@ -8,14 +8,16 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
+from samjax.engine.annotations.people import Person
 from samjax.web.folder import FolderImage, image_id
+from samjax.web.guard import API
 from samjax.web.image_files import NotAnImage, convert_for_browser, make_thumbnail
 from samjax.web.refusals import Refusal
 from samjax.web.schemas import Image, Images
 from samjax.web.sending import FileStream
-from samjax.web.services import Services, Wanted, errors
+from samjax.web.services import Caller, Services, Wanted, errors
 
-router = APIRouter(tags=["images"])
+router = APIRouter(prefix=API, tags=["images"])
 
 ImageId = Annotated[
     str, Path(description="Its id, from the list of images.", max_length=64)
@@ -25,19 +27,26 @@ ImageId = Annotated[
 @router.get("/images", responses=errors())
 def list_images(
     services: Wanted,
+    caller: Caller,
     offset: Annotated[int, Query(ge=0, lt=1 << 31)] = 0,
     limit: Annotated[int, Query(ge=1, le=1000)] = 200,
 ) -> Images:
-    """Lists images in natural order of their names, also those that are damaged."""
+    """Lists images in natural order of their names, also those that are damaged.
+
+    On a team's server people get the images of their own tasks, and the owner all.
+    """
     files = services.gallery.files()
+    if services.team is not None and caller is not None and caller.role != "owner":
+        own = services.team.layers(caller.name)
+        files = [file for file in files if file.name in own]
     listed = files[offset : offset + limit]
-    return Images(total=len(files), images=_described(services, listed))
+    return Images(total=len(files), images=_described(services, listed, caller))
 
 
 @router.get("/images/{image}", responses=errors(404))
-def show_image(services: Wanted, image: ImageId) -> Image:
+def show_image(services: Wanted, caller: Caller, image: ImageId) -> Image:
     """Describes an image."""
-    return _described(services, [services.gallery.file(image)])[0]
+    return _described(services, [services.gallery.file(image)], caller)[0]
 
 
 @router.put(
@@ -56,13 +65,14 @@ def show_image(services: Wanted, image: ImageId) -> Image:
 )
 async def send_image(
     services: Wanted,
+    caller: Caller,
     name: Annotated[str, Path(description="Path in the folder, with /.")],
     request: Request,
 ) -> Response:
     """Stores an image under a name; 200 if it is there already."""
     is_new = await services.uploads.take(name, request.stream())
     # In a thread: this coroutine runs in the event loop, which must not block.
-    stored = await run_in_threadpool(show_image, services, image_id(name))
+    stored = await run_in_threadpool(_queued, services, caller, name)
     return JSONResponse(stored.model_dump(), 201 if is_new else 200)
 
 
@@ -112,8 +122,21 @@ def show_thumbnail(
     return _preview(services, file, f"{size}.jpg", make, headers)
 
 
-def _described(services: Services, files: list[FolderImage]) -> list[Image]:
-    counts = services.store.counts([file.name for file in files])
+def _queued(services: Services, caller: Person | None, name: str) -> Image:
+    """Describes an image that was uploaded; of a team, it gets a task."""
+    if (project := services.settings.project) is not None:
+        services.tasks.add([name], round=project.round)
+    return show_image(services, caller, image_id(name))
+
+
+def _described(
+    services: Services, files: list[FolderImage], caller: Person | None
+) -> list[Image]:
+    layers = {}
+    if services.team is not None and caller is not None:
+        only = files[0].name if len(files) == 1 else None
+        layers = services.team.layers(caller.name, only)
+    counts = services.store.counts([file.name for file in files], layers)
     described = []
     for file in files:
         header = services.gallery.header(file)

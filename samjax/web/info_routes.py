@@ -5,13 +5,14 @@ from typing import Any
 from fastapi import APIRouter
 
 from samjax import __version__
+from samjax.engine.annotations.people import Person
 from samjax.web.decoder_cache import DecoderFile, PageDecoder, Part
 from samjax.web.description import describe_model
 from samjax.web.guard import API
 from samjax.web.schemas import Health
-from samjax.web.services import Wanted, errors
+from samjax.web.services import Caller, Services, Wanted, errors
 
-router = APIRouter(tags=["about"])
+router = APIRouter(prefix=API, tags=["about"])
 
 
 @router.get("/health")
@@ -21,15 +22,19 @@ def health() -> Health:
 
 
 @router.get("/info", responses=errors())
-def info(services: Wanted) -> dict[str, Any]:
-    """Describes the model, the decoder for browsers, the limits, and the labels in use."""
+def info(services: Wanted, caller: Caller) -> dict[str, Any]:
+    """Describes the model, the decoder for browsers, the limits, and the labels in use.
+
+    `team` has the person of the token on a team's server, and is null elsewhere.
+    """
     settings = services.settings
     limits = settings.limits
     used = services.store.labels()
     return {
         "samjax": __version__,
         "api": 1,
-        "folder": services.gallery.folder.name,
+        "folder": _name(services),
+        "team": _team(services, caller),
         "model": describe_model(services.predictor, settings.model),
         "decoder": services.decoder and _decoder(services.decoder),
         "limits": {
@@ -39,6 +44,23 @@ def info(services: Wanted) -> dict[str, Any]:
             "points": limits.points,
         },
         "labels": list(dict.fromkeys([*settings.labels, *used])),
+    }
+
+
+def _name(services: Services) -> str:
+    project = services.settings.project
+    return (project and project.name) or services.gallery.folder.name
+
+
+def _team(services: Services, caller: Person | None) -> dict[str, Any] | None:
+    project = services.settings.project
+    if project is None or caller is None:
+        return None
+    return {
+        "name": caller.name,
+        "role": caller.role,
+        "blind": project.blind,
+        "hint_seconds": project.hint_seconds,
     }
 
 

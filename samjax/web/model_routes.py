@@ -8,6 +8,7 @@ from fastapi.responses import JSONResponse
 
 from samjax.inference import AutomaticConfig
 from samjax.web.decoder_cache import Part
+from samjax.web.guard import API
 from samjax.web.image_routes import ImageId
 from samjax.web.prediction import has_mask, predict
 from samjax.web.refusals import Refusal, invalid, not_found
@@ -23,7 +24,7 @@ from samjax.web.schemas import (
 )
 from samjax.web.services import Wanted, errors
 
-router = APIRouter(tags=["model"])
+router = APIRouter(prefix=API, tags=["model"])
 
 
 @router.get(

@@ -8,7 +8,6 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from samjax.engine.annotations.tasks import TaskKind, TaskState
 from samjax.prompts import KINDS
 from samjax.prompts.kind import MaskImage
 
@@ -21,11 +20,26 @@ Coordinate = Annotated[float, Field(ge=-1e6, le=1e6, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Score = Annotated[float, Field(ge=-1e3, le=1e3, allow_inf_nan=False)]
 Words = Annotated[str, Field(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
-MaskSource = Literal["click", "box", "everything", "text", "brush", "import"]
+MaskSource = Literal[
+    "click",
+    "box",
+    "everything",
+    "text",
+    "brush",
+    "import",
+    # Of the data engine: a proposal before and after a person took it, a mask of stage 3.
+    "proposed",
+    "proposal",
+    "automatic",
+]
+Seconds = Annotated[float, Field(ge=0, le=1e7, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=0, le=1_000_000)]
 Level = Literal["whole", "part", "subpart"]
 
 
-class _Given(BaseModel):
+class Given(BaseModel):
+    """A body that a client sends, without fields that are unknown."""
+
     model_config = ConfigDict(extra="forbid")
 
 
@@ -42,7 +56,7 @@ class ErrorBody(BaseModel):
     error: ErrorDetail
 
 
-class RunLengths(_Given):
+class RunLengths(Given):
     """A mask as COCO's compressed run-length encoding, with its (height, width)."""
 
     size: tuple[
@@ -74,9 +88,9 @@ PROMPT_FIELDS = {name: field for kind in KINDS for name, field in kind.fields.it
 """The fields of a prompt with the types of `PromptKind.fields`."""
 
 
-def _model(name: str, fields: dict[str, Any]) -> type[_Given]:
+def _model(name: str, fields: dict[str, Any]) -> type[Given]:
     """Returns a schema of fields, each a type with its default."""
-    return create_model(name, __base__=_Given, **fields)
+    return create_model(name, __base__=Given, **fields)
 
 
 _PromptFields = _model(
@@ -101,13 +115,13 @@ class PredictIn(PromptIn):
     ) = None
 
 
-class EmbeddingIn(_Given):
+class EmbeddingIn(Given):
     """Options of a request for an embedding; `prefetch` gives it a low priority."""
 
     prefetch: bool = False
 
 
-class EverythingIn(_Given):
+class EverythingIn(Given):
     """Options of everything mode, as in the release; missing thresholds suit the model."""
 
     points_per_side: Annotated[int, Field(ge=1, le=128)] = 32
@@ -134,7 +148,7 @@ class PromptsUsed(_RecordedFields):
     """The prompts that a mask was made from; of a mask, whether there was one."""
 
 
-class AnnotationIn(_Given):
+class AnnotationIn(Given):
     """A new annotation: a mask and its provenance."""
 
     uuid: Annotated[
@@ -148,12 +162,16 @@ class AnnotationIn(_Given):
     source: MaskSource = "click"
     edited: bool = False
     level: Level | None = None
-    seconds: Annotated[float, Field(ge=0, le=1e7, allow_inf_nan=False)] = 0.0
+    seconds: Seconds = 0.0
     author: Words = ""
     order: Coordinate | None = None
+    active_seconds: Seconds | None = None
+    clicks: Count | None = None
+    strokes: Count | None = None
+    undos: Count | None = None
 
 
-class AnnotationChange(_Given):
+class AnnotationChange(Given):
     """New values of an annotation's fields; fields that are left out stay."""
 
     segmentation: RunLengths | None = None
@@ -164,9 +182,13 @@ class AnnotationChange(_Given):
     source: MaskSource | None = None
     edited: bool | None = None
     level: Level | None = None
-    seconds: Annotated[float, Field(ge=0, le=1e7, allow_inf_nan=False)] | None = None
+    seconds: Seconds | None = None
     author: Words | None = None
     order: Coordinate | None = None
+    active_seconds: Seconds | None = None
+    clicks: Count | None = None
+    strokes: Count | None = None
+    undos: Count | None = None
 
 
 class Annotation(AnnotationIn):
@@ -265,59 +287,3 @@ class Health(BaseModel):
     """Confirms that the server is up."""
 
     ok: bool
-
-
-class NewTasks(_Given):
-    """Images that get a task; without `images` all of the folder, in random order."""
-
-    images: Annotated[list[str], Field(max_length=100_000)] | None = None
-    kind: TaskKind = "annotate"
-    round: Annotated[int, Field(ge=0, le=1_000_000)] = 0
-    priority: Annotated[float, Field(ge=-1e9, le=1e9, allow_inf_nan=False)] = 0.0
-    seed: Annotated[int, Field(ge=0, lt=1 << 63)] | None = 0
-
-
-class TasksAdded(BaseModel):
-    """The number of new tasks."""
-
-    added: int
-
-
-class TaskCounts(BaseModel):
-    """The number of tasks by kind and state."""
-
-    counts: dict[str, dict[str, int]]
-
-
-class TaskHolder(_Given):
-    """The person who has a task."""
-
-    person: Annotated[Words, Field(min_length=1)]
-
-
-class TaskClaim(TaskHolder):
-    """A person who asks for a task of some kinds."""
-
-    kinds: Annotated[list[TaskKind], Field(min_length=1, max_length=3)] = ["annotate"]
-
-
-class TaskEnd(TaskHolder):
-    """The end of the work on a task; `skipped` and `flagged` need a note."""
-
-    state: Literal["done", "skipped", "flagged"] = "done"
-    note: Annotated[str, Field(max_length=2000)] = ""
-
-
-class Task(BaseModel):
-    """A task; `lease_until` is in seconds since 1970."""
-
-    id: int
-    image_id: str
-    image: str
-    kind: TaskKind
-    state: TaskState
-    assignee: str | None
-    lease_until: float | None
-    round: int
-    attempt: int
-    note: str

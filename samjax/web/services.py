@@ -9,7 +9,9 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from samjax.engine.annotations import AnnotationStore
+from samjax.engine.annotations.people import People, Person
 from samjax.engine.annotations.tasks import TaskQueue
+from samjax.engine.annotations.team import TeamQueue
 from samjax.inference import Predictor
 from samjax.web.decoder_cache import PageDecoder
 from samjax.web.disk_cache import DiskCache
@@ -21,6 +23,7 @@ from samjax.web.page import StaticFiles
 from samjax.web.refusals import error_body
 from samjax.web.schemas import ErrorBody
 from samjax.web.settings import Settings
+from samjax.web.tokens import PERSON, Tokens
 from samjax.web.uploads import Uploads, sweep
 from samjax.web.worker import ModelWorker
 
@@ -41,6 +44,9 @@ class Services:
         gallery: The images.
         store: The annotations.
         tasks: The queue of annotation tasks, in the same database.
+        team: The same queue as that of a team; None without a project.
+        people: The people of the database.
+        tokens: Their tokens.
         worker: Thread that computes embeddings and runs jobs.
         uploads: Receives images.
         previews: Cache of thumbnails and of images converted for browsers.
@@ -57,6 +63,9 @@ class Services:
     gallery: Gallery
     store: AnnotationStore
     tasks: TaskQueue
+    team: TeamQueue | None
+    people: People
+    tokens: Tokens
     worker: ModelWorker
     uploads: Uploads
     previews: DiskCache
@@ -68,8 +77,13 @@ class Services:
     def start(self) -> None:
         """Removes remains of a killed server, adds tasks, and starts the worker."""
         sweep(self.gallery.folder)
-        if self.settings.queue:
-            self.tasks.add(file.name for file in self.gallery.files())
+        project = self.settings.project
+        if self.settings.queue or project is not None:
+            self.tasks.add(
+                (file.name for file in self.gallery.files()),
+                round=0 if project is None else project.round,
+                seed=0 if project is None else project.seed,
+            )
         self.worker.start()
 
     def close(self) -> None:
@@ -102,6 +116,10 @@ def make_services(
             return read_pixels(source, settings.limits.pixels)
 
     store = AnnotationStore(settings.state / DATABASE)
+    people, team = People(store.database), None
+    if (project := settings.project) is not None:
+        lease = 60 * project.lease_minutes
+        team = TeamQueue(store.database, project.rules, lease_seconds=lease)
     return Services(
         settings=settings,
         predictor=predictor,
@@ -109,7 +127,10 @@ def make_services(
         page=page,
         gallery=gallery,
         store=store,
-        tasks=TaskQueue(store.database),
+        tasks=TaskQueue(store.database) if team is None else team,
+        team=team,
+        people=people,
+        tokens=Tokens(people),
         worker=ModelWorker(
             predictor,
             EmbeddingCache(
@@ -126,12 +147,20 @@ def make_services(
     )
 
 
-def _services(request: Request) -> Services:
+# Coroutines, which FastAPI calls without a thread.
+async def _services(request: Request) -> Services:
     return request.app.state.services
+
+
+async def _caller(request: Request) -> Person | None:
+    return request.scope.get(PERSON)
 
 
 Wanted = Annotated[Services, Depends(_services)]
 """The services, as a parameter of a route."""
+
+Caller = Annotated[Person | None, Depends(_caller)]
+"""The person of the request's token, as a parameter of a route; None without a team."""
 
 
 def errors(*statuses: int) -> dict[int | str, dict[str, object]]:

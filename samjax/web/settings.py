@@ -4,6 +4,7 @@ import ipaddress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from samjax.engine.project import Project
 from samjax.web.schemas import MOST_POINTS, MOST_PROMPTS
 
 MEBIBYTE = 1 << 20
@@ -44,6 +45,9 @@ class Settings:
         model: Name of the model.
         labels: Labels to offer before any is in use.
         queue: Whether every image gets an annotation task when the server starts.
+        project: Settings of a team's project, whose people have tokens of their own and
+            roles; None where everybody may do everything.
+        project_folder: Folder of the project.
         limits: Bounds of requests.
     """
 
@@ -57,10 +61,13 @@ class Settings:
     model: str = "small"
     labels: tuple[str, ...] = ()
     queue: bool = False
+    project: Project | None = None
+    project_folder: Path | None = None
     limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self):
-        if self.token is None and not is_loopback(self.host):
+        has_tokens = self.token is not None or self.project is not None
+        if not has_tokens and not is_loopback(self.host):
             raise ValueError(
                 f"got the host {self.host} without a token, expected one: whoever "
                 "reaches this address could read and change what is here"

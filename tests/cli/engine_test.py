@@ -79,7 +79,7 @@ def test_regions_by_hand_are_blurred(folder, tmp_path, capsys):
     out, regions = tmp_path / "out", tmp_path / "regions.json"
     Image.effect_noise(SIZE[::-1], 100).convert("RGB").save(folder / "a.png")
     regions.write_text('{"a.png": [[1, 1, 6, 5]]}')
-    words = ["engine", "blur", str(folder), "--out", str(out)]
+    words = ["engine", "blur", str(folder), str(out)]
     assert cli.main([*words, "--regions", str(regions)]) == 0
     assert "1 regions in 1 images" in capsys.readouterr().out
     assert (out / "blur_report" / "contact_sheet.jpg").exists()
@@ -92,3 +92,51 @@ def test_regions_by_hand_are_blurred(folder, tmp_path, capsys):
     assert cli.main(words) == 2 and "--faces" in capsys.readouterr().err
     assert cli.main([*words, "--faces", str(regions)]) == 1
     assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["round", "{empty}"], "has no store of masks"),
+        (["propose", "{folder}", "--proposer", "{empty}/no.safetensors"], "not a file"),
+        (["calibrate", "{folder}", "--precision", "1.5"], "precision=1.5"),
+        (["calibrate", "{folder}", "--points", "0"], "points=0"),
+        (["audit", "{folder}"], "--draw first"),
+        (["audit", "{folder}", "--draw", "0"], "--draw 0"),
+        (["audit", "{folder}", "--draw", "2"], "none with automatic masks"),
+        (["audit", "{folder}", "{folder}", "--draw", "2"], "name one folder"),
+        (
+            ["automatic", "{folder}", "--out", "{empty}", "--processes", "0"],
+            "at least 1",
+        ),
+        (
+            ["automatic", "{folder}", "--out", "{empty}"]
+            + ["--processes", "2", "--share", "1/2"],
+            "one of the two",
+        ),
+    ],
+)
+def test_what_cannot_be_done_is_one_line(folder, tmp_path, capsys, words, message):
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    words = [word.format(folder=folder, empty=empty) for word in words]
+    assert cli.main(["engine", *words]) != 0
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
+
+
+def test_two_sets_of_masks_are_audited_into_a_page(tmp_path, capsys):
+    from engine.audit.audit_test import automatic
+    from engine.rounds.conftest import make_project
+
+    project = make_project(tmp_path / "project")
+    run = automatic(project, tmp_path / "run")
+    out = tmp_path / "audit"
+    words = [str(run), str(run), "--images", str(project.images), "--out", str(out)]
+    assert cli.main(["engine", "audit", *words, "--worst", "4"]) == 0
+    assert "28 pairs of 14 images" in capsys.readouterr().out
+    content = json.loads((out / "result.json").read_text())
+    assert content["above_0.90"] == 1.0 and len(content["worst"]) == 4
+    assert (out / "result.html").read_text().count("<img ") == 4
+    # Given again, it replaces its own files.
+    assert cli.main(["engine", "audit", *words]) == 0

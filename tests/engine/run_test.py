@@ -273,3 +273,26 @@ def test_several_devices_give_the_files_of_one(photos, tiny_model, tmp_path):
             env={**os.environ, "XLA_FLAGS": flags},
         )
     assert files_of(tmp_path / "1") == files_of(tmp_path / "3")
+
+
+@pytest.mark.parametrize("shard_size", [None, 4])
+def test_every_mask_carries_the_provenance_of_the_run(
+    predictor, photos, tmp_path, shard_size
+):
+    fields = {"stage": 3, "round": 2, "source": "automatic", "model": "m"}
+    options = {"shard_size": shard_size, "provenance": fields}
+    run_all(predictor, photos, tmp_path, **options)
+    if shard_size is None:
+        records = [record for _, record in read_folder(tmp_path)]
+    else:
+        records = [record for _, _, record in read_shard(tmp_path / "sa_000000.tar")]
+    masks = [mask for record in records for mask in record["annotations"]]
+    assert masks and all(fields.items() <= mask.items() for mask in masks)
+    # Masks of another round are not mixed in.
+    with pytest.raises(ValueError, match="provenance"):
+        run_all(
+            predictor,
+            photos,
+            tmp_path,
+            **{**options, "provenance": {**fields, "round": 3}},
+        )

@@ -106,3 +106,13 @@ def test_images_whose_names_differ_by_folder_or_suffix_stay_apart(store, tmp_pat
     assert write_snapshot(store, png, out)["images"] == 4
     expected = ["A.json", "000002_a.json", "000003_a.json", "000004_b.json"]
     assert sorted(records(out)) == sorted(expected)
+
+
+def test_a_part_of_the_masks_can_be_written(store, tmp_path):
+    add(store, "one", "a.png", source="proposed")
+    add(store, "two", "b.png", edited=True)
+    out = tmp_path / "snapshot"
+    manifest = write_snapshot(store, png, out, keep=lambda row: row["edited"])
+    assert (manifest["images"], manifest["masks"]) == (1, 1)
+    (made,) = records(out)["b.json"]["annotations"]
+    assert (made["source"], made["edited"], made["strokes"]) == ("click", True, None)

@@ -195,7 +195,7 @@ def test_every_error_of_the_store_has_a_refusal():
     assert replaced is errors.DatabaseReplaced
     for kind in kinds:
         stored = [{"id": 1, "image": "a.png"}] * (kind is errors.RevisionConflict)
-        refusal = refusal_of(kind("what was got", *stored))
+        refusal = refusal_of(kind("what was got", *stored), dict)
         assert refusal.message == "what was got"
         assert refusal.status in (404, 409, 503)
 

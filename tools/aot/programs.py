@@ -131,7 +131,6 @@ def everything(config: TrainConfig, stage: Stage, model: Sam, mesh: Mesh) -> Pro
         filters,
     )
     options = {
-        "grid": (grid, grid),
         "model": model,
         "capacity": POINTS,
         "group_sizes": group_sizes,

@@ -124,6 +124,25 @@ class Database:
                 self._check_names(seen := self._look())
                 self._seen, self._revision = seen, revision
 
+    @contextlib.contextmanager
+    def erasing(self) -> Iterator[sqlite3.Connection]:
+        """Yields a connection for a transaction whose deleted bytes are overwritten.
+
+        Afterwards the write-ahead log, which has earlier pages, is cut to nothing, unless
+        another process reads at that time.
+
+        Raises:
+            DatabaseReplaced: The file is not the one that was opened; the transaction
+                must be taken as lost.
+        """
+        with self.writing() as connection:
+            connection.execute("PRAGMA secure_delete = ON")
+            yield connection
+        with self._lock:
+            self._check()
+            self._keeper.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            self._seen = self._look()
+
     def close(self) -> None:
         """Closes the connections that are not in use."""
         self._close_idle()

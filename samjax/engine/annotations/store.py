@@ -63,7 +63,12 @@ class AnnotationStore:
         return self._database
 
     def add(
-        self, image: str, uuid: str, mask: EncodedMask, fields: Mapping[str, Any]
+        self,
+        image: str,
+        uuid: str,
+        mask: EncodedMask,
+        fields: Mapping[str, Any],
+        layer: int = 0,
     ) -> tuple[Stored, bool]:
         """Stores an annotation. It is on the disk when this returns.
 
@@ -77,6 +82,7 @@ class AnnotationStore:
                 of the data engine may be left out: `stage` (1), `round` (0), `model`
                 (fingerprint of the weights), `active_seconds`, `clicks`, `strokes` and
                 `undos` (None: not counted).
+            layer: 0 for the image's own masks; the id of a task whose masks are apart.
 
         Returns:
             The annotation, and whether it is new.
@@ -91,7 +97,8 @@ class AnnotationStore:
                 "SELECT * FROM annotations WHERE uuid = ?", (uuid,)
             ).fetchone()
             if row is not None:
-                if row["image"] != image or row["deleted"]:
+                place = (row["image"], row["layer"])
+                if place != (image, layer) or row["deleted"]:
                     raise UuidTaken(
                         f"the uuid {uuid} is that of a mask that was deleted or is of "
                         "another image: restore that one, or make a new uuid"
@@ -100,6 +107,7 @@ class AnnotationStore:
             columns = {
                 "uuid": uuid,
                 "image": image,
+                "layer": layer,
                 "revision": _next_revision(write),
                 "created": time,
                 "changed": time,
@@ -147,8 +155,15 @@ class AnnotationStore:
             _update(write, annotation_id, columns)
             return stored(_row(write, annotation_id))
 
-    def delete(self, annotation_id: int, revision: int) -> None:
+    def delete(
+        self, annotation_id: int, revision: int, author: str | None = None
+    ) -> None:
         """Marks an annotation as deleted; a deleted one stays as it is.
+
+        Args:
+            annotation_id: Id of the annotation.
+            revision: The revision that the deletion is based on.
+            author: Author of the version that is deleted; None keeps the author.
 
         Raises:
             UnknownAnnotation: No annotation has this id.
@@ -160,10 +175,14 @@ class AnnotationStore:
             if row["deleted"]:
                 return
             _check_revision(row, revision)
-            self._mark(write, annotation_id, deleted=1)
+            self._mark(write, annotation_id, 1, author)
 
-    def restore(self, annotation_id: int) -> Stored:
+    def restore(self, annotation_id: int, author: str | None = None) -> Stored:
         """Reverts a deletion; an annotation that is not deleted stays as it is.
+
+        Args:
+            annotation_id: Id of the annotation.
+            author: Author of the version that is restored; None keeps the author.
 
         Raises:
             UnknownAnnotation: No annotation has this id.
@@ -171,7 +190,7 @@ class AnnotationStore:
         """
         with self._database.writing() as write:
             if _row(write, annotation_id)["deleted"]:
-                self._mark(write, annotation_id, deleted=0)
+                self._mark(write, annotation_id, 0, author)
             return stored(_row(write, annotation_id))
 
     def get(self, annotation_id: int) -> Stored:
@@ -185,14 +204,26 @@ class AnnotationStore:
         with self._database.connection() as connection:
             return stored(_existing(connection, annotation_id))
 
+    def place(self, annotation_id: int) -> tuple[str, int]:
+        """Returns the image and the layer of an annotation, also of a deleted one.
+
+        Raises:
+            UnknownAnnotation: No annotation has this id.
+            DatabaseReplaced: The file is not the one that was opened.
+        """
+        with self._database.connection() as connection:
+            row = _row(connection, annotation_id)
+        return row["image"], row["layer"]
+
     def changes(
-        self, image: str, since: int = 0
+        self, image: str, since: int = 0, layer: int = 0
     ) -> tuple[int, list[Stored], list[int]]:
         """Returns the annotations of an image that changed after a revision.
 
         Args:
             image: Name of the image.
             since: The revision; 0 selects all annotations.
+            layer: Layer of the annotations.
 
         Returns:
             The newest revision of the database; the annotations, from the lowest `order`
@@ -204,31 +235,41 @@ class AnnotationStore:
             revision = read.execute("SELECT revision FROM counter").fetchone()[0]
             rows = read.execute(
                 "SELECT * FROM annotations WHERE image = ? AND revision > ? "
-                "ORDER BY COALESCE(place, id), id",
-                (image, since),
+                "AND layer = ? ORDER BY COALESCE(place, id), id",
+                (image, since, layer),
             ).fetchall()
         kept = [stored(row) for row in rows if not row["deleted"]]
         return revision, kept, [row["id"] for row in rows if row["deleted"]]
 
-    def counts(self, images: Sequence[str]) -> dict[str, int]:
-        """Returns the number of annotations by image; images without any are left out."""
+    def counts(
+        self, images: Sequence[str], layers: Mapping[str, int] | None = None
+    ) -> dict[str, int]:
+        """Returns the number of annotations by image; images without any are left out.
+
+        Args:
+            images: Names of images.
+            layers: Layer of an image's annotations by its name, where it is not 0.
+        """
         counts: dict[str, int] = {}
         with self._database.connection() as connection:
             for first in range(0, len(images), _NAMES_AT_A_TIME):
                 names = images[first : first + _NAMES_AT_A_TIME]
                 marks = ", ".join("?" * len(names))
-                counts |= connection.execute(
-                    "SELECT image, COUNT(*) FROM annotations WHERE deleted = 0 "
-                    f"AND image IN ({marks}) GROUP BY image",
+                rows = connection.execute(
+                    "SELECT image, layer, COUNT(*) FROM annotations WHERE deleted = 0 "
+                    f"AND image IN ({marks}) GROUP BY image, layer",
                     list(names),
                 ).fetchall()
+                for image, layer, count in rows:
+                    if layer == (layers or {}).get(image, 0):
+                        counts[image] = count
         return counts
 
     def annotated(self) -> list[str]:
         """Returns the names of all images that have annotations."""
         with self._database.connection() as connection:
             rows = connection.execute(
-                "SELECT DISTINCT image FROM annotations WHERE deleted = 0"
+                "SELECT DISTINCT image FROM annotations WHERE deleted = 0 AND layer = 0"
             )
             return [row["image"] for row in rows]
 
@@ -289,9 +330,14 @@ class AnnotationStore:
         return self._now().isoformat(timespec="milliseconds")
 
     def _mark(
-        self, write: sqlite3.Connection, annotation_id: int, *, deleted: int
+        self,
+        write: sqlite3.Connection,
+        annotation_id: int,
+        deleted: int,
+        author: str | None,
     ) -> None:
         columns = {
+            **({} if author is None else {"author": author}),
             "deleted": deleted,
             "revision": _next_revision(write),
             "changed": self._time(),

@@ -96,6 +96,54 @@ _TASKS = (
     "CREATE INDEX tasks_of_image ON tasks (image)",
 )
 
+# A layer has the masks of one task, apart from the image's own (layer 0): those of a gold
+# image, and those of the second of two people on one image. `subject` is the task that
+# is verified. `revision` is that of the annotations when the task was finished; while it
+# is leased, when it was claimed.
+_TEAM = (
+    "ALTER TABLE annotations ADD COLUMN layer INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE tasks ADD COLUMN purpose TEXT NOT NULL DEFAULT 'work'",
+    "ALTER TABLE tasks ADD COLUMN layer INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE tasks ADD COLUMN place REAL",
+    "ALTER TABLE tasks ADD COLUMN subject INTEGER",
+    "ALTER TABLE tasks ADD COLUMN revision INTEGER",
+    "UPDATE tasks SET place = id",
+    "DROP INDEX tasks_in_order",
+    "CREATE INDEX tasks_in_order ON tasks (state, kind, priority DESC, place)",
+    "CREATE INDEX tasks_of_person ON tasks (assignee, state)",
+    "CREATE INDEX annotations_of_author ON annotations (author)",
+    "CREATE INDEX versions_of_author ON versions (author)",
+    """CREATE TABLE people (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    name TEXT NOT NULL UNIQUE,
+    role TEXT NOT NULL,
+    token TEXT,
+    created TEXT NOT NULL
+)""",
+    """CREATE TABLE reviews (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    task INTEGER NOT NULL,
+    image TEXT NOT NULL,
+    round INTEGER NOT NULL,
+    annotator TEXT NOT NULL,
+    reviewer TEXT NOT NULL,
+    verdict TEXT NOT NULL,
+    note TEXT NOT NULL,
+    created TEXT NOT NULL
+)""",
+    """CREATE TABLE scores (
+    task INTEGER PRIMARY KEY,
+    other INTEGER,
+    image TEXT NOT NULL,
+    mean_iou REAL,
+    matched INTEGER NOT NULL,
+    missed INTEGER NOT NULL,
+    extra INTEGER NOT NULL,
+    revision INTEGER NOT NULL,
+    other_revision INTEGER NOT NULL
+)""",
+)
+
 MIGRATIONS = (
     _ANNOTATIONS,
     (
@@ -103,6 +151,7 @@ MIGRATIONS = (
         *_HISTORY,
         *_TASKS,
     ),
+    _TEAM,
 )
 """`MIGRATIONS[v]` turns a database of version v into one of version v + 1."""
 

@@ -5,7 +5,6 @@ Every saved mask renews the lease. After its end the task is open again, and the
 were made stay.
 """
 
-import dataclasses
 import random
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
@@ -13,41 +12,20 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from samjax.engine.annotations.database import Database
-from samjax.engine.annotations.errors import LeaseLost, UnknownTask
-
-TaskKind = Literal["annotate", "verify", "audit"]
-TaskState = Literal["open", "leased", "done", "skipped", "flagged"]
+from samjax.engine.annotations.errors import LeaseLost
+from samjax.engine.annotations.task_rows import (
+    Task,
+    TaskKind,
+    first_priority,
+    held,
+    insert_tasks,
+    newest_revision,
+    open_tasks,
+    row_of,
+    task_of,
+)
 
 LEASE_SECONDS = 1800.0
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Task:
-    """A task.
-
-    Attributes:
-        id: Its id.
-        image: Name of the image.
-        kind: `annotate`, `verify` (by another person than the masks' authors) or `audit`.
-        state: `open`, `leased`, `done`, `skipped` or `flagged`.
-        assignee: Name of the person who has or had it; None if nobody did.
-        lease_until: End of the lease, in seconds since 1970; None without a lease.
-        priority: Tasks of higher priority are claimed first.
-        round: Round of the data engine.
-        attempt: Number of times that the task was claimed.
-        note: The reason why it was skipped, flagged or returned.
-    """
-
-    id: int
-    image: str
-    kind: TaskKind
-    state: TaskState
-    assignee: str | None
-    lease_until: float | None
-    priority: float
-    round: int
-    attempt: int
-    note: str
 
 
 class TaskQueue:
@@ -107,11 +85,15 @@ class TaskQueue:
                 )
             }
             new = [name for name in names if name not in known]
-            write.executemany(
-                "INSERT INTO tasks (image, kind, round, priority, created, changed) "
-                "VALUES (?, ?, ?, ?, ?, ?)",
-                [(name, kind, round, priority, time, time) for name in new],
-            )
+            shared = {
+                "kind": kind,
+                "round": round,
+                "priority": priority,
+                "created": time,
+                "changed": time,
+            }
+            insert_tasks(write, [{"image": name, **shared} for name in new])
+            self._added(write, new, shared)
         return len(new)
 
     def claim(
@@ -137,16 +119,18 @@ class TaskQueue:
         with self._database.writing() as write:
             row = write.execute(
                 "SELECT * FROM tasks WHERE state = 'leased' AND assignee = ? "
-                f"AND lease_until >= ? AND kind IN ({marks}) ORDER BY id",
+                f"AND lease_until >= ? AND kind IN ({marks}) ORDER BY changed, id",
                 (person, now.timestamp(), *kinds),
             ).fetchone()
             if row is None:
-                row = write.execute(
-                    _NEXT.format(kinds=marks), (now.timestamp(), *kinds, person)
-                ).fetchone()
+                row = self._next(write, person, kinds, now.timestamp())
                 if row is None:
                     return None
-                columns = {"assignee": person, "attempt": row["attempt"] + 1}
+                columns = {
+                    "assignee": person,
+                    "attempt": row["attempt"] + 1,
+                    "revision": newest_revision(write),
+                }
             else:
                 columns = {}
             columns |= {"state": "leased", **self._lease(now)}
@@ -161,7 +145,7 @@ class TaskQueue:
             DatabaseReplaced: The file is not the one that was opened.
         """
         with self._database.writing() as write:
-            _held(write, task_id, person)
+            held(write, task_id, person)
             return self._update(write, task_id, self._lease(self._now()))
 
     def finish(
@@ -191,15 +175,18 @@ class TaskQueue:
                 f"got no reason for a task that is {state}: expected a note"
             )
         with self._database.writing() as write:
-            row = _row(write, task_id)
+            row = row_of(write, task_id)
             if (row["state"], row["assignee"]) == (state, person):
-                return _task(row)
-            _held(write, task_id, person)
+                return task_of(row)
+            held(write, task_id, person)
             columns = {"state": state, "note": note, "lease_until": None}
-            return self._update(write, task_id, columns)
+            columns["revision"] = newest_revision(write)
+            task = self._update(write, task_id, columns)
+            self._finished(write, task)
+            return task
 
     def give_back(self, task_id: int, person: str) -> Task:
-        """Opens a claimed task again for anybody.
+        """Opens a claimed task again for anybody; a gold one for the same person.
 
         Raises:
             UnknownTask: No task has this id.
@@ -207,9 +194,8 @@ class TaskQueue:
             DatabaseReplaced: The file is not the one that was opened.
         """
         with self._database.writing() as write:
-            _held(write, task_id, person)
-            columns = {"state": "open", "assignee": None, "lease_until": None}
-            return self._update(write, task_id, columns)
+            row = held(write, task_id, person)
+            return self._update(write, task_id, _opened(row) | {"lease_until": None})
 
     def reopen(self, task_id: int, note: str) -> Task:
         """Returns a finished task to the queue, before all others, with a note.
@@ -224,15 +210,14 @@ class TaskQueue:
             DatabaseReplaced: The file is not the one that was opened.
         """
         with self._database.writing() as write:
-            row = _row(write, task_id)
+            row = row_of(write, task_id)
             if row["state"] in ("open", "leased"):
                 raise LeaseLost(
                     f"the task {task_id} is {row['state']}, expected a finished one: "
                     "wait until it is done"
                 )
-            first = write.execute("SELECT MAX(priority) FROM tasks").fetchone()[0]
-            columns = {"state": "open", "note": note, "assignee": None}
-            return self._update(write, task_id, columns | {"priority": first + 1})
+            columns = {"note": note, "priority": first_priority(write)}
+            return self._update(write, task_id, _opened(row) | columns)
 
     def get(self, task_id: int) -> Task:
         """Returns a task.
@@ -242,26 +227,41 @@ class TaskQueue:
             DatabaseReplaced: The file is not the one that was opened.
         """
         with self._database.connection() as connection:
-            return _task(_row(connection, task_id))
+            return task_of(row_of(connection, task_id))
 
     def upcoming(
-        self, count: int, kinds: Sequence[TaskKind] = ("annotate",)
+        self, count: int, kinds: Sequence[TaskKind] = ("annotate",), person: str = ""
     ) -> list[str]:
         """Returns the images of the next tasks, so that they can be embedded before.
 
         Args:
             count: The most images to return.
             kinds: Kinds of tasks.
+            person: Name of the person who would claim them; empty for anybody.
 
         Raises:
             DatabaseReplaced: The file is not the one that was opened.
         """
-        statement = _NEXT.format(kinds=", ".join("?" * len(kinds)))
-        # No author has an empty name, so that nobody's tasks are left out.
-        values = (self._now().timestamp(), *kinds, "")
         with self._database.connection() as connection:
-            rows = connection.execute(statement, values).fetchmany(count)
-        return [row["image"] for row in rows]
+            found = open_tasks(connection, person, kinds, self._now().timestamp())
+            return [row["image"] for row in found.fetchmany(count)]
+
+    def has(self, person: str, kind: TaskKind) -> bool:
+        """Whether a person has a task of a kind, or could claim one.
+
+        Raises:
+            DatabaseReplaced: The file is not the one that was opened.
+        """
+        now = self._now().timestamp()
+        with self._database.connection() as connection:
+            leased = connection.execute(
+                "SELECT 1 FROM tasks WHERE state = 'leased' AND assignee = ? "
+                "AND kind = ?",
+                (person, kind),
+            ).fetchone()
+            if leased is not None:
+                return True
+            return open_tasks(connection, person, [kind], now).fetchone() is not None
 
     def counts(self, round: int | None = None) -> dict[tuple[str, str], int]:
         """Returns the number of tasks by kind and state.
@@ -280,6 +280,24 @@ class TaskQueue:
             ).fetchall()
         return {(row[0], row[1]): row[2] for row in rows}
 
+    def _next(
+        self,
+        write: sqlite3.Connection,
+        person: str,
+        kinds: Sequence[TaskKind],
+        now: float,
+    ) -> sqlite3.Row | None:
+        """Returns the task that a person gets."""
+        return open_tasks(write, person, kinds, now).fetchone()
+
+    def _added(
+        self, write: sqlite3.Connection, images: Sequence[str], shared: dict
+    ) -> None:
+        """Adds what belongs to new tasks; for teams."""
+
+    def _finished(self, write: sqlite3.Connection, task: Task) -> None:
+        """Adds what follows a finished task; for teams."""
+
     def _lease(self, now: datetime) -> dict[str, float]:
         return {"lease_until": now.timestamp() + self._lease_seconds}
 
@@ -292,36 +310,10 @@ class TaskQueue:
         write.execute(
             f"UPDATE tasks SET {settings} WHERE id = ?", [*columns.values(), task_id]
         )
-        return _task(_row(write, task_id))
+        return task_of(row_of(write, task_id))
 
 
-_NEXT = """
-SELECT * FROM tasks WHERE (state = 'open' OR (state = 'leased' AND lease_until < ?))
-AND kind IN ({kinds}) AND (kind <> 'verify' OR NOT EXISTS (
-    SELECT 1 FROM annotations
-    WHERE annotations.image = tasks.image AND annotations.author = ? AND deleted = 0
-))
-ORDER BY priority DESC, id
-"""
-
-
-def _row(connection: sqlite3.Connection, task_id: int) -> sqlite3.Row:
-    row = connection.execute("SELECT * FROM tasks WHERE id = ?", (task_id,)).fetchone()
-    if row is None:
-        raise UnknownTask(f"got the id {task_id}, expected that of a task: claim one")
-    return row
-
-
-def _held(connection: sqlite3.Connection, task_id: int, person: str) -> None:
-    # A lapsed lease that nobody has taken over is still good: no work is thrown away.
-    row = _row(connection, task_id)
-    if row["state"] != "leased" or row["assignee"] != person:
-        raise LeaseLost(
-            f"the task {task_id} is {row['state']}, and not leased to this person: its "
-            "masks are stored; claim another task"
-        )
-
-
-def _task(row: sqlite3.Row) -> Task:
-    names = [field.name for field in dataclasses.fields(Task)]
-    return Task(**{name: row[name] for name in names})
+def _opened(row: sqlite3.Row) -> dict[str, str | None]:
+    """Returns the columns of a task that is open again: a gold one is one person's."""
+    is_gold = row["purpose"] == "gold"
+    return {"state": "open", "assignee": row["assignee"] if is_gold else None}

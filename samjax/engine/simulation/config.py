@@ -33,6 +33,8 @@ class SimulationConfig:
         gold: Images with trusted masks, on which models are compared.
         steps: Training steps after each round but the last.
         batch_size: Images of a step.
+        correction_points: Clicks after the first that a mask is trained with: the
+            annotator needs several.
         learning_rate: Peak learning rate.
         weaken: Strength of the noise on the first model's mask decoder, relative to the
             deviation of each of its arrays.
@@ -48,6 +50,7 @@ class SimulationConfig:
     gold: int = 8
     steps: int = 80
     batch_size: int = 2
+    correction_points: int = 1
     learning_rate: float = 3e-4
     weaken: float = 0.4
     precision: float = 0.9

@@ -22,6 +22,7 @@ from samjax.engine.annotations import AnnotationStore
 from samjax.engine.annotations.tasks import TaskQueue
 from samjax.engine.calibration import threshold_for_precision
 from samjax.engine.marked_json import read_json, write_json
+from samjax.engine.rounds.comparing import compare_models
 from samjax.engine.simulation.annotating import (
     Clock,
     RoundContext,
@@ -32,19 +33,13 @@ from samjax.engine.simulation.config import SimulationConfig
 from samjax.engine.simulation.drawn import gold_scene, scene_to_annotate
 from samjax.engine.simulation.scores import round_scores
 from samjax.engine.snapshot import write_snapshot
-from samjax.evaluation.intervals import bootstrap_means, interval
-from samjax.evaluation.policies.click_rule import next_click
 from samjax.files import is_own, json_object, json_text, locked
-from samjax.geometry.masks import mask_iou
-from samjax.inference import Predictor, Prompt
+from samjax.inference import Predictor
 from samjax.inference.embedding import weights_fingerprint
 from samjax.models import Sam
 from samjax.models.params import MASK_DECODER
-from samjax.training.config import Stage, TrainConfig
+from samjax.training.finetune.recipe import few_images_config
 from samjax.training.launch import WEIGHTS, launch
-from samjax.training.losses import LossConfig
-from samjax.training.optimizer import OptimizerConfig
-from samjax.training.prompt_simulation import PromptSimulationConfig
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 PAPER = {"seconds_per_mask": [34.0, 14.0], "masks_per_image": [20.0, 44.0, 72.0]}
@@ -225,39 +220,17 @@ def _train(
     out = folder / "training"
     weights = out / WEIGHTS
     if not weights.exists():
-        run = TrainConfig(
-            model=model.config,
-            data=DatasetConfig(path=str(snapshot), format="sa1b"),
-            trainable="decoder",
-            stages=(
-                Stage(
-                    steps=config.steps,
-                    image_size=model.config.image_size,
-                    batch_size=config.batch_size,
-                    masks_per_image=8,
-                    prompts=PromptSimulationConfig(
-                        correction_points=1,
-                        refine_at_random=False,
-                        refine_at_end=False,
-                        teach_all=True,
-                        # The decoder's activations of few masks fit into memory.
-                        remat=False,
-                    ),
-                    resolution="logits",
-                ),
-            ),
-            losses=LossConfig(rounds="mean"),
-            optimizer=OptimizerConfig(
-                peak_learning_rate=config.learning_rate,
-                warmup_steps=min(10, config.steps),
-                schedule="cosine",
-                weight_decay=0.01,
-                layer_decay=1.0,
-                clip_norm=1.0,
-            ),
+        run = few_images_config(
+            model.config,
+            DatasetConfig(path=str(snapshot), format="sa1b"),
+            steps=config.steps,
+            batch_size=config.batch_size,
+            correction_points=config.correction_points,
+            remat=False,
+            learning_rate=config.learning_rate,
             seed=config.seed,
             checkpoint_every=50,
-            evaluate_every=10**6,
+            evaluate_every=None,
             picture_every=None,
             tensorboard=False,
         )
@@ -268,47 +241,11 @@ def _train(
 def _compare(
     predictor: Predictor, trained: Path, config: SimulationConfig
 ) -> dict[str, Any]:
-    """Compares two models on the gold set, by the IoU after one click.
-
-    The new model is registered unless it is worse by more than the interval allows.
-    """
+    """Compares two models on the gold set."""
     new = Predictor(*checkpoints.load(trained))
-    differences, images, means = [], [], []
-    for index in range(config.gold):
-        scene = gold_scene(index, config.seed, config.scenes)
-        prompts = []
-        for target in scene.targets:
-            click = next_click(target)
-            assert click is not None
-            prompts.append(Prompt(points=[(click.x, click.y)], labels=[1]))
-        pair = []
-        # The image encoder is frozen, so that both models take one embedding.
-        embedding = predictor.embed(scene.pixels)
-        for model in (predictor, new):
-            pair.append(
-                [
-                    float(
-                        mask_iou(masks.select(slice(1, None)).best.masks, target[None])[
-                            0, 0
-                        ]
-                    )
-                    for masks, target in zip(
-                        model.predict_all(embedding, prompts),
-                        scene.targets,
-                        strict=True,
-                    )
-                ]
-            )
-        means.append(pair)
-        differences += list(np.subtract(pair[1], pair[0]))
-        images += [index] * len(scene.targets)
-    bounds = interval(bootstrap_means(np.array(differences), np.array(images)))
-    old, fresh = (
-        float(np.mean([x for pair in means for x in pair[k]])) for k in (0, 1)
+    scenes = (
+        gold_scene(index, config.seed, config.scenes) for index in range(config.gold)
     )
-    return {
-        "gold_iou": old,
-        "gold_iou_of_next": fresh,
-        "gold_difference_interval": bounds,
-        "registered": bounds[1] >= 0.0,
-    }
+    return compare_models(
+        predictor, new, ((scene.pixels, scene.targets) for scene in scenes)
+    )

@@ -18,8 +18,9 @@ def round_scores(images: list[dict[str, Any]]) -> dict[str, Any]:
     """Returns the figures of a round.
 
     Seconds, clicks and the brushed fraction are those of masks that were made by hand;
-    masks that were taken as proposed are not counted, as in the paper (section 4). The
-    audit compares all masks with the true ones.
+    masks that were taken as proposed are not counted, as in the paper (section 4).
+    `seconds_per_mask_of_all` divides all seconds, those of looking at proposals too, by
+    all masks. The audit compares all masks with the true ones.
 
     Args:
         images: What `annotate_round` returned.
@@ -42,6 +43,8 @@ def round_scores(images: list[dict[str, Any]]) -> dict[str, Any]:
         "proposals_shown": sum(image["shown"] for image in images),
         "proposals_taken": len(masks) - len(by_hand),
         "review_seconds_per_image": _mean([i["review_seconds"] for i in images]),
+        # Not the paper's figure: what a mask costs, however it came about.
+        "seconds_per_mask_of_all": _seconds_of_all(images, seconds, len(masks)),
     }
     for cut in AUDIT_CUTS:
         name = f"audit_share_over_{round(100 * cut)}"
@@ -50,6 +53,13 @@ def round_scores(images: list[dict[str, Any]]) -> dict[str, Any]:
         if len(above):
             scores[f"{name}_interval"] = interval(bootstrap_means(above, image_of))
     return scores
+
+
+def _seconds_of_all(
+    images: list[dict[str, Any]], seconds: Any, masks: int
+) -> float | None:
+    review = sum(image["review_seconds"] for image in images)
+    return float((seconds.sum() + review) / masks) if masks else None
 
 
 def _mean(values: Any) -> float | None:

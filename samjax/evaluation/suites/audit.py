@@ -135,6 +135,14 @@ class AuditedSamples:
             for index, record in enumerate(self.corrected.records)
         }
 
+    def index_of_corrected(self, name: str) -> int | None:
+        """Returns the index of a photo in the corrected set; None if it is not there.
+
+        Args:
+            name: Name of the photo; its suffix does not matter.
+        """
+        return self._by_name.get(_stem(name))
+
     def __len__(self) -> int:
         return len(self.samples)
 
@@ -142,7 +150,7 @@ class AuditedSamples:
         sample = self.samples[index]
         if isinstance(sample, Skipped):
             return sample
-        other = self._by_name.get(_stem(sample.name))
+        other = self.index_of_corrected(sample.name)
         if other is None:
             return Skipped(sample.name, "no corrected masks of the photo")
         corrected = self.corrected[other]

@@ -20,6 +20,7 @@ from jaxtyping import Array, Bool, Float, Int, UInt8
 
 from samjax.geometry.boxes import box_of_occupied
 from samjax.geometry.stripes import Blocks, may_exceed, upscale_stripe
+from samjax.inference.grouping import map_groups
 from samjax.models.amortized import AmortizedDecoder, PreparedImage
 from samjax.models.prompt_encoder import FOREGROUND, NOT_A_POINT, PromptInputs
 from samjax.models.sam import Sam
@@ -99,9 +100,7 @@ def prepare_image(
     return AmortizedDecoder(model).prepare_image(params, features)
 
 
-@functools.partial(
-    jax.jit, static_argnames=("grid", "model", "capacity", "group_sizes")
-)
+@functools.partial(jax.jit, static_argnames=("model", "capacity", "group_sizes"))
 def find_candidates(
     params: Mapping[str, Any],
     prepared: PreparedImage,
@@ -111,7 +110,6 @@ def find_candidates(
     across: Blocks,
     filters: Filters,
     *,
-    grid: tuple[int, int],
     model: Sam,
     capacity: int,
     group_sizes: GroupSizes,
@@ -126,13 +124,12 @@ def find_candidates(
         down: from `upscaling_blocks`, for rows of the crop; a block is a stripe.
         across: the same for columns.
         filters: thresholds.
-        grid: height and width of the crop's embedding.
         model: the model.
         capacity: rows of the result.
         group_sizes: points and masks that are computed together.
     """
     logits, scores, passes = _three_masks(
-        params, prepared, points, num_valid, filters, grid, model, group_sizes
+        params, prepared, points, num_valid, filters, model, group_sizes
     )
     # Indices of the masks that pass first, in their order: the loop ends after them.
     queue = jnp.argsort(~passes, stable=True).astype(jnp.int32)
@@ -199,7 +196,6 @@ def _three_masks(
     points: Array,
     num_valid: Array,
     filters: Filters,
-    grid: tuple[int, int],
     model: Sam,
     group_sizes: GroupSizes,
 ) -> tuple[Float[Array, "m lh lw"], Float[Array, " m"], Bool[Array, " m"]]:
@@ -210,7 +206,6 @@ def _three_masks(
         and whether they pass.
     """
     decoder = AmortizedDecoder(model)
-    side = 4 * grid[0], 4 * grid[1]
 
     def passing(scores, valid):
         passes = (scores > filters.predicted_iou) | (filters.predicted_iou <= 0)
@@ -232,29 +227,17 @@ def _three_masks(
         scores = prediction.iou_predictions[0]
         return prediction.low_res_logits[0], scores, passing(scores, valid)
 
-    # Independent groups in one round of the loop; rounds of padding alone are skipped.
-    per_round = group_sizes.points * group_sizes.num_parallel
-    rounds = -(-len(points) // per_round)
-    shape = rounds, group_sizes.num_parallel, group_sizes.points
-    missing = rounds * per_round - len(points)
-    points = jnp.pad(points, ((0, missing), (0, 0))).reshape(*shape, 2)
-    valid = (jnp.arange(rounds * per_round) < num_valid).reshape(shape)
-
-    def decode_round(i, outputs):
-        groups = [
-            decode(points[i, j], valid[i, j]) for j in range(group_sizes.num_parallel)
-        ]
-        stacked = jax.tree.map(lambda *parts: jnp.stack(parts), *groups)
-        return jax.tree.map(lambda all_, new: all_.at[i].set(new), outputs, stacked)
-
-    outputs = (
-        jnp.zeros((*shape, 3, *side)),
-        jnp.zeros((*shape, 3)),
-        jnp.zeros((*shape, 3), bool),
+    is_valid = jnp.arange(len(points)) < num_valid
+    outputs = map_groups(
+        lambda rows: decode(*rows),
+        (points, is_valid),
+        num_valid,
+        size=group_sizes.points,
+        num_parallel=group_sizes.num_parallel,
     )
-    needed = -(-num_valid // per_round)
-    logits, scores, passes = jax.lax.fori_loop(0, needed, decode_round, outputs)
-    return logits.reshape(-1, *side), scores.ravel(), passes.ravel()
+    # "p 3 ..." to "m ...": the three masks of a point follow each other.
+    logits, scores, passes = (leaf.reshape(-1, *leaf.shape[2:]) for leaf in outputs)
+    return logits, scores, passes
 
 
 def _measure(

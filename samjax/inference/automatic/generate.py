@@ -126,6 +126,7 @@ def propose_in_crop(
     crop_box: Box | None = None,
     image_size: tuple[int, int] | None = None,
     may_run_ahead: Callable[[], bool] = lambda: True,
+    masks_per_point: int = 1,
 ) -> Iterator[list[Proposal]]:
     """Predicts the masks of an embedded crop, chunk by chunk, duplicates included.
 
@@ -141,6 +142,8 @@ def propose_in_crop(
         image_size: (h, w) of the image; None for that of the crop.
         may_run_ahead: is called once a chunk; False leaves the device idle until the
             next chunk is wanted, so that a suspended iterator holds no chunk.
+        masks_per_point: masks a point that there is room for at first. A chunk in which
+            more pass the filters is decoded again: 3 where all do.
 
     Yields:
         The masks of `config.batch_size(len(grid))` points, in the image's frame.
@@ -160,7 +163,14 @@ def propose_in_crop(
     if config.max_mask_area_fraction is not None:
         area_limit = config.max_mask_area_fraction * size[0] * size[1]
     chunks = _decode_chunks(
-        predictor, embedding, points, crop_box, size, config, may_run_ahead
+        predictor,
+        embedding,
+        points,
+        crop_box,
+        size,
+        config,
+        may_run_ahead,
+        masks_per_point,
     )
     for first, masks in chunks:
         count = int(masks.count)
@@ -190,6 +200,7 @@ def _decode_chunks(
     size: tuple[int, int],
     config: AutomaticConfig,
     may_run_ahead: Callable[[], bool],
+    masks_per_point: int,
 ) -> Iterator[tuple[int, ChunkMasks]]:
     """Decodes the points of a crop.
 
@@ -227,15 +238,14 @@ def _decode_chunks(
             down,
             across,
             filters,
-            grid=embedding.features.shape[:2],
             model=predictor.model,
             capacity=capacity,
             group_sizes=group_sizes,
         )
 
-    # Room for one mask a point; few chunks have more. One that has is decoded again
-    # with twice the room, and so are those after it from the start.
-    capacity = chunk
+    # Usually room for one mask a point; few chunks have more. One that has is decoded
+    # again with twice the room, and so are those after it from the start.
+    capacity = min(masks_per_point, 3) * chunk
     ahead: ChunkMasks | None = None
     for first in range(0, len(points), chunk):
         masks = start(first, capacity) if ahead is None else ahead

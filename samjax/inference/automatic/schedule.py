@@ -7,10 +7,9 @@ from typing import NamedTuple
 from samjax.geometry.frame import Frame
 from samjax.geometry.stripes import Blocks, upscaling_blocks
 from samjax.inference.automatic.device import GroupSizes
+from samjax.inference.grouping import PARALLEL_ON_CPU, PROMPTS_ON_CPU
 
-# A group of one point fits the caches of a core; four independent groups in one loop
-# iteration keep two cores busy, which sharing every operation between them does not.
-CPU_GROUPS = GroupSizes(points=1, masks=1, num_parallel=4)
+CPU_GROUPS = GroupSizes(points=PROMPTS_ON_CPU, masks=1, num_parallel=PARALLEL_ON_CPU)
 STRIPE = 64
 # The smallest class of sides of images, in pixels.
 SMALLEST_CLASS = 64

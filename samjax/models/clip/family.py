@@ -12,7 +12,7 @@ from samjax.models.family import ModelFamily, Shapes
 from samjax.models.weight_map import Entry, Row, expand
 
 
-def _block_rows(prefix: str, width: str, hidden: str) -> tuple[Row, ...]:
+def block_rows(prefix: str, width: str, hidden: str) -> tuple[Row, ...]:
     """Returns the rows of the blocks of a tower."""
     return (
         Row(f"{prefix}.ln_{{norm}}", "", "norm", width),
@@ -29,7 +29,7 @@ TEXT_ROWS = (
     Row("text_projection", "", "array", "t j"),
     Row("token_embedding", "", "embed", "o t"),
     Row("ln_final", "", "norm", "t"),
-    *_block_rows("transformer.resblocks.{text_block}", "t", "tm"),
+    *block_rows("transformer.resblocks.{text_block}", "t", "tm"),
 )
 # The names of OpenAI's release, which are OpenCLIP's too. transformers splits and
 # transposes some of the tensors: `samjax.models.clip.hugging_face`.
@@ -39,7 +39,7 @@ ROWS = (
     Row("visual.proj", "", "array", "v j"),
     Row("visual.conv1", "", "conv", "v 3 p p", bias=False),
     Row("visual.ln_{side}", "", "norm", "v"),
-    *_block_rows("visual.transformer.resblocks.{image_block}", "v", "vm"),
+    *block_rows("visual.transformer.resblocks.{image_block}", "v", "vm"),
     Row("logit_scale", "", "array", ""),
     *TEXT_ROWS,
 )
@@ -91,24 +91,24 @@ def guess_config(shapes: Shapes) -> tuple[ClipConfig, list[str]]:
     Returns:
         The most likely config, and the reasons against it.
     """
-    width, _, patch, _ = _shape(shapes, "visual.conv1.weight", 4)
-    positions, _ = _shape(shapes, "visual.positional_embedding", 2)
-    context, text_width = _shape(shapes, "positional_embedding", 2)
-    vocab, _ = _shape(shapes, "token_embedding.weight", 2)
-    _, joint = _shape(shapes, "text_projection", 2)
+    width, _, patch, _ = shape_or_ones(shapes, "visual.conv1.weight", 4)
+    positions, _ = shape_or_ones(shapes, "visual.positional_embedding", 2)
+    context, text_width = shape_or_ones(shapes, "positional_embedding", 2)
+    vocab, _ = shape_or_ones(shapes, "token_embedding.weight", 2)
+    _, joint = shape_or_ones(shapes, "text_projection", 2)
     visual, text = "visual.transformer.resblocks.", "transformer.resblocks."
     config = ClipConfig(
         image_size=patch * max(1, round(max(0, positions - 1) ** 0.5)),
         patch_size=patch,
         embed_dim=joint,
         vision_width=width,
-        vision_depth=_depth(shapes, visual),
+        vision_depth=count_blocks(shapes, visual),
         vision_heads=max(1, width // HEAD_DIM),
-        vision_mlp_dim=_shape(shapes, f"{visual}0.mlp.c_fc.weight", 2)[0],
+        vision_mlp_dim=shape_or_ones(shapes, f"{visual}0.mlp.c_fc.weight", 2)[0],
         text_width=text_width,
-        text_depth=_depth(shapes, text),
+        text_depth=count_blocks(shapes, text),
         text_heads=max(1, text_width // HEAD_DIM),
-        text_mlp_dim=_shape(shapes, f"{text}0.mlp.c_fc.weight", 2)[0],
+        text_mlp_dim=shape_or_ones(shapes, f"{text}0.mlp.c_fc.weight", 2)[0],
         vocab_size=vocab,
         context_length=context,
         quick_gelu=True,
@@ -122,13 +122,13 @@ def guess_config(shapes: Shapes) -> tuple[ClipConfig, list[str]]:
     return config, problems
 
 
-def _shape(shapes: Shapes, name: str, axes: int) -> tuple[int, ...]:
+def shape_or_ones(shapes: Shapes, name: str, axes: int) -> tuple[int, ...]:
     """Returns the shape of a tensor; ones if it is missing or has other axes."""
     shape = shapes.get(name, ())
     return shape if len(shape) == axes and all(shape) else (1,) * axes
 
 
-def _depth(shapes: Shapes, prefix: str) -> int:
+def count_blocks(shapes: Shapes, prefix: str) -> int:
     """Returns how many blocks there are, counted without gaps."""
     blocks = {
         name[len(prefix) :].split(".")[0] for name in shapes if name.startswith(prefix)

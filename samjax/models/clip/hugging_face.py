@@ -60,9 +60,7 @@ def read_towers(
     Returns:
         The fields of `ClipConfig`, and what is wrong in the file.
     """
-    problems: list[str] = []
-    vision = _section(content, "vision_config", vision, problems)
-    text = _section(content, "text_config", text, problems)
+    vision, text, problems = read_sections(content, vision, text)
     joint = _size(content, "", {"projection_dim": 512}, "projection_dim", problems)
     activations = {vision["hidden_act"], text["hidden_act"]}
     if len(activations) > 1 or not activations <= {"quick_gelu", "gelu"}:
@@ -70,16 +68,43 @@ def read_towers(
             f"hidden_act is {vision['hidden_act']!r:.80} for images and "
             f"{text['hidden_act']!r:.80} for texts, expected quick_gelu or gelu for both"
         )
-    for name, section in (("vision_config", vision), ("text_config", text)):
-        if section["layer_norm_eps"] != EPSILON:
+    sizes = tower_sizes(vision, text)
+    sizes |= {"embed_dim": joint, "quick_gelu": vision["hidden_act"] == "quick_gelu"}
+    return sizes, problems
+
+
+def read_sections(
+    content: Mapping[str, Any], vision: Mapping[str, Any], text: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any], list[str]]:
+    """Reads the sections of both towers of a `config.json`.
+
+    Args:
+        content: The JSON.
+        vision: Defaults of the fields of the vision tower, by their names in it.
+        text: Those of the text tower.
+
+    Returns:
+        The fields of either tower, each of its default's type, and what is wrong in them.
+    """
+    problems: list[str] = []
+    sections = []
+    for name, defaults in (("vision_config", vision), ("text_config", text)):
+        section = _section(content, name, defaults, problems)
+        epsilon = defaults["layer_norm_eps"]
+        if section["layer_norm_eps"] != epsilon:
             problems.append(
                 f"{name}.layer_norm_eps is {section['layer_norm_eps']!r:.80}, expected "
-                f"{EPSILON}"
+                f"{epsilon}"
             )
-    sizes = {
+        sections.append(section)
+    return sections[0], sections[1], problems
+
+
+def tower_sizes(vision: Mapping[str, Any], text: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the sizes of both towers by the names of the config's fields."""
+    return {
         "image_size": vision["image_size"],
         "patch_size": vision["patch_size"],
-        "embed_dim": joint,
         "vision_width": vision["hidden_size"],
         "vision_depth": vision["num_hidden_layers"],
         "vision_heads": vision["num_attention_heads"],
@@ -90,9 +115,7 @@ def read_towers(
         "text_mlp_dim": text["intermediate_size"],
         "vocab_size": text["vocab_size"],
         "context_length": text["max_position_embeddings"],
-        "quick_gelu": vision["hidden_act"] == "quick_gelu",
     }
-    return sizes, problems
 
 
 def config_to_hugging_face(config: ClipConfig) -> dict[str, Any]:
@@ -109,28 +132,42 @@ def config_to_hugging_face(config: ClipConfig) -> dict[str, Any]:
         "projection_dim": config.embed_dim,
         "vision_config": {
             "model_type": "clip_vision_model",
-            "hidden_size": config.vision_width,
-            "intermediate_size": config.vision_mlp_dim,
-            "num_hidden_layers": config.vision_depth,
-            "num_attention_heads": config.vision_heads,
-            "num_channels": 3,
-            "image_size": config.image_size,
-            "patch_size": config.patch_size,
+            **vision_section(config),
             **shared,
         },
         "text_config": {
             "model_type": "clip_text_model",
-            "vocab_size": config.vocab_size,
-            "hidden_size": config.text_width,
-            "intermediate_size": config.text_mlp_dim,
-            "num_hidden_layers": config.text_depth,
-            "num_attention_heads": config.text_heads,
-            "max_position_embeddings": config.context_length,
+            **text_section(config),
             # Start and end are the last two tokens of CLIP's vocabulary.
             "bos_token_id": config.vocab_size - 2,
             "eos_token_id": config.vocab_size - 1,
             **shared,
         },
+    }
+
+
+def vision_section(config: Any) -> dict[str, int]:
+    """Returns the sizes of the vision tower of a config, as `config.json` has them."""
+    return {
+        "hidden_size": config.vision_width,
+        "intermediate_size": config.vision_mlp_dim,
+        "num_hidden_layers": config.vision_depth,
+        "num_attention_heads": config.vision_heads,
+        "num_channels": 3,
+        "image_size": config.image_size,
+        "patch_size": config.patch_size,
+    }
+
+
+def text_section(config: Any) -> dict[str, int]:
+    """Returns the sizes of the text tower of a config, as `config.json` has them."""
+    return {
+        "vocab_size": config.vocab_size,
+        "hidden_size": config.text_width,
+        "intermediate_size": config.text_mlp_dim,
+        "num_hidden_layers": config.text_depth,
+        "num_attention_heads": config.text_heads,
+        "max_position_embeddings": config.context_length,
     }
 
 

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
-from samjax.models.clip.towers import EPSILON, Transformer
+from samjax.models.clip.towers import EPSILON, Transformer, activation_of
 from samjax.models.layers import layer_norm
 
 
@@ -37,7 +37,11 @@ class TextTower(nn.Module):
     def setup(self):
         normal = nn.initializers.normal
         self.transformer = Transformer(
-            self.depth, self.num_heads, self.mlp_dim, self.quick, self.dtype
+            self.depth,
+            self.num_heads,
+            self.mlp_dim,
+            activation_of(self.quick),
+            self.dtype,
         )
         self.token_embedding = nn.Embed(
             self.vocab_size, self.width, embedding_init=normal(0.02)

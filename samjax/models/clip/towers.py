@@ -1,5 +1,7 @@
 """The vision tower of CLIP, and the transformer that both towers have."""
 
+from collections.abc import Callable
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -11,11 +13,17 @@ from samjax.models.layers import PatchProjection, gelu, layer_norm
 
 # PyTorch's default, in both towers.
 EPSILON = 1e-5
+Activation = Callable[[Array], Array]
 
 
 def quick_gelu(x: Float[Array, "*s"]) -> Float[Array, "*s"]:
     """The approximation of GELU that OpenAI's models were trained with."""
     return x * jax.nn.sigmoid(1.702 * x)
+
+
+def activation_of(quick: bool) -> Activation:
+    """Returns the activation of CLIP's MLPs: the quick GELU, or the exact one."""
+    return quick_gelu if quick else gelu
 
 
 class Attention(nn.Module):
@@ -59,18 +67,18 @@ class FeedForward(nn.Module):
 
     Attributes:
         hidden_dim: Width between the layers.
-        quick: Whether the activation is the quick GELU.
+        activation: Applied between them.
         dtype: Compute dtype; parameters are float32.
     """
 
     hidden_dim: int
-    quick: bool
+    activation: Activation
     dtype: DTypeLike
 
     @nn.compact
     def __call__(self, x: Float[Array, "b t c"]) -> Float[Array, "b t c"]:
         hidden = nn.Dense(self.hidden_dim, dtype=self.dtype, name="c_fc")(x)
-        hidden = quick_gelu(hidden) if self.quick else gelu(hidden)
+        hidden = self.activation(hidden)
         return nn.Dense(x.shape[-1], dtype=self.dtype, name="c_proj")(hidden)
 
 
@@ -80,23 +88,25 @@ class Block(nn.Module):
     Attributes:
         num_heads: Attention heads.
         mlp_dim: Hidden width of the MLP.
-        quick: Whether its activation is the quick GELU.
+        activation: That of the MLP.
         dtype: Compute dtype; parameters are float32.
+        epsilon: That of the norms.
     """
 
     num_heads: int
     mlp_dim: int
-    quick: bool
+    activation: Activation
     dtype: DTypeLike
+    epsilon: float
 
     @nn.compact
     def __call__(
         self, x: Float[Array, "b t c"], mask: Bool[Array, "#b t t"] | None = None
     ) -> Float[Array, "b t c"]:
         attention = Attention(self.num_heads, self.dtype, name="attn")
-        x = x + attention(layer_norm(EPSILON, self.dtype, "ln_1")(x), mask)
-        mlp = FeedForward(self.mlp_dim, self.quick, self.dtype, name="mlp")
-        return x + mlp(layer_norm(EPSILON, self.dtype, "ln_2")(x))
+        x = x + attention(layer_norm(self.epsilon, self.dtype, "ln_1")(x), mask)
+        mlp = FeedForward(self.mlp_dim, self.activation, self.dtype, name="mlp")
+        return x + mlp(layer_norm(self.epsilon, self.dtype, "ln_2")(x))
 
 
 class Transformer(nn.Module):
@@ -106,15 +116,17 @@ class Transformer(nn.Module):
         depth: Blocks.
         num_heads: Attention heads of a block.
         mlp_dim: Hidden width of its MLP.
-        quick: Whether its activation is the quick GELU.
+        activation: That of the MLP.
         dtype: Compute dtype; parameters are float32.
+        epsilon: That of the norms.
     """
 
     depth: int
     num_heads: int
     mlp_dim: int
-    quick: bool
+    activation: Activation
     dtype: DTypeLike
+    epsilon: float = EPSILON
 
     @nn.compact
     def __call__(
@@ -130,8 +142,9 @@ class Transformer(nn.Module):
             x = Block(
                 self.num_heads,
                 self.mlp_dim,
-                self.quick,
+                self.activation,
                 self.dtype,
+                self.epsilon,
                 name=f"resblocks_{i}",
             )(x, mask)
         return x
@@ -183,7 +196,7 @@ class VisionTower(nn.Module):
             config.vision_depth,
             config.vision_heads,
             config.vision_mlp_dim,
-            config.quick_gelu,
+            activation_of(config.quick_gelu),
             self.dtype,
             name="transformer",
         )(x, None, None if inside is None else _class_token_mask(inside))

@@ -10,12 +10,14 @@ import { isBlank } from "./state/session.js";
 import { Queue } from "./state/queue.js";
 import { makeStore, messageOf } from "./state/state.js";
 import { byId, icon } from "./ui/dom.js";
+import { showInstructions } from "./ui/instructions.js";
 import { makeExportMenu } from "./ui/export_menu.js";
 import { Gallery } from "./ui/gallery.js";
 import { listenForKeys, showHelp } from "./ui/keys.js";
 import { notify, showNotices } from "./ui/notices.js";
 import { makeQueuePanel } from "./ui/queue_panel.js";
 import { makeShortcuts } from "./ui/shortcuts.js";
+import { showStatistics } from "./ui/statistics.js";
 import { applyTheme, switchTheme } from "./ui/theme.js";
 import { makeWorkspace } from "./ui/workspace.js";
 
@@ -44,10 +46,13 @@ async function start() {
   const info = await backend.info();
   // `?threads=1` is for benchmarks.
   const model = new ModelLoading(client, info, Number(new URLSearchParams(location.search).get("threads")) || Infinity);
+  store.set({ team: info.team ?? null });
   const workspace = makeWorkspace(store, { backend, client, info, model });
   const gallery = new Gallery(store, backend);
-  const queue = new Queue(store, backend.tasks, localStorage);
-  const task = makeQueuePanel(store, queue);
+  const team = info.team ? backend.team : null;
+  const queue = new Queue(store, backend.tasks, localStorage, Date.now, team);
+  const task = makeQueuePanel(store, queue, (id) => gallery.include(id));
+  document.documentElement.dataset.role = info.team?.role ?? "";
   byId("folder").textContent = info.folder;
   makeExportMenu(store, backend);
 
@@ -55,9 +60,11 @@ async function start() {
   const leave = () => (location.hash = "");
   const theme = () => store.emit("announcement", `${switchTheme()} colours`);
   const help = () => showHelp(shortcuts);
-  const shortcuts = makeShortcuts(store, workspace, { move, leave, theme, help }, task);
+  const instructions = () => team && void showInstructions(store, team);
+  const statistics = () => team && info.team?.role === "owner" && void showStatistics(store, team);
+  const shortcuts = makeShortcuts(store, workspace, { move, leave, theme, help, instructions, statistics }, task);
   listenForKeys(shortcuts, () => store.state.image !== null);
-  const handlers = { "to-gallery": leave, "previous-image": () => move(-1), "next-image": () => move(1), theme, "help-button": help };
+  const handlers = { "to-gallery": leave, "previous-image": () => move(-1), "next-image": () => move(1), theme, "help-button": help, "instructions-button": instructions, "statistics-button": statistics };
   for (const [id, run] of Object.entries(handlers)) byId(id).addEventListener("click", run);
 
   prefetchNext(store, backend, gallery);
@@ -162,6 +169,8 @@ function showHeaderIcons() {
     ["next-image", "next"],
     ["theme", "theme"],
     ["help-button", "help"],
+    ["instructions-button", "instructions"],
+    ["statistics-button", "statistics"],
   ])) {
     byId(id).append(icon(name));
     byId(id).title = byId(id).getAttribute("aria-label") ?? "";

@@ -72,6 +72,32 @@ test("there is no queue in the demo", async () => {
   assert.equal(store.state.queue, null);
 });
 
+test("of a team the server knows the person, and reviews end with a verdict", async () => {
+  const store = makeStore();
+  store.set({ team: { name: "Rex", role: "reviewer", blind: true, hint_seconds: 30 } });
+  /** @type {unknown[]} */
+  const calls = [];
+  /** @type {any} */
+  const me = { name: "Rex", role: "reviewer", progress: { finished: 2, is_left: {}, counts: null }, numbers: {}, gold: null };
+  const tasks = {
+    counts: async () => assert.fail("gold images could be told by the counts"),
+    claim: async (/** @type {string} */ person, /** @type {import("../../../samjax/web/page/io/backend.js").TaskKind} */ kind) => {
+      calls.push(["claim", person, kind]);
+      return calls.length === 1 ? { id: 7, image_id: "i", image: "i.png", kind, note: "" } : null;
+    },
+    renew: async () => {},
+    finish: async () => {},
+  };
+  const team = { me: async () => me, review: async (/** @type {unknown[]} */ ...given) => void calls.push(["review", ...given]) };
+  const queue = new Queue(store, tasks, memoryOf("Somebody Else"), Date.now, team);
+  assert.equal(store.state.person, "Rex");
+  await queue.refresh();
+  assert.equal(store.state.me, me);
+  await queue.claim("verify");
+  assert.equal(await queue.review("returned", "the tail"), null);
+  assert.deepEqual(calls, [["claim", "Rex", "verify"], ["review", 7, "returned", "the tail"], ["claim", "Rex", "verify"]]);
+});
+
 /** @param {string} text */
 function memoryOf(text) {
   const kept = new Map([["samjax.person", text]]);
@@ -95,7 +121,7 @@ function setUp(person = "ada") {
     claim: async (/** @type {string} */ name) => {
       calls.push(`claim ${name}`);
       const id = open.shift();
-      return id ? { id, image_id: `image ${id}`, image: `${id}.png`, note: "" } : null;
+      return id ? { id, image_id: `image ${id}`, image: `${id}.png`, kind: /** @type {const} */ ("annotate"), note: "" } : null;
     },
     renew: async (/** @type {number} */ id) => void calls.push(`renew ${id}`),
     finish: async (/** @type {number} */ id, /** @type {string} */ _, /** @type {string} */ state, /** @type {string} */ note) => {

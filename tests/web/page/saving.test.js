@@ -8,7 +8,7 @@ import { serverBackend } from "../../../samjax/web/page/io/server_backend.js";
 import { MaskList } from "../../../samjax/web/page/state/mask_list.js";
 import { Outbox } from "../../../samjax/web/page/io/outbox.js";
 import { makeStore } from "../../../samjax/web/page/state/state.js";
-import { Stopwatch } from "../../../samjax/web/page/state/stopwatch.js";
+import { addEffort, Effort } from "../../../samjax/web/page/state/effort.js";
 
 /** @typedef {import("../../../samjax/web/page/io/backend.js").Annotation} Annotation */
 /** @typedef {import("../../../samjax/web/page/io/backend.js").AnnotationIn} AnnotationIn */
@@ -225,20 +225,44 @@ test("pending edits are applied when their image is opened again", () => {
 
 test("the time of a mask excludes the time that the page was hidden", () => {
   let now = 0;
-  const watch = new Stopwatch(() => now);
-  watch.begin();
+  const effort = new Effort(() => now);
+  effort.begin();
   now = 4000;
-  watch.begin();
-  watch.pause(true);
+  effort.begin();
+  effort.pause(true);
   now = 60_000;
-  watch.pause(false);
+  effort.pause(false);
   now = 61_500;
-  assert.equal(watch.seconds, 5.5);
-  watch.stop();
-  watch.pause(true);
+  assert.equal(effort.measured.seconds, 5.5);
+  assert.equal(effort.measured.active_seconds, 5.5);
+  effort.stop();
+  effort.pause(true);
   now = 70_000;
-  watch.begin();
-  assert.equal(watch.seconds, 0);
+  effort.begin();
+  assert.equal(effort.measured.seconds, 0);
+});
+
+test("of a pause between two inputs ten seconds are active", () => {
+  let now = 0;
+  const effort = new Effort(() => now);
+  effort.begin();
+  effort.count("clicks");
+  for (const at of [3000, 9000, 49_000, 50_000]) {
+    now = at;
+    effort.touch();
+  }
+  effort.count("strokes");
+  effort.count("undos");
+  now = 80_000;
+  const { seconds, active_seconds, clicks, strokes, undos } = effort.measured;
+  assert.deepEqual([seconds, active_seconds], [80, 3 + 6 + 10 + 1 + 10]);
+  assert.deepEqual([clicks, strokes, undos], [1, 1, 1]);
+});
+
+test("further work on a mask is added to what was counted before", () => {
+  const more = { seconds: 2, active_seconds: 1.5, clicks: 1, strokes: 0, undos: 2 };
+  assert.deepEqual(addEffort({ seconds: 3, active_seconds: 2, clicks: 4, strokes: 1, undos: 0 }, more), { seconds: 5, active_seconds: 3.5, clicks: 5, strokes: 1, undos: 2 });
+  assert.deepEqual(addEffort({ seconds: 3, active_seconds: null, clicks: null, strokes: null, undos: null }, { seconds: 0 }), { seconds: 3, active_seconds: null, clicks: null, strokes: null, undos: null });
 });
 
 /**

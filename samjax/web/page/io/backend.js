@@ -19,6 +19,51 @@
  * @property {{prepare: GraphFile, prompt: GraphFile}} decoder
  * @property {GraphFile} [encoder] only where the page embeds images itself
  * @property {string[]} labels of stored masks, and those that the command offers
+ * @property {Team | null} [team] null where the server has no team
+ */
+
+/** @typedef {"annotator" | "reviewer" | "owner"} Role */
+/** @typedef {"annotate" | "verify"} TaskKind */
+
+/**
+ * The person who is signed in to a team's server, and its settings.
+ * @typedef {object} Team
+ * @property {string} name
+ * @property {Role} role
+ * @property {boolean} blind whether reviewers are not told who made what
+ * @property {number} hint_seconds on one mask after which the page suggests to move on; 0 for never
+ */
+
+/**
+ * A person's own numbers.
+ * @typedef {object} Me
+ * @property {string} name
+ * @property {Role} role
+ * @property {{finished: number, is_left: Partial<Record<TaskKind, boolean>>, counts: Record<string, Record<string, number>> | null}} progress
+ * @property {Record<string, number | null>} numbers
+ * @property {{images: number, mean_iou: number | null, missed: number, extra: number} | null} gold once no task is left
+ */
+
+/** @typedef {Record<string, number | string | null> & {name: string | number}} StatisticsRow */
+
+/**
+ * @typedef {object} Statistics
+ * @property {StatisticsRow[]} person
+ * @property {StatisticsRow[]} round
+ * @property {StatisticsRow[]} model
+ * @property {Record<string, Record<string, number>>} counts tasks by kind and state
+ * @property {{id: number, image: string, image_id: string, kind: string, state: "skipped" | "flagged", person: string | null, note: string}[]} set_aside
+ */
+
+/**
+ * What a team's server has beside tasks.
+ * @typedef {object} TeamBackend
+ * @property {() => Promise<Me>} me
+ * @property {() => Promise<string>} instructions Markdown
+ * @property {() => Promise<Statistics>} statistics
+ * @property {string} csv URL of the statistics
+ * @property {(id: number, note: string) => Promise<void>} reopen
+ * @property {(id: number, verdict: "accepted" | "returned", note: string) => Promise<void>} review
  */
 
 /**
@@ -48,6 +93,10 @@
  * @property {Level | null} level
  * @property {number} seconds of work on it
  * @property {string} author
+ * @property {number | null} [active_seconds] of them; null where nobody counted
+ * @property {number | null} [clicks]
+ * @property {number | null} [strokes]
+ * @property {number | null} [undos]
  */
 
 /** @typedef {AnnotationIn & {id: string, image_id: string, revision: number, area: number}} Annotation */
@@ -76,6 +125,7 @@
  * @property {number} id
  * @property {string} image_id
  * @property {string} image its name
+ * @property {TaskKind} kind
  * @property {string} note of the person who returned it
  */
 
@@ -83,7 +133,7 @@
  * The queue of annotation tasks.
  * @typedef {object} Tasks
  * @property {() => Promise<Record<string, Record<string, number>>>} counts by kind and state
- * @property {(person: string, kind: string) => Promise<Task | null>} claim null where none is open
+ * @property {(person: string, kind: TaskKind) => Promise<Task | null>} claim null where none is open
  * @property {(id: number, person: string) => Promise<void>} renew
  * @property {(id: number, person: string, state: "done" | "skipped" | "flagged", note: string) => Promise<void>} finish
  */
@@ -93,6 +143,8 @@
  * @property {"server" | "demo"} mode
  * @property {() => Promise<Info>} info
  * @property {Tasks | null} tasks null in the demo
+ * @property {TeamBackend | null} team null in the demo; for servers of teams only
+ * @property {(id: string) => Promise<ImageEntry>} image
  * @property {(onSome: (images: ImageEntry[], total: number) => void) => Promise<void>} images
  * @property {(image: ImageEntry) => Promise<string>} thumbnail its URL
  * @property {(image: ImageEntry) => Promise<Blob>} pixels

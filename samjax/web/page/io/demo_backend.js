@@ -80,6 +80,7 @@ export function demoBackend(config, base, client, storage = new DemoStorage()) {
   return {
     mode: "demo",
     tasks: null,
+    team: null,
     info: async () => ({
       samjax: config.samjax ?? "",
       folder: "demo",
@@ -102,6 +103,12 @@ export function demoBackend(config, base, client, storage = new DemoStorage()) {
         const entry = images.get(id)?.entry ?? (await add(id, name, photo).catch(() => null));
         if (entry) onSome([entry], photos.size);
       }
+    },
+
+    async image(id) {
+      const known = images.get(id);
+      if (!known) throw new Refused(404, "There is no such image.");
+      return known.entry;
     },
 
     thumbnail: async (image) => URL.createObjectURL(await /** @type {any} */ (images.get(image.id)).photo()),

@@ -86,6 +86,21 @@ export function serverBackend(api) {
       },
     },
 
+    team: {
+      me: async () => (await request("GET", "/me")).json(),
+      instructions: async () => (await (await request("GET", "/instructions")).json()).markdown,
+      statistics: async () => (await request("GET", "/statistics")).json(),
+      csv: `${api}/statistics.csv`,
+      async reopen(id, note) {
+        await request("POST", `/tasks/${id}/reopen`, { json: { note } });
+      },
+      async review(id, verdict, note) {
+        await request("POST", `/tasks/${id}/review`, { json: { verdict, note } });
+      },
+    },
+
+    image: async (id) => (await request("GET", path(id))).json(),
+
     async images(onSome) {
       for (let offset = 0, total = 1; offset < total; ) {
         const page = await (await request("GET", `/images?offset=${offset}&limit=${PAGE_SIZE}`)).json();

@@ -2,6 +2,7 @@
 
 import { fromRecorded, NO_PROMPT } from "../core/prompts.js";
 import { makeUuid } from "../core/uuid.js";
+import { addEffort } from "./effort.js";
 import { toAnnotationIn } from "./mask_list.js";
 import { isBlank } from "./session.js";
 import { messageOf } from "./state.js";
@@ -107,7 +108,7 @@ export class Commands {
   #acceptEdit(before, annotation, mask, session) {
     const { uuid } = before;
     const old = toChanges(before);
-    const changes = toChanges({ ...annotation, seconds: before.seconds + annotation.seconds });
+    const changes = toChanges({ ...annotation, ...addEffort(before, annotation) });
     this.#masks.change(uuid, changes, mask);
     this.#history.push({
       name: "changing a mask",

@@ -2,9 +2,9 @@
 
 import { NO_PROMPT, toRecorded, withoutPoint, withPoint } from "../core/prompts.js";
 import { makeUuid } from "../core/uuid.js";
+import { Effort } from "./effort.js";
 import { choicesOf, EMPTY_SESSION, isBlank, shownMask, withPrompt } from "./session.js";
 import { messageOf } from "./state.js";
-import { Stopwatch } from "./stopwatch.js";
 
 /** @typedef {import("../core/frame.js").Point} Point */
 /** @typedef {import("../core/frame.js").Box} Box */
@@ -24,7 +24,7 @@ export class Editor {
   #turn = Promise.resolve();
   /** Resolves once the last prompt is predicted. @type {Promise<void>} */
   #predicted = Promise.resolve();
-  #stopwatch = new Stopwatch();
+  #effort = new Effort();
   /** Prompts that are being predicted. */
   #pending = 0;
 
@@ -38,12 +38,27 @@ export class Editor {
     this.#client = client;
     this.#history = history;
     store.watch(["image"], () => this.restore(null));
-    store.watch(["session"], ({ session }) => (isBlank(session) ? this.#stopwatch.stop() : this.#stopwatch.begin()));
+    store.watch(["session"], ({ session }) => {
+      if (!isBlank(session)) return this.#effort.begin();
+      this.#effort.stop();
+      store.set({ isLong: false });
+    });
   }
 
   /** @param {boolean} isPaused whether the time of the mask stands still */
   pause(isPaused) {
-    this.#stopwatch.pause(isPaused);
+    this.#effort.pause(isPaused);
+  }
+
+  /** Notes an input of any kind, for the active time of the mask. */
+  touch() {
+    this.#effort.touch();
+  }
+
+  /** Shows whether the mask takes longer than `seconds`. @param {number} seconds */
+  checkTime(seconds) {
+    const isLong = seconds > 0 && !isBlank(this.#session) && this.#effort.measured.active_seconds >= seconds;
+    this.#store.set({ isLong });
   }
 
   /** @returns {import("../io/backend.js").ImageEntry | null} the image, once it can be prompted */
@@ -63,12 +78,12 @@ export class Editor {
   addPoint(point, label) {
     if (!this.#image) return;
     performance.mark("samjax:click", { detail: { kind: "point" } });
-    this.#step(label ? "the point" : "the negative point", withPrompt(this.#session, (prompt) => withPoint(prompt, point, label)));
+    this.#step(label ? "the point" : "the negative point", withPrompt(this.#session, (prompt) => withPoint(prompt, point, label)), "clicks");
   }
 
   /** @param {number} index */
   removePoint(index) {
-    this.#step("removing a point", withPrompt(this.#session, (prompt) => withoutPoint(prompt, index)));
+    this.#step("removing a point", withPrompt(this.#session, (prompt) => withoutPoint(prompt, index)), "clicks");
   }
 
   /** @param {Box} box */
@@ -76,7 +91,7 @@ export class Editor {
     if (!this.#image) return;
     performance.mark("samjax:click", { detail: { kind: "box" } });
     const next = withPrompt(this.#session, (prompt) => ({ ...prompt, box }));
-    this.#step("the box", { ...next, source: next.source === "click" ? "box" : next.source });
+    this.#step("the box", { ...next, source: next.source === "click" ? "box" : next.source }, "clicks");
   }
 
   /** Shows the next mask of the multimask output. */
@@ -110,7 +125,7 @@ export class Editor {
       if (this.#session !== before) return;
       const source = isBlank(before) ? "brush" : before.source;
       const level = shownMask(before, this.#store.state.prediction)?.level ?? null;
-      this.#step(stroke.erase ? "the eraser" : "the brush", {
+      const next = {
         ...before,
         drawn,
         source,
@@ -119,7 +134,8 @@ export class Editor {
         // It was measured on the mask before the stroke.
         stability: null,
         level,
-      });
+      };
+      this.#step(stroke.erase ? "the eraser" : "the brush", next, "strokes");
     });
   }
 
@@ -162,7 +178,7 @@ export class Editor {
         source: session.source,
         edited: session.edited,
         level: shown.level,
-        seconds: this.#stopwatch.seconds,
+        ...this.#effort.measured,
         author: "",
       };
       this.restore(null);
@@ -194,11 +210,17 @@ export class Editor {
   /**
    * @param {string} name
    * @param {Session} next
+   * @param {"clicks" | "strokes"} [kind] of work
    */
-  #step(name, next) {
+  #step(name, next, kind) {
     const before = this.#session;
-    this.#history.push({ name, undo: () => this.#set(before), redo: () => this.#set(next) });
+    const undo = () => {
+      this.#effort.count("undos");
+      this.#set(before);
+    };
+    this.#history.push({ name, undo, redo: () => this.#set(next) });
     this.#set(next);
+    if (kind) this.#effort.count(kind);
   }
 
   /**

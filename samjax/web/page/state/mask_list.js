@@ -243,6 +243,8 @@ function tracedBy(traced, { segmentation }) {
  * @param {AnnotationIn} mask
  * @returns {AnnotationIn} the fields that are sent and stored
  */
-export function toAnnotationIn({ uuid, segmentation, label, prompts, score, stability_score, source, edited, level, seconds, author }) {
-  return { uuid, segmentation, label, prompts, score, stability_score, source, edited, level, seconds, author };
+export function toAnnotationIn(mask) {
+  const { uuid, segmentation, label, prompts, score, stability_score, source, edited, level, seconds, author } = mask;
+  const { active_seconds = null, clicks = null, strokes = null, undos = null } = mask;
+  return { uuid, segmentation, label, prompts, score, stability_score, source, edited, level, seconds, author, active_seconds, clicks, strokes, undos };
 }

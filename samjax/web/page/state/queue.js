@@ -3,10 +3,11 @@
 import { messageOf } from "./state.js";
 
 /** @typedef {import("../io/backend.js").Task} Task */
+/** @typedef {import("../io/backend.js").TaskKind} TaskKind */
 /** @typedef {import("../io/backend.js").Tasks} Tasks */
+/** @typedef {import("../io/backend.js").TeamBackend} TeamBackend */
 /** @typedef {import("./state.js").PageStore} PageStore */
 
-const KIND = "annotate";
 // A lease is 30 minutes; a mask saved within this time of a renewal renews it again.
 const RENEWED_AFTER = 60_000;
 const NAME = "samjax.person";
@@ -14,6 +15,7 @@ const NAME = "samjax.person";
 export class Queue {
   #store;
   #tasks;
+  #team;
   #memory;
   #now;
   #renewed = 0;
@@ -23,21 +25,28 @@ export class Queue {
    * @param {Tasks | null} tasks null where there is no server
    * @param {Pick<Storage, "getItem" | "setItem">} memory keeps the person's name
    * @param {() => number} [now] in milliseconds
+   * @param {Pick<TeamBackend, "me" | "review"> | null} [team]
    */
-  constructor(store, tasks, memory, now = Date.now) {
+  constructor(store, tasks, memory, now = Date.now, team = null) {
     this.#store = store;
     this.#tasks = tasks;
+    this.#team = team;
     this.#memory = memory;
     this.#now = now;
-    store.set({ person: memory.getItem(NAME) ?? "" });
+    // A team's server knows the person by the token.
+    store.set({ person: store.state.team?.name ?? memory.getItem(NAME) ?? "" });
     store.on("saved", () => void this.#renew());
   }
 
-  /** Counts the tasks. */
+  /** Counts the tasks; of a team, those of the person. */
   async refresh() {
     if (!this.#tasks) return;
     try {
-      const counts = (await this.#tasks.counts())[KIND] ?? {};
+      if (this.#team && this.#store.state.team) {
+        this.#store.set({ me: await this.#team.me() });
+        return;
+      }
+      const counts = (await this.#tasks.counts()).annotate ?? {};
       const total = Object.values(counts).reduce((sum, count) => sum + count, 0);
       const left = (counts.open ?? 0) + (counts.leased ?? 0);
       this.#store.set({ queue: total ? { done: total - left, total } : null });
@@ -55,16 +64,18 @@ export class Queue {
 
   /**
    * Claims the next task, or the one that the person has.
+   * @param {TaskKind} [kind]
    * @returns {Promise<Task | null>} null where there is none, or no name
    */
-  async claim() {
+  async claim(kind = "annotate") {
     const { person } = this.#store.state;
     if (!this.#tasks || !person) return null;
     try {
-      const task = await this.#tasks.claim(person, KIND);
+      const task = await this.#tasks.claim(person, kind);
       this.#renewed = this.#now();
       this.#store.set({ task });
-      if (!task) this.#store.emit("notice", { text: "No task is open: all are done, or somebody else has them." });
+      const text = kind === "verify" ? "Nothing is to be reviewed by you now." : "No task is open: all are done, or somebody else has them.";
+      if (!task) this.#store.emit("notice", { text });
       return task;
     } catch (error) {
       this.#report(error);
@@ -78,16 +89,33 @@ export class Queue {
    * @param {string} [note] the reason
    * @returns {Promise<Task | null>} the next task
    */
-  async finish(state, note = "") {
+  finish(state, note = "") {
     const { task, person } = this.#store.state;
+    return this.#end(() => task && this.#tasks?.finish(task.id, person, state, note));
+  }
+
+  /**
+   * Ends the review of the task's image, and claims the next one.
+   * @param {"accepted" | "returned"} verdict
+   * @param {string} [note] for the person who made the masks
+   * @returns {Promise<Task | null>} the next task
+   */
+  review(verdict, note = "") {
+    const { task } = this.#store.state;
+    return this.#end(() => task && this.#team?.review(task.id, verdict, note));
+  }
+
+  /** @param {() => Promise<void> | null | undefined} send */
+  async #end(send) {
+    const { task } = this.#store.state;
     if (!this.#tasks || !task) return null;
     try {
-      await this.#tasks.finish(task.id, person, state, note);
+      await send();
     } catch (error) {
       this.#lost(error);
       return null;
     }
-    const next = await this.claim();
+    const next = await this.claim(task.kind);
     await this.refresh();
     return next;
   }

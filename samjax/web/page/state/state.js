@@ -10,7 +10,9 @@ import { EMPTY_SESSION } from "./session.js";
 /** @typedef {import("../core/postprocessing.js").PreviewMask} PreviewMask */
 /** @typedef {import("../io/backend.js").Annotation} Annotation */
 /** @typedef {import("../io/backend.js").ImageEntry} ImageEntry */
+/** @typedef {import("../io/backend.js").Me} Me */
 /** @typedef {import("../io/backend.js").Task} Task */
+/** @typedef {import("../io/backend.js").Team} Team */
 /** @typedef {import("../io/outbox.js").PendingEdit} PendingEdit */
 /** @typedef {import("../io/outbox.js").OutboxState} OutboxState */
 /** @typedef {import("./mask_list.js").Mask} Mask */
@@ -57,6 +59,9 @@ import { EMPTY_SESSION } from "./session.js";
  * @property {string} person name of who annotates, kept in the browser; `Queue`
  * @property {Task | null} task that the person has; `Queue`
  * @property {{done: number, total: number} | null} queue number of its tasks; null without a queue; `Queue`
+ * @property {Team | null} team the person who is signed in; null without a team; set once by the page
+ * @property {Me | null} me the person's own numbers, on a team's server; `Queue`
+ * @property {boolean} isLong whether the mask takes longer than the project suggests; `Editor`
  */
 
 /**
@@ -113,6 +118,9 @@ export function makeStore() {
     person: "",
     task: null,
     queue: null,
+    team: null,
+    me: null,
+    isLong: false,
   };
   return new Store(initial);
 }

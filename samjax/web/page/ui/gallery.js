@@ -78,6 +78,21 @@ export class Gallery {
   }
 
   /**
+   * Adds an image that is not listed yet: a task's, which its person sees since the claim.
+   * @param {string} id
+   */
+  async include(id) {
+    if (this.find(id)) return;
+    try {
+      this.images = [...this.images, await this.#backend.image(id)];
+      this.#total = this.images.length;
+      this.render();
+    } catch (error) {
+      this.#store.emit("notice", { text: messageOf(error), kind: "problem" });
+    }
+  }
+
+  /**
    * @param {ImageEntry} image
    * @returns {number}
    */
@@ -110,7 +125,9 @@ export class Gallery {
       : `${count} ${count === 1 ? "image" : "images"}`;
     const note = byId("gallery-note");
     note.hidden = this.#matching.length > 0 || (!this.#isLoaded && !filter);
-    note.textContent = this.images.length ? `No name contains “${filter}”.` : "No images yet. Add photos, or drop them here.";
+    const isWorker = (this.#store.state.team?.role ?? "owner") !== "owner";
+    const none = isWorker ? "The images that you have annotated are listed here." : "No images yet. Add photos, or drop them here.";
+    note.textContent = this.images.length ? `No name contains “${filter}”.` : none;
   }
 
   #more() {
@@ -164,7 +181,8 @@ export class Gallery {
 
   /** @param {File[]} files */
   async #upload(files) {
-    if (!files.length) return;
+    // Of a team, the owner alone adds images.
+    if (!files.length || (this.#store.state.team?.role ?? "owner") !== "owner") return;
     const button = /** @type {HTMLButtonElement} */ (byId("upload"));
     button.disabled = true;
     /** @type {ImageEntry[]} */

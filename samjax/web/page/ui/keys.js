@@ -13,15 +13,16 @@ import { byId, el, iconButton } from "./dom.js";
 
 /**
  * @param {KeyAction[]} actions
- * @param {() => boolean} isActive
+ * @param {() => boolean} isActive whether an image is open: else those of the gallery and the page apply
  */
 export function listenForKeys(actions, isActive) {
   document.addEventListener("keydown", (event) => {
     if (event.defaultPrevented || document.querySelector("dialog[open]")) return;
     if (isTyping(event.target)) return;
     const name = nameOf(event);
-    const action = actions.find(({ keys, run }) => run && keys.includes(name));
-    if (!action?.run || !(isActive() || action.group === "Page")) return;
+    const applies = (/** @type {string} */ group) => group === "Page" || (group === "Gallery") !== isActive();
+    const action = actions.find(({ keys, run, group }) => run && keys.includes(name) && applies(group));
+    if (!action?.run) return;
     // Enter and space activate the button that has the focus.
     if ((name === "Enter" || name === " ") && event.target instanceof Element && event.target.closest("button, summary, a")) return;
     if (action.run(event) !== false) event.preventDefault();

@@ -55,7 +55,7 @@ export function makeSessionPanel(store, editor, commands) {
   });
   let shownLevels = "";
 
-  renderOn(store, ["session", "prediction", "isPredicting", "isReady", "tool", "label", "recentLabels"], (state) => {
+  renderOn(store, ["session", "prediction", "isPredicting", "isReady", "tool", "label", "recentLabels", "isLong"], (state) => {
     const { session, prediction, isPredicting } = state;
     const shown = shownMask(session, prediction);
     const choices = choicesOf(session, prediction);
@@ -66,6 +66,7 @@ export function makeSessionPanel(store, editor, commands) {
     byId("session-body").hidden = isEmpty;
     byId("session-title").textContent = session.editing ? "Edit mask" : "New mask";
     byId("session-facts").textContent = factsOf(shown, isPredicting);
+    byId("session-long").hidden = !state.isLong;
     button.disabled = !shown?.area;
     if (document.activeElement !== input) input.value = state.label;
     showRecent(state, commands);

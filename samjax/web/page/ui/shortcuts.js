@@ -19,7 +19,7 @@ const ARROWS = [
 /**
  * @param {PageStore} store
  * @param {ReturnType<typeof import("./workspace.js").makeWorkspace>} workspace
- * @param {{move: (by: number) => void, leave: () => void, theme: () => void, help: () => void}} page
+ * @param {{move: (by: number) => void, leave: () => void, theme: () => void, help: () => void, instructions: () => void, statistics: () => void}} page
  * @param {ReturnType<typeof import("./queue_panel.js").makeQueuePanel>} task
  * @returns {KeyAction[]}
  */
@@ -34,6 +34,8 @@ export function makeShortcuts(store, { commands, editor, pointing, stage }, page
     run();
     return true;
   };
+  const { team } = store.state;
+  const isReviewer = team !== null && team.role !== "annotator";
   const scaleBrush = (/** @type {number} */ factor) => commands.setBrush(store.state.brushRadius * factor);
   return [
     ...TOOLS.map(({ tool, name, key }) => ({
@@ -85,7 +87,8 @@ export function makeShortcuts(store, { commands, editor, pointing, stage }, page
     { group: "Labels and list", keys: ["v"], shown: "V", does: "Hide or show all masks", run: () => commands.toggleAll() },
     { group: "Labels and list", keys: ["n"], shown: "N", does: "Select the next mask", run: () => commands.selectNext() },
 
-    { group: "Task", keys: ["c"], shown: "C", does: "Done: the next image of the queue", run: onTask(task.done) },
+    { group: "Task", keys: ["c"], shown: "C", does: "Done, or accepted: the next image of the queue", run: onTask(task.done) },
+    ...(isReviewer ? [{ group: "Task", keys: ["w"], shown: "W", does: "Return a reviewed image, with a note", run: onTask(task.giveBack) }] : []),
     { group: "Task", keys: ["x"], shown: "X", does: "Skip, with a reason", run: onTask(task.skip) },
     { group: "Task", keys: ["q"], shown: "Q", does: "Flag, with a reason", run: onTask(task.flag) },
 
@@ -97,6 +100,14 @@ export function makeShortcuts(store, { commands, editor, pointing, stage }, page
     { group: "View", keys: ["PageUp", "k"], shown: "PgUp or K", does: "Previous image", run: () => page.move(-1) },
     { group: "View", keys: ["o"], shown: "O", does: "All images", run: () => page.leave() },
 
+    ...(team
+      ? [
+          { group: "Gallery", keys: ["c"], shown: "C", does: "Annotate the next image", run: () => void task.begin("annotate") },
+          ...(isReviewer ? [{ group: "Gallery", keys: ["w"], shown: "W", does: "Review the next image", run: () => void task.begin("verify") }] : []),
+          { group: "Page", keys: ["i"], shown: "I", does: "Instructions", run: () => page.instructions() },
+        ]
+      : []),
+    ...(team?.role === "owner" ? [{ group: "Page", keys: ["p"], shown: "P", does: "The team's numbers", run: () => page.statistics() }] : []),
     { group: "Page", keys: ["t"], shown: "T", does: "Dark or light", run: () => page.theme() },
     { group: "Page", keys: ["?"], shown: "?", does: "This sheet", run: () => page.help() },
   ];

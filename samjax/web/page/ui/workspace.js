@@ -67,6 +67,9 @@ export function makeWorkspace(store, { backend, client, info, model }) {
   makeConflictDialog(store, sync);
 
   document.addEventListener("visibilitychange", () => editor.pause(document.hidden));
+  for (const input of ["pointermove", "pointerdown", "keydown", "wheel"]) document.addEventListener(input, () => editor.touch(), { capture: true, passive: true });
+  const hint = info.team?.hint_seconds ?? 0;
+  if (hint) setInterval(() => editor.checkTime(hint), 1000);
   setInterval(() => document.hidden || sync.poll(), POLL);
   void outbox.send();
   return { commands, editor, pointing, stage };

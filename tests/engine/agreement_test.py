@@ -1,0 +1,63 @@
+import numpy as np
+import pytest
+
+from samjax.engine.agreement import LEAST_IOU, compare_masks
+from samjax.geometry.masks import encode_rle
+
+SIZE = (20, 30)
+
+
+def stored(*box, size=SIZE):
+    drawn = np.zeros(size, bool)
+    top, left, bottom, right = box
+    drawn[top:bottom, left:right] = True
+    rle = encode_rle(drawn)
+    return {"segmentation": {"size": list(size), "counts": rle["counts"]}}
+
+
+ONE, TWO, FAR = stored(0, 0, 10, 10), stored(0, 0, 10, 8), stored(15, 20, 20, 30)
+
+
+@pytest.mark.parametrize(
+    ("masks", "others", "expected"),
+    [
+        ([], [], (None, 0, 0, 0)),
+        ([ONE], [], (None, 0, 0, 1)),
+        ([], [ONE, FAR], (None, 0, 2, 0)),
+        ([ONE, FAR], [FAR, ONE], (1.0, 2, 0, 0)),
+        ([TWO], [ONE], (0.8, 1, 0, 0)),
+        ([TWO, FAR], [ONE], (0.8, 1, 0, 1)),
+        ([stored(0, 0, 10, 4)], [ONE], (None, 0, 1, 1)),
+        ([stored(0, 0, 10, 5)], [ONE], (LEAST_IOU, 1, 0, 0)),
+        ([stored(0, 0, 5, 5, size=(9, 9))], [ONE], (None, 0, 1, 0)),
+    ],
+)
+def test_masks_are_paired_missed_or_extra(masks, others, expected):
+    assert compare_masks(masks, others) == pytest.approx(expected)
+
+
+def test_pairs_are_the_best_in_sum_not_the_first_best():
+    # Greedy pairing takes 0.9 first and leaves the others without a partner.
+    a, b = stored(0, 0, 10, 10), stored(0, 0, 10, 20)
+    near_both = stored(0, 0, 10, 11)
+    result = compare_masks([a, b], [near_both, stored(0, 0, 10, 9)])
+    assert result.matched == 2 and result.mean_iou == pytest.approx((11 / 20 + 0.9) / 2)
+
+
+def test_comparing_the_other_way_swaps_missed_and_extra():
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        some, others = (
+            [
+                stored(y, x, y + rng.integers(1, 10), x + rng.integers(1, 12))
+                for y, x in rng.integers(0, 12, (rng.integers(0, 5), 2))
+            ]
+            for _ in range(2)
+        )
+        there, back = compare_masks(some, others), compare_masks(others, some)
+        assert (there.matched, there.missed, there.extra) == (
+            back.matched,
+            back.extra,
+            back.missed,
+        )
+        assert there.mean_iou == pytest.approx(back.mean_iou)

@@ -1,0 +1,126 @@
+"""Proposals in the store: once, not over what people made, not after they were deleted."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from engine.rounds.conftest import add_mask, draw, make_project
+
+from samjax.engine.proposer.annotated import EmbeddingFolder
+from samjax.engine.proposer.confidence import NUM_FEATURES, Confidence
+from samjax.engine.proposer.fitted import Proposer
+from samjax.engine.proposer.prompting import GridPrompts
+from samjax.engine.rounds.proposing import (
+    annotated_images,
+    is_by_people,
+    open_images,
+    propose_into_store,
+)
+from samjax.geometry.masks import decode_rle
+from samjax.inference.embedding import weights_fingerprint
+
+
+@pytest.fixture
+def proposer(predictor):
+    weights = np.zeros(NUM_FEATURES)
+    weights[0] = 1.0
+    return Proposer(
+        model=weights_fingerprint(predictor.model.config, predictor.params),
+        confidence=Confidence(
+            np.zeros(NUM_FEATURES), np.ones(NUM_FEATURES), weights, 0.0
+        ),
+        threshold=0.0,
+        precision=0.9,
+        iou=0.75,
+        points=4,
+    )
+
+
+def propose(project, predictor, proposer, names, **options):
+    store = project.open_store()
+    embeddings = EmbeddingFolder(project.state / "embeddings", predictor)
+    done = propose_into_store(
+        project,
+        store,
+        names,
+        predictor,
+        proposer,
+        embeddings,
+        round=2,
+        source=GridPrompts(),
+        **options,
+    )
+    done = {image.image: image for image in done}
+    _, rows = store.snapshot()
+    store.close()
+    return done, [row for row in rows if row["source"] == "proposed"]
+
+
+def test_open_images_are_those_of_open_tasks(project):
+    store = project.open_store()
+    assert open_images(project, store) == ["image-12.png", "image-13.png"]
+    store.close()
+    names = [image.name for image in annotated_images(project)]
+    assert names == [f"image-{number:02d}.png" for number in range(12)]
+
+
+def test_proposals_are_stored_once_and_are_nobodys(project, predictor, proposer):
+    done, rows = propose(project, predictor, proposer, ["image-12.png"])
+    assert done["image-12.png"].count == len(rows) > 0
+    for row in rows:
+        assert (row["stage"], row["round"], row["author"]) == (2, 2, "")
+        assert row["model"] == proposer.model and not is_by_people(row)
+        assert row["active_seconds"] is None and row["clicks"] is None
+    _, again = propose(project, predictor, proposer, ["image-12.png"])
+    assert again == rows
+
+
+def test_a_deleted_proposal_does_not_return_and_a_changed_one_stays(
+    project, predictor, proposer
+):
+    _, rows = propose(project, predictor, proposer, ["image-12.png"])
+    store = project.open_store()
+    store.delete(rows[0]["id"], rows[0]["revision"])
+    changed = store.change(rows[1]["id"], rows[1]["revision"], {"source": "proposal"})
+    store.close()
+    assert is_by_people(changed)
+    _, after = propose(project, predictor, proposer, ["image-12.png"])
+    assert [row["id"] for row in after] == [row["id"] for row in rows[2:]]
+
+
+def test_proposals_of_an_older_model_give_way_to_new_ones(project, predictor, proposer):
+    mask = draw(12)[1][0]
+    store = project.open_store()
+    old = {"source": "proposed", "stage": 2, "model": "old", "author": ""}
+    add_mask(store, "image-12.png", mask, **old)
+    kept = add_mask(store, "image-12.png", mask[::-1], **{**old, "source": "proposal"})
+    store.close()
+    _, rows = propose(project, predictor, proposer, ["image-12.png"])
+    assert {row["model"] for row in rows} == {proposer.model}
+    # What a person took is no proposal any more, and has no duplicate.
+    own = decode_rle(kept["segmentation"])
+    for row in rows:
+        other = decode_rle(row["segmentation"])
+        assert (own & other).sum() <= 0.7 * (own | other).sum()
+
+
+def test_without_a_threshold_nothing_is_proposed(project, predictor, proposer):
+    without = dataclasses.replace(proposer, threshold=None)
+    done, rows = propose(project, predictor, without, ["image-12.png"])
+    assert done["image-12.png"].count == 0 and not rows
+
+
+def test_an_image_that_cannot_be_read_is_named_and_passed_over(
+    project, predictor, proposer
+):
+    (project.images / "image-12.png").write_bytes(b"no image")
+    done, rows = propose(project, predictor, proposer, ["image-12.png", "image-13.png"])
+    assert done["image-12.png"].problem and done["image-13.png"].problem is None
+    assert {row["image"] for row in rows} == {"image-13.png"}
+
+
+def test_names_that_lead_out_of_the_project_are_refused(tmp_path):
+    project = make_project(tmp_path / "project")
+    (tmp_path / "secret.png").write_bytes(b"secret")
+    with pytest.raises(ValueError, match="expected one in"):
+        project.read("../../secret.png")

@@ -1,0 +1,173 @@
+"""A team in real browsers: five people at once on one queue, a review and its return."""
+
+import json
+import urllib.request
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+pytest.importorskip("fastapi")
+pytest.importorskip("playwright.sync_api")
+
+import browser
+from page_driver import accept, click, until, wait_until_ready, wait_until_saved
+from playwright.sync_api import expect
+from web.browser_test import COFFEE
+
+from samjax.engine.annotations import AnnotationStore
+from samjax.engine.annotations.people import People
+from samjax.engine.project import DATABASE
+from samjax.web.page import missing_files, page_folder
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(browser.find_browser() is None, reason="there is no Chromium"),
+    pytest.mark.skipif(
+        bool(missing_files(page_folder())), reason="no runtime: make page"
+    ),
+]
+
+PEOPLE = {
+    **{name: "annotator" for name in ("Ada", "Bob", "Eve")},
+    "Rex": "reviewer",
+    "Olga": "owner",
+}
+IMAGES = 12
+
+
+@pytest.fixture
+def project(tmp_path):
+    folder = tmp_path / "project"
+    (folder / "images").mkdir(parents=True)
+    with Image.open(COFFEE) as photo:
+        for number in range(IMAGES):
+            photo.resize((300, 200)).save(folder / "images" / f"{number:02d}.png")
+    settings = {"hint_seconds": 1, "review_share": 0.3}
+    (folder / "project.json").write_text(json.dumps(settings))
+    text = "# Cups\n\nLabel <b>all</b> of [them](javascript:alert(1))."
+    (folder / "instructions.md").write_text(text)
+    return folder
+
+
+@pytest.fixture
+def tokens(project):
+    store = AnnotationStore(project / DATABASE)
+    people = People(store.database)
+    tokens = {name: people.add(name, role) for name, role in PEOPLE.items()}
+    store.close()
+    return tokens
+
+
+@pytest.fixture
+def server(project, tokens, tmp_path_factory):
+    words = ("--model", "tiny", "--storage", "float32", "--engine", str(project))
+    cache = tmp_path_factory.mktemp("cache")
+    with browser.running_server(Path("."), *words, cache=cache) as server:
+        yield server
+
+
+@pytest.fixture
+def pages(server, tokens, open_page):
+    return {
+        name: open_page(f"{server.address}/?token={token}")
+        for name, token in tokens.items()
+    }
+
+
+def get(server, token, path):
+    request = urllib.request.Request(
+        f"{server.address}/api/v1{path}", headers={"Authorization": f"Bearer {token}"}
+    )
+    with urllib.request.urlopen(request) as answer:
+        return json.load(answer)
+
+
+def image_of(page):
+    return page.locator("#image-name").text_content()
+
+
+def test_five_people_share_a_queue(server, pages, tokens):
+    had = {name: [] for name in pages}
+    # All ask at the same time: nobody waits for another's answer.
+    for page in pages.values():
+        page.get_by_test_id("next-task").click()
+    for name, page in pages.items():
+        wait_until_ready(page)
+        had[name].append(image_of(page))
+    for turn in range(2):
+        for page in pages.values():
+            click(page)
+            accept(page)
+        for page in pages.values():
+            wait_until_saved(page)
+        before = {name: page.url for name, page in pages.items()}
+        for page in pages.values():
+            page.keyboard.press("c")
+        for name, page in pages.items():
+            until(page, f"location.href !== {json.dumps(before[name])}")
+            if page.locator("#workspace").is_visible():
+                wait_until_ready(page)
+                had[name].append(image_of(page))
+        assert turn or all(len(images) == 2 for images in had.values())
+    images = [image for names in had.values() for image in names]
+    assert len(images) == len(set(images)) == IMAGES
+    masks = [
+        (image["name"], mask["author"], mask["clicks"], mask["active_seconds"] > 0)
+        for image in get(server, tokens["Olga"], "/images")["images"]
+        for mask in get(server, tokens["Olga"], f"/images/{image['id']}/annotations")[
+            "annotations"
+        ]
+    ]
+    made = [(name, image) for name, names in had.items() for image in names[:2]]
+    assert sorted(masks) == sorted((image, name, 1, True) for name, image in made)
+
+
+def test_a_returned_image_comes_back_with_the_note(server, pages):
+    ada, rex, olga = pages["Ada"], pages["Rex"], pages["Olga"]
+    ada.keyboard.press("i")
+    instructions = ada.get_by_test_id("instructions")
+    expect(instructions).to_contain_text("Label <b>all</b> of [them](javascript:")
+    assert instructions.locator("a, b").count() == 0
+    ada.keyboard.press("Escape")
+    # Until one of hers is among those that are reviewed.
+    ada.keyboard.press("c")
+    wait_until_ready(ada)
+    first = None
+    while not (rex.reload(), rex.get_by_test_id("next-review").is_enabled())[1]:
+        first = image_of(ada)
+        click(ada)
+        ada.get_by_test_id("long-hint").wait_for()
+        accept(ada)
+        before = ada.url
+        ada.keyboard.press("c")
+        until(ada, f"location.href !== {json.dumps(before)}")
+        wait_until_ready(ada)
+        rex.wait_for_timeout(500)
+    rex.keyboard.press("w")
+    wait_until_ready(rex)
+    assert image_of(rex) == first
+    expect(rex.get_by_test_id("mask")).to_have_count(1)
+    rex.keyboard.press("w")
+    rex.get_by_test_id("reason-text").fill("the saucer too")
+    rex.get_by_test_id("reason-ok").click()
+    rex.wait_for_selector("#queue", state="visible")
+    ada.keyboard.press("c")
+    until(ada, f"document.getElementById('image-name').textContent === '{first}'")
+    wait_until_ready(ada)
+    expect(ada.get_by_test_id("task-note")).to_have_text("the saucer too")
+    ada.keyboard.press("c")
+    rex.wait_for_timeout(500)
+    rex.keyboard.press("w")
+    wait_until_ready(rex)
+    click(rex, 0.2, 0.8)
+    accept(rex)
+    rex.keyboard.press("c")
+    rex.wait_for_selector("#queue", state="visible")
+    olga.keyboard.press("p")
+    numbers = olga.get_by_test_id("statistics")
+    expect(numbers).to_contain_text("Ada")
+    expect(numbers).to_contain_text("Fixed")
+    assert (
+        olga.locator("#upload").is_visible() and not rex.locator("#upload").is_visible()
+    )
