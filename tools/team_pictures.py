@@ -13,17 +13,23 @@ import sys
 import tempfile
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from page_pictures import ROOT, WIDTHS, join, write_photos
 
 from samjax.engine.annotations import AnnotationStore
-from samjax.engine.annotations.people import People
+from samjax.engine.annotations.people import People, Role
 from samjax.engine.project import DATABASE
 
 sys.path.insert(0, str(ROOT / "tests"))
 
-PEOPLE = {"Olga": "owner", "Rex": "reviewer", "Ada": "annotator", "Bob": "annotator"}
+PEOPLE: dict[str, Role] = {
+    "Olga": "owner",
+    "Rex": "reviewer",
+    "Ada": "annotator",
+    "Bob": "annotator",
+}
 INSTRUCTIONS = """# Cups and faces
 
 Annotate **every object** that you could name, the most prominent first.
@@ -112,7 +118,7 @@ class Caller:
     def __init__(self, address: str, token: str):
         self._address, self._token = address, token
 
-    def __call__(self, method: str, path: str, body: dict | None = None):
+    def __call__(self, method: str, path: str, body: dict | None = None) -> Any:
         """Sends a request, and returns the parsed response; None for an empty one."""
         request = urllib.request.Request(
             f"{self._address}/api/v1{path}",

@@ -76,7 +76,11 @@ class Statistics:
 
 
 def run_people(options: People) -> None:
-    """Runs `samjax engine people`."""
+    """Runs `samjax engine people`.
+
+    Raises:
+        UsageError: The name is missing.
+    """
     from samjax.engine.annotations.people import People as Directory
     from samjax.engine.project import open_project
 
@@ -118,7 +122,11 @@ def run_images(options: Images) -> None:
 
 
 def run_statistics(options: Statistics) -> None:
-    """Runs `samjax engine statistics`."""
+    """Runs `samjax engine statistics`.
+
+    Raises:
+        UsageError: The CSV file exists, and is not to be replaced.
+    """
     from samjax.engine.annotations.people import People as Directory
     from samjax.engine.team_statistics import statistics_csv, team_statistics
 

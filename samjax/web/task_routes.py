@@ -33,7 +33,11 @@ _EMBEDDED_AHEAD = 2
 
 @router.get("/tasks")
 def count_tasks(services: Wanted, caller: Caller) -> TaskCounts:
-    """Counts the tasks by kind and state; on a team's server, for its owner."""
+    """Counts the tasks by kind and state; on a team's server, for its owner.
+
+    Raises:
+        Refusal: The person is not the owner.
+    """
     if caller is not None and caller.role != "owner":
         raise Refusal(403, "forbidden", "GET /me has your own numbers")
     return TaskCounts(counts=counts_of(services))
@@ -62,7 +66,11 @@ def add_tasks(services: Wanted, given: NewTasks) -> TasksAdded:
     responses={204: {"description": "No task is open"}} | errors(),
 )
 def claim_task(services: Wanted, caller: Caller, given: TaskClaim) -> Task | Response:
-    """Leases the next task to a person; the one that the person has, if there is one."""
+    """Leases the next task to a person; the one that the person has, if there is one.
+
+    Raises:
+        Refusal: Reviews are claimed by a person who is no reviewer.
+    """
     is_review = set(given.kinds) != {"annotate"}
     if is_review and caller is not None and not caller.may("reviewer"):
         raise Refusal(403, "forbidden", "reviews are for reviewers and the owner")

@@ -52,7 +52,11 @@ def show_me(services: Wanted, caller: Caller) -> Me:
 
 @router.get("/instructions", responses=errors(404, 503))
 def show_instructions(services: Wanted, caller: Caller) -> Instructions:
-    """Sends the project's instructions."""
+    """Sends the project's instructions.
+
+    Raises:
+        Refusal: The server has no project, or the file cannot be read.
+    """
     _member(caller)
     folder, project = services.settings.project_folder, services.settings.project
     if folder is None or project is None:
