@@ -45,7 +45,7 @@ Annotate **every object** that you could name, the most prominent first.
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--model", default="small")
+    parser.add_argument("--model", default="tiny")
     options = parser.parse_args()
 
     import browser

@@ -68,11 +68,11 @@ def server(project, tokens, tmp_path_factory):
 
 
 @pytest.fixture
-def pages(server, tokens, open_page):
-    return {
-        name: open_page(f"{server.address}/?token={token}")
-        for name, token in tokens.items()
-    }
+def sign_in(server, tokens, open_page):
+    def open_as(*names):
+        return [open_page(f"{server.address}/?token={tokens[name]}") for name in names]
+
+    return open_as
 
 
 def get(server, token, path):
@@ -83,11 +83,19 @@ def get(server, token, path):
         return json.load(answer)
 
 
+def has_review(page) -> bool:
+    """Whether a reviewer has something to do, after a reload of the page."""
+    page.reload()
+    page.wait_for_selector("#queue", state="visible")
+    return page.get_by_test_id("next-review").is_enabled()
+
+
 def image_of(page):
     return page.locator("#image-name").text_content()
 
 
-def test_five_people_share_a_queue(server, pages, tokens):
+def test_five_people_share_a_queue(server, sign_in, tokens):
+    pages = dict(zip(PEOPLE, sign_in(*PEOPLE), strict=True))
     had = {name: [] for name in pages}
     # All ask at the same time: nobody waits for another's answer.
     for page in pages.values():
@@ -123,8 +131,8 @@ def test_five_people_share_a_queue(server, pages, tokens):
     assert sorted(masks) == sorted((image, name, 1, True) for name, image in made)
 
 
-def test_a_returned_image_comes_back_with_the_note(server, pages):
-    ada, rex, olga = pages["Ada"], pages["Rex"], pages["Olga"]
+def test_a_returned_image_comes_back_with_the_note(sign_in):
+    ada, rex, olga = sign_in("Ada", "Rex", "Olga")
     ada.keyboard.press("i")
     instructions = ada.get_by_test_id("instructions")
     expect(instructions).to_contain_text("Label <b>all</b> of [them](javascript:")
@@ -134,7 +142,7 @@ def test_a_returned_image_comes_back_with_the_note(server, pages):
     ada.keyboard.press("c")
     wait_until_ready(ada)
     first = None
-    while not (rex.reload(), rex.get_by_test_id("next-review").is_enabled())[1]:
+    while not has_review(rex):
         first = image_of(ada)
         click(ada)
         ada.get_by_test_id("long-hint").wait_for()

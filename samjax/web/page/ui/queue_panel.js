@@ -148,8 +148,8 @@ function showNameAndCount(store, queue, start) {
 function showTeam(store, start) {
   const who = el("p", { class: "who" });
   const numbers = el("p", { role: "status", class: "facts", "data-testid": "queue-count" });
-  const annotate = el("button", { type: "button", class: "button primary", "data-testid": "next-task", title: "C", onclick: () => start("annotate") });
-  const review = el("button", { type: "button", class: "button", "data-testid": "next-review", title: "W", onclick: () => start("verify") });
+  const annotate = el("button", { type: "button", class: "button primary", "data-testid": "next-task", title: "C", disabled: true, onclick: () => start("annotate") });
+  const review = el("button", { type: "button", class: "button", "data-testid": "next-review", title: "W", disabled: true, onclick: () => start("verify") });
   byId("queue").append(el("div", { class: "grow" }, who, numbers), el("div", { class: "actions" }, annotate, review));
   store.watch(["me", "task"], ({ me, task, team }) => {
     byId("queue").hidden = !me;
