@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from samjax.engine.annotations.rows import Stored
+from samjax.engine.sources import is_by_people
 
 PROV = "prov.json"
 
@@ -116,9 +117,8 @@ def _add_mask(document: _Document, row: Stored, file: str, person: str) -> None:
         document.entity(model, "samjax:Model")
         document.relate("used", activity=work, entity=model)
     # Nobody has touched a proposal: it is samjax's.
-    if row["source"] in ("proposed", "automatic") and not row["edited"]:
-        agent = "samjax"
-    else:
+    agent = "samjax"
+    if is_by_people(row):
         agent = f"person/{person}"
         document.add("agent", agent, {"prov:type": _type("prov:Person")})
     document.relate("wasAttributedTo", entity=mask, agent=agent)

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from samjax.engine.annotations.database import Database
+from samjax.engine.sources import is_by_hand
 from samjax.engine.team_scores import read_scores
 
 Group = Literal["person", "round", "model"]
@@ -33,7 +34,6 @@ COLUMNS = (
 )
 """Columns of the statistics; means are of masks made by hand, None without any."""
 
-_PROPOSED = ("everything", "proposed", "proposal", "automatic")
 _VERSION = (
     *("author", "round", "model", "source", "edited", "deleted", "seconds"),
     *("active_seconds", "clicks", "strokes", "undos"),
@@ -190,7 +190,7 @@ def _of_tasks(tasks: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _of_masks(masks: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    by_hand = [m for m in masks if m["edited"] or m["source"] not in _PROPOSED]
+    by_hand = [m for m in masks if is_by_hand(m)]
     active = _values(by_hand, "active_seconds")
     wall = [mask["seconds"] for mask in by_hand if mask["seconds"] > 0]
     tenths = statistics.quantiles(active, n=10) if len(active) > 1 else [None, None]

@@ -23,7 +23,7 @@ from samjax.engine.annotations.tasks import TaskQueue
 from samjax.engine.audit.figures import Figures, audit_records
 from samjax.engine.marked_json import read_json, write_json
 from samjax.engine.project_folder import ProjectFolder
-from samjax.engine.rounds.proposing import AUTOMATIC, is_by_people
+from samjax.engine.sources import AUTOMATIC, is_by_people
 from samjax.evaluation.datasets.mask_records import RecordSamples
 from samjax.geometry.masks import text_to_counts
 

@@ -15,6 +15,7 @@ from samjax.engine.proposer.annotated import AnnotatedImage, EmbeddingFolder, Pa
 from samjax.engine.proposer.fitted import Proposer
 from samjax.engine.proposer.prompting import PromptSource
 from samjax.engine.proposer.proposing import Shown, propose
+from samjax.engine.sources import PROPOSED, is_by_people
 from samjax.geometry.masks import counts_to_text, decode_rle, text_to_counts
 from samjax.inference import Predictor, read_image
 
@@ -33,18 +34,7 @@ class Proposed(NamedTuple):
     problem: str | None = None
 
 
-PROPOSED = "proposed"
-"""Source of a mask that nobody has touched yet."""
-
-AUTOMATIC = "automatic"
-"""Source of a mask of stage 3."""
-
 _NAMESPACE = uuid.UUID("4f0f5d0e-8f0b-4c6e-9c53-2f7f7c1f5c21")
-
-
-def is_by_people(row: Stored) -> bool:
-    """Returns whether a person made, changed or took a mask of the store."""
-    return row["source"] not in (PROPOSED, AUTOMATIC) or row["edited"]
 
 
 def open_images(project: ProjectFolder, store: AnnotationStore) -> list[str]:

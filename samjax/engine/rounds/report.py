@@ -10,6 +10,7 @@ import numpy as np
 
 from samjax.engine.annotations.rows import Stored
 from samjax.engine.marked_json import read_json, write_json
+from samjax.engine.sources import is_by_hand
 from samjax.files import write_output
 from samjax.report.parts import document, facts_list, text
 
@@ -67,7 +68,7 @@ def work_by_round(rows: Sequence[Stored]) -> list[dict[str, Any]]:
 
 
 def _work(number: int, stage: int, rows: Sequence[Stored]) -> dict[str, Any]:
-    by_hand = [row for row in rows if not _was_taken(row)]
+    by_hand = [row for row in rows if is_by_hand(row)]
     seconds = [
         row["active_seconds"] for row in by_hand if row["active_seconds"] is not None
     ]
@@ -84,10 +85,6 @@ def _work(number: int, stage: int, rows: Sequence[Stored]) -> dict[str, Any]:
         "clicks_per_mask": float(np.mean(clicks)) if clicks else None,
         "proposals_taken": len(rows) - len(by_hand),
     }
-
-
-def _was_taken(row: Stored) -> bool:
-    return row["source"] == "proposal" and not row["edited"] and not row["clicks"]
 
 
 def _page(content: Mapping[str, Any], rounds: Sequence[Mapping[str, Any]]) -> str:

@@ -39,14 +39,10 @@ from samjax.engine.proposer.fitted import Proposer
 from samjax.engine.proposer.fitting import FitConfig, fit_proposer
 from samjax.engine.rounds.comparing import compare_models
 from samjax.engine.rounds.config import RoundConfig
-from samjax.engine.rounds.proposing import (
-    PROPOSED,
-    is_by_people,
-    open_images,
-    propose_into_store,
-)
+from samjax.engine.rounds.proposing import open_images, propose_into_store
 from samjax.engine.rounds.report import write_report
 from samjax.engine.snapshot import MANIFEST, write_snapshot
+from samjax.engine.sources import PROPOSED, is_by_people
 from samjax.files import locked, sha256_of
 from samjax.inference import Predictor
 from samjax.inference.embedding import weights_fingerprint

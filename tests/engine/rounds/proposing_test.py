@@ -12,10 +12,10 @@ from samjax.engine.proposer.fitted import Proposer
 from samjax.engine.proposer.prompting import GridPrompts
 from samjax.engine.rounds.proposing import (
     annotated_images,
-    is_by_people,
     open_images,
     propose_into_store,
 )
+from samjax.engine.sources import is_by_people
 from samjax.geometry.masks import decode_rle
 from samjax.inference.embedding import weights_fingerprint
 
