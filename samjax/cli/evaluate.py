@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from samjax.cli import UsageError
-from samjax.cli.arguments import DEFAULT_MODEL, parse, value_of
+from samjax.cli.arguments import (
+    DEFAULT_MODEL,
+    DEFAULT_TEXT_MODEL,
+    parse,
+    value_of,
+)
 from samjax.cli.evaluated_segmenters import (
     Named,
     SegmenterName,
@@ -129,7 +134,10 @@ def run(arguments: list[str]) -> None:
         wanted.options.check(wanted.data, wanted.segmenter)
     except OptionError as error:
         raise UsageError(str(error)) from error
-    named = named_segmenter(wanted.segmenter, wanted.model or wanted.named)
+    weights = wanted.model or wanted.named
+    if weights is None and wanted.options.needs_text and wanted.segmenter == "samjax":
+        weights = DEFAULT_TEXT_MODEL
+    named = named_segmenter(wanted.segmenter, weights)
     others = _others(wanted, named)
     suite = wanted.options.make(wanted.data, _image_size(wanted, named))
     out = _out_file(wanted, suite)

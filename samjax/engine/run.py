@@ -20,7 +20,7 @@ import math
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -41,7 +41,7 @@ from samjax.engine.run_folder import (
     shard_path,
     write_problems,
 )
-from samjax.engine.schedule import Outcome, generate_for_many
+from samjax.engine.schedule import Generate, Outcome, generate_for_many
 from samjax.files import locked
 from samjax.inference.automatic.config import AutomaticConfig
 from samjax.inference.automatic.hierarchy import with_hierarchy
@@ -93,6 +93,8 @@ def generate_to_folder(
     shard_size: int | None = None,
     share: Share = ALL,
     in_flight: int = 2,
+    generate: Generate | None = None,
+    how: Mapping[str, Any] | None = None,
     before_record: Callable[[Outcome, Record], None] | None = None,
     overwrite: bool = False,
 ) -> Iterator[Done]:
@@ -109,6 +111,9 @@ def generate_to_folder(
         shard_size: number of images of a tar shard; None for one JSON file per image.
         share: the part of the run that this process does.
         in_flight: number of images in flight on each device.
+        generate: returns the masks of an image without tiles; None for everything mode
+            with `config`.
+        how: what the results of `generate` depend on, as JSON types, beside `config`.
         before_record: called before a record is written, to write files beside it.
         overwrite: whether files that are no results of a run are replaced.
 
@@ -130,11 +135,19 @@ def generate_to_folder(
         "tile_size": tile_size,
         "shard_size": shard_size,
         **plain_options(config),
+        **(how or {}),
     }
     results = result_paths(items, out, shard_size)
     begin_run(out, results, settings, overwrite=overwrite)
     run = _FolderRun(
-        predictor, config, hierarchy, tile_size, in_flight, before_record, overwrite
+        predictor,
+        config,
+        hierarchy,
+        tile_size,
+        in_flight,
+        generate,
+        before_record,
+        overwrite,
     )
     image_ids = assign_image_ids(items)
     indexed = list(enumerate(items))
@@ -176,6 +189,7 @@ class _FolderRun:
     hierarchy: bool
     tile_size: int | None
     in_flight: int
+    generate: Generate | None
     before_record: Callable[[Outcome, Record], None] | None
     overwrite: bool
 
@@ -233,6 +247,7 @@ class _FolderRun:
             self.config,
             in_flight=self.in_flight,
             tile_size=self.tile_size,
+            generate=self.generate,
         )
 
     def _earlier(self, item: Item, folder: Path, in_shard: bool) -> EarlierResult:

@@ -38,7 +38,7 @@ def embed_text(
     if not model.has_text:
         raise ValueError(
             f"got a prompt with text ({text!r:.60}), but this model has no text tower: "
-            "use points, a box or a mask, or weights with text (family text_sam)"
+            "use points, a box or a mask, or weights with text, such as small_text"
         )
     if not clean(text):
         raise ValueError(

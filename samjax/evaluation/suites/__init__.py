@@ -48,6 +48,9 @@ class SuiteOptions:
     needs_model: ClassVar[bool] = True
     """Whether a segmenter is run; not in suites that look at annotations alone."""
 
+    needs_text: ClassVar[bool] = False
+    """Whether prompts are texts, so that the default model is one with text."""
+
     def check(self, data: Sequence[Path], segmenter: str) -> None:
         """Checks the options before anything is read.
 

@@ -82,7 +82,9 @@ def test_scenes_have_a_caption_for_every_object_and_differ():
 
 def test_options_that_do_not_fit_are_refused(tmp_path):
     for data, segmenter, options in (
-        ([tmp_path], "samjax", Text()),
+        ([tmp_path], "samjax", Text(scenes=3)),
+        ([], "samjax", Text(images=3)),
+        ([tmp_path], "samjax", Text(min_area=0)),
         ([], "grabcut", Text()),
         ([], "samjax", Text(scenes=0)),
     ):

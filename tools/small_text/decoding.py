@@ -1,0 +1,253 @@
+"""Second stage: the mask decoder learns to draw what a text names.
+
+The decoder of the base model goes on, over the comparison of the first stage: its
+transformer, tokens and heads, the token of a text and the dense embedding of the map.
+Upscaling, whose edges are good, stays that of the base. All of it resumes from a file.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from examples import CELL, Example, Target
+from flax.traverse_util import flatten_dict, unflatten_dict
+from phrases import SYNONYMS, caption_in_words, kinds_of, name_in_words
+
+from samjax.models import FOREGROUND, NOT_A_POINT, PromptInputs
+from samjax.models.prompt_encoder import ABSENT
+from samjax.models.text_sam import TextSam, TextSamConfig
+from samjax.text import WordTokenizer
+from samjax.training.losses import LossConfig, prompt_loss
+
+TRAINED = (
+    "text_encoder",
+    "prompt_encoder/text_projection",
+    "prompt_encoder/text_similarity",
+    "mask_decoder/transformer",
+    "mask_decoder/iou",
+    "mask_decoder/mask_tokens",
+    "mask_decoder/output_hypernetworks_mlps",
+)
+FIXED = "text_encoder/token_embedding"
+CLICKS = 0.2
+"""Share of prompts with a click on the thing beside the text."""
+ABSENT_TEXTS = 0.08
+"""Share of prompts whose text names nothing in the image: its mask is empty."""
+
+
+class Prompts(NamedTuple):
+    """Images and prompts of a step, with their masks.
+
+    Attributes:
+        features: "b h w c".
+        tokens: "b p l".
+        points: "b p 2 2".
+        labels: "b p 2".
+        targets: "b p m m".
+        inside: "b m m".
+        empty: "b p", whether the text names nothing.
+    """
+
+    features: np.ndarray
+    tokens: np.ndarray
+    points: np.ndarray
+    labels: np.ndarray
+    targets: np.ndarray
+    inside: np.ndarray
+    empty: np.ndarray
+
+
+def text_of(target: Target, generator: np.random.Generator) -> str:
+    """Returns a text of a thing; short ones are most of what people type."""
+    if not target.captions:
+        return name_in_words(target.name, 1, generator)
+    last = min(len(target.captions), 1 + generator.geometric(0.4))
+    return caption_in_words(target.captions[generator.integers(last)], generator)
+
+
+def draw_prompts(
+    examples: list[Example],
+    config: TextSamConfig,
+    generator: np.random.Generator,
+    images: int,
+    each: int,
+) -> Prompts:
+    """Draws images, photos and scenes in equal parts, and prompts for things in them."""
+    tokenize = WordTokenizer(words=config.words, context_length=config.context_length)
+    photos = [e for e in examples if e.is_photo and e.targets]
+    scenes = [e for e in examples if not e.is_photo and e.targets]
+    chosen = []
+    for _ in range(images):
+        group = photos if photos and generator.uniform() < 0.6 else scenes or photos
+        chosen.append(group[generator.integers(len(group))])
+    texts: list[str] = []
+    low = CELL * config.grid_size
+    points = np.zeros((images, each, 2, 2), np.float32)
+    labels = np.full((images, each, 2), NOT_A_POINT, np.int32)
+    labels[..., 1] = ABSENT
+    targets = np.zeros((images, each, low, low), bool)
+    empty = np.zeros((images, each), bool)
+    for row, example in enumerate(chosen):
+        for column in range(each):
+            target = example.targets[generator.integers(len(example.targets))]
+            other = _absent_name(example, photos, generator)
+            if other is not None and generator.uniform() < ABSENT_TEXTS:
+                texts.append(name_in_words(other, 1, generator))
+                empty[row, column] = True
+                continue
+            texts.append(text_of(target, generator))
+            targets[row, column] = target.largest
+            if generator.uniform() < CLICKS:
+                places = np.argwhere(target.largest)
+                y, x = places[generator.integers(len(places))]
+                scale = config.image_size / low
+                points[row, column, 0] = (np.array([x, y]) + 0.5) * scale - 0.5
+                labels[row, column] = FOREGROUND, NOT_A_POINT
+    inside = np.stack([e.inside for e in chosen]).repeat(CELL, 1).repeat(CELL, 2)
+    return Prompts(
+        np.stack([e.features for e in chosen]),
+        tokenize(texts).reshape(images, each, -1),
+        points,
+        labels,
+        targets,
+        inside,
+        empty,
+    )
+
+
+def _absent_name(
+    example: Example, photos: list[Example], generator: np.random.Generator
+) -> str | None:
+    """Returns a name that is known to be absent from a photo."""
+    if not example.is_complete or not example.is_photo:
+        return None
+    name = str(generator.choice(list(SYNONYMS)))
+    here = {word for target in example.targets for word in target.name.split()}
+    here |= {kind for target in example.targets for kind in kinds_of(target.name)}
+    written = " ".join(example.captions).lower()
+    if here & set(name.split()) or name in written:
+        return None
+    return name
+
+
+def loss_function(config: TextSamConfig, frozen: dict[str, Any]):
+    """Returns the loss of a batch: the single mask, and the best of the three."""
+    model, losses = TextSam(config), LossConfig()
+
+    def loss_of(trained, batch: Prompts):
+        tree = {"params": unflatten_dict({**frozen, **trained}, sep="/")}
+        rows = batch.tokens.reshape(-1, batch.tokens.shape[-1])
+        vectors = model.apply(tree, rows, method="embed_text")
+        vectors = jnp.asarray(vectors).reshape(*batch.tokens.shape[:2], -1)
+        prompts = PromptInputs(batch.points, batch.labels, text=vectors)
+        logits, scores = model.apply(
+            tree, batch.features.astype(jnp.float32), prompts, method="decode"
+        )
+        total, ious = 0.0, []
+        # An empty mask has no overlap to gain: its loss is a tenth.
+        weights = jnp.where(batch.empty, 0.1, 1.0)
+        for candidates in ([True, False, False, False], [False, True, True, True]):
+            chosen = jnp.array(candidates).reshape(1, 1, -1)
+            loss = prompt_loss(
+                logits, scores, batch.targets, batch.inside, chosen, losses
+            )
+            total += jnp.mean(loss.total * weights + loss.iou_error)
+            ious.append(jnp.sum(loss.iou * ~batch.empty) / jnp.sum(~batch.empty))
+        return total, jnp.stack(ious)
+
+    return loss_of
+
+
+def decode(
+    config: TextSamConfig,
+    params: dict[str, Any],
+    examples: list[Example],
+    steps: int,
+    kept: Path,
+    *,
+    images: int = 4,
+    each: int = 4,
+    rate: float = 3e-4,
+    until: float | None = None,
+) -> dict[str, Any]:
+    """Trains; saves its state now and then, and goes on from it.
+
+    Args:
+        config: The model.
+        params: Its parameters without the image encoder.
+        examples: Images.
+        steps: Steps in all.
+        kept: File of the state.
+        images: Images of a step.
+        each: Prompts of an image.
+        rate: Learning rate.
+        until: Seconds after which it stops, wherever it is; the schedule then follows
+            the time.
+    """
+    flat = flatten_dict(params, sep="/")
+    trained = {
+        k: jnp.asarray(v)
+        for k, v in flat.items()
+        if k.startswith(TRAINED) and not k.startswith(FIXED)
+    }
+    frozen = {k: jnp.asarray(v) for k, v in flat.items() if k not in trained}
+    optimizer = optax.chain(
+        optax.clip_by_global_norm(1.0),
+        optax.inject_hyperparams(optax.adamw)(learning_rate=0.0, weight_decay=0.01),
+    )
+    loss_of = loss_function(config, frozen)
+
+    @jax.jit
+    def step(trained, state, batch, rate):
+        state[1].hyperparams["learning_rate"] = rate
+        (loss, ious), gradients = jax.value_and_grad(loss_of, has_aux=True)(
+            trained, batch
+        )
+        updates, state = optimizer.update(gradients, state, trained)
+        return optax.apply_updates(trained, updates), state, loss, ious
+
+    state, first, spent = optimizer.init(trained), 0, 0.0
+    if kept.is_file():
+        with np.load(kept) as file:
+            first, spent = int(file["step"]), float(file["seconds"])
+            leaves = [file[f"leaf_{i}"] for i in range(len(file.files) - 2)]
+        tree = jax.tree.structure((trained, state))
+        trained, state = jax.tree.unflatten(tree, leaves)
+    shown, start = [], time.perf_counter()
+    for number in range(first, steps):
+        passed = spent + time.perf_counter() - start
+        done = number / steps if until is None else max(number / steps, passed / until)
+        if done >= 1:
+            break
+        generator = np.random.default_rng((number, 1))
+        batch = draw_prompts(examples, config, generator, images, each)
+        trained, state, loss, ious = step(
+            trained, state, batch, jnp.float32(rate * _share(number, done))
+        )
+        shown.append((float(loss), *map(float, ious)))
+        if number % 10 == 9 or number == steps - 1:
+            values = " ".join(f"{value:.3f}" for value in np.mean(shown[-40:], 0))
+            passed = spent + time.perf_counter() - start
+            print(f"decode {number + 1}: {values}, {passed:.0f} s", flush=True)
+            _keep(kept, number + 1, passed, (trained, state))
+    return unflatten_dict({**flat, **trained}, sep="/")
+
+
+def _share(number: int, done: float) -> float:
+    """Returns the share of the learning rate: a warm-up, and half a cosine."""
+    return min(1.0, (number + 1) / 20) * (0.03 + 0.97 * (1 + np.cos(np.pi * done)) / 2)
+
+
+def _keep(path: Path, step: int, seconds: float, tree: Any) -> None:
+    leaves = jax.tree.leaves(tree)
+    arrays = {f"leaf_{i}": np.asarray(leaf) for i, leaf in enumerate(leaves)}
+    hidden = path.with_suffix(".part.npz")
+    np.savez(hidden, step=step, seconds=seconds, **arrays)
+    os.replace(hidden, path)
