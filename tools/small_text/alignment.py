@@ -119,7 +119,7 @@ def draw_batch(
     names = [_names_of(example) for example in chosen]
     words = [seen_words(example.captions, known) for example in chosen]
     for index, example in enumerate(chosen):
-        for text, covered in _texts_with_masks(example, generator):
+        for text, covered in _texts_with_masks(example, generator, known):
             pairs.setdefault(text, {})[index] = (MASKED, covered)
         generator.shuffle(words[index])
         for word in words[index][:5]:
@@ -130,7 +130,7 @@ def draw_batch(
     while len(texts) < TEXTS:
         # Names of other images: absent here, mostly.
         other = examples[generator.integers(len(examples))]
-        for text, _ in _texts_with_masks(other, generator)[:3]:
+        for text, _ in _texts_with_masks(other, generator, known)[:3]:
             texts.append(text)
     texts = texts[:TEXTS]
     grid = len(chosen[0].inside)
@@ -173,7 +173,7 @@ def _names_of(example: Example) -> frozenset[str]:
 
 
 def _texts_with_masks(
-    example: Example, generator: np.random.Generator
+    example: Example, generator: np.random.Generator, known: frozenset[str]
 ) -> list[tuple[str, np.ndarray]]:
     texts = []
     for target in example.targets:
@@ -183,7 +183,9 @@ def _texts_with_masks(
             caption = target.captions[generator.integers(last)]
             texts.append((caption_in_words(caption, generator), target.covered))
         else:
-            words = name_in_words(target.name, target.count, generator)
+            words = name_in_words(
+                target.name, generator, known if target.count > 1 else frozenset()
+            )
             texts.append((words, target.covered))
     return texts
 
@@ -332,7 +334,7 @@ def point_at(
     found: dict[str, list[float]] = {}
     for example in examples:
         kind = "photos" if example.is_photo else "scenes"
-        texts = _texts_with_masks(example, generator)
+        texts = _texts_with_masks(example, generator, frozenset())
         if not texts:
             continue
         tokens = tokenize([text for text, _ in texts])

@@ -38,6 +38,8 @@ TRAINED = (
 FIXED = "text_encoder/token_embedding"
 CLICKS = 0.2
 """Share of prompts with a click on the thing beside the text."""
+NOISE = 0.2
+"""Deviation of the noise on an embedding, in deviations of its channels."""
 ABSENT_TEXTS = 0.08
 """Share of prompts whose text names nothing in the image: its mask is empty."""
 
@@ -67,7 +69,7 @@ class Prompts(NamedTuple):
 def text_of(target: Target, generator: np.random.Generator) -> str:
     """Returns a text of a thing; short ones are most of what people type."""
     if not target.captions:
-        return name_in_words(target.name, 1, generator)
+        return name_in_words(target.name, generator)
     last = min(len(target.captions), 1 + generator.geometric(0.4))
     return caption_in_words(target.captions[generator.integers(last)], generator)
 
@@ -99,7 +101,7 @@ def draw_prompts(
             target = example.targets[generator.integers(len(example.targets))]
             other = _absent_name(example, photos, generator)
             if other is not None and generator.uniform() < ABSENT_TEXTS:
-                texts.append(name_in_words(other, 1, generator))
+                texts.append(name_in_words(other, generator))
                 empty[row, column] = True
                 continue
             texts.append(text_of(target, generator))
@@ -141,15 +143,17 @@ def loss_function(config: TextSamConfig, frozen: dict[str, Any]):
     """Returns the loss of a batch: the single mask, and the best of the three."""
     model, losses = TextSam(config), LossConfig()
 
-    def loss_of(trained, batch: Prompts):
+    def loss_of(trained, batch: Prompts, key):
         tree = {"params": unflatten_dict({**frozen, **trained}, sep="/")}
         rows = batch.tokens.reshape(-1, batch.tokens.shape[-1])
         vectors = model.apply(tree, rows, method="embed_text")
         vectors = jnp.asarray(vectors).reshape(*batch.tokens.shape[:2], -1)
         prompts = PromptInputs(batch.points, batch.labels, text=vectors)
-        logits, scores = model.apply(
-            tree, batch.features.astype(jnp.float32), prompts, method="decode"
-        )
+        # Noise against maps that are surer on these photos than on others.
+        features = batch.features.astype(jnp.float32)
+        spread = NOISE * jnp.std(features, axis=(1, 2), keepdims=True)
+        features += spread * jax.random.normal(key, features.shape)
+        logits, scores = model.apply(tree, features, prompts, method="decode")
         total, ious = 0.0, []
         # An empty mask has no overlap to gain: its loss is a tenth.
         weights = jnp.where(batch.empty, 0.1, 1.0)
@@ -205,10 +209,10 @@ def decode(
     loss_of = loss_function(config, frozen)
 
     @jax.jit
-    def step(trained, state, batch, rate):
+    def step(trained, state, batch, rate, key):
         state[1].hyperparams["learning_rate"] = rate
         (loss, ious), gradients = jax.value_and_grad(loss_of, has_aux=True)(
-            trained, batch
+            trained, batch, key
         )
         updates, state = optimizer.update(gradients, state, trained)
         return optax.apply_updates(trained, updates), state, loss, ious
@@ -228,9 +232,9 @@ def decode(
             break
         generator = np.random.default_rng((number, 1))
         batch = draw_prompts(examples, config, generator, images, each)
-        trained, state, loss, ious = step(
-            trained, state, batch, jnp.float32(rate * _share(number, done))
-        )
+        now = jnp.float32(rate * _share(number, done))
+        key = jax.random.key(number)
+        trained, state, loss, ious = step(trained, state, batch, now, key)
         shown.append((float(loss), *map(float, ious)))
         if number % 10 == 9 or number == steps - 1:
             values = " ".join(f"{value:.3f}" for value in np.mean(shown[-40:], 0))

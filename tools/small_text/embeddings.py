@@ -65,8 +65,8 @@ def _in_turns(photos: list[Photo], scenes: int) -> Iterator[tuple[str, int | Pat
     ]
     queues: list[tuple[int, list[tuple[str, int | Path]]]] = [
         (1, [(photo.name, photo.path) for photo in others]),
-        (4, [(photo.name, photo.path) for photo in with_masks]),
-        (3, [(photo.name, photo.path) for photo in with_captions]),
+        (5, [(photo.name, photo.path) for photo in with_masks]),
+        (1, [(photo.name, photo.path) for photo in with_captions]),
         (2, [(f"scene_{seed}", seed) for seed in seeds]),
     ]
     while any(queue for _, queue in queues):

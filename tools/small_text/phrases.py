@@ -70,7 +70,6 @@ _STOP = (
     "between beyond during inside outside like just"
 )
 STOP = frozenset(_STOP.split())
-# Names that one more word in front, or one letter behind, still means.
 ARTICLES = ("a", "the", "the", "")
 
 
@@ -99,14 +98,24 @@ def kinds_of(name: str) -> list[str]:
     return [kind for kind, names in KINDS.items() if name in names.split()]
 
 
-def name_in_words(name: str, count: int, generator: np.random.Generator) -> str:
-    """Returns a name, a synonym or its kind, with any article or none."""
+def name_in_words(
+    name: str,
+    generator: np.random.Generator,
+    plurals: frozenset[str] = frozenset(),
+) -> str:
+    """Returns a name, a synonym or its kind, with any article or none.
+
+    Args:
+        name: The name.
+        generator: Draws the words.
+        plurals: Words that a name may end in where there are several.
+    """
     words = name
     if name in SYNONYMS and generator.uniform() < 0.3:
         words = generator.choice(SYNONYMS[name])
     elif (kinds := kinds_of(name)) and generator.uniform() < 0.06:
         words = generator.choice(kinds)
-    if count > 1 and generator.uniform() < 0.2 and words[-1] not in "shy":
+    if f"{words.split()[-1]}s" in plurals and generator.uniform() < 0.2:
         return f"{words}s"
     article = ARTICLES[generator.integers(len(ARTICLES))]
     if article == "a" and words[0] in "aeiou":

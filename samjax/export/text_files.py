@@ -1,0 +1,115 @@
+"""Writes a text tower's file, once its vectors have been compared with the model's."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from samjax.export.files import FREE, Destination, NotTheModel, write_files
+from samjax.export.onnx_graph import MADE_WITH, VERSIONS, Storage
+from samjax.export.text_graph import write_text_tower
+from samjax.inference.texts import embed_text, tokenizer_of
+from samjax.models.text_sam import TextSam
+
+TEXTS = (
+    "a cup",
+    "the red car on the left",
+    "a person with an umbrella",
+    "dog",
+    "the handle of the big white cup in the middle",
+)
+"""Texts that are compared."""
+
+# Largest difference of a vector of length 1, by storage.
+LARGEST_ERROR = {"float32": 1e-4, "float16": 0.02, "int8": 0.2}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportedText:
+    """The files of an exported text tower.
+
+    Attributes:
+        file: The graph.
+        report: The JSON file beside it: tokens, sizes, hashes and the error.
+        error: The largest difference of a text's vector from the model's; vectors have
+            length 1.
+    """
+
+    file: Path
+    report: Path
+    error: float
+
+
+def export_text(
+    model: TextSam,
+    params: Any,
+    out: Path,
+    *,
+    storage: Storage = "float32",
+    texts: Sequence[str] = TEXTS,
+    about: dict[str, Any] | None = None,
+    destination: Destination = FREE,
+) -> ExportedText:
+    """Writes the text tower and the projection to a prompt token as ONNX.
+
+    Args:
+        model: A model with text.
+        params: Its parameters.
+        out: The file.
+        storage: How weights are stored.
+        texts: Texts that the graph's and the model's vectors are compared of.
+        about: Further fields of the report, such as the model's name.
+        destination: Which files may be replaced.
+
+    Raises:
+        WouldReplace: A file that is no export of samjax is in the way.
+        NotTheModel: The graph's vectors differ from the model's.
+        ValueError: The model has no text.
+    """
+    if not model.has_text:
+        raise ValueError(
+            "got a model without a text tower, expected one with text, such as "
+            "small_text"
+        )
+    content = write_text_tower(model, params, storage).SerializeToString()
+    expected = np.stack([embed_text(model, params, text) for text in texts])
+    error = _difference(content, tokenizer_of(model)(list(texts)), expected)
+    # Written so that NaN fails.
+    if not error <= LARGEST_ERROR[storage]:
+        raise NotTheModel(
+            f"the exported tower's vectors differ from the model's by {error:.2g}, "
+            f"expected at most {LARGEST_ERROR[storage]:g}: nothing was written"
+        )
+    config, report = model.config, out.with_suffix(".json")
+    write_files(
+        {out: content},
+        report,
+        {
+            **(about or {}),
+            "storage": storage,
+            "context_length": config.context_length,
+            # A vocabulary of whole words is needed to make tokens of texts: word i is
+            # i + 1, then come unknown, start and end.
+            "words": list(config.words),
+            "tokenizer": "words" if config.words else "CLIP's byte pairs",
+            "vector_error": error,
+            **VERSIONS,
+        },
+        MADE_WITH,
+        destination,
+    )
+    return ExportedText(file=out, report=report, error=error)
+
+
+def _difference(
+    content: bytes, tokens: np.ndarray, expected: Float[np.ndarray, "n e"]
+) -> float:
+    """Runs a graph in onnxruntime; returns the largest difference of its vectors."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(content)
+    found: Any = session.run(["text"], {"tokens": tokens.astype(np.int64)})[0]
+    return float(np.max(np.abs(found - expected)))
