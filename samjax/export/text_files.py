@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from jaxtyping import Float
@@ -12,7 +12,9 @@ from samjax.export.files import FREE, Destination, NotTheModel, write_files
 from samjax.export.onnx_graph import MADE_WITH, VERSIONS, Storage
 from samjax.export.text_graph import write_text_tower
 from samjax.inference.texts import embed_text, tokenizer_of
+from samjax.models.sam import Sam
 from samjax.models.text_sam import TextSam
+from samjax.text.words import ARTICLES
 
 TEXTS = (
     "a cup",
@@ -44,12 +46,12 @@ class ExportedText:
 
 
 def export_text(
-    model: TextSam,
+    model: Sam,
     params: Any,
     out: Path,
     *,
     storage: Storage = "float32",
-    texts: Sequence[str] = TEXTS,
+    texts: Sequence[str] | None = None,
     about: dict[str, Any] | None = None,
     destination: Destination = FREE,
 ) -> ExportedText:
@@ -60,7 +62,8 @@ def export_text(
         params: Its parameters.
         out: The file.
         storage: How weights are stored.
-        texts: Texts that the graph's and the model's vectors are compared of.
+        texts: Texts that the graph's and the model's vectors are compared of; by default
+            `TEXTS`, or some of the words of the model's vocabulary.
         about: Further fields of the report, such as the model's name.
         destination: Which files may be replaced.
 
@@ -74,16 +77,18 @@ def export_text(
             "got a model without a text tower, expected one with text, such as "
             "small_text"
         )
-    content = write_text_tower(model, params, storage).SerializeToString()
+    tower = cast(TextSam, model)
+    texts = list(texts or _texts_of(tower))
+    content = write_text_tower(tower, params, storage).SerializeToString()
     expected = np.stack([embed_text(model, params, text) for text in texts])
-    error = _difference(content, tokenizer_of(model)(list(texts)), expected)
+    error = _difference(content, tokenizer_of(model)(texts), expected)
     # Written so that NaN fails.
     if not error <= LARGEST_ERROR[storage]:
         raise NotTheModel(
             f"the exported tower's vectors differ from the model's by {error:.2g}, "
             f"expected at most {LARGEST_ERROR[storage]:g}: nothing was written"
         )
-    config, report = model.config, out.with_suffix(".json")
+    config, report = tower.config, out.with_suffix(".json")
     write_files(
         {out: content},
         report,
@@ -102,6 +107,12 @@ def export_text(
         destination,
     )
     return ExportedText(file=out, report=report, error=error)
+
+
+def _texts_of(model: TextSam) -> Sequence[str]:
+    words = [word for word in model.config.words if word not in ARTICLES]
+    chosen = words[:: 1 + len(words) // 8]
+    return [f"{a} {b}" for a, b in zip(chosen, words, strict=False)] or TEXTS
 
 
 def _difference(

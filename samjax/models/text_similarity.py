@@ -63,10 +63,20 @@ class TextSimilarity(nn.Module):
         """
         cells = self.embed_cells(image_embeddings, frame, origin)
         logits = self.compare(cells, text)
-        # The best cell of the image is a reference for all others.
-        below = logits - jnp.max(logits, axis=(-2, -1), keepdims=True)
-        seen = jnp.stack([0.2 * logits, jax.nn.sigmoid(logits), 0.2 * below], axis=-1)
-        return self.map_output(gelu(self.map_hidden(seen)))
+        best = jnp.max(logits, axis=(-2, -1), keepdims=True)
+        return self.map_output(self.describe(logits, best))
+
+    def describe(
+        self, logits: Float[Array, "*s"], best: Float[Array, "*#s"]
+    ) -> Float[Array, "*s h"]:
+        """Returns what the dense embedding is a linear function of.
+
+        Args:
+            logits: Those of cells.
+            best: The highest of the same text and image, a reference for all others.
+        """
+        seen = [0.2 * logits, jax.nn.sigmoid(logits), 0.2 * (logits - best)]
+        return gelu(self.map_hidden(jnp.stack(seen, axis=-1)))
 
     def embed_cells(
         self,

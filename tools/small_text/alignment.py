@@ -278,7 +278,7 @@ def align(
     examples: list[Example],
     steps: int,
     *,
-    images: int = 12,
+    images: int = 8,
     rate: float = 1.5e-3,
     seed: int = 0,
 ) -> dict[str, Any]:

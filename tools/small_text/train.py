@@ -20,9 +20,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import tyro
-from alignment import align, initial_params, point_at
+from alignment import align, initial_params, point_at, similarity_of
 from decoding import decode
 from embeddings import embed
 from examples import read_examples
@@ -33,9 +34,14 @@ from phrases import vocabulary
 
 import samjax
 from samjax import checkpoints
+from samjax.models import NOT_A_POINT, PromptInputs, Sam
 from samjax.models.config import SamConfig
 from samjax.models.params import IMAGE_ENCODER
 from samjax.models.text_sam import TextSamConfig
+
+LOGIT = 6.0
+"""Logit of a mask prompt that a text is surely true of."""
+FIELDS = dataclasses.fields(SamConfig)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +84,7 @@ class Options:
 
 def config_of(base: SamConfig, words: tuple[str, ...], width: int) -> TextSamConfig:
     """Returns a base model with a small text tower and the comparison."""
-    fields = {f.name: getattr(base, f.name) for f in dataclasses.fields(SamConfig)}
+    fields = {f.name: getattr(base, f.name) for f in FIELDS}
     return TextSamConfig(
         **fields,
         text_embed_dim=128,
@@ -96,20 +102,65 @@ def config_of(base: SamConfig, words: tuple[str, ...], width: int) -> TextSamCon
 def with_base(
     base: dict[str, Any], aligned: dict[str, Any], config: TextSamConfig
 ) -> dict[str, Any]:
-    """Returns the parameters of the base model with the aligned parts."""
+    """Returns the parameters of the base model with the aligned parts.
+
+    The decoder knows mask prompts: the map of a text starts as one.
+    """
     generator = np.random.default_rng(0)
     shape = (config.text_embed_dim, config.prompt_embed_dim)
-    # Vectors have length 1: the token starts at the scale of learned prompt embeddings.
+    # Small: a text starts as its map.
     projection = {
-        "kernel": generator.standard_normal(shape, np.float32) * 0.5,
+        "kernel": generator.standard_normal(shape, np.float32) * 0.2,
         "bias": np.zeros(shape[1], np.float32),
     }
     prompts = {
         **base["prompt_encoder"],
         "text_projection": projection,
-        "text_similarity": aligned["cells"],
+        "text_similarity": {
+            **aligned["cells"],
+            "map_output": as_mask_prompt(base, aligned["cells"], config),
+        },
     }
     return {**base, "prompt_encoder": prompts, "text_encoder": aligned["text"]}
+
+
+def as_mask_prompt(
+    base: dict[str, Any], cells: dict[str, Any], config: TextSamConfig
+) -> dict[str, Any]:
+    """Returns the last layer of the map's network that gives a mask prompt's embedding.
+
+    Probabilities between 0 and 1 are between the embeddings of masks of -LOGIT and LOGIT.
+    """
+    side = 4 * config.grid_size
+    masks = np.stack([np.full((side, side), value) for value in (-LOGIT, LOGIT)])
+    prompts = PromptInputs(
+        np.zeros((1, 2, 1, 2), np.float32),
+        np.full((1, 2, 1), NOT_A_POINT, np.int32),
+        masks=masks[None].astype(np.float32),
+    )
+    sam = Sam(SamConfig(**{f.name: getattr(config, f.name) for f in FIELDS}))
+    grid = (config.grid_size, config.grid_size)
+    embedded = sam.apply({"params": base}, prompts, grid, method="encode_prompts")
+    middle = config.grid_size // 2
+    low, high = np.asarray(embedded.dense)[0, :, middle, middle]
+    none = np.asarray(base["prompt_encoder"]["no_mask_embed"]["embedding"])[0]
+    logits, best = np.meshgrid(np.linspace(-9, 6, 61), np.linspace(-1, 6, 15))
+    kept = logits <= best
+    hidden = similarity_of(config).apply(
+        {"params": cells},
+        jnp.asarray(logits[kept], jnp.float32),
+        jnp.asarray(best[kept], jnp.float32),
+        method="describe",
+    )
+    share = 1 / (1 + np.exp(-logits[kept]))[:, None]
+    wanted = share * high + (1 - share) * low - none
+    inputs = np.concatenate([np.asarray(hidden), np.ones((len(share), 1))], 1)
+    ridge = 1e-3 * np.eye(inputs.shape[1])
+    solution = np.linalg.solve(inputs.T @ inputs + ridge, inputs.T @ wanted)
+    return {
+        "kernel": solution[:-1].astype(np.float32),
+        "bias": solution[-1].astype(np.float32),
+    }
 
 
 def run_align(options: Options, base: samjax.Predictor, examples: list) -> None:
