@@ -26,6 +26,8 @@ from samjax.text import WordTokenizer
 
 TEXTS = 64
 """Texts of a step."""
+NOISE = 0.15
+"""Deviation of the noise on an embedding, in deviations of its channels."""
 STRIDE = 2
 """Every how many cells of a row one is compared, from a random one on."""
 
@@ -215,7 +217,7 @@ def loss_function(config: TextSamConfig):
         features = batch.features.astype(jnp.float32)
         # Noise against learning the few photos by heart.
         spread = jnp.std(features, axis=(1, 2), keepdims=True)
-        features += 0.3 * spread * jax.random.normal(a, features.shape)
+        features += NOISE * spread * jax.random.normal(a, features.shape)
         kept = (len(features), 1, 1, features.shape[-1])
         features *= jax.random.bernoulli(b, 0.9, kept)
         cells = similarity.apply(
@@ -272,41 +274,79 @@ def _best_outside(logits, batch: Batch, inside):
     return jnp.mean(jax.lax.top_k(outside.reshape(*logits.shape[:2], -1), 8)[0], -1)
 
 
+class Aligner:
+    """The first stage, step by step.
+
+    Args:
+        config: The model.
+        params: Of text tower and comparison; the vectors of words stay.
+        examples: Images.
+        images: Images of a step.
+
+    Attributes:
+        params: The parameters.
+        state: The optimizer's state.
+    """
+
+    def __init__(
+        self,
+        config: TextSamConfig,
+        params: dict[str, Any],
+        examples: list[Example],
+        images: int = 8,
+    ):
+        self._config, self._examples, self._images = config, examples, images
+        optimizer = optax.chain(
+            optax.clip_by_global_norm(1.0),
+            optax.scale_by_adam(),
+            optax.add_decayed_weights(0.05),
+        )
+        loss_of = loss_function(config)
+        table = params["text"]["token_embedding"]["embedding"]
+        self.params, self.state = params, optimizer.init(params)
+
+        @jax.jit
+        def step(params, state, batch, key, rate):
+            (_, parts), gradients = jax.value_and_grad(loss_of, has_aux=True)(
+                params, batch, key
+            )
+            updates, state = optimizer.update(gradients, state, params)
+            updates = jax.tree.map(lambda update: -rate * update, updates)
+            params = optax.apply_updates(params, updates)
+            params["text"]["token_embedding"]["embedding"] = table
+            return params, state, jnp.stack(parts)
+
+        self._step = step
+
+    def advance(self, number: int, rate: float) -> np.ndarray:
+        """Makes a step; returns its two losses.
+
+        Args:
+            number: Number of the step, which its images follow from.
+            rate: Learning rate.
+        """
+        generator = np.random.default_rng((number, 2))
+        batch = draw_batch(self._examples, self._config, generator, self._images)
+        self.params, self.state, parts = self._step(
+            self.params, self.state, batch, jax.random.key(number), jnp.float32(rate)
+        )
+        return np.asarray(parts)
+
+
 def align(
     config: TextSamConfig,
     params: dict[str, Any],
     examples: list[Example],
     steps: int,
     *,
-    images: int = 8,
     rate: float = 1.5e-3,
-    seed: int = 0,
 ) -> dict[str, Any]:
     """Trains text tower and comparison; the vectors of words stay."""
+    aligner = Aligner(config, params, examples)
     schedule = optax.warmup_cosine_decay_schedule(0, rate, min(50, steps // 4), steps)
-    optimizer = optax.chain(
-        optax.clip_by_global_norm(1.0), optax.adamw(schedule, weight_decay=0.05)
-    )
-    loss_of = loss_function(config)
-    table = params["text"]["token_embedding"]["embedding"]
-
-    @jax.jit
-    def step(params, state, batch, key):
-        (_, parts), gradients = jax.value_and_grad(loss_of, has_aux=True)(
-            params, batch, key
-        )
-        updates, state = optimizer.update(gradients, state, params)
-        params = optax.apply_updates(params, updates)
-        params["text"]["token_embedding"]["embedding"] = table
-        return params, state, jnp.stack(parts)
-
-    generator = np.random.default_rng(seed)
-    state, shown = optimizer.init(params), []
-    start = time.process_time()
+    shown, start = [], time.process_time()
     for number in range(steps):
-        batch = draw_batch(examples, config, generator, images)
-        params, state, parts = step(params, state, batch, jax.random.key(number))
-        shown.append(np.asarray(parts))
+        shown.append(aligner.advance(number, float(schedule(number))))
         if number % 100 == 99 or number == steps - 1:
             dense, contrast = np.mean(shown[-100:], 0)
             spent = time.process_time() - start
@@ -315,7 +355,7 @@ def align(
                 f"{spent:.0f} CPU s",
                 flush=True,
             )
-    return params
+    return aligner.params
 
 
 def point_at(

@@ -2,7 +2,9 @@
 
 The decoder of the base model goes on, over the comparison of the first stage: its
 transformer, tokens and heads, the token of a text and the dense embedding of the map.
-Upscaling, whose edges are good, stays that of the base. All of it resumes from a file.
+Upscaling, whose edges are good, stays that of the base. The first stage goes on beside it,
+some steps for each of the decoder's, which take twenty times as long. All of it resumes
+from a file.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from alignment import Aligner
 from examples import CELL, Example, Target
 from flax.traverse_util import flatten_dict, unflatten_dict
 from phrases import SYNONYMS, caption_in_words, kinds_of, name_in_words
@@ -27,15 +30,16 @@ from samjax.text import WordTokenizer
 from samjax.training.losses import LossConfig, prompt_loss
 
 TRAINED = (
-    "text_encoder",
     "prompt_encoder/text_projection",
-    "prompt_encoder/text_similarity",
+    "prompt_encoder/text_similarity/map_",
     "mask_decoder/transformer",
     "mask_decoder/iou",
     "mask_decoder/mask_tokens",
     "mask_decoder/output_hypernetworks_mlps",
 )
-FIXED = "text_encoder/token_embedding"
+ALIGNMENT_STEPS = 4
+"""Steps of the first stage for one of the decoder."""
+ALIGNMENT_RATE = 7e-4
 CLICKS = 0.2
 """Share of prompts with a click on the thing beside the text."""
 NOISE = 0.2
@@ -143,8 +147,8 @@ def loss_function(config: TextSamConfig, frozen: dict[str, Any]):
     """Returns the loss of a batch: the single mask, and the best of the three."""
     model, losses = TextSam(config), LossConfig()
 
-    def loss_of(trained, batch: Prompts, key):
-        tree = {"params": unflatten_dict({**frozen, **trained}, sep="/")}
+    def loss_of(trained, aligned, batch: Prompts, key):
+        tree = {"params": _whole(frozen, aligned, trained)}
         rows = batch.tokens.reshape(-1, batch.tokens.shape[-1])
         vectors = model.apply(tree, rows, method="embed_text")
         vectors = jnp.asarray(vectors).reshape(*batch.tokens.shape[:2], -1)
@@ -169,6 +173,26 @@ def loss_function(config: TextSamConfig, frozen: dict[str, Any]):
     return loss_of
 
 
+def _whole(
+    frozen: dict[str, Any], aligned: dict[str, Any], trained: dict[str, Any]
+) -> dict[str, Any]:
+    """Returns the tree of all parameters."""
+    parts = {
+        **{f"text_encoder/{k}": v for k, v in flatten(aligned["text"]).items()},
+        **{f"{_SIMILARITY}/{k}": v for k, v in flatten(aligned["cells"]).items()},
+    }
+    # The first stage does not train the map's network.
+    return unflatten_dict({**frozen, **parts, **trained}, sep="/")
+
+
+def flatten(tree: Any) -> dict[str, Any]:
+    """Returns the leaves of a tree by their joined paths."""
+    return flatten_dict(tree, sep="/")
+
+
+_SIMILARITY = "prompt_encoder/text_similarity"
+
+
 def decode(
     config: TextSamConfig,
     params: dict[str, Any],
@@ -185,7 +209,7 @@ def decode(
 
     Args:
         config: The model.
-        params: Its parameters without the image encoder.
+        params: Its parameters without the image encoder, after the first stage.
         examples: Images.
         steps: Steps in all.
         kept: File of the state.
@@ -195,13 +219,17 @@ def decode(
         until: Seconds after which it stops, wherever it is; the schedule then follows
             the time.
     """
-    flat = flatten_dict(params, sep="/")
-    trained = {
+    flat = flatten(params)
+    trained = {k: jnp.asarray(v) for k, v in flat.items() if k.startswith(TRAINED)}
+    cells = params["prompt_encoder"]["text_similarity"]
+    aligned = {"text": params["text_encoder"], "cells": cells}
+    aligner = Aligner(config, jax.tree.map(jnp.asarray, aligned), examples)
+    parts = ("text_encoder", _SIMILARITY)
+    frozen = {
         k: jnp.asarray(v)
         for k, v in flat.items()
-        if k.startswith(TRAINED) and not k.startswith(FIXED)
+        if k not in trained and not k.startswith(parts)
     }
-    frozen = {k: jnp.asarray(v) for k, v in flat.items() if k not in trained}
     optimizer = optax.chain(
         optax.clip_by_global_norm(1.0),
         optax.inject_hyperparams(optax.adamw)(learning_rate=0.0, weight_decay=0.01),
@@ -209,10 +237,10 @@ def decode(
     loss_of = loss_function(config, frozen)
 
     @jax.jit
-    def step(trained, state, batch, rate, key):
+    def step(trained, state, aligned, batch, rate, key):
         state[1].hyperparams["learning_rate"] = rate
         (loss, ious), gradients = jax.value_and_grad(loss_of, has_aux=True)(
-            trained, batch, key
+            trained, aligned, batch, key
         )
         updates, state = optimizer.update(gradients, state, trained)
         return optax.apply_updates(trained, updates), state, loss, ious
@@ -222,8 +250,8 @@ def decode(
         with np.load(kept) as file:
             first, spent = int(file["step"]), float(file["seconds"])
             leaves = [file[f"leaf_{i}"] for i in range(len(file.files) - 2)]
-        tree = jax.tree.structure((trained, state))
-        trained, state = jax.tree.unflatten(tree, leaves)
+        tree = jax.tree.structure((trained, state, aligner.params, aligner.state))
+        trained, state, aligner.params, aligner.state = jax.tree.unflatten(tree, leaves)
     shown, start = [], time.perf_counter()
     for number in range(first, steps):
         passed = spent + time.perf_counter() - start
@@ -232,16 +260,21 @@ def decode(
             break
         generator = np.random.default_rng((number, 1))
         batch = draw_prompts(examples, config, generator, images, each)
-        now = jnp.float32(rate * _share(number, done))
-        key = jax.random.key(number)
-        trained, state, loss, ious = step(trained, state, batch, now, key)
+        share = _share(number, done)
+        for further in range(ALIGNMENT_STEPS * number, ALIGNMENT_STEPS * (number + 1)):
+            aligner.advance(further, ALIGNMENT_RATE * share)
+        now, key = jnp.float32(rate * share), jax.random.key(number)
+        trained, state, loss, ious = step(
+            trained, state, aligner.params, batch, now, key
+        )
         shown.append((float(loss), *map(float, ious)))
         if number % 10 == 9 or number == steps - 1:
             values = " ".join(f"{value:.3f}" for value in np.mean(shown[-40:], 0))
             passed = spent + time.perf_counter() - start
             print(f"decode {number + 1}: {values}, {passed:.0f} s", flush=True)
-            _keep(kept, number + 1, passed, (trained, state))
-    return unflatten_dict({**flat, **trained}, sep="/")
+            kept_tree = (trained, state, aligner.params, aligner.state)
+            _keep(kept, number + 1, passed, kept_tree)
+    return _whole(frozen, aligner.params, trained)
 
 
 def _share(number: int, done: float) -> float:

@@ -39,6 +39,8 @@ from samjax.models.config import SamConfig
 from samjax.models.params import IMAGE_ENCODER
 from samjax.models.text_sam import TextSamConfig
 
+ALIGNED = "aligned.npz"
+"""File of the first stage; another run of it goes on from there."""
 LOGIT = 6.0
 """Logit of a mask prompt that a text is surely true of."""
 FIELDS = dataclasses.fields(SamConfig)
@@ -74,6 +76,9 @@ class Options:
 
     steps: int = 2000
     """Steps of `align` or `decode`."""
+
+    hold_out: bool = True
+    """Whether `decode` leaves out the images that are held out for `measure`."""
 
     seconds: float | None = None
     """Most seconds of `decode`."""
@@ -173,6 +178,8 @@ def run_align(options: Options, base: samjax.Predictor, examples: list) -> None:
             words, vectors = tuple(map(str, file["words"])), file["vectors"]
     config = config_of(base.model.config, words, vectors.shape[1])
     params = initial_params(config, vectors.astype(np.float32))
+    if (options.folder / ALIGNED).is_file():
+        config, params = read_aligned(options.folder, base.model.config)
     ours = [example for example in examples if not example.is_held_out]
     held_out = [example for example in examples if example.is_held_out]
     print(f"{len(ours)} images of {len(examples)}, {len(words)} words", flush=True)
@@ -181,12 +188,12 @@ def run_align(options: Options, base: samjax.Predictor, examples: list) -> None:
         found = point_at(config, params, part)
         print(f"{name}: " + ", ".join(f"{k} {v:.3f}" for k, v in found.items()))
     arrays = flatten_dict(jax.tree.map(np.asarray, params), sep="/")
-    np.savez(options.folder / "aligned.npz", words=np.array(words), **arrays)
+    np.savez(options.folder / ALIGNED, words=np.array(words), **arrays)
 
 
 def read_aligned(folder: Path, base: SamConfig) -> tuple[TextSamConfig, dict[str, Any]]:
     """Reads what the first stage has written."""
-    with np.load(folder / "aligned.npz") as file:
+    with np.load(folder / ALIGNED) as file:
         arrays = {name: file[name] for name in file.files if name != "words"}
         words = tuple(map(str, file["words"]))
     params = unflatten_dict(arrays, sep="/")
@@ -199,7 +206,7 @@ def run_decode(options: Options, base: samjax.Predictor, examples: list) -> None
     config, aligned = read_aligned(options.folder, base.model.config)
     whole = with_base(dict(base.params), aligned, config)
     encoder = whole.pop(IMAGE_ENCODER)
-    ours = [example for example in examples if not example.is_held_out]
+    ours = [e for e in examples if not (e.is_held_out and options.hold_out)]
     trained = decode(
         config,
         whole,
