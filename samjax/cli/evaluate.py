@@ -66,7 +66,8 @@ class Evaluate:
     named: Annotated[
         tyro.conf.Positional[str | None], tyro.conf.arg(metavar="MODEL")
     ] = None
-    """small (the default), tiny, vit_b, vit_l, vit_h, or a file or folder of weights."""
+    """small (the default; small_text for the suite text), tiny, vit_b, vit_l, vit_h, or a
+    file or folder of weights."""
 
     model: str | None = None
     """The same as MODEL."""
