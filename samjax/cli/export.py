@@ -267,11 +267,14 @@ def _export_text(
     wanted: Text, predictor: "Predictor", destination: "Destination"
 ) -> None:
     from samjax.export.text_files import export_text
+    from samjax.inference.texts import sample_texts, tokenizer_of
 
-    model: Any = predictor.model
+    texts = sample_texts(predictor.model)
     done = export_text(
-        model,
+        predictor.model,
         predictor.params,
+        tokenizer_of(predictor.model)(texts),
+        np.stack([predictor.embed_text(text) for text in texts]),
         wanted.out,
         storage=wanted.storage,
         about={"model": wanted.model},

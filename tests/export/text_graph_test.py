@@ -11,7 +11,7 @@ from small_text_sam import SMALL_TEXT, random_params
 from samjax.export.files import NotTheModel
 from samjax.export.text_files import export_text
 from samjax.export.text_graph import write_text_tower
-from samjax.inference.texts import tokenizer_of
+from samjax.inference.texts import sample_texts, tokenizer_of
 from samjax.models import Sam
 from samjax.models.text_sam import TextSam
 
@@ -71,7 +71,9 @@ def test_weights_may_be_stored_smaller(storage, error):
 
 def test_the_file_has_its_vocabulary_beside_it(tmp_path):
     model, params = TextSam(SMALL_TEXT), random_params()
-    done = export_text(model, params, tmp_path / "text.onnx", texts=TEXTS)
+    tokens = tokenizer_of(model)(TEXTS)
+    vectors, _ = expected(model, params, tokens)
+    done = export_text(model, params, tokens, vectors, tmp_path / "text.onnx")
     assert done.error < 2e-5
     report = json.loads(done.report.read_text())
     assert report["words"] == list(SMALL_TEXT.words)
@@ -90,11 +92,23 @@ def test_another_model_is_not_written(tmp_path, monkeypatch):
         "write_text_tower",
         lambda model, _, storage: write_text_tower(model, others, storage),
     )
+    model = TextSam(SMALL_TEXT)
+    tokens = tokenizer_of(model)(TEXTS)
+    vectors, _ = expected(model, params, tokens)
     with pytest.raises(NotTheModel):
-        export_text(TextSam(SMALL_TEXT), params, tmp_path / "text.onnx", texts=TEXTS)
+        export_text(model, params, tokens, vectors, tmp_path / "text.onnx")
     assert not list(tmp_path.iterdir())
 
 
 def test_a_model_without_text_has_none_to_export(tmp_path):
+    tokens, vectors = np.zeros((1, 10), np.int32), np.zeros((1, 12), np.float32)
     with pytest.raises(ValueError, match="without a text tower"):
-        export_text(Sam(SMALL_TEXT), {}, tmp_path / "text.onnx")
+        export_text(Sam(SMALL_TEXT), {}, tokens, vectors, tmp_path / "text.onnx")
+    with pytest.raises(ValueError, match="without a text tower"):
+        sample_texts(Sam(SMALL_TEXT))
+
+
+def test_texts_to_try_a_model_with_are_of_its_words():
+    assert sample_texts(TextSam(SMALL_TEXT)) == ["red", "cup", "spoon", "handle"]
+    plain = dataclasses.replace(SMALL_TEXT, words=(), vocab_size=49_408)
+    assert len(sample_texts(TextSam(plain))) == 3

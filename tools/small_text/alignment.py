@@ -106,34 +106,16 @@ def draw_batch(
     """Draws images, and texts that are true of some of them and absent from others."""
     tokenize = WordTokenizer(words=config.words, context_length=config.context_length)
     known = frozenset(config.words)
-    groups = [
-        [e for e in examples if e.is_photo and e.targets],
-        [e for e in examples if e.is_photo and not e.targets],
-        [e for e in examples if not e.is_photo],
-    ]
-    shares = np.array([5, 4, 3]) * [bool(group) for group in groups]
-    chosen = []
-    for _ in range(images):
-        group = groups[generator.choice(3, p=shares / shares.sum())]
-        chosen.append(group[generator.integers(len(group))])
-    # Text to the pairs that are known: image to (kind, covered).
-    pairs: dict[str, dict[int, tuple[int, np.ndarray | None]]] = {}
+    chosen = _draw_images(examples, generator, images)
     names = [_names_of(example) for example in chosen]
     words = [seen_words(example.captions, known) for example in chosen]
-    for index, example in enumerate(chosen):
-        for text, covered in _texts_with_masks(example, generator, known):
-            pairs.setdefault(text, {})[index] = (MASKED, covered)
-        generator.shuffle(words[index])
-        for word in words[index][:5]:
-            pairs.setdefault(word, {}).setdefault(index, (SOMEWHERE, None))
+    pairs = _true_pairs(chosen, words, generator, known)
     texts = list(pairs)
     generator.shuffle(texts)
-    texts = texts[:TEXTS]
     while len(texts) < TEXTS:
         # Names of other images: absent here, mostly.
         other = examples[generator.integers(len(examples))]
-        for text, _ in _texts_with_masks(other, generator, known)[:3]:
-            texts.append(text)
+        texts += [text for text, _ in _texts_with_masks(other, generator, known)[:3]]
     texts = texts[:TEXTS]
     grid = len(chosen[0].inside)
     ox, oy = generator.integers(STRIDE, size=2)
@@ -162,6 +144,39 @@ def draw_batch(
         weights,
         covered,
     )
+
+
+def _draw_images(
+    examples: list[Example], generator: np.random.Generator, count: int
+) -> list[Example]:
+    """Draws photos with masks, photos with captions alone, and scenes."""
+    groups = [
+        [e for e in examples if e.is_photo and e.targets],
+        [e for e in examples if e.is_photo and not e.targets],
+        [e for e in examples if not e.is_photo],
+    ]
+    shares = np.array([5, 4, 3]) * [bool(group) for group in groups]
+    chosen = []
+    for _ in range(count):
+        group = groups[generator.choice(3, p=shares / shares.sum())]
+        chosen.append(group[generator.integers(len(group))])
+    return chosen
+
+
+def _true_pairs(
+    chosen: list[Example],
+    words: list[list[str]],
+    generator: np.random.Generator,
+    known: frozenset[str],
+) -> dict[str, dict[int, tuple[int, np.ndarray | None]]]:
+    """Returns texts with the images that they are true of: how, and where."""
+    pairs: dict[str, dict[int, tuple[int, np.ndarray | None]]] = {}
+    for index, example in enumerate(chosen):
+        for text, covered in _texts_with_masks(example, generator, known):
+            pairs.setdefault(text, {})[index] = (MASKED, covered)
+        for word in generator.permutation(words[index])[:5]:
+            pairs.setdefault(str(word), {}).setdefault(index, (SOMEWHERE, None))
+    return pairs
 
 
 def _names_of(example: Example) -> frozenset[str]:

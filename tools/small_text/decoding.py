@@ -24,19 +24,18 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from phrases import SYNONYMS, caption_in_words, kinds_of, name_in_words
 
 from samjax.models import FOREGROUND, NOT_A_POINT, PromptInputs
+from samjax.models.params import (
+    TEXT_DECODING,
+    TEXT_ENCODER,
+    TEXT_SIMILARITY,
+    join,
+    value_at,
+)
 from samjax.models.prompt_encoder import ABSENT
 from samjax.models.text_sam import TextSam, TextSamConfig
 from samjax.text import WordTokenizer
 from samjax.training.losses import LossConfig, prompt_loss
 
-TRAINED = (
-    "prompt_encoder/text_projection",
-    "prompt_encoder/text_similarity/map_",
-    "mask_decoder/transformer",
-    "mask_decoder/iou",
-    "mask_decoder/mask_tokens",
-    "mask_decoder/output_hypernetworks_mlps",
-)
 ALIGNMENT_STEPS = 4
 """Steps of the first stage for one of the decoder."""
 ALIGNMENT_RATE = 7e-4
@@ -178,7 +177,7 @@ def _whole(
 ) -> dict[str, Any]:
     """Returns the tree of all parameters."""
     parts = {
-        **{f"text_encoder/{k}": v for k, v in flatten(aligned["text"]).items()},
+        **{f"{TEXT_ENCODER}/{k}": v for k, v in flatten(aligned["text"]).items()},
         **{f"{_SIMILARITY}/{k}": v for k, v in flatten(aligned["cells"]).items()},
     }
     # The first stage does not train the map's network.
@@ -190,7 +189,7 @@ def flatten(tree: Any) -> dict[str, Any]:
     return flatten_dict(tree, sep="/")
 
 
-_SIMILARITY = "prompt_encoder/text_similarity"
+_SIMILARITY = join(TEXT_SIMILARITY)
 
 
 def decode(
@@ -220,38 +219,22 @@ def decode(
             the time.
     """
     flat = flatten(params)
-    trained = {k: jnp.asarray(v) for k, v in flat.items() if k.startswith(TRAINED)}
-    cells = params["prompt_encoder"]["text_similarity"]
-    aligned = {"text": params["text_encoder"], "cells": cells}
+    trained = {
+        k: jnp.asarray(v) for k, v in flat.items() if k.startswith(TEXT_DECODING)
+    }
+    cells = value_at(params, TEXT_SIMILARITY)
+    aligned = {"text": params[TEXT_ENCODER], "cells": cells}
     aligner = Aligner(config, jax.tree.map(jnp.asarray, aligned), examples)
-    parts = ("text_encoder", _SIMILARITY)
+    parts = (TEXT_ENCODER, _SIMILARITY)
     frozen = {
         k: jnp.asarray(v)
         for k, v in flat.items()
         if k not in trained and not k.startswith(parts)
     }
-    optimizer = optax.chain(
-        optax.clip_by_global_norm(1.0),
-        optax.inject_hyperparams(optax.adamw)(learning_rate=0.0, weight_decay=0.01),
-    )
-    loss_of = loss_function(config, frozen)
-
-    @jax.jit
-    def step(trained, state, aligned, batch, rate, key):
-        state[1].hyperparams["learning_rate"] = rate
-        (loss, ious), gradients = jax.value_and_grad(loss_of, has_aux=True)(
-            trained, aligned, batch, key
-        )
-        updates, state = optimizer.update(gradients, state, trained)
-        return optax.apply_updates(trained, updates), state, loss, ious
-
-    state, first, spent = optimizer.init(trained), 0, 0.0
-    if kept.is_file():
-        with np.load(kept) as file:
-            first, spent = int(file["step"]), float(file["seconds"])
-            leaves = [file[f"leaf_{i}"] for i in range(len(file.files) - 2)]
-        tree = jax.tree.structure((trained, state, aligner.params, aligner.state))
-        trained, state, aligner.params, aligner.state = jax.tree.unflatten(tree, leaves)
+    init, step = _compiled(config, frozen)
+    tree = (trained, init(trained), aligner.params, aligner.state)
+    first, spent, tree = _read(kept, tree)
+    trained, state, aligner.params, aligner.state = tree
     shown, start = [], time.perf_counter()
     for number in range(first, steps):
         passed = spent + time.perf_counter() - start
@@ -272,14 +255,44 @@ def decode(
             values = " ".join(f"{value:.3f}" for value in np.mean(shown[-40:], 0))
             passed = spent + time.perf_counter() - start
             print(f"decode {number + 1}: {values}, {passed:.0f} s", flush=True)
-            kept_tree = (trained, state, aligner.params, aligner.state)
-            _keep(kept, number + 1, passed, kept_tree)
+            tree = (trained, state, aligner.params, aligner.state)
+            _keep(kept, number + 1, passed, tree)
     return _whole(frozen, aligner.params, trained)
+
+
+def _compiled(config: TextSamConfig, frozen: dict[str, Any]):
+    """Returns the initialization of the optimizer's state, and a step."""
+    optimizer = optax.chain(
+        optax.clip_by_global_norm(1.0),
+        optax.inject_hyperparams(optax.adamw)(learning_rate=0.0, weight_decay=0.01),
+    )
+    loss_of = loss_function(config, frozen)
+
+    @jax.jit
+    def step(trained, state, aligned, batch, rate, key):
+        state[1].hyperparams["learning_rate"] = rate
+        (loss, ious), gradients = jax.value_and_grad(loss_of, has_aux=True)(
+            trained, aligned, batch, key
+        )
+        updates, state = optimizer.update(gradients, state, trained)
+        return optax.apply_updates(trained, updates), state, loss, ious
+
+    return optimizer.init, step
 
 
 def _share(number: int, done: float) -> float:
     """Returns the share of the learning rate: a warm-up, and half a cosine."""
     return min(1.0, (number + 1) / 20) * (0.03 + 0.97 * (1 + np.cos(np.pi * done)) / 2)
+
+
+def _read(path: Path, tree: Any) -> tuple[int, float, Any]:
+    """Returns the steps and seconds of before, and the state after them."""
+    if not path.is_file():
+        return 0, 0.0, tree
+    with np.load(path) as file:
+        leaves = [file[f"leaf_{i}"] for i in range(len(file.files) - 2)]
+        whole = jax.tree.unflatten(jax.tree.structure(tree), leaves)
+        return int(file["step"]), float(file["seconds"]), whole
 
 
 def _keep(path: Path, step: int, seconds: float, tree: Any) -> None:

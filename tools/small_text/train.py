@@ -36,7 +36,14 @@ import samjax
 from samjax import checkpoints
 from samjax.models import NOT_A_POINT, PromptInputs, Sam
 from samjax.models.config import SamConfig
-from samjax.models.params import IMAGE_ENCODER
+from samjax.models.params import (
+    IMAGE_ENCODER,
+    KERNEL,
+    TEXT_ENCODER,
+    TEXT_PROJECTION,
+    TEXT_SIMILARITY,
+    with_value,
+)
 from samjax.models.text_sam import TextSamConfig
 
 ALIGNED = "aligned.npz"
@@ -115,18 +122,14 @@ def with_base(
     shape = (config.text_embed_dim, config.prompt_embed_dim)
     # Small: a text starts as its map.
     projection = {
-        "kernel": generator.standard_normal(shape, np.float32) * 0.2,
+        KERNEL: generator.standard_normal(shape, np.float32) * 0.2,
         "bias": np.zeros(shape[1], np.float32),
     }
-    prompts = {
-        **base["prompt_encoder"],
-        "text_projection": projection,
-        "text_similarity": {
-            **aligned["cells"],
-            "map_output": as_mask_prompt(base, aligned["cells"], config),
-        },
-    }
-    return {**base, "prompt_encoder": prompts, "text_encoder": aligned["text"]}
+    cells = aligned["cells"]
+    cells = {**cells, "map_output": as_mask_prompt(base, cells, config)}
+    params = with_value(base, TEXT_PROJECTION, projection)
+    params = with_value(params, TEXT_SIMILARITY, cells)
+    return {**params, TEXT_ENCODER: aligned["text"]}
 
 
 def as_mask_prompt(
@@ -148,7 +151,10 @@ def as_mask_prompt(
     embedded = sam.apply({"params": base}, prompts, grid, method="encode_prompts")
     middle = config.grid_size // 2
     low, high = np.asarray(embedded.dense)[0, :, middle, middle]
-    none = np.asarray(base["prompt_encoder"]["no_mask_embed"]["embedding"])[0]
+    without = sam.apply(
+        {"params": base}, prompts._replace(masks=None), grid, method="encode_prompts"
+    )
+    none = np.asarray(without.dense).reshape(-1)
     logits, best = np.meshgrid(np.linspace(-9, 6, 61), np.linspace(-1, 6, 15))
     kept = logits <= best
     hidden = similarity_of(config).apply(
@@ -163,7 +169,7 @@ def as_mask_prompt(
     ridge = 1e-3 * np.eye(inputs.shape[1])
     solution = np.linalg.solve(inputs.T @ inputs + ridge, inputs.T @ wanted)
     return {
-        "kernel": solution[:-1].astype(np.float32),
+        KERNEL: solution[:-1].astype(np.float32),
         "bias": solution[-1].astype(np.float32),
     }
 

@@ -42,6 +42,15 @@ class NamedObjects:
         """Annotations and images that were left out when the annotations were read."""
         return self.photo_set.skipped
 
+    @property
+    def small(self) -> int:
+        """Number of objects below the least area."""
+        return sum(
+            entry.area < self.selection.min_area
+            for photo in self.photo_set.photos
+            for entry in photo.objects
+        )
+
     @cached_property
     def photos(self) -> list[Photo]:
         """The selected photos, each with such an object of at least the least area."""

@@ -76,7 +76,12 @@ class Text(SuiteOptions):
                 )
 
     def make(self, data: Sequence[Path], image_size: int | None) -> Suite:
-        """Returns the suite on the names in photo sets, or on captioned scenes."""
+        """Returns the suite on the names in photo sets, or on captioned scenes.
+
+        Raises:
+            ValueError: A set has no object that its name tells apart, or is none.
+            OSError: It is not there or cannot be read.
+        """
         if not data:
             count = NUM_SCENES if self.scenes is None else self.scenes
             return text_suite(count, image_size or 512, seed=self.seed)
