@@ -126,7 +126,7 @@ answer(scene.image, predictor.embed(scene.image), *captions)
 # true of; `samjax everything FOLDER --text "a cup"` does so for folders.
 
 # %%
-config = AutomaticConfig(points_per_side=12).for_model(model.config)
+config = AutomaticConfig(points_per_side=8).for_model(model.config)
 records = generate_text_masks(predictor, photo, ["a cup", "a spoon"], config)
 [(record["text"], round(record["text_score"], 2)) for record in records]
 

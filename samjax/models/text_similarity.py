@@ -10,7 +10,7 @@ decoder where a mask prompt does, as an addition to the image embedding.
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, Real
 
 from samjax.models.layers import ENCODER_EPSILON, gelu, layer_norm
 
@@ -82,9 +82,16 @@ class TextSimilarity(nn.Module):
         self,
         image_embeddings: Float[Array, "b gh gw c"],
         frame: tuple[int, int],
-        origin: Int[Array, "2"] | None = None,
+        origin: Real[Array, "2"] | None = None,
     ) -> Float[Array, "b gh gw e"]:
-        """Returns a vector of length 1 for every cell, in the space of texts."""
+        """Returns a vector of length 1 for every cell, in the space of texts.
+
+        Args:
+            image_embeddings: Embeddings of whole inputs, of crops of them, or of every
+                second cell.
+            frame: Height and width of the whole input, in such cells.
+            origin: (x, y) of the first cell in it, as a fraction of cells too.
+        """
         grid = (image_embeddings.shape[1], image_embeddings.shape[2])
         hidden = self.features(self.norm(image_embeddings.astype(jnp.float32)))
         hidden = hidden + self.place(_places(grid, frame, origin))[None]
@@ -101,7 +108,7 @@ class TextSimilarity(nn.Module):
 
 
 def _places(
-    grid: tuple[int, int], frame: tuple[int, int], origin: Int[Array, "2"] | None
+    grid: tuple[int, int], frame: tuple[int, int], origin: Real[Array, "2"] | None
 ) -> Float[Array, "gh gw 6"]:
     """Returns smooth functions of the place of each cell, for "left" and "top"."""
     y = jnp.arange(grid[0], dtype=jnp.float32) + 0.5

@@ -242,8 +242,10 @@ def loss_function(config: TextSamConfig):
             (batch.origin + 0.5) / STRIDE - 0.5,
             method="embed_cells",
         )
+        # All images are compared with all texts.
+        every = jnp.broadcast_to(text[None], (len(cells), *text.shape))
         logits = similarity.apply(
-            {"params": params["cells"]}, cells, text[None], method="compare"
+            {"params": params["cells"]}, cells, every, method="compare"
         )
         inside = batch.inside[:, None]
 
@@ -253,12 +255,12 @@ def loss_function(config: TextSamConfig):
 
         positive = mean(jax.nn.softplus(-logits), batch.covered)
         outside = mean(jax.nn.softplus(logits), (1 - batch.covered) * inside)
-        best = jnp.where(inside, logits, -1e3).reshape(*logits.shape[:2], -1)
-        best = jnp.mean(jax.lax.top_k(best, 12)[0], -1)
+        best = _mean_of_best(logits, inside, 12)
         masked = (
             positive
             + 3 * outside
-            + 0.3 * jax.nn.softplus(_best_outside(logits, batch, inside))
+            + 0.3
+            * jax.nn.softplus(_mean_of_best(logits, inside & (batch.covered < 0.1), 8))
         )
         somewhere = jax.nn.softplus(-best) + 0.5 * outside
         absent = jax.nn.softplus(best) + outside
@@ -283,10 +285,10 @@ def loss_function(config: TextSamConfig):
     return loss_of
 
 
-def _best_outside(logits, batch: Batch, inside):
-    """Returns the mean of the best cells outside of each mask."""
-    outside = jnp.where(inside & (batch.covered < 0.1), logits, -1e3)
-    return jnp.mean(jax.lax.top_k(outside.reshape(*logits.shape[:2], -1), 8)[0], -1)
+def _mean_of_best(logits, where, count: int):
+    """Returns the mean of the highest logits of each map."""
+    kept = jnp.where(where, logits, -1e3).reshape(*logits.shape[:2], -1)
+    return jnp.mean(jax.lax.top_k(kept, min(count, kept.shape[-1]))[0], -1)
 
 
 class Aligner:
