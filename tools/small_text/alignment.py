@@ -394,7 +394,7 @@ def point_at(
         texts = _texts_with_masks(example, generator, frozenset())
         if not texts:
             continue
-        tokens = tokenize([text for text, _ in texts])
+        tokens = jnp.asarray(tokenize([text for text, _ in texts]))
         text = normalize_vectors(tower.apply({"params": params["text"]}, tokens))
         grid = (config.grid_size, config.grid_size)
         variables = {"params": params["cells"]}
