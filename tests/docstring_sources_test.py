@@ -56,6 +56,9 @@ OWN = {
     # Division of the encoder's work: over a mesh, over stages of blocks.
     "models/attention/constraints.py",
     "models/attention/scanned_blocks.py",
+    # Texts compared with image embeddings, and with the masks of everything mode.
+    "inference/text_masks.py",
+    "models/text_similarity.py",
     # Plain layers, as everywhere.
     "models/layers.py",
     # A run: its files, its memory, what of the parameters it trains.

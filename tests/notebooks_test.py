@@ -44,6 +44,7 @@ BUDGETS = {
     "fine_tune": Budget(1800),
     "migrate": Budget(600),
     "predictor": Budget(300, is_fast=True),
+    "text": Budget(300),
     "tpu_training": Budget(1200),
     "under_the_hood": Budget(600),
 }

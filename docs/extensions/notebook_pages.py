@@ -9,6 +9,7 @@ FOLDER = Path(__file__).parents[1] / "tutorials" / "notebooks"
 ORDER = (
     "predictor",
     "everything",
+    "text",
     "migrate",
     "fine_tune",
     "evaluation",

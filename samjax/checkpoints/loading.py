@@ -32,8 +32,8 @@ def load(
         model, params = samjax.load("medsam_vit_b.pth")
 
     Args:
-        source: A released name ("small", "tiny", "vit_b", "vit_l", "vit_h", or one of
-            `clip_vit_b32` and its like): downloaded and verified once, then kept in the
+        source: A released name ("small", "small_text", "tiny", "vit_b", "vit_l", "vit_h",
+            or one of `clip_vit_b32` and its like): downloaded and verified once, then kept in the
             cache. Or a path: a `.pth` or `.safetensors` file, a Hugging Face folder of
             SAM or CLIP, an OpenCLIP folder, or samjax's own form. Or OWNER/NAME, a
             repository of the Hugging Face Hub ("facebook/sam-vit-base"), or

@@ -27,6 +27,7 @@ from samjax.checkpoints.family_forms import (
 )
 from samjax.checkpoints.mapped import JoinedTensor, StoredTensor
 from samjax.checkpoints.safetensors_file import is_safetensors, read_safetensors
+from samjax.checkpoints.shared_encoder import shared_tensors
 from samjax.checkpoints.sizes import config_from_json, count_modules, guess_config
 from samjax.checkpoints.state_dict import Groups, all_names, find_state_dict
 from samjax.checkpoints.torch_file import read_torch_file
@@ -181,6 +182,7 @@ def _open_own(
         )
     config = _stored_config(path, metadata.get("config", ""), family)
     _check_repeats(path, config, tensors)
+    tensors = {**shared_tensors(path, metadata, config), **tensors}
     names = {"/".join(entry.path): entry for entry in family.entries(config)}
     problems = _compare(
         tensors, {name: entry.tree_shape for name, entry in names.items()}

@@ -29,6 +29,13 @@ from samjax.checkpoints.reader import (
     Checkpoint,
 )
 from samjax.checkpoints.safetensors_file import Planned, write_safetensors
+from samjax.checkpoints.shared_encoder import (
+    BASE_KEY,
+    CHECKSUM_KEY,
+    check_encoder,
+    encoder_checksum,
+    encoder_tensors,
+)
 from samjax.checkpoints.sizes import config_to_json
 from samjax.checkpoints.torch_writer import write_torch_file
 from samjax.files import KEY, check_replaceable, json_text, mark_of, replacing
@@ -46,6 +53,7 @@ def save(
     params: Mapping[str, Any],
     *,
     dtype: DTypeLike = np.float32,
+    encoder_of: str | None = None,
     overwrite: bool = False,
 ) -> Path:
     """Saves parameters in samjax's own form.
@@ -55,6 +63,8 @@ def save(
         config: Config of the model; its compute options are not stored.
         params: The tree that `samjax.load` or `Sam.init` gives.
         dtype: Stored dtype. float16 halves the file and is widened on loading.
+        encoder_of: Name of bundled weights with the same image encoder, which is then
+            left out of the file and read from them.
         overwrite: Whether a file is replaced that samjax did not write.
 
     Returns:
@@ -83,12 +93,19 @@ def save(
             )
     if problems:
         raise CheckpointError(f"These are not the parameters of {config}.", problems)
+    strings = {}
+    if encoder_of is not None:
+        shared = encoder_tensors(target, encoder_of, config)
+        check_encoder(target, encoder_of, shared, leaves)
+        expected = {p: e for p, e in expected.items() if join(p) not in shared}
+        checksum = encoder_checksum(shared)
+        strings = {BASE_KEY: encoder_of, CHECKSUM_KEY: checksum}
     plan = [Planned("/".join(p), stored, e.tree_shape) for p, e in expected.items()]
     arrays = (narrow(np.asarray(leaves[key]), stored, join(key)) for key in expected)
     _write(
         {
             _own_file(target): lambda file: write_safetensors(
-                file, plan, arrays, _own_metadata(config, {}), checksums=True
+                file, plan, arrays, _own_metadata(config, strings), checksums=True
             )
         }
     )

@@ -16,8 +16,9 @@ from samjax.terminal import unguarded
 
 T = TypeVar("T")
 
-# The default model of every command; it is part of the package.
+# The default models of every command, without and with texts; both are in the package.
 DEFAULT_MODEL = "small"
+DEFAULT_TEXT_MODEL = "small_text"
 
 
 def parse(

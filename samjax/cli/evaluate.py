@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from samjax.cli import UsageError
-from samjax.cli.arguments import DEFAULT_MODEL, parse, parse_share, value_of
+from samjax.cli.arguments import (
+    DEFAULT_MODEL,
+    DEFAULT_TEXT_MODEL,
+    parse,
+    parse_share,
+    value_of,
+)
 from samjax.cli.evaluated_segmenters import (
     Named,
     SegmenterName,
@@ -49,7 +55,8 @@ class Evaluate:
     named: Annotated[
         tyro.conf.Positional[str | None], tyro.conf.arg(metavar="MODEL")
     ] = None
-    """small (the default), tiny, vit_b, vit_l, vit_h, or a file or folder of weights."""
+    """small (the default; small_text for the suite text), tiny, vit_b, vit_l, vit_h, or a
+    file or folder of weights."""
 
     model: str | None = None
     """The same as MODEL."""
@@ -130,7 +137,10 @@ def run(arguments: list[str]) -> None:
     except OptionError as error:
         raise UsageError(str(error)) from error
     share = _share(wanted)
-    named = named_segmenter(wanted.segmenter, wanted.model or wanted.named)
+    weights = wanted.model or wanted.named
+    if weights is None and wanted.options.needs_text and wanted.segmenter == "samjax":
+        weights = DEFAULT_TEXT_MODEL
+    named = named_segmenter(wanted.segmenter, weights)
     segmenters = [named, *_others(wanted, named)]
     _check_embeddings(wanted, segmenters)
     suite = wanted.options.make(wanted.data, _image_size(wanted, named))

@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 import tyro
 
 from samjax.cli import UsageError
-from samjax.cli.arguments import DEFAULT_MODEL, bound_pixels, parse, parse_share
+from samjax.cli.arguments import (
+    DEFAULT_MODEL,
+    DEFAULT_TEXT_MODEL,
+    bound_pixels,
+    parse,
+    parse_share,
+)
 from samjax.cli.everything_progress import Tally, show_done
 from samjax.cli.loading import load_predictor
 from samjax.cli.outputs import make_folder
@@ -18,6 +24,8 @@ from samjax.inference.automatic.config import PRESETS, AutomaticConfig
 
 if TYPE_CHECKING:
     from samjax.engine.run import Share
+    from samjax.engine.schedule import Generate
+    from samjax.inference import Predictor
 
 Format = Literal["coco", "coco-polygons", "yolo", "label-map"]
 
@@ -72,8 +80,19 @@ class Everything:
     """Single options, which override those of the preset. The default thresholds are
     those of the model: lower ones for small and tiny than for the released models."""
 
-    model: str = DEFAULT_MODEL
-    """small, tiny, vit_b, vit_l, vit_h, or a file or folder of weights."""
+    text: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """Keeps the masks of what a text names, and labels them with it; may be repeated."""
+
+    text_threshold: float = 0.5
+    """Least score of a mask for its text, 0 to 1."""
+
+    detector: str | None = None
+    """Weights of OWLv2, such as google/owlv2-base-patch16-ensemble: each of its boxes of
+    a --text becomes a mask, in place of the masks of everything mode."""
+
+    model: str | None = None
+    """small, small_text, tiny, vit_b, vit_l, vit_h, or a file or folder of weights.
+    Default: small, or small_text where there is a --text and no --detector."""
 
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Compute dtype."""
@@ -141,7 +160,7 @@ def run(arguments: list[str]) -> None:
         overwrite=overwrite,
     )
     make_folder(command.out)
-    predictor = load_predictor(command.model, command.dtype)
+    predictor = load_predictor(_model(command), command.dtype)
     config = dataclasses.replace(config.for_model(predictor.model.config), **options)
     pictures = Pictures(command.out, overwrite=overwrite) if with_pictures else None
     done = generate_to_folder(
@@ -154,6 +173,8 @@ def run(arguments: list[str]) -> None:
         shard_size=command.shards,
         share=share,
         in_flight=command.in_flight,
+        generate=_generate(command, predictor, config) if command.text else None,
+        how=_how(command),
         before_record=pictures and pictures.write_overlay,
         overwrite=overwrite,
     )
@@ -176,6 +197,53 @@ def run(arguments: list[str]) -> None:
     if pictures is not None:
         facts = _facts(command, config, tally)
         print(f"  {pictures.write_report(items, tally, facts)}")
+
+
+def _model(command: Everything) -> str:
+    """Returns the model: the default one follows the prompts."""
+    has_text = bool(command.text) and command.detector is None
+    return command.model or (DEFAULT_TEXT_MODEL if has_text else DEFAULT_MODEL)
+
+
+def _how(command: Everything) -> dict[str, Any]:
+    """Returns what the results of texts depend on, for the settings of the run."""
+    if not command.text:
+        return {}
+    return {
+        "texts": list(command.text),
+        "text_threshold": command.text_threshold,
+        "detector": command.detector,
+    }
+
+
+def _generate(
+    command: Everything, predictor: "Predictor", config: AutomaticConfig
+) -> "Generate":
+    """Returns the function from an image to its masks of the texts.
+
+    Raises:
+        ValueError: The model cannot compare images with the texts.
+    """
+    from samjax.inference.text_masks import check_texts, generate_text_masks
+
+    detector = None
+    if command.detector is None:
+        # Refused before the work where the model has no text, or no such word.
+        check_texts(predictor, command.text)
+    else:
+        import samjax
+        from samjax.inference.detectors import OwlDetector
+
+        detector = OwlDetector(*samjax.load(command.detector))
+    config = dataclasses.replace(config, output_mode="coco_rle")
+    return lambda predictor, image: generate_text_masks(
+        predictor,
+        image,
+        command.text,
+        config,
+        threshold=command.text_threshold,
+        detector=detector,
+    )
 
 
 def _given(options: Any) -> dict[str, Any]:
@@ -210,7 +278,21 @@ def _parse(arguments: list[str]) -> Everything:
         value = getattr(command, name)
         if value is not None and value < 1:
             raise UsageError(f"--{name.replace('_', '-')} {value}: use at least 1")
+    _check_texts(command)
     return command
+
+
+def _check_texts(command: Everything) -> None:
+    if command.detector is not None and not command.text:
+        raise UsageError("--detector finds what texts name: give some with --text")
+    if not 0 <= command.text_threshold <= 1:
+        raise UsageError(f"--text-threshold {command.text_threshold}: use 0 to 1")
+    if not command.text:
+        return
+    if command.tiles is not None:
+        raise UsageError("--tiles and --text: give one of the two")
+    if command.options.crop_n_layers:
+        raise UsageError("--crop-n-layers and --text: give one of the two")
 
 
 def _share(command: Everything) -> "Share":
@@ -256,7 +338,8 @@ def _facts(
         if getattr(config, field.name) != getattr(usual, field.name)
     ]
     return {
-        "model": command.model,
+        "model": _model(command),
+        **({"texts": ", ".join(command.text)} if command.text else {}),
         "preset": command.preset,
         "options": ", ".join(changed) or "the release's defaults",
         "this run": tally.in_words(),

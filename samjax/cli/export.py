@@ -8,7 +8,7 @@ import numpy as np
 import tyro
 
 from samjax.cli import UsageError
-from samjax.cli.arguments import DEFAULT_MODEL, parse
+from samjax.cli.arguments import DEFAULT_MODEL, DEFAULT_TEXT_MODEL, parse
 from samjax.cli.loading import files_of_model, load_predictor
 
 if TYPE_CHECKING:
@@ -75,6 +75,28 @@ class Encoder:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Text:
+    """Writes the text tower and the projection to a prompt token: FILE.onnx, for
+    browsers and onnxruntime, from token ids to vectors.
+
+    Before it is written it is compared with the model, and the difference is printed and
+    stored in FILE.json, which has a vocabulary of whole words too.
+    """
+
+    model: str = DEFAULT_TEXT_MODEL
+    """small_text, or a file or folder of weights with text."""
+
+    out: Annotated[Path, tyro.conf.arg(metavar="FILE")] = Path("text.onnx")
+    """The file to write, NAME.onnx; an export that exists is replaced."""
+
+    storage: Literal["float32", "float16", "int8"] = "float32"
+    """Dtype of the stored weights; computation is in float32."""
+
+    overwrite: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Replaces files of these names that are no exports of samjax."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Demo:
     """Writes a page that segments a visitor's own photos with no server behind it: a
     folder for any static host, with encoder and decoder in it.
@@ -107,7 +129,7 @@ def run(arguments: list[str]) -> None:
     if any(word.partition("=")[0] == "--demo" for word in arguments):
         _export_demo(parse(Demo, "samjax export", arguments))
         return
-    wanted: Any = parse(Decoder | Encoder, "samjax export", arguments)
+    wanted: Any = parse(Decoder | Encoder | Text, "samjax export", arguments)
     _check(wanted)
     destination = _destination(wanted)
     if wanted.out.suffix == ".onnx":
@@ -118,6 +140,9 @@ def run(arguments: list[str]) -> None:
     from samjax.inference.images import SAMPLE_PHOTO, read_image
 
     predictor = load_predictor(wanted.model, "float32")
+    if isinstance(wanted, Text):
+        _export_text(wanted, predictor, destination)
+        return
     pixels = read_image(SAMPLE_PHOTO)
     embedding = predictor.embed(pixels)
     features = np.asarray(embedding.features)
@@ -157,7 +182,7 @@ def _export_demo(wanted: Demo) -> None:
     print(f"try it with: python -m http.server --directory {wanted.demo}")
 
 
-def _check(wanted: Decoder | Encoder) -> None:
+def _check(wanted: Decoder | Encoder | Text) -> None:
     out = wanted.out
     if out.suffix not in (".onnx", ".stablehlo"):
         raise UsageError(
@@ -167,6 +192,8 @@ def _check(wanted: Decoder | Encoder) -> None:
         raise UsageError(f"there is no folder {out.parent} to write to")
     if out.suffix == ".onnx":
         return
+    if isinstance(wanted, Text):
+        raise UsageError(f"got --out {out}, expected a name that ends in .onnx")
     if wanted.storage == "int8":
         raise UsageError(
             "got --storage int8 for a .stablehlo file, expected float32 or float16"
@@ -182,7 +209,7 @@ def _check(wanted: Decoder | Encoder) -> None:
         )
 
 
-def _destination(wanted: Decoder | Encoder) -> "Destination":
+def _destination(wanted: Decoder | Encoder | Text) -> "Destination":
     """Returns which files may be replaced, and checks that before the work."""
     from samjax.export.files import Destination, files_of_export
 
@@ -234,6 +261,27 @@ def _export_decoder(
         f" {agreement.logit_error:.1e} of their size, scores by {agreement.score_error:.1e},"
         f" masks have an IoU of {agreement.mask_iou:.4f} ({agreement.least_mask_iou:.4f} at least)"
     )
+
+
+def _export_text(
+    wanted: Text, predictor: "Predictor", destination: "Destination"
+) -> None:
+    from samjax.export.text_files import export_text
+    from samjax.inference.texts import sample_texts, tokenizer_of
+
+    texts = sample_texts(predictor.model)
+    done = export_text(
+        predictor.model,
+        predictor.params,
+        tokenizer_of(predictor.model)(texts),
+        np.stack([predictor.embed_text(text) for text in texts]),
+        wanted.out,
+        storage=wanted.storage,
+        about={"model": wanted.model},
+        destination=destination,
+    )
+    _print_files([done.file])
+    print(f"beside the model, vectors of length 1 differ by {done.error:.1e} at most")
 
 
 def _export_encoder(

@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from samjax.cli.arguments import DEFAULT_MODEL, bound_pixels, parse
+from samjax.cli.arguments import (
+    DEFAULT_MODEL,
+    DEFAULT_TEXT_MODEL,
+    bound_pixels,
+    parse,
+)
 from samjax.cli.loading import load_predictor
 from samjax.cli.outputs import make_folder
 from samjax.cli.photos import find_photos
@@ -46,8 +51,9 @@ class Segment(PromptOptions):
     multimask: Literal["auto", "yes", "no"] = "auto"
     """Three masks for each prompt, or one; auto: three for a single ambiguous prompt."""
 
-    model: str = DEFAULT_MODEL
-    """small, tiny, vit_b, vit_l, vit_h, or a file or folder of weights."""
+    model: str | None = None
+    """small, small_text, tiny, vit_b, vit_l, vit_h, or a file or folder of weights.
+    Default: small, or small_text where there is a --text."""
 
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Compute dtype."""
@@ -82,7 +88,8 @@ def run(arguments: list[str]) -> None:
         counts = [1] * len(prompts)
         check_results(options.out, photo, counts, inputs, overwrite=options.overwrite)
     make_folder(options.out)
-    predictor = load_predictor(options.model, options.dtype)
+    model = options.model or (DEFAULT_TEXT_MODEL if options.text else DEFAULT_MODEL)
+    predictor = load_predictor(model, options.dtype)
     for given in prompts:
         # Refused before the work where the model has no text, or no such word.
         if given.prompt.text is not None:
@@ -101,7 +108,7 @@ def run(arguments: list[str]) -> None:
             skipped += 1
             print(f"samjax: skipped {photo}: {error}", file=sys.stderr)
             continue
-        _write(photo, image, prompts, predictions, options, inputs)
+        _write(photo, image, prompts, predictions, options, model, inputs)
     if skipped == len(photos):
         raise ValueError("nothing is segmented: no photo could be used")
 
@@ -149,6 +156,7 @@ def _write(
     prompts: list[GivenPrompt],
     predictions: list["Masks"],
     options: Segment,
+    model: str,
     inputs: list[Path],
 ) -> None:
     """Writes the results of a photo and prints their scores and files."""
@@ -160,7 +168,7 @@ def _write(
         image,
         prompts,
         predictions,
-        model=options.model,
+        model=model,
         inputs=inputs,
         overwrite=options.overwrite,
     )

@@ -42,7 +42,8 @@ class Serve:
     """Folder of images, and of folders of images; made if it does not exist."""
 
     model: str = DEFAULT_MODEL
-    """small, tiny, vit_b, vit_l, vit_h, or a file or folder of weights."""
+    """small, small_text (with a field for texts), tiny, vit_b, vit_l, vit_h, or a file or
+    folder of weights."""
 
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Compute dtype of the server."""

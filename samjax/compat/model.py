@@ -285,6 +285,20 @@ def _random_params(model: models.Sam) -> Mapping[str, Any]:
     return jax.tree_util.tree_map_with_path(fill, shapes)
 
 
+def _build_with_text(checkpoint: str | os.PathLike | None = None) -> Sam:
+    """Builds a model with text prompts, the bundled one without a checkpoint.
+
+    Raises:
+        ValueError: the checkpoint has no text.
+    """
+    model, params = checkpoints.load(checkpoint or "small_text")
+    if not isinstance(model, models.Sam) or not model.has_text:
+        raise ValueError(
+            f"got {checkpoint}, weights without text, expected a model with a text tower"
+        )
+    return Sam(model, params)
+
+
 build_sam_vit_h = functools.partial(_build, "vit_h")
 build_sam_vit_l = functools.partial(_build, "vit_l")
 build_sam_vit_b = functools.partial(_build, "vit_b")
@@ -296,5 +310,6 @@ sam_model_registry: dict[str, Callable[..., Sam]] = {
     "vit_l": build_sam_vit_l,
     "vit_b": build_sam_vit_b,
     "small": functools.partial(_build, "small"),
+    "small_text": _build_with_text,
     "tiny": functools.partial(_build, "tiny"),
 }

@@ -35,6 +35,8 @@ class Annotation(TypedDict):
         depth: Not in SA-1B: 0 for a whole, 1 for a part of it, 2 for a subpart.
         agreement: Not in SA-1B: IoU with the masks predicted in other views of the
             image.
+        text: Not in SA-1B: the text that the mask was found for.
+        text_score: Not in SA-1B: how well the text fits, 0 to 1.
     """
 
     bbox: list[float]
@@ -48,6 +50,8 @@ class Annotation(TypedDict):
     parent: NotRequired[int | None]
     depth: NotRequired[int]
     agreement: NotRequired[float]
+    text: NotRequired[str]
+    text_score: NotRequired[float]
 
 
 class ImageInfo(TypedDict):

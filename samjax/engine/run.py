@@ -42,7 +42,7 @@ from samjax.engine.run_folder import (
     shard_path,
     write_problems,
 )
-from samjax.engine.schedule import Outcome, generate_for_many
+from samjax.engine.schedule import Generate, Outcome, generate_for_many
 from samjax.files import locked
 from samjax.inference.automatic.config import AutomaticConfig
 from samjax.inference.automatic.hierarchy import with_hierarchy
@@ -81,6 +81,8 @@ def generate_to_folder(
     shard_size: int | None = None,
     share: Share = ALL,
     in_flight: int = 2,
+    generate: Generate | None = None,
+    how: Mapping[str, Any] | None = None,
     before_record: Callable[[Outcome, Record], None] | None = None,
     overwrite: bool = False,
     provenance: Mapping[str, Any] | None = None,
@@ -98,6 +100,9 @@ def generate_to_folder(
         shard_size: number of images of a tar shard; None for one JSON file per image.
         share: the part of the run that this process does.
         in_flight: number of images in flight on each device.
+        generate: returns the masks of an image without tiles; None for everything mode
+            with `config`.
+        how: what the results of `generate` depend on, as JSON types, beside `config`.
         before_record: called before a record is written, to write files beside it.
         overwrite: whether files that are no results of a run are replaced.
         provenance: further fields of every mask: `stage`, `round` and others of the data
@@ -121,6 +126,7 @@ def generate_to_folder(
         "tile_size": tile_size,
         "shard_size": shard_size,
         **plain_options(config),
+        **(how or {}),
         # Left out where there is none: runs of earlier versions can be resumed.
         **({"provenance": dict(provenance)} if provenance else {}),
     }
@@ -132,6 +138,7 @@ def generate_to_folder(
         hierarchy,
         tile_size,
         in_flight,
+        generate,
         before_record,
         overwrite,
         provenance or {},
@@ -176,6 +183,7 @@ class _FolderRun:
     hierarchy: bool
     tile_size: int | None
     in_flight: int
+    generate: Generate | None
     before_record: Callable[[Outcome, Record], None] | None
     overwrite: bool
     provenance: Mapping[str, Any]
@@ -234,6 +242,7 @@ class _FolderRun:
             self.config,
             in_flight=self.in_flight,
             tile_size=self.tile_size,
+            generate=self.generate,
         )
 
     def _earlier(self, item: Item, folder: Path, in_shard: bool) -> EarlierResult:

@@ -46,9 +46,11 @@ class Graph:
         self._inputs: list[Any] = []
         self._outputs: list[Any] = []
 
-    def input(self, name: str, shape: Sequence[int | str]) -> str:
-        """Declares a float32 input; a dimension that is a name is dynamic."""
-        self._inputs.append(_described(name, shape))
+    def input(
+        self, name: str, shape: Sequence[int | str], *, is_integer: bool = False
+    ) -> str:
+        """Declares an input, float32 or int64; a dimension that is a name is dynamic."""
+        self._inputs.append(_described(name, shape, is_integer=is_integer))
         return name
 
     def output(self, value: str, name: str, shape: Sequence[int | str]) -> None:
@@ -263,7 +265,10 @@ def _rounded(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.round(weight / scale).astype(np.int8), scale.astype(np.float32)
 
 
-def _described(name: str, shape: Sequence[int | str]) -> Any:
+def _described(
+    name: str, shape: Sequence[int | str], *, is_integer: bool = False
+) -> Any:
     import onnx
 
-    return onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, list(shape))
+    kind = onnx.TensorProto.INT64 if is_integer else onnx.TensorProto.FLOAT
+    return onnx.helper.make_tensor_value_info(name, kind, list(shape))

@@ -14,6 +14,7 @@ from samjax.models.params import TEXT_ENCODER, select_parts
 from samjax.models.sam import Sam
 from samjax.text import ClipTokenizer, WordTokenizer
 from samjax.text.tokenizer import clean
+from samjax.text.words import ARTICLES
 
 KEPT_TEXTS = 4096
 """Vectors of texts that a predictor keeps, the most recently used ones."""
@@ -38,7 +39,7 @@ def embed_text(
     if not model.has_text:
         raise ValueError(
             f"got a prompt with text ({text!r:.60}), but this model has no text tower: "
-            "use points, a box or a mask, or weights with text (family text_sam)"
+            "use points, a box or a mask, or weights with text, such as small_text"
         )
     if not clean(text):
         raise ValueError(
@@ -56,6 +57,23 @@ def tokenizer_of(model: Sam) -> ClipTokenizer | WordTokenizer:
     if config.words:
         return WordTokenizer(words=config.words, context_length=config.context_length)
     return ClipTokenizer(context_length=config.context_length)
+
+
+def sample_texts(model: Sam) -> list[str]:
+    """Returns some texts that a model knows the words of, to try it with.
+
+    Raises:
+        ValueError: The model takes no texts.
+    """
+    if not model.has_text:
+        raise ValueError(
+            "got a model without a text tower, expected weights with text, such as "
+            "small_text"
+        )
+    words = [word for word in cast(Any, model.config).words if word not in ARTICLES]
+    if not words:
+        return ["a cup", "the red car on the left", "a person with an umbrella"]
+    return words[:: 1 + len(words) // 8]
 
 
 @functools.partial(jax.jit, static_argnames="model")

@@ -90,12 +90,19 @@ class Architecture:
         }
 
     def problems(self) -> list[str]:
-        """Lists the reasons why no model can have these sizes."""
-        return [
-            f"{field.name} is {getattr(self, field.name)}, expected 1 to {MAX_SIZE}"
-            for field in dataclasses.fields(self)
-            if field.type is int and not 0 < getattr(self, field.name) <= MAX_SIZE
-        ]
+        """Lists the reasons why no model can have these sizes.
+
+        A size whose default is 0 is that of a part which a model may do without.
+        """
+        problems = []
+        for field in dataclasses.fields(self):
+            least = 0 if field.default == 0 else 1
+            value = getattr(self, field.name)
+            if field.type is int and not least <= value <= MAX_SIZE:
+                problems.append(
+                    f"{field.name} is {value}, expected {least} to {MAX_SIZE}"
+                )
+        return problems
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,6 +153,11 @@ class SamArchitecture(Architecture):
     @property
     def text_dim(self) -> int:
         """Width of the vectors of texts that the prompt encoder takes; 0 for none."""
+        return 0
+
+    @property
+    def similarity_width(self) -> int:
+        """Hidden width of the comparison of images with texts; 0 for none."""
         return 0
 
     @property

@@ -28,7 +28,8 @@ class PublishedWeights:
     Attributes:
         name: The name that `samjax.load` takes.
         file: Name of the published file; for bundled ones, in samjax's assets.
-        config: Config of the model.
+        config: Config of the model; None where its file alone has it, as a vocabulary is
+            part of it.
         parameters: Numbers in the model, the Fourier matrix included.
         licence: SPDX identifier of the weights' licence.
         source: Origin, for people.
@@ -40,7 +41,7 @@ class PublishedWeights:
 
     name: str
     file: str
-    config: Architecture
+    config: Architecture | None
     parameters: int
     licence: str
     source: str

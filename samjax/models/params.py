@@ -38,6 +38,9 @@ ADAPTERS = "lora"
 TEXT_PROJECTION = (PROMPT_ENCODER, "text_projection")
 """The linear layer from the vector of a text to a prompt token."""
 
+TEXT_SIMILARITY = (PROMPT_ENCODER, "text_similarity")
+"""The comparison of image embeddings with texts, in models that have one."""
+
 TEXT_TOWER = (
     "transformer",
     "token_embedding",
@@ -198,6 +201,17 @@ TRAINED: Mapping[Trainable, tuple[str, ...]] = {
     "adapters": (),
 }
 """Beginnings of the paths that each preset trains."""
+
+
+TEXT_DECODING = (
+    join(TEXT_PROJECTION),
+    f"{join(TEXT_SIMILARITY)}/map_",
+    f"{MASK_DECODER}/transformer",
+    f"{MASK_DECODER}/iou",
+    f"{MASK_DECODER}/mask_tokens",
+    f"{MASK_DECODER}/output_hypernetworks_mlps",
+)
+"""Beginnings of the paths that a decoder learns texts with: all but its upscaling."""
 
 
 # Low-rank adapters.

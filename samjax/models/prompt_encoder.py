@@ -22,6 +22,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
 from samjax.models.layers import ENCODER_EPSILON, PatchProjection, gelu, layer_norm
+from samjax.models.text_similarity import TextSimilarity
 
 ABSENT = -2
 NOT_A_POINT = -1
@@ -83,12 +84,14 @@ class PromptEncoder(nn.Module):
         mask_in_chans: Width of the mask convolutions before the last.
         dtype: Compute dtype of the mask convolutions. Positions are always float32.
         text_dim: Width of the vectors of texts; 0 for models without text.
+        similarity_width: Hidden width of `TextSimilarity`; 0 for models without it.
     """
 
     embed_dim: int
     mask_in_chans: int
     dtype: DTypeLike = jnp.float32
     text_dim: int = 0
+    similarity_width: int = 0
 
     def setup(self):
         def embedding(name):
@@ -102,6 +105,10 @@ class PromptEncoder(nn.Module):
         self.no_mask_embed = embedding("no_mask_embed")
         if self.text_dim:
             self.text_projection = nn.Dense(self.embed_dim)
+        if self.similarity_width:
+            self.text_similarity = TextSimilarity(
+                self.similarity_width, self.text_dim, self.embed_dim
+            )
         quarter = self.mask_in_chans // 4
         self.mask_downscaling = (
             PatchProjection(quarter, 2, dtype=self.dtype, name="mask_downscaling_0"),

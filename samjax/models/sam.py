@@ -58,7 +58,11 @@ class Sam(nn.Module):
             dtype=self.dtype,
         )
         self.prompt_encoder = PromptEncoder(
-            config.prompt_embed_dim, config.mask_in_chans, self.dtype, config.text_dim
+            config.prompt_embed_dim,
+            config.mask_in_chans,
+            self.dtype,
+            config.text_dim,
+            config.similarity_width,
         )
         self.mask_decoder = MaskDecoder(
             channels=config.prompt_embed_dim,
@@ -137,5 +141,23 @@ class Sam(nn.Module):
         return self.mask_decoder(
             image_embeddings,
             self.prompt_encoder.encode_grid(grid, frame, origin),
-            self.encode_prompts(prompts, frame),
+            self.embed_prompts(image_embeddings, prompts, frame, origin),
         )
+
+    def embed_prompts(
+        self,
+        image_embeddings: Float[Array, "b gh gw c"],
+        prompts: PromptInputs,
+        frame: tuple[int, int],
+        origin: Int[Array, "2"] | None,
+    ) -> PromptEmbeddings:
+        """Embeds prompts for the mask decoder.
+
+        Args:
+            image_embeddings: Those that masks are decoded from.
+            prompts: Prompts in pixels of the whole input.
+            frame: Height and width of the whole input, in patches.
+            origin: As for `decode`.
+        """
+        del image_embeddings, origin  # For models that compare them with texts.
+        return self.encode_prompts(prompts, frame)

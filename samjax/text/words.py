@@ -1,5 +1,6 @@
 """The tokenizer of small towers: a vocabulary of whole words."""
 
+import difflib
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -46,8 +47,8 @@ class WordTokenizer:
             strange = [word for word in dict.fromkeys(words) if word not in ids]
             if not any(word in ids and word not in ARTICLES for word in words):
                 raise ValueError(
-                    f"got the text {text!r:.60}, of which this model knows no word; it "
-                    f"knows {', '.join(self.words)}"
+                    f"got the text {text!r:.60}, of which this model knows no word; of "
+                    f"its {len(self.words)} words {self._alike(words)}"
                 )
             if strange:
                 warnings.warn(
@@ -65,6 +66,21 @@ class WordTokenizer:
             row[: len(kept) + 2] = start, *(ids.get(w, unknown) for w in kept), end
         return rows
 
+    def _alike(self, words: Sequence[str]) -> str:
+        """Returns in words what of the vocabulary is written like some words."""
+        alike = [
+            known
+            for word in words[:4]
+            if word not in ARTICLES
+            for known in difflib.get_close_matches(word[:40], self.words, 2, 0.75)
+        ]
+        if alike:
+            return f"these are alike: {', '.join(dict.fromkeys(alike))}"
+        return f"some are {', '.join(self.words[:: 1 + len(self.words) // SHOWN])}"
+
+
+SHOWN = 12
+"""Words of a vocabulary that a message shows."""
 
 # Words that say nothing alone.
 ARTICLES = frozenset({"a", "an", "the", "of", "on", "at", "in"})

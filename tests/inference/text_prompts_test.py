@@ -6,7 +6,8 @@ from small_text_sam import SMALL_TEXT, random_params
 
 import samjax
 from samjax import Prompt
-from samjax.compat import SamPredictor
+from samjax.checkpoints import save
+from samjax.compat import SamPredictor, sam_model_registry
 from samjax.compat.model import Sam as CompatSam
 from samjax.inference import predictor as predictor_module
 from samjax.inference import texts
@@ -171,3 +172,12 @@ def test_compat_takes_a_text_beside_the_reference_s_arguments(predictor):
         np.testing.assert_allclose(logits, expected.logits, atol=1e-4)
         np.testing.assert_allclose(scores, expected.scores, atol=1e-4)
         np.testing.assert_array_equal(masks, expected.masks)
+
+
+def test_compat_builds_weights_with_text(tmp_path, predictor):
+    weights = save(tmp_path / "text.safetensors", SMALL_TEXT, PARAMS)
+    built = sam_model_registry["small_text"](checkpoint=weights)
+    assert built.predictor.model.has_text
+    assert built.predictor.fingerprint == predictor.fingerprint
+    with pytest.raises(ValueError, match="weights without text"):
+        sam_model_registry["small_text"](checkpoint="tiny")

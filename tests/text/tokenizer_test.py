@@ -5,6 +5,7 @@ import hashlib
 import importlib.util
 import itertools
 import json
+import random
 import re
 import unicodedata
 from pathlib import Path
@@ -108,6 +109,41 @@ def test_ids_equal_openai_s_on_fuzzed_texts(reference):
         assert encode(text) == reference.encode(text)
 
     check()
+
+
+ALPHABETS = (
+    "abcdefghijklmnopqrstuvwxyz     ''",
+    "ABCabc0123456789 .,!?-_#@/\\$%&*()[]{}\"'<>|~^",
+    "àâäçéèêëîïôöùûüßñøåæœſİıŉ ",
+    "абвгдежзийклмноп αβγδεζηθςσΣ ",
+    "日本語中文字汉字かなカナ한국어 ",
+    "😀🚗☕\ufe0f👩\u200d👧🇫🇷✨ ",
+    "ﬁﬂ\u201c\u201d\u2018\u2019\u2013\u2014\u2026ＡＢＣ１２３½Ⅷ² \xa0",
+    "\x00\x07\x1b\x7f\x85\u200b\ufeff\t\r\n ",
+    "e\u0301a\u0308n\u0303\u0345กขคع بيא ",
+)
+
+
+@pytest.mark.slow
+def test_ids_equal_openai_s_on_40_000_strings(reference):
+    """The same strings each time, of known pieces and random ones of many scripts."""
+    pieces = [text for pairs in GOLDEN.values() for text, _ in pairs]
+    pieces += ["it's", "we'll", "&lt;b&gt;", "&amp;amp;", "<|endoftext|>", "schÃ¶n"]
+    generator = random.Random(0)
+    strange = []
+    for _ in range(40_000):
+        parts = []
+        for _ in range(generator.randint(1, 4)):
+            if generator.random() < 0.25:
+                parts.append(generator.choice(pieces))
+            else:
+                alphabet = generator.choice(ALPHABETS)
+                letters = generator.choices(alphabet, k=generator.randint(1, 12))
+                parts.append("".join(letters))
+        text = generator.choice(["", " ", "\n", "'"]).join(parts)
+        if encode(text) != reference.encode(text):
+            strange.append(text)
+    assert not strange, f"{len(strange)} differ, such as {strange[:3]!a:.300}"
 
 
 def merge_slowly(piece: str) -> list[int]:

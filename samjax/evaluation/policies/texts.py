@@ -5,7 +5,7 @@ Text prompts, and text with a point where it fails, are those of SAM, section 7.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +25,8 @@ from samjax.prompts import Prompt
 class Texts:
     """Captions of `Sample.truth["captions"]`, one for each object.
 
+    `Sample.truth["other_captions"]`, if it is there, has a wrong one for each.
+
     The rounds are `text`, the best-ranked mask of three for an object's caption;
     `wrong_text`, the same for the caption of another object of the image, which is chance
     for a model that ignores what a text says; `no_text`, for an empty prompt; `click`, for
@@ -41,18 +43,22 @@ class Texts:
         """Texts and points."""
         return frozenset(("text", "points"))
 
+    def _others(self, captions: Sequence[str]) -> list[str]:
+        """Returns for each object the caption of another one."""
+        count = len(captions)
+        steps = np.random.default_rng(self.seed).integers(1, count, count)
+        return [captions[int(index + step) % count] for index, step in enumerate(steps)]
+
     def rounds(self, session: Session) -> Iterator[Round]:
         """Yields the masks of all objects, one kind of prompt after the other."""
         captions = session.sample.truth["captions"]
         targets = session.targets()
-        generator = np.random.default_rng(self.seed)
-        steps = generator.integers(1, len(targets), len(targets))
-        others = (np.arange(len(targets)) + steps) % len(targets)
+        others = session.sample.truth.get("other_captions") or self._others(captions)
         clicks = [next_click(target) for target in targets]
         points = [[] if c is None else [[c.x + 0.5, c.y + 0.5]] for c in clicks]
         rounds: list[tuple[str, bool, Callable[[int], Prompt]]] = [
             ("text", True, lambda i: Prompt(text=captions[i])),
-            ("wrong_text", True, lambda i: Prompt(text=captions[others[i]])),
+            ("wrong_text", True, lambda i: Prompt(text=others[i])),
             ("no_text", True, lambda i: Prompt()),
             ("click", True, lambda i: Prompt(points=points[i])),
             (

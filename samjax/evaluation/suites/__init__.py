@@ -48,6 +48,9 @@ class SuiteOptions:
     needs_model: ClassVar[bool] = True
     """Whether a segmenter is run; not in suites that look at annotations alone."""
 
+    needs_text: ClassVar[bool] = False
+    """Whether prompts are texts, so that the default model is one with text."""
+
     @property
     def to_square(self) -> bool:
         """Whether models of samjax resize images to a square, without the aspect ratio."""

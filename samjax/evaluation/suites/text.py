@@ -1,8 +1,8 @@
-"""Text prompts: masks from captions of drawn scenes.
+"""Text prompts: masks from captions of drawn scenes, and from names in photos.
 
 `text` is the mean IoU of the best-ranked mask for an object's caption, `text_oracle` that
 of the best of its three masks by true IoU. `wrong_text` is what a caption of another
-object of the same scene scores, `no_text` an empty prompt, and `click` a click on the
+object of the same image scores, `no_text` an empty prompt, and `click` a click on the
 centre of the object; `text_click` is of the single mask for caption and click together.
 The paper published no numbers of text prompts.
 """
@@ -12,8 +12,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from samjax.evaluation.datasets.captioned import HELD_OUT_SEED, CaptionedScenes
+from samjax.evaluation.datasets.named_objects import NamedObjects
+from samjax.evaluation.datasets.photo_sets import read_photo_set
+from samjax.evaluation.datasets.selection import Selection
 from samjax.evaluation.metrics.mask_iou import MaskIou
 from samjax.evaluation.policies.texts import Texts
 from samjax.evaluation.segmenter import PromptKind
@@ -37,28 +41,85 @@ class TextIou(MaskIou):
 class Text(SuiteOptions):
     """Options of the suite."""
 
-    scenes: int = NUM_SCENES
-    """Number of scenes to draw."""
+    needs_text: ClassVar[bool] = True
+    """Whether prompts are texts: they are."""
+
+    scenes: int | None = None
+    """Number of scenes to draw, without --data (default: 100)."""
 
     seed: int = HELD_OUT_SEED
     """Seed of the first scene; those below 10000 are for training."""
 
+    min_area: int | None = None
+    """Least number of pixels of an object (with --data; default: 400)."""
+
+    images: int | None = None
+    """Most photos of a set, spread evenly over it (with --data; default: all)."""
+
     def check(self, data: Sequence[Path], segmenter: str) -> None:
-        """Checks that there is no data, and a model of samjax.
+        """Checks that the options are of photos or of scenes, and the model samjax's.
 
         Raises:
-            OptionError: There is, or the segmenter takes no text.
+            OptionError: They are not, or the segmenter takes no text.
         """
-        if data:
-            raise OptionError("--suite text draws its scenes: leave out --data")
         if segmenter != "samjax":
             raise OptionError(f"--segmenter {segmenter} takes no text: leave it out")
-        if self.scenes < 1:
-            raise OptionError(f"--scenes {self.scenes}: expected at least 1")
+        if data and self.scenes is not None:
+            raise OptionError("--scenes and --data: expected one of the two")
+        for name in ("scenes", "min_area", "images"):
+            value, option = getattr(self, name), f"--{name.replace('_', '-')}"
+            if value is not None and value < 1:
+                raise OptionError(f"{option} {value}: expected at least 1")
+            if value is not None and name != "scenes" and not data:
+                raise OptionError(
+                    f"{option} is for photos: name sets of them with --data"
+                )
 
     def make(self, data: Sequence[Path], image_size: int | None) -> Suite:
-        """Returns the suite on captioned scenes."""
-        return text_suite(self.scenes, image_size or 512, seed=self.seed)
+        """Returns the suite on the names in photo sets, or on captioned scenes.
+
+        Raises:
+            ValueError: A set has no object that its name tells apart, or is none.
+            OSError: It is not there or cannot be read.
+        """
+        if not data:
+            count = NUM_SCENES if self.scenes is None else self.scenes
+            return text_suite(count, image_size or 512, seed=self.seed)
+        area = 400 if self.min_area is None else self.min_area
+        selection = Selection(min_area=area, images=self.images)
+        sets = [NamedObjects(read_photo_set(path), selection) for path in data]
+        for path, named in zip(data, sets, strict=True):
+            if not len(named):
+                raise ValueError(
+                    f"{path}: got no photo with one object of a category, expected some"
+                )
+        return names_suite(sets, selection)
+
+
+def names_suite(datasets: Sequence[NamedObjects], selection: Selection) -> Suite:
+    """Returns the suite on named objects of photos.
+
+    Args:
+        datasets: The datasets.
+        selection: The selection that they were opened with.
+    """
+    return Suite(
+        name="text",
+        datasets=tuple(datasets),
+        policies=(Texts(),),
+        metrics=(TextIou(),),
+        protocol={
+            "objects": "the only ones of their category in the photo",
+            "min_area": selection.min_area,
+            "caption": "the name of the category with an article",
+            "text": "the best-ranked mask of three",
+            "wrong_text": "the name of another category of the photo, or of the set",
+            "click": "the centre of the object; the best-ranked mask of three",
+            "text_click": "the single mask",
+            "intervals": "95 %, percentile bootstrap over images",
+        },
+        deviations=("the paper published no numbers of text prompts",),
+    )
 
 
 def text_suite(count: int, size: int, *, seed: int = HELD_OUT_SEED) -> Suite:

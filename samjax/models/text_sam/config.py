@@ -1,7 +1,7 @@
 """The sizes of SAM with a text tower (SAM, section 7.5)."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from samjax.models.config import SamArchitecture, SamConfig
 from samjax.models.params import PARTS, TEXT_ENCODER
@@ -26,6 +26,8 @@ class TextSamArchitecture(SamArchitecture):
         quick_gelu: Whether its MLPs have the quick GELU, as OpenAI's models.
         words: The vocabulary of a small tower, whole words in lower case; none for
             CLIP's byte pairs.
+        text_similarity_width: Hidden width of `TextSimilarity`, samjax's addition; 0 for
+            SAM's text prompts, which are a token alone.
     """
 
     text_embed_dim: int
@@ -37,6 +39,7 @@ class TextSamArchitecture(SamArchitecture):
     context_length: int = 77
     quick_gelu: bool = True
     words: tuple[str, ...] = ()
+    text_similarity_width: int = 0
 
     parts: ClassVar[tuple[str, ...]] = (*PARTS, TEXT_ENCODER)
     # No embedding of an image depends on them.
@@ -51,6 +54,7 @@ class TextSamArchitecture(SamArchitecture):
         "context_length",
         "quick_gelu",
         "words",
+        "text_similarity_width",
     )
 
     @property
@@ -59,9 +63,25 @@ class TextSamArchitecture(SamArchitecture):
         return self.text_embed_dim
 
     @property
+    def similarity_width(self) -> int:
+        """Hidden width of the comparison of images with texts; 0 for none."""
+        return self.text_similarity_width
+
+    @property
     def num_repeats(self) -> int:
         """The most times that a module is repeated; the tensors are at least as many."""
         return max(super().num_repeats, self.text_depth)
+
+    def as_fields(self) -> dict[str, Any]:
+        """Returns the fields by name, as files and hashes have them.
+
+        `text_similarity_width` is included only where there is one, so that files and
+        hashes of models without it are those of versions before the field.
+        """
+        fields = super().as_fields()
+        if not self.text_similarity_width:
+            del fields["text_similarity_width"]
+        return fields
 
     def problems(self) -> list[str]:
         """Lists the reasons why no model can have these sizes."""

@@ -5,16 +5,26 @@ from functools import lru_cache
 
 from samjax.models.clip.family import TEXT_ROWS
 from samjax.models.config import VIT_B
-from samjax.models.family import ModelFamily, Shapes
+from samjax.models.family import ModelFamily, PublishedWeights, Shapes
 from samjax.models.params import TEXT_ENCODER
 from samjax.models.text_sam.config import TextSamArchitecture, TextSamConfig
 from samjax.models.text_sam.model import TextSam
+from samjax.models.text_similarity import MAP_WIDTH
 from samjax.models.weight_map import Entry, Row, expand
 from samjax.models.weight_map import entries as entries_of_sam
 
+_SIMILARITY = "prompt_encoder.text_similarity"
+_WIDTH = "similarity_width"
 # The text tower's names are those of CLIP.
 ROWS = (
     Row("prompt_encoder.text_projection", "", "linear", "c j"),
+    Row(f"{_SIMILARITY}.norm", "", "norm", "c", option=_WIDTH),
+    Row(f"{_SIMILARITY}.features", "", "linear", "s c", option=_WIDTH),
+    Row(f"{_SIMILARITY}.place", "", "linear", "s 6", option=_WIDTH),
+    Row(f"{_SIMILARITY}.joint", "", "linear", "j s", option=_WIDTH),
+    Row(f"{_SIMILARITY}.calibration", "", "array", "2", option=_WIDTH),
+    Row(f"{_SIMILARITY}.map_hidden", "", "linear", "h 3", option=_WIDTH),
+    Row(f"{_SIMILARITY}.map_output", "", "linear", "c h", option=_WIDTH),
     *(
         dataclasses.replace(row, released=f"{TEXT_ENCODER}.{row.released}")
         for row in TEXT_ROWS
@@ -33,12 +43,15 @@ def entries(config: TextSamArchitecture) -> tuple[Entry, ...]:
         "tm": config.text_mlp_dim,
         "l": config.context_length,
         "o": config.vocab_size,
+        "s": config.similarity_width,
+        "h": MAP_WIDTH,
     }
     ranges = {
         "text_block": tuple(map(str, range(config.text_depth))),
         "norm": ("1", "2"),
     }
-    return (*entries_of_sam(config), *expand(ROWS, ranges, lambda binding: sizes))
+    rows = [row for row in ROWS if not row.option or getattr(config, row.option)]
+    return (*entries_of_sam(config), *expand(rows, ranges, lambda binding: sizes))
 
 
 def guess_config(shapes: Shapes) -> tuple[TextSamConfig, list[str]]:
@@ -60,6 +73,17 @@ def guess_config(shapes: Shapes) -> tuple[TextSamConfig, list[str]]:
     return config, [problem]
 
 
+TEXT_RELEASES = (
+    PublishedWeights(
+        name="small_text",
+        file="small_text.safetensors",
+        config=None,
+        parameters=27_219_506,
+        licence="Apache-2.0",
+        source="samjax, trained on photos and drawn scenes over the encoder of `small`",
+        bundled=True,
+    ),
+)
 FAMILY = ModelFamily(
     name="text_sam",
     config=TextSamConfig,
@@ -70,4 +94,5 @@ FAMILY = ModelFamily(
     marks=rf"{TEXT_ENCODER}\.(?:ln_final\.weight|text_projection)",
     parts=TextSamConfig.parts,
     guess_config=guess_config,
+    releases=TEXT_RELEASES,
 )

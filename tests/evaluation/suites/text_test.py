@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+from small_photo_set import square, write_set
 from small_text_sam import SMALL_TEXT, random_params
 
 import samjax
@@ -82,7 +83,9 @@ def test_scenes_have_a_caption_for_every_object_and_differ():
 
 def test_options_that_do_not_fit_are_refused(tmp_path):
     for data, segmenter, options in (
-        ([tmp_path], "samjax", Text()),
+        ([tmp_path], "samjax", Text(scenes=3)),
+        ([], "samjax", Text(images=3)),
+        ([tmp_path], "samjax", Text(min_area=0)),
         ([], "grabcut", Text()),
         ([], "samjax", Text(scenes=0)),
     ):
@@ -90,3 +93,48 @@ def test_options_that_do_not_fit_are_refused(tmp_path):
             options.check(data, segmenter)
     Text().check([], "samjax")
     assert len(Text(scenes=4).make([], None)) == 4
+
+
+def name_things(content):
+    """A cup and two spoons, an apple alone, and a photo of spoons."""
+    content["categories"] = [
+        {"id": number, "name": name}
+        for number, name in enumerate(("cup", "spoon", "apple"), start=1)
+    ]
+    kinds = [1, 2, 2, 3, 2, 2]
+    for annotation, kind in zip(content["annotations"], kinds, strict=True):
+        annotation["category_id"] = kind
+
+
+THREE = (square(2, 2, 22), square(2, 30, 22), square(30, 40, 25))
+
+
+@pytest.fixture
+def named_set(tmp_path):
+    photos = (THREE, THREE[:1], THREE[:2])
+    return write_set(tmp_path / "named", photos, change=name_things)
+
+
+def test_names_of_one_object_are_captions_and_wrong_ones_are_of_others(named_set):
+    (dataset,) = Text().make([named_set], 64).datasets
+    cup, apple = (dataset[index] for index in range(len(dataset)))
+    assert cup.truth["captions"] == ["a cup"]
+    assert cup.truth["other_captions"] == ["a spoon"]
+    np.testing.assert_array_equal(cup.targets[0], THREE[0])
+    # The only name of its photo: the wrong one is of another photo.
+    assert apple.truth["captions"] == ["an apple"]
+    assert apple.truth["other_captions"][0] in ("a cup", "a spoon")
+
+
+def test_a_model_that_reads_names_scores_1_and_0_for_wrong_ones(named_set):
+    suite = Text(min_area=10).make([named_set], 64)
+    result = evaluate(suite, Knowing(suite.datasets[0]))
+    assert result.scores["text"] == 1 and result.scores["wrong_text"] == 0
+
+
+def test_small_objects_and_sets_without_single_ones_are_left_out(named_set, tmp_path):
+    (dataset,) = Text(min_area=10, images=1).make([named_set], 64).datasets
+    assert len(dataset) == 1
+    plain = write_set(tmp_path / "plain")
+    with pytest.raises(ValueError, match="no photo with one object of a category"):
+        Text().make([plain], 64)

@@ -1,0 +1,115 @@
+"""Photos with objects that their name tells apart: one object of a category in a photo."""
+
+from __future__ import annotations
+
+import zlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from samjax.evaluation.datasets.dataset import Sample, Skipped
+from samjax.evaluation.datasets.photo_samples import sample_of_photo
+from samjax.evaluation.datasets.photo_sets import Photo, PhotoSet
+from samjax.evaluation.datasets.selection import Selection, spread
+
+
+@dataclass(frozen=True, eq=False)
+class NamedObjects:
+    """The objects of a photo set that are the only ones of their category in the photo.
+
+    `Sample.truth["captions"]` has a text for each, the name of its category with an
+    article; `Sample.truth["other_captions"]` that of another category of the photo, or of
+    the set where the photo has none.
+
+    Attributes:
+        photo_set: The photo set.
+        selection: The photos and objects to score.
+    """
+
+    photo_set: PhotoSet
+    selection: Selection
+
+    @property
+    def name(self) -> str:
+        """Name of the photo set."""
+        return f"{self.photo_set.name}, named objects"
+
+    @property
+    def skipped(self) -> Sequence[Skipped]:
+        """Annotations and images that were left out when the annotations were read."""
+        return self.photo_set.skipped
+
+    @property
+    def small(self) -> int:
+        """Number of objects below the least area."""
+        return sum(
+            entry.area < self.selection.min_area
+            for photo in self.photo_set.photos
+            for entry in photo.objects
+        )
+
+    @cached_property
+    def photos(self) -> list[Photo]:
+        """The selected photos, each with such an object of at least the least area."""
+        photos = [photo for photo in self.photo_set.photos if self._unique(photo)]
+        return [photos[index] for index in spread(len(photos), self.selection.images)]
+
+    @cached_property
+    def categories(self) -> list[str]:
+        """The names of all categories of the set's objects, in order."""
+        photos = self.photo_set.photos
+        return sorted({o.category for photo in photos for o in photo.objects})
+
+    def __len__(self) -> int:
+        return len(self.photos)
+
+    def __getitem__(self, index: int, /) -> Sample | Skipped:
+        photo = self.photos[index]
+        sample = sample_of_photo(photo, self.selection)
+        if isinstance(sample, Skipped):
+            return sample
+        unique = self._unique(photo)
+        kept = [i for i, o in enumerate(sample.objects) if o["annotation"] in unique]
+        if not kept:
+            return Skipped(photo.name, "no object that its name tells apart")
+        names = [str(sample.objects[i]["category"]) for i in kept]
+        captions = [with_article(name) for name in names]
+        here = sorted({entry.category for entry in photo.objects})
+        others = [self._other(name, here, photo.name) for name in names]
+        return Sample(
+            name=sample.name,
+            image=sample.image,
+            targets=sample.targets[kept],
+            objects=[
+                {**sample.objects[i], "caption": caption}
+                for i, caption in zip(kept, captions, strict=True)
+            ],
+            ignored=sample.ignored,
+            truth={"captions": captions, "other_captions": others},
+        )
+
+    def _unique(self, photo: Photo) -> set[int]:
+        """Returns the annotations that are the only ones of their category."""
+        counts = Counter(entry.category for entry in photo.objects)
+        return {
+            entry.annotation_id
+            for entry in photo.objects
+            if counts[entry.category] == 1 and entry.area >= self.selection.min_area
+        }
+
+    def _other(self, name: str, here: Sequence[str], photo: str) -> str:
+        others = [other for other in here if other != name]
+        others = others or [other for other in self.categories if other != name]
+        # By name, so that it is the same one whatever other photos are selected.
+        generator = np.random.default_rng(
+            [self.selection.seed, zlib.crc32(f"{photo} {name}".encode())]
+        )
+        return with_article(str(generator.choice(others)))
+
+
+def with_article(name: str) -> str:
+    """Returns a name as people ask for it: "a cup", "an apple"."""
+    return f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}"
