@@ -9,7 +9,7 @@ from small_text_sam import SMALL_TEXT, random_params
 
 import samjax
 from samjax import checkpoints
-from samjax.checkpoints import CheckpointError
+from samjax.checkpoints import CheckpointError, releases
 from samjax.models.config import SamConfig
 from samjax.models.params import IMAGE_ENCODER
 
@@ -31,8 +31,6 @@ def base(tmp_path, monkeypatch):
 
 
 def release_in(monkeypatch, file, config):
-    from samjax.checkpoints import releases
-
     class Bundled(releases.Release):
         path = file  # type: ignore[assignment]
 
@@ -95,3 +93,16 @@ def test_weights_that_cannot_be_the_base_are_refused(tmp_path, base, name):
             tmp_path / "part.safetensors", SMALL_TEXT, base[1], encoder_of=name
         )
     assert not (tmp_path / "part.safetensors").exists()
+
+
+def test_the_bundled_text_model_has_the_encoder_of_small():
+    path = releases.releases()["small_text"].path
+    assert path.stat().st_size <= 15e6
+    model, params = samjax.load("small_text")
+    _, small = samjax.load("small")
+    jax.tree.map(
+        np.testing.assert_array_equal, params[IMAGE_ENCODER], small[IMAGE_ENCODER]
+    )
+    count = sum(np.size(leaf) for leaf in jax.tree.leaves(params))
+    assert count == releases.releases()["small_text"].parameters
+    assert model.has_text and {"cup", "spoon", "cat"} <= {*model.config.words}
