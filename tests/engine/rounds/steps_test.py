@@ -137,18 +137,17 @@ def run_until(project, weights, line: str) -> None:
     """Runs the round in a process that is killed when it prints a line."""
     tests = os.path.dirname(os.path.dirname(os.path.dirname(__file__)))
     paths = os.pathsep.join([tests, os.path.dirname(tests)])
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-c", SCRIPT, project.state.parent, weights],
         stdout=subprocess.PIPE,
         text=True,
         env=os.environ | {"PYTHONPATH": paths},
-    )
-    assert process.stdout is not None
-    for shown in process.stdout:
-        if line in shown:
-            process.send_signal(signal.SIGKILL)
-            break
-    process.wait()
+    ) as process:
+        assert process.stdout is not None
+        for shown in process.stdout:
+            if line in shown:
+                process.send_signal(signal.SIGKILL)
+                break
     assert process.returncode == -signal.SIGKILL, f"never printed {line!r}"
 
 
