@@ -111,12 +111,8 @@ def loss_function(config: TextSamConfig):
         positive = mean(jax.nn.softplus(-logits), batch.covered)
         outside = mean(jax.nn.softplus(logits), (1 - batch.covered) * inside)
         best = _mean_of_best(logits, inside, 12)
-        masked = (
-            positive
-            + 3 * outside
-            + 0.3
-            * jax.nn.softplus(_mean_of_best(logits, inside & (batch.covered < 0.1), 8))
-        )
+        other = _mean_of_best(logits, inside & (batch.covered < 0.1), 8)
+        masked = positive + 3 * outside + 0.3 * jax.nn.softplus(other)
         somewhere = jax.nn.softplus(-best) + 0.5 * outside
         absent = jax.nn.softplus(best) + outside
         each = jnp.select(
