@@ -78,7 +78,8 @@ def initial_params(config: TextSamConfig, vectors: np.ndarray) -> dict[str, Any]
 
 def loss_function(config: TextSamConfig):
     """Returns the loss of a batch."""
-    tower, similarity = tower_of(config), similarity_of(config)
+    tower: Any = tower_of(config)
+    similarity: Any = similarity_of(config)
     frame = (config.grid_size // STRIDE, config.grid_size // STRIDE)
 
     def loss_of(params, batch: Batch, key):
@@ -174,7 +175,7 @@ class Aligner:
         self.params, self.state = params, optimizer.init(params)
 
         @jax.jit
-        def step(params, state, batch, key, rate):
+        def step(params: Any, state, batch, key, rate):
             (_, parts), gradients = jax.value_and_grad(loss_of, has_aux=True)(
                 params, batch, key
             )
@@ -214,7 +215,7 @@ def align(
     schedule = optax.warmup_cosine_decay_schedule(0, rate, min(50, steps // 4), steps)
     shown, start = [], time.process_time()
     for number in range(steps):
-        shown.append(aligner.advance(number, float(schedule(number))))
+        shown.append(aligner.advance(number, float(np.asarray(schedule(number)))))
         if number % 100 == 99 or number == steps - 1:
             dense, contrast = np.mean(shown[-100:], 0)
             spent = time.process_time() - start
@@ -237,7 +238,8 @@ def point_at(
         precision of the cells.
     """
     generator = np.random.default_rng(5)
-    tower, similarity = tower_of(config), similarity_of(config)
+    tower: Any = tower_of(config)
+    similarity: Any = similarity_of(config)
     tokenize = WordTokenizer(words=config.words, context_length=config.context_length)
     found: dict[str, list[float]] = {}
     for example in examples:
