@@ -144,9 +144,10 @@ def _absent_name(
 
 def loss_function(config: TextSamConfig, frozen: dict[str, Any]):
     """Returns the loss of a batch: the single mask, and the best of the three."""
-    model, losses = TextSam(config), LossConfig()
+    model: Any = TextSam(config)
+    losses = LossConfig()
 
-    def loss_of(trained, aligned, batch: Prompts, key):
+    def loss_of(trained, aligned, batch: Any, key):
         tree = {"params": _whole(frozen, aligned, trained)}
         rows = batch.tokens.reshape(-1, batch.tokens.shape[-1])
         vectors = model.apply(tree, rows, method="embed_text")
@@ -297,7 +298,9 @@ def _read(path: Path, tree: Any) -> tuple[int, float, Any]:
 
 def _keep(path: Path, step: int, seconds: float, tree: Any) -> None:
     leaves = jax.tree.leaves(tree)
-    arrays = {f"leaf_{i}": np.asarray(leaf) for i, leaf in enumerate(leaves)}
+    arrays: dict[str, Any] = {
+        f"leaf_{i}": np.asarray(leaf) for i, leaf in enumerate(leaves)
+    }
     hidden = path.with_suffix(".part.npz")
     np.savez(hidden, step=step, seconds=seconds, **arrays)
     os.replace(hidden, path)

@@ -133,6 +133,6 @@ def _target(named: NamedMask, size: tuple[int, int], grid: int) -> Target | None
 
 def _cells(masks: np.ndarray) -> np.ndarray:
     """Returns the share of each cell that any of the masks covers."""
-    united = masks.any(0)
+    united = np.asarray(masks.any(0))
     grid = len(united) // CELL
     return united.reshape(grid, CELL, grid, CELL).mean((1, 3)).astype(np.float32)

@@ -148,10 +148,10 @@ def as_mask_prompt(
     )
     sam = Sam(SamConfig(**{f.name: getattr(config, f.name) for f in FIELDS}))
     grid = (config.grid_size, config.grid_size)
-    embedded = sam.apply({"params": base}, prompts, grid, method="encode_prompts")
+    embedded: Any = sam.apply({"params": base}, prompts, grid, method="encode_prompts")
     middle = config.grid_size // 2
     low, high = np.asarray(embedded.dense)[0, :, middle, middle]
-    without = sam.apply(
+    without: Any = sam.apply(
         {"params": base}, prompts._replace(masks=None), grid, method="encode_prompts"
     )
     none = np.asarray(without.dense).reshape(-1)
@@ -193,7 +193,9 @@ def run_align(options: Options, base: samjax.Predictor, examples: list) -> None:
     for name, part in (("held out", held_out), ("trained on", ours[:120])):
         found = point_at(config, params, part)
         print(f"{name}: " + ", ".join(f"{k} {v:.3f}" for k, v in found.items()))
-    arrays = flatten_dict(jax.tree.map(np.asarray, params), sep="/")
+    arrays: dict[str, Any] = dict(
+        flatten_dict(jax.tree.map(np.asarray, params), sep="/")
+    )
     np.savez(options.folder / ALIGNED, words=np.array(words), **arrays)
 
 
