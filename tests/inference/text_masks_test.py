@@ -1,6 +1,7 @@
 """Masks of everything mode labelled with texts, and boxes of texts as records."""
 
 import dataclasses
+from typing import Any
 
 import jax
 import numpy as np
@@ -70,7 +71,7 @@ def test_a_mask_scores_the_mean_over_its_cells(predictor, embedding):
 
 def test_records_have_the_best_text_and_its_score(predictor, embedding):
     texts = ["a cup", "the red spoon"]
-    found = generate_text_masks(predictor, IMAGE, texts, ALL, threshold=0.0)
+    found: list[Any] = generate_text_masks(predictor, IMAGE, texts, ALL, threshold=0.0)
     assert len(found) >= 2
     values = [record["text_score"] for record in found]
     assert values == sorted(values, reverse=True)
@@ -80,7 +81,9 @@ def test_records_have_the_best_text_and_its_score(predictor, embedding):
         assert record["text"] == texts[row.argmax()]
         assert record["text_score"] == pytest.approx(row.max(), abs=1e-5)
     middle = values[len(values) // 2]
-    kept = generate_text_masks(predictor, IMAGE, texts, ALL, threshold=middle)
+    kept: list[Any] = generate_text_masks(
+        predictor, IMAGE, texts, ALL, threshold=middle
+    )
     assert [r["text_score"] for r in kept] == pytest.approx(
         [value for value in values if value >= middle]
     )
@@ -89,7 +92,7 @@ def test_records_have_the_best_text_and_its_score(predictor, embedding):
 
 def test_boxes_of_a_detector_become_records(predictor):
     boxes = FixedBoxes({"mug": [((2, 2, 30, 30), 0.9), ((40, 5, 60, 20), 0.4)]})
-    found = generate_text_masks(
+    found: list[Any] = generate_text_masks(
         predictor, IMAGE, ["mug"], ALL, threshold=0.3, detector=boxes
     )
     assert [(r["text"], r["text_score"], r["id"]) for r in found] == [
