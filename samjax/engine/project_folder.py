@@ -93,7 +93,8 @@ def find_project(folder: Path, state: Path | None = None) -> ProjectFolder:
             return ProjectFolder(
                 images=images, state=place, settings=folder / _SETTINGS
             )
-    shown = " or ".join(str(place / STORE) for place in places[-2:])
+    # Both are one where the images are in the folder itself.
+    shown = " or ".join(dict.fromkeys(str(place / STORE) for place in places[-2:]))
     raise ValueError(
         f"{folder} has no store of masks, expected {shown}: annotate its images first "
         "(samjax serve), or name the folder of the store with --state"
