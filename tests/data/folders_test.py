@@ -80,7 +80,7 @@ def tars(folder):
 
 @pytest.mark.parametrize(
     ("make", "format", "reader"),
-    [(npz_files, "npz", "npz"), (coco_file, "coco", "coco"), (tars, "sa1b", "coco")],
+    [(npz_files, "npz", "npz"), (coco_file, "coco", "coco"), (tars, "sa1b", "sa1b")],
 )
 def test_what_macos_leaves_beside_a_dataset_is_not_part_of_it(
     tmp_path, make, format, reader, recwarn

@@ -6,6 +6,7 @@ of a model: only the database and the network are tried.
 """
 
 import collections
+import http.client
 import itertools
 import json
 import multiprocessing
@@ -35,6 +36,7 @@ from samjax.web.settings import Settings
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.exhaustive,
     pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork"),
 ]
 
@@ -146,7 +148,7 @@ class Worker(threading.Thread):
                 return json.loads(content) if content else None
             except urllib.error.HTTPError as error:
                 raise AssertionError(f"{path}: {error.read()!r}") from error
-            except (OSError, ValueError):
+            except (OSError, ValueError, http.client.HTTPException):
                 # The server is gone: whether it has stored this, nobody knows.
                 time.sleep(0.02)
 

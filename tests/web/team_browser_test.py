@@ -94,6 +94,7 @@ def image_of(page):
     return page.locator("#image-name").text_content()
 
 
+@pytest.mark.exhaustive
 def test_five_people_share_a_queue(server, sign_in, tokens):
     pages = dict(zip(PEOPLE, sign_in(*PEOPLE), strict=True))
     had = {name: [] for name in pages}
