@@ -41,7 +41,7 @@ class Budget(NamedTuple):
 BUDGETS = {
     "evaluation": Budget(900),
     "everything": Budget(600),
-    "fine_tune": Budget(1800),
+    "fine_tune": Budget(900),
     "migrate": Budget(600),
     "predictor": Budget(300, is_fast=True),
     "text": Budget(300),
