@@ -129,5 +129,7 @@ def bar(
         transient=True,
     )
     # The bar replaces both streams: prints meanwhile go above it, and are guarded too.
-    with progress, guarded():
+    # Where none is shown, it is not begun: at its end rich before 14.3 prints a line.
+    shown = progress if console.is_terminal else contextlib.nullcontext()
+    with shown, guarded():
         yield progress, progress.add_task("", total=total, rate=""), console

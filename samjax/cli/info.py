@@ -50,7 +50,9 @@ def _devices() -> str:
         except jax.errors.JaxRuntimeError:
             limit = None
         memory = f"{limit / 1e9:.1f} GB" if limit else ""
-        rows.append((str(device), device.device_kind, memory))
+        # The text of a device differs between versions of JAX.
+        name = f"{device.platform}:{device.id}"
+        rows.append((name, device.device_kind, memory))
     return _table(rows)
 
 
