@@ -10,6 +10,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from samjax.models.clip.text_tower import embed_short
 from samjax.models.params import TEXT_ENCODER, select_parts
 from samjax.models.sam import Sam
 from samjax.text import ClipTokenizer, WordTokenizer
@@ -80,4 +81,8 @@ def sample_texts(model: Sam) -> list[str]:
 def _embed(
     params: Mapping[str, Any], tokens: Int[Array, "n t"], *, model: Sam
 ) -> Float[Array, "n e"]:
-    return cast(Array, model.apply({"params": params}, tokens, method="embed_text"))
+    def embed(tokens: Int[Array, "n t"]) -> Float[Array, "n e"]:
+        variables = {"params": params}
+        return cast(Array, model.apply(variables, tokens, method="embed_text"))
+
+    return embed_short(embed, tokens)

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, UInt8
 
 from samjax.models.clip.model import PIXEL_MEAN, PIXEL_STD, Clip
+from samjax.models.clip.text_tower import embed_short
 
 
 @functools.partial(jax.jit, static_argnames="model")
@@ -45,8 +46,12 @@ def embed_phrases(
         tokens: Rows of `samjax.text.ClipTokenizer`.
         model: CLIP.
     """
-    vectors = model.apply({"params": params}, tokens, method="embed_text")
-    return _unit(cast(Array, vectors))
+
+    def embed(tokens: Int[Array, "n t"]) -> Float[Array, "n e"]:
+        variables = {"params": params}
+        return cast(Array, model.apply(variables, tokens, method="embed_text"))
+
+    return _unit(embed_short(embed, tokens))
 
 
 def _unit(vectors: Float[Array, "n e"]) -> Float[Array, "n e"]:

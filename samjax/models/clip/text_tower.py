@@ -1,12 +1,18 @@
 """The text tower of CLIP: tokens to a vector in the joint space."""
 
+from collections.abc import Callable
+
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
 from samjax.models.clip.towers import EPSILON, Transformer, activation_of
 from samjax.models.layers import layer_norm
+
+SHORT = 16
+"""Tokens of a short text, those of start and end included: some twelve words."""
 
 
 class TextTower(nn.Module):
@@ -80,3 +86,24 @@ class TextTower(nn.Module):
         end = jnp.argmax(tokens, axis=1)
         x = jnp.take_along_axis(x, end.reshape(-1, 1, 1), axis=1)[:, 0]
         return self.ln_final(x) @ self.text_projection.astype(self.dtype)
+
+
+def embed_short(
+    embed: Callable[[Int[Array, "b t"]], Float[Array, "b e"]], tokens: Int[Array, "b t"]
+) -> Float[Array, "b e"]:
+    """Embeds texts of which most are short, in a fraction of the time.
+
+    Attention is causal and a text is read at its end token, so that what is behind it
+    can be left out. Both lengths are in one program: a text of another length compiles
+    nothing.
+
+    Args:
+        embed: A text tower.
+        tokens: Rows of token ids of the context's length.
+    """
+    if tokens.shape[1] <= SHORT:
+        return embed(tokens)
+    is_short = jnp.all(jnp.argmax(tokens, axis=1) < SHORT)
+    return jax.lax.cond(
+        is_short, lambda: embed(tokens[:, :SHORT]), lambda: embed(tokens)
+    )

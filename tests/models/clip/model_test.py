@@ -14,6 +14,7 @@ import samjax
 from samjax import checkpoints
 from samjax.models.clip import CLIP_SIZES, CLIP_VIT_L14_336, Clip, ClipConfig
 from samjax.models.clip.family import FAMILY, entries, guess_config
+from samjax.models.clip.text_tower import SHORT, embed_short
 
 # As OpenCLIP's H/14: vision heads that are not 64 wide, and the exact GELU.
 EXACT = dataclasses.replace(SMALL, vision_heads=4, quick_gelu=False)
@@ -220,3 +221,22 @@ def test_earlier_blocks_see_all_of_the_image():
         )
         > 1e-3
     )
+
+
+def test_a_short_text_is_embedded_without_what_is_behind_it():
+    config = dataclasses.replace(SMALL, context_length=SHORT + 5)
+    model, tree = Clip(config), tree_of(config, random_state(config))
+    tokens = jnp.asarray(random_tokens(config, 3))
+    end = config.vocab_size - 1
+    short = tokens.at[:, SHORT - 1 :].set(0).at[:, SHORT - 1].set(end)
+    lengths = []
+
+    def embed(rows):
+        lengths.append(rows.shape[1])
+        return model.apply({"params": tree}, rows, method="embed_text")
+
+    for rows in (short, short.at[:, SHORT - 1].set(1).at[:, -1].set(end)):
+        expected = embed(rows)
+        got = jax.jit(lambda rows: embed_short(embed, rows))(rows)
+        np.testing.assert_allclose(got, expected, atol=1e-5)
+    assert set(lengths) == {SHORT, SHORT + 5}
