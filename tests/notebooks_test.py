@@ -39,6 +39,7 @@ class Budget(NamedTuple):
 
 
 BUDGETS = {
+    "data_engine": Budget(1200),
     "evaluation": Budget(900),
     "everything": Budget(600),
     "fine_tune": Budget(900),

@@ -12,6 +12,7 @@ ORDER = (
     "text",
     "migrate",
     "fine_tune",
+    "data_engine",
     "evaluation",
     "tpu_training",
     "under_the_hood",
