@@ -26,7 +26,7 @@ class People:
     """
 
     action: tyro.conf.Positional[Literal["add", "renew", "remove", "list"]]
-    """What to do; renew prints a new token, and the old one is no longer valid."""
+    """The change; renew prints a new token, and the old one is no longer valid."""
 
     name: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="NAME")] = ""
     """Name of the person."""
@@ -46,7 +46,7 @@ class Images:
     """Deletes an image of a team's project: file, masks, history, tasks and caches."""
 
     action: tyro.conf.Positional[Literal["remove"]]
-    """What to do."""
+    """The change."""
 
     name: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="NAME")]
     """Path of the image in the project's folder of images."""

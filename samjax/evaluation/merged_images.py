@@ -30,7 +30,7 @@ class ShareFile(NamedTuple):
     Attributes:
         path: The file.
         share: The share.
-        content: What it holds.
+        content: Its evaluation and records.
     """
 
     path: Path
@@ -57,7 +57,7 @@ class MergedImages:
 
     Args:
         files: The files of all shares (`find_shares`).
-        evaluation: What the records depend on in the evaluation that merges, as for
+        evaluation: Description of the evaluation that merges, as for
             `KeptImages`. Versions of packages are those of the shares.
 
     Raises:

@@ -35,7 +35,7 @@ class Proposer:
         points: Prompts of an image.
         head: The head; None for a detector's boxes.
         params: Its parameters.
-        measured: What was measured on held-out images.
+        measured: Scores on held-out images.
     """
 
     model: str

@@ -80,7 +80,7 @@ def focal_loss(
     """Returns the focal loss of centre points (Zhou et al., 2019, equation 1).
 
     Args:
-        logits: Of the heat map.
+        logits: Logits of the heat map.
         heat: Targets: 1 at centres, and less around them, where errors cost less.
         weights: Weights of the cells.
     """

@@ -99,7 +99,7 @@ class DetectorPrompts:
 
     Attributes:
         detector: The detector, of the user's.
-        texts: What it is asked for, where it takes texts.
+        texts: Phrases to detect, where it takes texts.
     """
 
     detector: BoxDetector

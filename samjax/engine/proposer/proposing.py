@@ -30,7 +30,7 @@ class Candidates(NamedTuple):
     Attributes:
         masks: The masks, three of each prompt.
         shared: Pixels that every two of them share.
-        features: What their confidence is computed from.
+        features: Inputs of the confidence, a row for each mask.
     """
 
     masks: list[Proposal]

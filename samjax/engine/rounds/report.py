@@ -36,7 +36,7 @@ def write_report(
 
     Args:
         folder: Folder of the round; those of the rounds before are beside it.
-        content: What the round did and measured.
+        content: Steps and scores of the round, as `report.json` has them.
         rows: All masks of people, up to the round's revision.
     """
     whole = {**content, "work": work_by_round(rows)}

@@ -11,51 +11,27 @@ from functools import cached_property
 import numpy as np
 
 from samjax.evaluation.datasets.dataset import Sample, Skipped
-from samjax.evaluation.datasets.photo_samples import sample_of_photo
-from samjax.evaluation.datasets.photo_sets import Photo, PhotoSet
-from samjax.evaluation.datasets.selection import Selection, spread
+from samjax.evaluation.datasets.photo_samples import PhotoSamples
+from samjax.evaluation.datasets.photo_sets import Photo
 
 
 @dataclass(frozen=True, eq=False)
-class NamedObjects:
+class NamedObjects(PhotoSamples):
     """The objects of a photo set that are the only ones of their category in the photo.
 
     `Sample.truth["captions"]` has a text for each, the name of its category with an
     article; `Sample.truth["other_captions"]` that of another category of the photo, or of
     the set where the photo has none.
-
-    Attributes:
-        photo_set: The photo set.
-        selection: The photos and objects to score.
     """
-
-    photo_set: PhotoSet
-    selection: Selection
 
     @property
     def name(self) -> str:
         """Name of the photo set."""
         return f"{self.photo_set.name}, named objects"
 
-    @property
-    def skipped(self) -> Sequence[Skipped]:
-        """Annotations and images that were left out when the annotations were read."""
-        return self.photo_set.skipped
-
-    @property
-    def small(self) -> int:
-        """Number of objects below the least area."""
-        return sum(
-            entry.area < self.selection.min_area
-            for photo in self.photo_set.photos
-            for entry in photo.objects
-        )
-
-    @cached_property
-    def photos(self) -> list[Photo]:
-        """The selected photos, each with such an object of at least the least area."""
-        photos = [photo for photo in self.photo_set.photos if self._unique(photo)]
-        return [photos[index] for index in spread(len(photos), self.selection.images)]
+    def has_object(self, photo: Photo) -> bool:
+        """Whether a photo has such an object of at least the least area."""
+        return bool(self._unique(photo))
 
     @cached_property
     def categories(self) -> list[str]:
@@ -63,12 +39,8 @@ class NamedObjects:
         photos = self.photo_set.photos
         return sorted({o.category for photo in photos for o in photo.objects})
 
-    def __len__(self) -> int:
-        return len(self.photos)
-
     def __getitem__(self, index: int, /) -> Sample | Skipped:
-        photo = self.photos[index]
-        sample = sample_of_photo(photo, self.selection)
+        photo, sample = self.photos[index], super().__getitem__(index)
         if isinstance(sample, Skipped):
             return sample
         unique = self._unique(photo)

@@ -49,14 +49,13 @@ class PhotoSamples:
     @cached_property
     def photos(self) -> list[Photo]:
         """The selected photos, each with an object of at least the least area."""
-        photos = [
-            photo
-            for photo in self.photo_set.photos
-            if any(
-                annotated.area >= self.selection.min_area for annotated in photo.objects
-            )
-        ]
+        photos = [photo for photo in self.photo_set.photos if self.has_object(photo)]
         return [photos[index] for index in spread(len(photos), self.selection.images)]
+
+    def has_object(self, photo: Photo) -> bool:
+        """Whether a photo has an object to score."""
+        least = self.selection.min_area
+        return any(annotated.area >= least for annotated in photo.objects)
 
     def __len__(self) -> int:
         return len(self.photos)
