@@ -30,7 +30,7 @@ SELECT := not exhaustive
 else
 VENV   := .venv-$(VERSION)
 PARITY ?= no
-SELECT := not slow
+SELECT := not slow and not exhaustive
 endif
 
 # jax 0.10.2 is the last one for Python 3.11.
@@ -82,7 +82,7 @@ test-exhaustive: $(VENV)/.test-$(PARITY)
 # Colab's runtimes have Python 3.12 or 3.13: make test-colab PYTHON=python3.13
 test-colab test-lowest: test-%: .venv-%/.installed
 	JAX_COMPILATION_CACHE_DIR="$(CURDIR)/.venv-$*/jax_cache" XLA_FLAGS="$(QUICK_XLA) $$XLA_FLAGS" \
-	  .venv-$*/bin/python -m pytest $(SPREAD) -m "not slow and not parity" $(CORE_TESTS) $(ARGS)
+	  .venv-$*/bin/python -m pytest $(SPREAD) -m "not slow and not exhaustive and not parity" $(CORE_TESTS) $(ARGS)
 
 # The environment of one file of constraints.
 .venv-%/.installed: constraints/%.txt pyproject.toml

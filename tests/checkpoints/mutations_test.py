@@ -76,24 +76,38 @@ def assert_survives(path, content, head, read, right, error):
         mutated = mutate(content, seed, head)
         path.write_bytes(mutated)
         start = time.process_time()
-        tracemalloc.start()
-        try:
-            value = read(path)
-        except error as caught:
+        value, caught, peak = traced(read, path, error)
+        assert time.process_time() - start < SECONDS, seed
+        if caught is None:
+            assert right(value, mutated), f"seed {seed} loads other numbers"
+            same += 1
+        else:
             # One clear error: it names the file, and can be shown.
             assert path.name in str(caught), seed
             assert str(caught).isprintable() or "\n" in str(caught), seed
             refused += 1
-        else:
-            assert right(value, mutated), f"seed {seed} loads other numbers"
-            same += 1
-        finally:
-            _, peak = tracemalloc.get_traced_memory()
-            tracemalloc.stop()
-        assert time.process_time() - start < SECONDS, seed
-        assert peak < 2 * len(content) + ROOM, f"seed {seed} takes {peak} bytes"
+        most = 2 * len(content) + ROOM
+        if peak >= most:
+            # What other threads and a collection allocate meanwhile is counted too, in one
+            # of a thousand readings on Python 3.13; a reader takes as much every time.
+            _, _, peak = traced(read, path, error)
+        assert peak < most, f"seed {seed} takes {peak} bytes"
     print(f"{path.name}: {same} right, {refused} refused of {MUTATIONS}")
     assert refused > MUTATIONS / 2
+
+
+def traced(read, path, error):
+    """Returns the value or the error of a reading, and the most memory it took."""
+    value = caught = None
+    tracemalloc.start()
+    try:
+        value = read(path)
+    except error as expected:
+        caught = expected
+    finally:
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    return value, caught, peak
 
 
 # What reading takes whatever the file: Python's own objects, compiled regular
