@@ -285,7 +285,7 @@ def test_processes_that_find_each_other_share_a_run(weights, photos, tmp_path):
     assert records(tmp_path / "shared") == records(tmp_path / "alone")
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_killed_run_of_60_images_ends_with_the_files_of_one_that_was_not(
     weights, tmp_path
 ):

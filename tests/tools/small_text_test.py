@@ -110,7 +110,7 @@ def test_words_are_those_of_names_scenes_and_repeated_captions(tool):
     assert "emu" not in words and list(words) == sorted(words)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_all_commands_give_weights_that_load_and_go_on(tool, data, base, tmp_path):
     def run(command, **more):
         options = tool["train"].Options(

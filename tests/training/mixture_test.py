@@ -58,7 +58,7 @@ class Broken(Exception):
     """Ends a run between two checkpoints."""
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_run_that_broke_goes_on_as_if_it_had_not(config, tmp_path):
     train(config, out=tmp_path / "whole")
 
