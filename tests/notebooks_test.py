@@ -40,14 +40,14 @@ class Budget(NamedTuple):
 
 BUDGETS = {
     "data_engine": Budget(1200),
-    "evaluation": Budget(900),
-    "everything": Budget(600),
+    "evaluation": Budget(300),
+    "everything": Budget(200),
     "fine_tune": Budget(900),
-    "migrate": Budget(600),
+    "migrate": Budget(150),
     "predictor": Budget(300, is_fast=True),
-    "text": Budget(300),
-    "tpu_training": Budget(1200),
-    "under_the_hood": Budget(600),
+    "text": Budget(150),
+    "tpu_training": Budget(400),
+    "under_the_hood": Budget(200),
 }
 
 

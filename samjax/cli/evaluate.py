@@ -25,6 +25,7 @@ from samjax.cli.evaluated_segmenters import (
 from samjax.cli.evaluation_files import out_file, save_comparison
 from samjax.cli.evaluation_run import Outcome, Place, run_segmenter
 from samjax.data.share import Share
+from samjax.evaluation.segmenters import image_size_of
 from samjax.evaluation.suites import (
     DEFAULT_SUITE,
     SUITES,
@@ -229,8 +230,10 @@ def _with_options(kind: type[SuiteOptions]) -> type[Evaluate]:
 
 def _image_size(wanted: Evaluate, named: Named) -> int | None:
     """Returns the model's input size, of which only the weights' shapes are read."""
-    if named.name != "samjax" or not wanted.options.needs_model:
+    if not wanted.options.needs_model:
         return None
+    if named.name != "samjax":
+        return image_size_of(named.name, named.weights)
     from samjax.training.launch import sizes_of
 
     return sizes_of(named.weights or DEFAULT_MODEL).image_size

@@ -84,9 +84,7 @@ class EdgeMaps:
 
 def _without_masks(masks: MaskSet) -> MaskSet:
     """Returns masks without those of full size, of which 768 are much memory."""
-    if isinstance(masks, Masks):
-        return Masks(masks.logits, masks.scores, masks.frame)
-    return masks
+    return masks.select(slice(None)) if isinstance(masks, Masks) else masks
 
 
 def _probabilities(

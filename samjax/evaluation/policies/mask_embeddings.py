@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float
 
 from samjax.evaluation.policies.policy import Round, Session
 from samjax.evaluation.segmenter import PromptKind
+from samjax.evaluation.segmenters.torch_masks import TorchEmbedding
 from samjax.geometry.boxes import boxes_from_masks
 from samjax.inference.embedding import ImageEmbedding
 
@@ -94,12 +95,16 @@ def pooled(embedding: object, mask: Bool[np.ndarray, "h w"]) -> Float[np.ndarray
     Raises:
         ValueError: The embedding is of a model of another family.
     """
-    if not isinstance(embedding, ImageEmbedding):
+    if isinstance(embedding, ImageEmbedding):
+        features = np.asarray(embedding.features)
+    elif isinstance(embedding, TorchEmbedding):
+        features = embedding.feature_map()
+    else:
         raise ValueError(  # noqa: TRY004
-            f"got an embedding of {type(embedding).__name__}, expected samjax's, whose "
-            "features have positions"
+            f"got an embedding of {type(embedding).__name__}, expected one of a model "
+            "whose features have positions: samjax's, the reference's or transformers'"
         )
-    features, frame = np.asarray(embedding.features), embedding.frame
+    frame = embedding.frame
     shares = shares_of_positions(
         mask, features.shape[:2], frame.resized_size, frame.model_size
     )

@@ -8,7 +8,7 @@ the segmenter is made.
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from samjax.evaluation.segmenter import Segmenter
@@ -21,10 +21,13 @@ class Adapter(NamedTuple):
         make: Import path of a function that takes the path of the weights, or nothing
             where there are none.
         weights: What its weights are; empty for segmenters without weights.
+        image_size: Import path of a function from the path of the weights to the side of
+            the model's input in pixels; empty for segmenters without such a size.
     """
 
     make: str
     weights: str = ""
+    image_size: str = ""
 
 
 SEGMENTERS: dict[str, Adapter] = {
@@ -32,10 +35,12 @@ SEGMENTERS: dict[str, Adapter] = {
     "reference": Adapter(
         "samjax.evaluation.segmenters.torch_reference.load_reference",
         "a .pth file of Segment Anything, such as sam_vit_b_01ec64.pth",
+        "samjax.evaluation.segmenters.torch_reference.image_size_of",
     ),
     "transformers": Adapter(
         "samjax.evaluation.segmenters.hugging_face.load_transformers",
         "a folder of Hugging Face with a SamModel",
+        "samjax.evaluation.segmenters.hugging_face.image_size_of",
     ),
     "recorded": Adapter(
         "samjax.evaluation.segmenters.recorded.read_predictions",
@@ -64,6 +69,28 @@ def make_segmenter(name: str, weights: str | None = None) -> Segmenter:
         raise ValueError(
             f"the segmenter {name}: got the weights {weights}, expected {wanted}"
         )
-    module, _, function = adapter.make.rpartition(".")
-    make = getattr(importlib.import_module(module), function)
+    make = _imported(adapter.make)
     return make() if weights is None else make(weights)
+
+
+def image_size_of(name: str, weights: str | None) -> int | None:
+    """Returns the side of a segmenter's input in pixels, without loading its weights.
+
+    Args:
+        name: Name of the segmenter.
+        weights: Path of its weights.
+
+    Returns:
+        The side; None for segmenters without one.
+
+    Raises:
+        ValueError: The weights cannot be used.
+        OSError: They are not there or cannot be read.
+    """
+    path = SEGMENTERS[name].image_size if name in SEGMENTERS else ""
+    return _imported(path)(weights) if path else None
+
+
+def _imported(path: str) -> Any:
+    module, _, function = path.rpartition(".")
+    return getattr(importlib.import_module(module), function)

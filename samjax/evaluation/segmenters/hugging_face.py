@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -142,15 +143,38 @@ def load_transformers(path: str) -> TransformersSam:
             f"torch transformers ({error})"
         ) from error
     folder = Path(path)
-    if not (folder / "config.json").is_file():
+    image_size_of(path)
+    model: Any = SamModel.from_pretrained(folder, local_files_only=True)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    # Weights that are stored in half precision are loaded so, and images are float32.
+    model = model.eval().float().to(device)
+    return TransformersSam(model, folder.resolve().name, _hash_of_weights(folder))
+
+
+def image_size_of(path: str) -> int:
+    """Returns the side of the input of a model, by its `config.json`.
+
+    Args:
+        path: The folder.
+
+    Raises:
+        ValueError: The folder has no such file, or it is of another model.
+        OSError: It cannot be read.
+    """
+    file = Path(path) / "config.json"
+    if not file.is_file():
         raise ValueError(
             f"{path}: expected a folder with config.json and the weights of a SamModel"
         )
-    model: Any = SamModel.from_pretrained(folder, local_files_only=True)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    return TransformersSam(
-        model.eval().to(device), folder.resolve().name, _hash_of_weights(folder)
-    )
+    try:
+        config = json.loads(file.read_text(encoding="utf-8"))["vision_config"]
+        # Fields that are as by default are not written.
+        return int(config.get("image_size", 1024))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"{file}: expected the config of a SamModel, got {type(error).__name__}: "
+            f"{str(error)[:200]}"
+        ) from error
 
 
 def _hash_of_weights(folder: Path) -> str:

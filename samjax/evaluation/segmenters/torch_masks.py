@@ -61,6 +61,10 @@ class TorchEmbedding(NamedTuple):
     features: Any
     frame: Frame
 
+    def feature_map(self) -> Float[np.ndarray, "gh gw c"]:
+        """Returns the features of every position, as samjax has them."""
+        return self.features[0].float().cpu().numpy().transpose(1, 2, 0)
+
 
 class PromptArrays(NamedTuple):
     """Prompts of one kind in the model's frame.

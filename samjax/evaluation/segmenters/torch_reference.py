@@ -113,6 +113,15 @@ class TorchReference:
         return logits.cpu(), scores.cpu()
 
 
+def image_size_of(path: str) -> int:
+    """Returns the side of the input of released models, 1024 pixels.
+
+    Args:
+        path: The weights.
+    """
+    return 1024
+
+
 def load_reference(path: str) -> TorchReference:
     """Loads released weights, or a fine-tune of them, with `segment_anything`.
 

@@ -28,6 +28,9 @@ from samjax.evaluation.suites import OptionError, SuiteOptions
 
 NAME = "edges"
 
+MODELS = ("samjax", "reference", "transformers")
+"""Segmenters that predict the probability of a mask at every pixel."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class EdgeDetection(SuiteOptions):
@@ -50,7 +53,8 @@ class EdgeDetection(SuiteOptions):
 
     edge_nms: EdgeNms | None = None
     """Suppression of pixels beside ridges of the edge map: by the Hessian, as the toolbox
-    of structured edges does, or none (default: hessian for models, none for --segmenter)."""
+    of structured edges does, or none (default: hessian for models, none for edge detectors
+    and saved maps)."""
 
     max_distance: float = MAX_DISTANCE
     """Largest distance of matched pixels, as a share of the diagonal of the image."""
@@ -76,10 +80,10 @@ class EdgeDetection(SuiteOptions):
                 "--suite edges: name sets of photos with boundary maps with --data"
             )
         detectors = (*EDGE_DETECTORS, "saved")
-        if segmenter not in ("samjax", *detectors):
+        if segmenter not in (*MODELS, *detectors):
             raise OptionError(
-                f"--segmenter {segmenter}: --suite edges expects a model that takes "
-                f"points, or one of {', '.join(detectors)}"
+                f"--segmenter {segmenter}: --suite edges expects a model whose masks have "
+                f"probabilities ({', '.join(MODELS)}), or one of {', '.join(detectors)}"
             )
         if (segmenter == "saved") != (self.results is not None):
             raise OptionError(

@@ -15,6 +15,9 @@ from samjax.evaluation.suites import OptionError, SuiteOptions
 
 NAME = "probe"
 
+EMBEDDERS = ("samjax", "reference", "transformers")
+"""Segmenters with image embeddings."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Probe(SuiteOptions):
@@ -49,10 +52,10 @@ class Probe(SuiteOptions):
         """
         if not data:
             raise OptionError("--suite probe: name sets of photos with --data")
-        if segmenter != "samjax":
+        if segmenter not in EMBEDDERS:
             raise OptionError(
                 f"--segmenter {segmenter}: --suite probe expects a model with image "
-                "embeddings"
+                f"embeddings, one of {', '.join(EMBEDDERS)}"
             )
         for name in ("neighbours", "min_area", "images", "objects"):
             value = getattr(self, name)

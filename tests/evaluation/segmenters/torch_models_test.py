@@ -1,11 +1,19 @@
 """The adapters of PyTorch models: the scores of samjax, object by object."""
 
+import json
+
+import jax
 import numpy as np
 import pytest
+from conftest import random_params
 from detection_set_files import write_coco
+from small_photo_set import TWO, rounds_of, sample_of
 
 from samjax.checkpoints import convert, save
+from samjax.evaluation.policies.edge_maps import EdgeMaps
+from samjax.evaluation.policies.mask_embeddings import MaskEmbeddings
 from samjax.evaluation.segmenter import PredictorSegmenter, Segmenter
+from samjax.evaluation.segmenters import image_size_of
 from samjax.evaluation.suite import evaluate
 from samjax.evaluation.suites.instances import Instances
 from samjax.evaluation.suites.proposals import ObjectProposals
@@ -98,6 +106,47 @@ def test_the_same_weights_give_the_same_scores_object_by_object(
             assert value == pytest.approx(other[score], abs=2e-3), score
     for score, value in ours.scores.items():
         assert value == pytest.approx(theirs.scores[score], abs=2e-3), score
+
+
+@pytest.mark.parametrize("name", ["reference", "transformers"])
+def test_the_same_weights_give_the_same_edges_and_mask_embeddings(name, segmenters):
+    sample = sample_of(TWO)
+    edges, vectors = [], []
+    for segmenter in (segmenters["samjax"], segmenters[name]):
+        policy = EdgeMaps(points_per_side=3, edge_nms="none")
+        edges.append(rounds_of(policy, segmenter, sample)[0].edges)
+        vectors.append(rounds_of(MaskEmbeddings(), segmenter, sample)[0].vectors)
+    # A pixel may cross the threshold of a mask, and take its strength with it.
+    assert edges[0].max() == 1 and np.abs(edges[0] - edges[1]).mean() < 1e-4
+    assert vectors[0].shape == (2, CONFIG.prompt_embed_dim)
+    np.testing.assert_allclose(vectors[0], vectors[1], atol=1e-5)
+
+
+def test_the_size_of_the_input_is_known_before_weights_are_loaded(tmp_path):
+    assert image_size_of("reference", "any.pth") == 1024
+    assert image_size_of("grabcut", None) is None
+    config = tmp_path / "config.json"
+    for content, size in (({"image_size": 256}, 256), ({}, 1024)):
+        config.write_text(json.dumps({"vision_config": content}))
+        assert image_size_of("transformers", str(tmp_path)) == size
+    for damaged in ("{", "[]", "{}", '{"vision_config": {"image_size": null}}'):
+        config.write_text(damaged)
+        with pytest.raises(ValueError, match=r"config\.json"):
+            image_size_of("transformers", str(tmp_path))
+
+
+def test_weights_in_half_precision_segment_too(tmp_path):
+    from samjax.evaluation.segmenters.hugging_face import load_transformers
+
+    params = random_params(Sam(CONFIG), seed=3)
+    halves = jax.tree.map(lambda value: np.asarray(value, np.float16), params)
+    own = save(tmp_path / "own.safetensors", CONFIG, halves)
+    segmenter = load_transformers(
+        str(convert(own, tmp_path / "hf", format="huggingface"))
+    )
+    embedding = segmenter.embed(np.full((40, 60, 3), 90, np.uint8))
+    (prediction,) = segmenter.predict(embedding, [Prompt(points=[[10, 12]])])
+    assert prediction.multimask.masks.shape == (3, 40, 60)
 
 
 @pytest.mark.parametrize("name", ["reference", "transformers"])
