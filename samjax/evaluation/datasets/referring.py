@@ -173,7 +173,7 @@ class ReferredObjects:
             other = others[(start + step) % len(others)]
             if other.annotation != expression.annotation:
                 return other.text
-        return ""
+        raise ValueError(f"{self.name}: expected expressions of several objects")
 
 
 def is_referring(path: Path) -> bool:
@@ -223,6 +223,11 @@ def read_referring(path: Path, selection: Selection) -> ReferredObjects:
             f"{file}: got no expression of the split {split!r}, expected one of "
             f"{', '.join(there) or 'its splits'}: name it as {place}:SPLIT"
         )
+    if len({of.annotation for of in expressions}) < 2:
+        raise ValueError(
+            f"{file}: got expressions of one object in the split {split!r}, expected "
+            "several: a wrong text is the expression of another one"
+        )
     photo_set = _read_photos(file.parent, {of.annotation for of in expressions})
     return ReferredObjects(
         name=f"{file.resolve().parent.name} {split} ({division_of(file)})",
@@ -269,8 +274,8 @@ def _of_reference(
 ) -> Iterator[Expression]:
     """Reads the expressions of one reference."""
     name = f"reference {ascii(entry.get('ref_id', index))[:40]}"
-    ids = [entry.get("ref_id"), entry.get("ann_id")]
-    if any(type(number) is not int for number in ids):
+    reference, annotation = entry.get("ref_id"), entry.get("ann_id")
+    if not (type(reference) is int and type(annotation) is int):
         unusable.append(_damaged(name, "integers as ref_id and ann_id"))
         return
     sentences = entry.get("sentences")
@@ -283,7 +288,7 @@ def _of_reference(
         if type(number) is not int or not isinstance(text, str) or not text.strip():
             unusable.append(_damaged(name, "a text (sent) and an id for each sentence"))
         else:
-            yield Expression(text, number, *ids)
+            yield Expression(text, number, reference, annotation)
 
 
 def _is_split(entry: Mapping[str, Any]) -> bool:

@@ -46,6 +46,7 @@ def published():
         reference(2, 3, "val", "big one"),
         reference(3, 4, "val", "alone"),
         reference(4, 5, "testA", "a person"),
+        reference(5, 2, "testA", "somebody else"),
     ]
 
 
@@ -90,16 +91,19 @@ def test_every_expression_is_a_target_with_that_of_another_object(tmp_path, prot
 
 def test_splits_and_divisions_are_named(folder):
     people = read_referring(folder.parent / "refcoco:testA", ALL)
-    assert [people[0].truth["captions"], len(people)] == [["a person"], 1]
-    google = [reference(9, 2, "val", "middle")]
+    captions = [sample.truth["captions"] for sample in people]
+    assert captions == [["a person"], ["somebody else"]]
+    google = [reference(9, 2, "val", "middle"), reference(8, 4, "val", "alone")]
     (folder / "refs(google).p").write_bytes(pickle.dumps(google))
     # The usual division is that of UNC; the other one is named.
     assert read_referring(folder, ALL).name == "refcoco val (unc)"
     other = read_referring(folder / "refs(google).p", ALL)
     assert other.name == "refcoco val (google)"
     assert other[0].truth["captions"] == ["middle"]
-    # There is no other expression at all.
-    assert other[0].truth["other_captions"] == [""]
+    google.pop()
+    (folder / "refs(google).p").write_bytes(pickle.dumps(google))
+    with pytest.raises(ValueError, match="expressions of one object in the split"):
+        read_referring(folder / "refs(google).p", ALL)
     with pytest.raises(ValueError, match=r"split 'test', expected one of testA, val"):
         read_referring(folder.parent / "refcoco:test", ALL)
 
