@@ -1,7 +1,7 @@
 """Text prompts for ViT-H on SA-1B, as the paper's proof of concept (SAM, appendix D.5).
 
     samjax train configs/train/text_vit_h.py --data.path /data/sa1b \
-        --initial vit_h --text.sidecar vectors.safetensors --out runs/text_vit_h
+        --initial vit_h --text.sidecar vectors --out runs/text_vit_h
 
 Hardware: TPU v5e-256, as for sa1b_vit_h.py.
 
@@ -17,8 +17,8 @@ is counted at 1024 pixels; no large-scale jitter. SA-1B has the masks of the pap
 stage alone, and the paper used those of the first two, which are not public.
 
 This run has not been made. CLIP's crops cost four times SAM's own work in the first epoch
-(191 GMAC a crop), and vectors of 64 masks of each of a million images are 0.4 TB: one
-sidecar file is for datasets of thousands of images.
+(191 GMAC a crop): `--text-vectors 0/100` and so on embed them before, each a share of the
+tars. Vectors of 16 masks of each of a million images are 0.1 TB.
 """
 
 from samjax.data.datasets import DatasetConfig

@@ -7,7 +7,7 @@ one table of names and layouts, `samjax.models.weight_map`.
 
 from samjax.checkpoints.convert import convert
 from samjax.checkpoints.errors import CheckpointError
-from samjax.checkpoints.loading import load
+from samjax.checkpoints.loading import load, locate
 from samjax.checkpoints.releases import RELEASES, Release
 from samjax.checkpoints.sizes import config_from_shapes
 from samjax.checkpoints.writer import save
@@ -19,5 +19,6 @@ __all__ = [
     "config_from_shapes",
     "convert",
     "load",
+    "locate",
     "save",
 ]

@@ -1,8 +1,8 @@
 """Weights from the Hugging Face Hub: `samjax.load("facebook/sam-vit-base")`.
 
-Needs the extra `hub`. Only these files of a repository are fetched: its `config.json` and
-its weights, as safetensors if it has them and as `pytorch_model.bin` otherwise; or the
-single file that is named. The library keeps them in its own cache (`HF_HOME`) and sends
+Needs the extra `hub`. Only these files of a repository are fetched: its `config.json`, the
+vocabulary of its tokenizer and its weights, as safetensors if it has them and as
+`pytorch_model.bin` otherwise; or the single file that is named. The library keeps them in its own cache (`HF_HOME`) and sends
 one request to the server (`HF_ENDPOINT`); without a network the cache is used.
 """
 
@@ -87,4 +87,12 @@ WEIGHTS = (
     ("open_clip_model.safetensors",),
     ("open_clip_pytorch_model.bin",),
 )
-CONFIGS = ("config.json", "open_clip_config.json")
+CONFIGS = (
+    "config.json",
+    "open_clip_config.json",
+    # SigLIP's vocabulary is not in samjax.
+    "spiece.model",
+    "tokenizer.json",
+    "tokenizer.model",
+    "tokenizer_config.json",
+)

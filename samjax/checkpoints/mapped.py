@@ -220,6 +220,30 @@ class JoinedTensor:
             part.release()
 
 
+@dataclasses.dataclass(frozen=True)
+class ZeroTensor:
+    """A tensor of zeros in place of one that a file does not have.
+
+    Attributes:
+        file: The file.
+        dtype: One of `DTYPES`.
+        shape: Elements along each axis.
+    """
+
+    file: MappedFile
+    dtype: str
+    shape: tuple[int, ...]
+
+    start = 0
+
+    def array(self) -> np.ndarray:
+        """Returns the zeros."""
+        return np.zeros(self.shape, DTYPES[self.dtype])
+
+    def release(self) -> None:
+        """Does nothing: no page of the file is used."""
+
+
 def fill(destination: np.ndarray, source: np.ndarray) -> None:
     """Copies and casts an array to another of its shape.
 
@@ -246,6 +270,8 @@ DTYPES: dict[str, np.dtype] = {
     "U8": np.dtype(np.uint8),
     "BOOL": np.dtype(np.bool_),
 }
+# Those that weights are stored as.
+FLOATING = ("F64", "F32", "F16", "BF16")
 DTYPE_NAMES = {dtype: name for name, dtype in DTYPES.items()}
 MAX_AXES = 32
 STRIP = 128

@@ -25,7 +25,9 @@ from samjax.checkpoints.family_forms import (
     model_types,
     released_files,
 )
-from samjax.checkpoints.mapped import JoinedTensor, StoredTensor
+from samjax.checkpoints.flax_file import is_flax
+from samjax.checkpoints.flax_forms import open_flax
+from samjax.checkpoints.mapped import FLOATING, JoinedTensor, StoredTensor, ZeroTensor
 from samjax.checkpoints.safetensors_file import is_safetensors, read_safetensors
 from samjax.checkpoints.shared_encoder import shared_tensors
 from samjax.checkpoints.sizes import config_from_json, count_modules, guess_config
@@ -59,7 +61,7 @@ class Checkpoint:
     path: Path
     config: Any
     naming: Naming
-    tensors: Mapping[str, StoredTensor | JoinedTensor]
+    tensors: Mapping[str, StoredTensor | JoinedTensor | ZeroTensor]
     metadata: Mapping[str, str]
 
     @property
@@ -128,6 +130,9 @@ def open_checkpoint(path: Path) -> Checkpoint:
     elif is_safetensors(path):
         own, metadata = read_safetensors(path)
         groups = {(): dict(own)}
+    elif is_flax(path):
+        config, opened = open_flax(path)
+        return Checkpoint(path, config, "released", opened, {})
     else:
         own, groups = {}, read_torch_file(path)
     if metadata.get("format") == "samjax":
@@ -391,4 +396,3 @@ def _compare(
 OWN_VERSION = "1"
 # Key of the metadata that names the family of a model other than SAM.
 FAMILY_KEY = "family"
-FLOATING = ("F64", "F32", "F16", "BF16")

@@ -1,10 +1,8 @@
 """An unpickler for tensors and containers only.
 
-A pickle is a program for a small stack machine. Python's own machine calls every
-function that the program names; this one has no instruction that could. It interprets
-the opcodes (`pickletools.genops` only parses them), builds plain containers, and instead
-of tensors returns `TensorRecord`s with the location of their data in the archive. The
-names in `GLOBALS` are tokens that it compares, never imports.
+The machine is that of `samjax.files.pickles`, which builds plain containers and calls
+nothing. Instead of tensors it returns `TensorRecord`s with the location of their data in
+the archive. The names in `GLOBALS` are tokens that it compares, never imports.
 
 Training loops save more beside the weights: the best score as a NumPy scalar, the
 options as a Namespace, a device, a dtype. Names of such plain data (`DATA`) are tokens
@@ -16,9 +14,7 @@ name, and any other opcode, is refused with a `CheckpointError`.
 
 import dataclasses
 import io
-import pickletools
-from collections.abc import Callable
-from typing import IO, Any, cast
+from typing import Any
 
 from samjax.checkpoints.errors import CheckpointError
 from samjax.checkpoints.mapped import MAX_AXES
@@ -29,6 +25,7 @@ from samjax.checkpoints.torch_records import (
     StorageRecord,
     TensorRecord,
 )
+from samjax.files.pickles import PLAIN, PickleMachine, run_pickle
 
 
 def read_pickle(file: io.BufferedIOBase) -> Any:
@@ -46,23 +43,7 @@ def read_pickle(file: io.BufferedIOBase) -> Any:
         CheckpointError: If the pickle is broken, or names anything but tensors and
             containers; the message has the name.
     """
-    machine = _Machine()
-    try:
-        operations = pickletools.genops(cast(IO[bytes], file))
-        for i, (opcode, argument, _) in enumerate(operations):
-            # An opcode of one byte can make an empty dict of 64 bytes.
-            if i >= MAX_OPERATIONS:
-                raise CheckpointError(
-                    f"The pickle has more than {MAX_OPERATIONS} instructions."
-                )
-            machine.step(opcode.name, argument)
-        return machine.result()
-    except CheckpointError:
-        raise
-    except (ValueError, LookupError, TypeError, AttributeError, OverflowError) as error:
-        raise CheckpointError(
-            f"Not a readable pickle: {shorten(str(error))}."
-        ) from error
+    return run_pickle(_Machine(), file, MAX_OPERATIONS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,82 +53,49 @@ class _Global:
     name: str
 
 
-class _Machine:
-    """The stack, the marks, and the memo."""
+class _Machine(PickleMachine):
+    """A machine that knows tensors too."""
+
+    error = CheckpointError
+    purpose = "the reading of weights"
 
     def __init__(self):
-        self.stack: list[Any] = []
-        self.marks: list[int] = []
-        self.memo: dict[int, Any] = {}
-        self.stopped = False
+        super().__init__()
         self.attributes = 0
 
     def result(self) -> Any:
-        if not self.stopped or len(self.stack) != 1:
-            raise CheckpointError("Not a readable pickle: it does not end as one.")
-        if isinstance(self.stack[0], Opaque | _Global):
+        result = super().result()
+        if isinstance(result, Opaque | _Global):
             raise CheckpointError(
-                f"The pickle is {shorten(self.stack[0])}, and no dict of tensors."
+                f"The pickle is {shorten(result)}, and no dict of tensors."
             )
-        return self.stack[0]
+        return result
 
     def step(self, opcode: str, argument: Any) -> None:
-        if opcode in LITERALS:
-            self.stack.append(argument)
-        elif opcode in BYTES:
+        if opcode in BYTES:
             self.stack.append(Opaque("bytes"))
-        elif opcode in CONSTANTS:
-            self.stack.append(CONSTANTS[opcode]())
-        elif opcode in INSTRUCTIONS:
-            INSTRUCTIONS[opcode](self, argument)
         else:
-            raise CheckpointError(
-                f"The pickle uses the instruction {opcode}, which weights never need."
-            )
-
-    def take(self, count: int) -> list[Any]:
-        """Pops the last values."""
-        if len(self.stack) < count:
-            raise CheckpointError("Not a readable pickle: its stack ran empty.")
-        items = self.stack[len(self.stack) - count :]
-        del self.stack[len(self.stack) - count :]
-        return items
-
-    def since_mark(self) -> list[Any]:
-        """Pops the values behind the last mark."""
-        return self.take(max(0, len(self.stack) - self.marks.pop()))
-
-    def mark(self, _) -> None:
-        self.marks.append(len(self.stack))
-
-    def stop(self, _) -> None:
-        self.stopped = True
-
-    def put(self, index: int) -> None:
-        if not 0 <= index < 2**32:
-            raise CheckpointError("Not a readable pickle: a memo's index is too large.")
-        self.memo[index] = self.stack[-1]
-
-    def memoize(self, _) -> None:
-        self.memo[len(self.memo)] = self.stack[-1]
-
-    def get(self, index: int) -> None:
-        self.stack.append(self.memo[index])
-
-    def make_tuple(self, items: list[Any]) -> None:
-        self.stack.append(tuple(items))
+            super().step(opcode, argument)
 
     def extend(self, items: list[Any]) -> None:
-        target = self.stack[-1]
-        if not isinstance(target, Opaque):
-            _expect(target, list).extend(items)
+        if not isinstance(self.stack[-1], Opaque):
+            super().extend(items)
 
     def update(self, items: list[Any]) -> None:
-        target = self.stack[-1]
-        if isinstance(target, Opaque):
-            return
-        for key, value in zip(items[::2], items[1::2], strict=True):
-            _expect(target, dict)[_key(key)] = value
+        if not isinstance(self.stack[-1], Opaque):
+            super().update(items)
+
+    def key(self, key: Any) -> Any:
+        # Nested tuples could make hashing endless: `Opaque` is hashed by identity. Such
+        # keys are of no use here, but no reason to refuse the weights beside them.
+        if isinstance(key, Opaque | _Global):
+            return key
+        if isinstance(key, str | int | float | None):
+            return super().key(key)
+        return Opaque(f"a {type(key).__name__}")
+
+    def shown(self, value: Any) -> str:
+        return shorten(value)
 
     def name(self, module: Any, attribute: Any) -> None:
         name = f"{_expect(module, str)}.{_expect(attribute, str)}"
@@ -222,21 +170,6 @@ class _Machine:
         self.stack.append(Opaque("a set"))
 
 
-def _key(key: Any) -> Any:
-    """A key of a dict that no file can make slow.
-
-    Numbers are hashed modulo 2^61 - 1, so that a file can choose many of one hash; the
-    larger ones, which name nothing of a model, become their text. Nested tuples, which
-    could make hashing endless, become `Opaque`, which is hashed by identity.
-    """
-    if isinstance(key, float) or (type(key) is int and abs(key) >= 2**61 - 1):
-        return repr(key)
-    if isinstance(key, str | int | Opaque | _Global | None):
-        return key
-    # Of no use here, but no reason to refuse the weights beside it.
-    return Opaque(f"a {type(key).__name__}")
-
-
 def _expect(value: Any, kind: Any) -> Any:
     if not isinstance(value, kind):
         expected = getattr(kind, "__name__", str(kind))
@@ -278,11 +211,11 @@ def _rebuild_parameter(tensor, *_) -> Any:
 
 def _ordered_dict(items=()) -> dict:
     # Python 2 saved the items as a list of pairs.
-    made = {}
+    made, key_of = {}, _Machine().key
     for pair in _expect(items, list | tuple):
         if len(_expect(pair, list | tuple)) != 2:
             raise CheckpointError("An ordered dict of the pickle is made of no pairs.")
-        made[_key(pair[0])] = pair[1]
+        made[key_of(pair[0])] = pair[1]
     return made
 
 
@@ -313,42 +246,9 @@ GLOBALS = {
     "torch._utils._rebuild_parameter_with_state": _rebuild_parameter,
     "torch.Size": _size,
 }
-LITERALS = {
-    *("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4"),
-    *("FLOAT", "BINFLOAT", "STRING", "BINSTRING", "SHORT_BINSTRING"),
-    *("UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"),
-}
 BYTES = {"BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8"}
-CONSTANTS: dict[str, Callable[[], Any]] = {
-    "NONE": lambda: None,
-    "NEWTRUE": lambda: True,
-    "NEWFALSE": lambda: False,
-    "EMPTY_DICT": dict,
-    "EMPTY_LIST": list,
-    "EMPTY_TUPLE": tuple,
-}
-INSTRUCTIONS: dict[str, Callable[[_Machine, Any], None]] = {
-    "PROTO": lambda machine, _: None,
-    "FRAME": lambda machine, _: None,
-    "STOP": _Machine.stop,
-    "POP": lambda machine, _: machine.take(1).clear(),
-    "MARK": _Machine.mark,
-    "PUT": _Machine.put,
-    "BINPUT": _Machine.put,
-    "LONG_BINPUT": _Machine.put,
-    "MEMOIZE": _Machine.memoize,
-    "GET": _Machine.get,
-    "BINGET": _Machine.get,
-    "LONG_BINGET": _Machine.get,
-    "TUPLE": lambda machine, _: machine.make_tuple(machine.since_mark()),
-    "TUPLE1": lambda machine, _: machine.make_tuple(machine.take(1)),
-    "TUPLE2": lambda machine, _: machine.make_tuple(machine.take(2)),
-    "TUPLE3": lambda machine, _: machine.make_tuple(machine.take(3)),
-    "LIST": lambda machine, _: machine.stack.append(machine.since_mark()),
-    "APPEND": lambda machine, _: machine.extend(machine.take(1)),
-    "APPENDS": lambda machine, _: machine.extend(machine.since_mark()),
-    "SETITEM": lambda machine, _: machine.update(machine.take(2)),
-    "SETITEMS": lambda machine, _: machine.update(machine.since_mark()),
+_Machine.instructions = {
+    **PLAIN,
     "GLOBAL": lambda machine, name: machine.name(*name.split(" ", 1)),
     "STACK_GLOBAL": lambda machine, _: machine.name(*machine.take(2)),
     "BINPERSID": _Machine.persistent,

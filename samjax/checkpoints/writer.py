@@ -20,10 +20,9 @@ from samjax.checkpoints import hugging_face
 from samjax.checkpoints.errors import CheckpointError
 from samjax.checkpoints.families import SAM, family_of
 from samjax.checkpoints.family_forms import split_pieces
-from samjax.checkpoints.mapped import DTYPE_NAMES, DTYPES
+from samjax.checkpoints.mapped import DTYPE_NAMES, DTYPES, FLOATING
 from samjax.checkpoints.reader import (
     FAMILY_KEY,
-    FLOATING,
     OWN_NAME,
     OWN_VERSION,
     Checkpoint,

@@ -95,8 +95,12 @@ def bound_pixels(most: int | None) -> None:
     warnings.simplefilter("ignore", Image.DecompressionBombWarning)
 
 
-def parse_share(text: str) -> tuple[int, int]:
+def parse_share(text: str, option: str = "--share") -> tuple[int, int]:
     """Parses INDEX/COUNT, a process's part of shared work.
+
+    Args:
+        text: The value.
+        option: Its option, for the message.
 
     Raises:
         UsageError: It is not of this form.
@@ -104,7 +108,7 @@ def parse_share(text: str) -> tuple[int, int]:
     match = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text)
     if not match or not int(match[1]) < int(match[2]):
         raise UsageError(
-            f"--share {text}: expected INDEX/COUNT, such as 0/4, with an index below "
+            f"{option} {text}: expected INDEX/COUNT, such as 0/4, with an index below "
             "the count"
         )
     return int(match[1]), int(match[2])

@@ -10,11 +10,12 @@ from typing import Annotated
 import tyro
 
 from samjax.cli import UsageError
-from samjax.cli.arguments import parse, value_of
+from samjax.cli.arguments import parse, parse_share, value_of
 from samjax.cli.compilation import keep_compiled_programs
 from samjax.cli.evaluators import evaluators_of
 from samjax.cli.loading import files_of_model
 from samjax.cli.outputs import make_folder
+from samjax.cli.progress import show_steps
 from samjax.distributed import Bounds, ending_together, start
 from samjax.training.config import TrainConfig
 
@@ -57,6 +58,11 @@ class Options:
     pod, of a SLURM job, or process RANK of COUNT, of which process 0 listens on
     HOST:PORT; auto detects which, or trains alone. Default: $SAMJAX_DISTRIBUTED, or
     alone. Scripts that start processes are in tools/launch."""
+
+    text_vectors: Annotated[str | None, tyro.conf.arg(metavar="INDEX/COUNT")] = None
+    """Trains nothing, and embeds the crops of the dataset's masks into the folder
+    --text.sidecar: this process's share of its shards, 0/1 for all. For runs with text.
+    A call that was stopped goes on where it was."""
 
     overwrite: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Replaces files of the run's names in the folder that samjax did not write."""
@@ -114,6 +120,10 @@ def run(arguments: list[str]) -> None:
             config=config,
         ),
     )
+    if options.text_vectors is not None:
+        keep_compiled_programs()
+        _embed(options.config, options.text_vectors)
+        return
     make_folder(options.out)
     keep_compiled_programs()
     start(options.distributed, options.bounds)
@@ -121,6 +131,21 @@ def run(arguments: list[str]) -> None:
         finished = _train(options)
     if not finished:
         raise KeyboardInterrupt
+
+
+def _embed(config: TrainConfig, share: str) -> None:
+    """Embeds the masks of a run's dataset, with progress."""
+    from samjax.data.share import Share
+    from samjax.devices import find_devices
+    from samjax.training.text.embedding import count_images, embed_dataset
+
+    part = Share(*parse_share(share, "--text-vectors"))
+    find_devices()
+    total = count_images(config, part)
+    embedded = embed_dataset(config, part)
+    count = sum(1 for _ in show_steps("embed", embedded, "images", total))
+    assert config.text is not None
+    print(f"{config.text.sidecar}: vectors of the masks of {count} images")
 
 
 def initial_of(arguments: list[str]) -> str | None:

@@ -21,7 +21,8 @@ class CropConfig:
 
     Attributes:
         side: Side of a crop in pixels, CLIP's input.
-        patch: Side of a patch in pixels.
+        patch: Side of a patch in pixels. Pixels at the right and bottom beyond the last
+            whole patch are in none.
         growth: Least and largest factor of the mask's box; one factor for both axes.
             The paper does not say whether each axis has its own.
         zeroed: Share of the crops whose pixels outside of the mask are replaced.
@@ -39,8 +40,8 @@ class CropConfig:
 
     def __post_init__(self):
         problems = []
-        if self.patch < 1 or self.side < 1 or self.side % self.patch:
-            problems.append(f"side={self.side} is no multiple of patch={self.patch}")
+        if not 1 <= self.patch <= self.side:
+            problems.append(f"side={self.side} is less than patch={self.patch}")
         if not 1 <= self.growth[0] <= self.growth[1]:
             problems.append(f"growth={self.growth}: use two factors from 1 on")
         if not 0 <= self.zeroed <= 1:
@@ -99,7 +100,10 @@ def crop_mask(
     padded, shares, inner = _padded(image, mask, box)
     side = (config.side, config.side)
     pixels = padded.resize(side, Image.Resampling.BICUBIC, box=inner)
-    cells = shares.resize((config.grid, config.grid), Image.Resampling.BOX, box=inner)
+    seen = config.grid * config.patch / config.side
+    left, top, right, bottom = inner
+    patches = (left, top, left + seen * (right - left), top + seen * (bottom - top))
+    cells = shares.resize((config.grid, config.grid), Image.Resampling.BOX, box=patches)
     covered = np.asarray(cells)
     inside = covered >= 0.5
     if not inside.any():

@@ -1,4 +1,4 @@
-"""Masks ranked by texts: CLIP's similarity of a mask's crop and a phrase."""
+"""Masks ranked by texts: similarity of a mask's crop and a phrase, by CLIP or SigLIP."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from samjax.data.mask_crops import CropConfig, crop_mask
 from samjax.inference.checks import shown
 from samjax.models.clip import Clip
 from samjax.models.clip.crops import embed_crops, embed_phrases
-from samjax.text import ClipTokenizer
+from samjax.models.siglip import Siglip
+from samjax.text import ClipTokenizer, SiglipTokenizer
 
 
 @dataclass(frozen=True, eq=False)
 class MaskRanker:
-    """CLIP with its parameters, which compares masks with texts.
+    """CLIP or SigLIP with its parameters, which compares masks with texts.
 
         clip, clip_params = samjax.load("clip_vit_l14_336")
         ranker = MaskRanker(clip, clip_params)
@@ -31,13 +32,16 @@ class MaskRanker:
     Attributes:
         model: The model.
         params: Its parameters.
+        tokenizer: The tokenizer of the model; CLIP's if it is None. SigLIP's comes with
+            its weights: `samjax.text.SiglipTokenizer.read(folder)`.
         growth: Factor of a mask's box.
         is_zeroed: Whether pixels outside of a mask are black.
         is_masked: Whether the output token attends inside of the mask alone.
     """
 
-    model: Clip
+    model: Clip | Siglip
     params: Mapping[str, Any]
+    tokenizer: ClipTokenizer | SiglipTokenizer | None = None
     growth: float = 1.5
     is_zeroed: bool = False
     is_masked: bool = True
@@ -80,13 +84,15 @@ class MaskRanker:
             Vectors of length 1.
 
         Raises:
-            ValueError: There is none, or it is no list.
+            ValueError: There is none, it is no list, or the tokenizer does not fit the
+                model.
+            TypeError: The tokenizer is of another kind of model.
         """
         if isinstance(texts, str) or not texts:
             raise ValueError(
                 f"got {shown(texts)} for texts, expected a list of phrases"
             )
-        tokenize = ClipTokenizer(context_length=self.model.config.context_length)
+        tokenize = self._tokenizer()
         return np.concatenate(
             [
                 np.asarray(embed_phrases(self.params, tokenize(text), model=self.model))
@@ -113,6 +119,34 @@ class MaskRanker:
 
         Raises:
             ValueError: As for `embed_masks` and `embed_texts`.
+            TypeError: As for `embed_texts`.
         """
         texts_embedded = self.embed_texts(texts)
         return self.embed_masks(image, masks) @ texts_embedded.T
+
+    def _tokenizer(self) -> ClipTokenizer | SiglipTokenizer:
+        """Returns the tokenizer, or refuses it if it is not that of the model."""
+        config, tokenizer = self.model.config, self.tokenizer
+        if isinstance(self.model, Clip) and tokenizer is None:
+            return ClipTokenizer(context_length=config.context_length)
+        kind = ClipTokenizer if isinstance(self.model, Clip) else SiglipTokenizer
+        if not isinstance(tokenizer, kind):
+            raise TypeError(
+                f"got the tokenizer {type(tokenizer).__name__} for a "
+                f"{type(self.model).__name__}, expected a {kind.__name__}: that of SigLIP "
+                "is SiglipTokenizer.read(FOLDER), with the folder of its weights"
+            )
+        if tokenizer.context_length != config.context_length:
+            raise ValueError(
+                f"got a tokenizer of {tokenizer.context_length} ids a row, expected "
+                f"context_length={config.context_length}, as the model reads them"
+            )
+        if (
+            isinstance(tokenizer, SiglipTokenizer)
+            and tokenizer.size > config.vocab_size
+        ):
+            raise ValueError(
+                f"got a tokenizer of {tokenizer.size} tokens for a model of "
+                f"{config.vocab_size}: name the folder of the model's weights"
+            )
+        return tokenizer

@@ -90,6 +90,44 @@ class HuggingFaceForm:
     write_config: Callable[[Any], dict[str, Any]]
 
 
+class FlaxPiece(NamedTuple):
+    """An array of a Flax checkpoint that differs from a released one in its axes.
+
+    Attributes:
+        name: Its name, the keys of the maps joined by "/".
+        stored: Its shape in the file.
+        merged: The shape with adjacent axes merged.
+        order: Axes of `merged` in the order of the release.
+    """
+
+    name: str
+    stored: tuple[int, ...]
+    merged: tuple[int, ...]
+    order: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FlaxForm:
+    """The form of a family's weights in checkpoints of Flax, which are read only.
+
+    Attributes:
+        marks: Regular expression of names that only its files have.
+        ignored: Regular expression of names of arrays that are no part of the model.
+        optional: Regular expressions of released names that files may lack, which are
+            filled with zeros, each with what a warning says then.
+        read_config: Reads the config from the shapes of the arrays; returns the most
+            likely one and the reasons against it.
+        pieces: The arrays, of a file with these shapes, that an array of the weight map
+            consists of, joined along the first axis of the release.
+    """
+
+    marks: str
+    ignored: str
+    optional: tuple[tuple[str, str], ...]
+    read_config: Callable[[Shapes], tuple[Any, list[str]]]
+    pieces: Callable[[Entry, Shapes], tuple[FlaxPiece, ...]]
+
+
 @dataclass(frozen=True, kw_only=True)
 class ModelFamily:
     """All that saving, loading and running the models of one architecture needs.
@@ -108,6 +146,7 @@ class ModelFamily:
         config_files: Names of the files beside weights under released names that have
             their config, and how they are read.
         hugging_face: Its form in transformers, where it has one.
+        flax: Its form in checkpoints of Flax that its authors published.
     """
 
     name: str
@@ -121,6 +160,7 @@ class ModelFamily:
     ignored: str = ""
     config_files: Mapping[str, ReadConfig] = field(default_factory=dict)
     hugging_face: HuggingFaceForm | None = None
+    flax: FlaxForm | None = None
 
 
 def sibling_families() -> Iterator[ModelFamily]:

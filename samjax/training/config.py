@@ -232,6 +232,9 @@ class TrainConfig:
             del fields["text"]
         else:
             fields["text"] = _without(fields["text"], ("sidecar",))
+            # Of later versions: a run that began before resumes.
+            if not fields["text"]["mean_masks"]:
+                fields["text"] = _without(fields["text"], ("mean_masks",))
         fields["optimizer"] = _without_values(fields["optimizer"], _LATER_OF_OPTIMIZER)
         fields["stages"] = tuple(
             _without_values(stage, _LATER_OF_STAGE) for stage in fields["stages"]

@@ -37,6 +37,7 @@ from samjax.training.text.initial import (
     load_clip,
     without_text,
 )
+from samjax.training.text.means import mean_shift
 from samjax.training.text.source import TextSource
 
 EvaluatorFactory = Callable[[TrainConfig, Sam], Mapping[str, Evaluator]]
@@ -275,12 +276,26 @@ def source_factory(
     if config.text is None:
         return make_images
     text, (clip, clip_params) = config.text, load_clip(config.text.clip)
+    shifts: dict[Stage, Any] = {}
 
     def make_text(
         config: TrainConfig, stage: Stage, part: int = 0, parts: int = 1
     ) -> TextSource:
         source = make_images(config, stage, part, parts)
-        return TextSource(source, clip, clip_params, text, seed=config.seed)
+        if text.mean_masks and stage not in shifts:
+            # The same images in every process, and of the run's first stage or a resumed
+            # one alike: a function of the stage alone.
+            images = make_source(config, stage, 0, 1)
+            plain = TextSource(images, clip, clip_params, text, seed=config.seed)
+            shifts[stage] = mean_shift(plain, clip, clip_params, text.mean_masks)
+        return TextSource(
+            source,
+            clip,
+            clip_params,
+            text,
+            seed=config.seed,
+            shift=shifts.get(stage),
+        )
 
     return make_text
 

@@ -80,6 +80,16 @@ def test_a_patch_is_inside_if_half_of_it_is():
     assert np.argwhere(crop.inside).tolist() == [[1, 1]]
 
 
+def test_pixels_behind_the_last_whole_patch_are_in_none():
+    # 30 pixels in patches of 7: 4 patches are 28 pixels.
+    config = CropConfig(side=30, patch=7)
+    mask = mask_of((30, 30), 0, 0, 30, 30)
+    mask[:, 14:28] = False
+    crop = crop_mask(image_of(30, 30), mask, 1.0, False, config)
+    assert crop.pixels.shape == (30, 30, 3)
+    np.testing.assert_array_equal(crop.inside, [[True, True, False, False]] * 4)
+
+
 def test_of_a_thin_mask_the_best_patch_is_inside():
     mask = np.zeros((56, 56), bool)
     mask[10:40, 20] = True
@@ -103,7 +113,7 @@ def test_drawn_crops_have_the_share_and_the_growth_of_the_config():
 
 @pytest.mark.parametrize(
     "change",
-    [{"side": 30}, {"growth": (0.5, 2.0)}, {"growth": (2.0, 1.0)}, {"zeroed": 2.0}],
+    [{"side": 6}, {"growth": (0.5, 2.0)}, {"growth": (2.0, 1.0)}, {"zeroed": 2.0}],
 )
 def test_configs_that_make_no_crops_are_refused(change):
     fields = {"side": 28, "patch": 7, **change}

@@ -81,6 +81,10 @@ class TarSource:
         finally:
             os.close(file)
 
+    def shard_of(self, index: int) -> str:
+        """Returns the name of the tar of an example, without its ending."""
+        return self.tars[locate_in_parts(index, self._stops)[0]].stem
+
     def __getstate__(self) -> dict[str, Any]:
         # A mapped index would be copied into the pickle; the other process maps it
         # itself. One without a file has to be copied.

@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 
 from samjax.data.folders import list_files
 from samjax.evaluation.datasets.dataset import Dataset
-from samjax.evaluation.datasets.selection import Selection
+from samjax.evaluation.datasets.selection import Selection, folder_and_split
 
 
 class Reader(NamedTuple):
@@ -72,7 +72,7 @@ def _open_tfds(path: Path, selection: Selection) -> Dataset:
     from samjax.data.tfds.source import TfdsSource
     from samjax.evaluation.datasets.examples import ExampleSamples
 
-    folder, split = _folder_and_split(path)
+    folder, split = folder_and_split(path)
     source = TfdsSource(folder, split or "train")
     name = folder.resolve().name
     return ExampleSamples(
@@ -80,17 +80,9 @@ def _open_tfds(path: Path, selection: Selection) -> Dataset:
     )
 
 
-def _folder_and_split(path: Path) -> tuple[Path, str]:
-    """Splits FOLDER:SPLIT; the split is "" where there is none."""
-    folder, _, split = str(path).rpartition(":")
-    if folder and not path.exists() and Path(folder).is_dir():
-        return Path(folder), split
-    return path, ""
-
-
 def _is_tfds(path: Path) -> bool:
     """Whether a path is a dataset of TFDS, by its metadata there or below."""
-    folder, _ = _folder_and_split(path)
+    folder, _ = folder_and_split(path)
     names = ("dataset_info.json", "*/dataset_info.json", "*/*/dataset_info.json")
     return folder.is_dir() and any(any(folder.glob(name)) for name in names)
 

@@ -1,8 +1,9 @@
-"""The part of a dataset that is scored: by area, and a repeatable draw of the rest."""
+"""The part of a dataset that is scored: a split, by area, and a repeatable draw."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Integer
@@ -43,6 +44,14 @@ class Selection:
             return indices
         rng = np.random.default_rng([self.seed, key])
         return np.sort(rng.choice(indices, self.objects, replace=False))
+
+
+def folder_and_split(path: Path) -> tuple[Path, str]:
+    """Splits PATH:SPLIT; the split is "" where there is none."""
+    place, _, split = str(path).rpartition(":")
+    if place and not path.exists() and Path(place).exists():
+        return Path(place), split
+    return path, ""
 
 
 def spread(count: int, most: int | None) -> list[int]:

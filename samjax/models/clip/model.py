@@ -1,6 +1,6 @@
 """CLIP: the vision tower, the text tower, and the scale of their similarities."""
 
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -11,6 +11,10 @@ from jaxtyping import Array, Bool, Float, Int
 from samjax.models.clip.config import ClipConfig
 from samjax.models.clip.text_tower import TextTower
 from samjax.models.clip.towers import VisionTower
+
+# Of pixels on the scale 0..1.
+PIXEL_MEAN = (0.48145466, 0.4578275, 0.40821073)
+PIXEL_STD = (0.26862954, 0.26130258, 0.27577711)
 
 
 class ClipEmbeddings(NamedTuple):
@@ -25,7 +29,24 @@ class ClipEmbeddings(NamedTuple):
     texts: Float[Array, "n e"]
 
 
-class Clip(nn.Module):
+class DualEncoder(nn.Module):
+    """A model that embeds images and texts in one space, such as CLIP and SigLIP.
+
+    Its methods are `embed_image(pixels, inside)` and `embed_text(tokens)`.
+
+    Attributes:
+        pixel_mean: Mean that pixels on the scale 0..1 are normalized by.
+        pixel_std: Deviation that they are normalized by.
+        reads_end: Whether a text is read at its end token and attention is causal, so
+            that padding does not matter.
+    """
+
+    pixel_mean: ClassVar[tuple[float, float, float]]
+    pixel_std: ClassVar[tuple[float, float, float]]
+    reads_end: ClassVar[bool]
+
+
+class Clip(DualEncoder):
     """The dual encoder.
 
     A pure function of its parameters: `model.apply({"params": params}, pixels,
@@ -35,6 +56,10 @@ class Clip(nn.Module):
         config: The sizes.
         dtype: Compute dtype, float32 or bfloat16; parameters are float32.
     """
+
+    pixel_mean = PIXEL_MEAN
+    pixel_std = PIXEL_STD
+    reads_end = True
 
     config: ClipConfig
     dtype: DTypeLike = jnp.float32
@@ -111,8 +136,3 @@ class Clip(nn.Module):
             ValueError: The rows are longer than the context.
         """
         return self.text(tokens)
-
-
-# Of pixels on the scale 0..1.
-PIXEL_MEAN = (0.48145466, 0.4578275, 0.40821073)
-PIXEL_STD = (0.26862954, 0.26130258, 0.27577711)

@@ -8,6 +8,7 @@ from samjax.models.family import ModelFamily, Shapes
 from samjax.models.owl.config import OwlConfig
 from samjax.models.owl.hugging_face import HUGGING_FACE
 from samjax.models.owl.model import Owl
+from samjax.models.owl.scenic import SCENIC
 from samjax.models.weight_map import Entry, Row, expand
 
 # Names of the towers are those of CLIP, names of the heads those of transformers.
@@ -51,4 +52,5 @@ FAMILY = ModelFamily(
     guess_config=guess_config,
     ignored=clip.FAMILY.ignored,
     hugging_face=HUGGING_FACE,
+    flax=SCENIC,
 )

@@ -5,8 +5,8 @@ pools its patches by attention; the text tower attends in both directions and is
 at its last position, so that texts are padded to the context's length. SigLIP 2 of fixed
 resolution (arXiv 2502.14786) is the same model with a larger vocabulary.
 
-Its tokenizers are SentencePiece models, which come with the weights: samjax takes their
-token ids.
+Its tokenizers are SentencePiece models, which come with the weights
+(`samjax.text.SiglipTokenizer`).
 
 Letters in shapes: `b` image or text, `t` token, `c` channels, `e` the joint width.
 """

@@ -61,6 +61,11 @@ class SiglipConfig(Architecture):
     )
 
     @property
+    def embed_dim(self) -> int:
+        """Width of the joint space."""
+        return self.vision_width
+
+    @property
     def num_repeats(self) -> int:
         """The most times that a module is repeated; the tensors are at least as many."""
         return max(self.vision_depth, self.text_depth)

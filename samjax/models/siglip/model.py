@@ -9,7 +9,7 @@ import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int
 
-from samjax.models.clip.model import ClipEmbeddings
+from samjax.models.clip.model import ClipEmbeddings, DualEncoder
 from samjax.models.clip.towers import FeedForward, Transformer
 from samjax.models.layers import PatchProjection, layer_norm
 from samjax.models.siglip.config import SiglipConfig
@@ -117,7 +117,7 @@ class VisionTower(nn.Module):
         return pool(x, None if inside is None else inside.reshape(len(inside), -1))
 
 
-class Siglip(nn.Module):
+class Siglip(DualEncoder):
     """The dual encoder.
 
     A pure function of its parameters: `model.apply({"params": params}, pixels,
@@ -128,6 +128,10 @@ class Siglip(nn.Module):
         config: The sizes.
         dtype: Compute dtype, float32 or bfloat16; parameters are float32.
     """
+
+    pixel_mean = PIXEL_MEAN
+    pixel_std = PIXEL_STD
+    reads_end = False
 
     config: SiglipConfig
     dtype: DTypeLike = jnp.float32
@@ -203,9 +207,9 @@ class Siglip(nn.Module):
         """Embeds texts.
 
         Args:
-            tokens: Rows of the tokenizer that comes with the weights, padded to the
-                context's length as it pads: padding is attended to, and the vector is
-                read at the last position.
+            tokens: Rows of `samjax.text.SiglipTokenizer`, padded to the context's
+                length: padding is attended to, and the vector is read at the last
+                position.
 
         Returns:
             A vector per text in the joint space, not normalized.

@@ -54,6 +54,7 @@ class EmbeddedSource:
     ):
         self._source, self._most_bytes = source, most_bytes
         self.problems, self.num_examples = source.problems, source.num_examples
+        self.examples = getattr(source, "examples", None)
         self._encode = functools.partial(
             _encode, model, jax.device_put(select_parts(params, [IMAGE_ENCODER]))
         )

@@ -19,8 +19,12 @@ class TextTraining:
         noise: Deviation of the noise that is added to a vector before it is scaled to
             length 1 again, against the gap between images and texts; the paper adds
             none.
-        sidecar: File that keeps the vectors for later runs, `.safetensors`; None keeps
-            them in memory.
+        mean_masks: Masks over which the mean of the vectors of images is taken. It is
+            subtracted from every vector and the mean of phrases added, so that both
+            modalities have the same mean; 0 subtracts nothing. The paper does not.
+        sidecar: Where the vectors are kept for later runs: a `.safetensors` file, which
+            is held in memory, or a folder with files for each shard of the dataset;
+            None keeps them in memory.
     """
 
     clip: str = "clip_vit_l14_336"
@@ -28,15 +32,17 @@ class TextTraining:
     variants: int = 4
     smallest_area: int = 100**2
     noise: float = 0.0
+    mean_masks: int = 0
     sidecar: str | None = None
 
     def __post_init__(self):
         problems = []
         if self.variants < 1:
             problems.append(f"variants={self.variants}: use at least 1")
-        if self.smallest_area < 0 or self.noise < 0:
+        if min(self.smallest_area, self.noise, self.mean_masks) < 0:
             problems.append(
-                f"smallest_area={self.smallest_area}, noise={self.noise}: use 0 or more"
+                f"smallest_area={self.smallest_area}, noise={self.noise}, "
+                f"mean_masks={self.mean_masks}: use 0 or more"
             )
         if problems:
             raise ValueError("TextTraining: " + "; ".join(problems))

@@ -4,29 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
+from jaxtyping import Float
 
-from samjax.checkpoints.safetensors_file import (
-    Planned,
-    read_safetensors,
-    write_safetensors,
-)
 from samjax.data.batch import Batch, RunBatch, Source, dense_batch
 from samjax.data.mask_crops import draw_crop
-from samjax.files import json_text, replacing
+from samjax.files import json_text
 from samjax.models.clip import Clip
 from samjax.models.clip.crops import embed_crops
 from samjax.models.params import Params
 from samjax.training.finetune.delta_file import hash_params
 from samjax.training.text.config import TextTraining
+from samjax.training.text.sidecar import open_vectors
 
-FORMAT = "samjax vectors of masks"
-FLUSH_EVERY = 256
-"""New masks after which the sidecar is written."""
+SHARD_EXAMPLES = 1000
+"""Examples of a shard of the sidecar, for datasets that are not of tars."""
 
 
 class TextSource:
@@ -42,6 +37,8 @@ class TextSource:
         params: Its parameters.
         config: The options.
         seed: Seed of crops, of the choice among them, and of the noise.
+        shift: What is added to every vector before it is scaled to length 1 again
+            (`samjax.training.text.means`); None for nothing.
 
     Raises:
         ValueError: The sidecar is of another CLIP, or of other crops.
@@ -55,6 +52,7 @@ class TextSource:
         config: TextTraining,
         *,
         seed: int,
+        shift: Float[np.ndarray, " e"] | None = None,
     ):
         size = (clip.config.image_size, clip.config.patch_size)
         if (config.crops.side, config.crops.patch) != size:
@@ -67,11 +65,12 @@ class TextSource:
         self._params, self._seed = jax.device_put(dict(params)), seed
         self._dense = jax.jit(dense_batch)
         self._fingerprint = fingerprint(params, clip, config, seed)
-        self._path = None if config.sidecar is None else Path(config.sidecar)
-        self._vectors: dict[str, np.ndarray] = {}
-        self._unsaved = 0
-        if self._path is not None and self._path.is_file():
-            self._vectors = read_sidecar(self._path, self._fingerprint)
+        self._shift = shift
+        self._vectors = open_vectors(
+            config.sidecar,
+            self._fingerprint,
+            (config.variants, clip.config.embed_dim),
+        )
 
     def __getattr__(self, name: str) -> Any:
         # Position and damage of a reader, where the source is one.
@@ -86,9 +85,7 @@ class TextSource:
 
     def save(self) -> None:
         """Writes the sidecar, if there is one."""
-        if self._path is not None and self._unsaved:
-            write_sidecar(self._path, self._vectors, self._fingerprint)
-            self._unsaved = 0
+        self._vectors.save()
 
     def batch(self, step: int) -> Batch | RunBatch:
         """Returns the batch of one step, with vectors; small masks are not valid."""
@@ -102,7 +99,9 @@ class TextSource:
         for row, column in np.argwhere(valid):
             height, width = (int(side) for side in np.asarray(dense.sizes)[row])
             variants = self._variants(
-                images[row, :height, :width], masks[row, column, :height, :width]
+                self._shard(batch, int(row)),
+                images[row, :height, :width],
+                masks[row, column, :height, :width],
             )
             generator = np.random.default_rng((self._seed, step, row, column))
             vector = variants[generator.integers(len(variants))].astype(np.float32)
@@ -110,12 +109,26 @@ class TextSource:
                 vector = vector + self._config.noise * generator.standard_normal(
                     vector.shape
                 )
+            if self._shift is not None:
+                vector = vector + self._shift
             text[row, column] = vector / np.linalg.norm(vector)
         return batch._replace(valid=valid, text=text)
 
-    def _variants(self, image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    def _shard(self, batch: Batch | RunBatch, row: int) -> str:
+        """Returns the name of the shard of the dataset that an image belongs to."""
+        if isinstance(batch, Batch):
+            return "drawn"
+        index = int(np.asarray(batch.index)[row])
+        if batch.part is not None:
+            # Indices are counted within the parts of a mixture.
+            part = int(np.asarray(batch.part)[row])
+            return f"part{part}-{index // SHARD_EXAMPLES:06d}"
+        return shard_name(getattr(self._source, "examples", None), index)
+
+    def _variants(self, shard: str, image: np.ndarray, mask: np.ndarray) -> np.ndarray:
         key = key_of(image, mask)
-        if key not in self._vectors:
+        found = self._vectors.find(shard, key)
+        if found is None:
             generator = np.random.default_rng((self._seed, int(key[:15], 16)))
             crops = [
                 draw_crop(generator, image, mask, self._config.crops)
@@ -127,11 +140,20 @@ class TextSource:
                 np.stack([crop.inside for crop in crops]),
                 model=self._clip,
             )
-            self._vectors[key] = np.asarray(vectors, np.float16)
-            self._unsaved += 1
-            if self._unsaved >= FLUSH_EVERY:
-                self.save()
-        return self._vectors[key]
+            found = np.asarray(vectors, np.float16)
+            self._vectors.add(shard, key, found)
+        return found
+
+
+def shard_name(examples: Any, index: int) -> str:
+    """Returns the name of the shard of an example: its tar's, or of a thousand examples.
+
+    Args:
+        examples: The dataset.
+        index: Index of the example.
+    """
+    named = getattr(examples, "shard_of", None)
+    return f"{index // SHARD_EXAMPLES:06d}" if named is None else named(index)
 
 
 def key_of(image: np.ndarray, mask: np.ndarray) -> str:
@@ -156,40 +178,3 @@ def fingerprint(params: Params, clip: Clip, config: TextTraining, seed: int) -> 
     }
     text = json_text(fields, sort_keys=True) + hash_params(params)
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def write_sidecar(path: Path, vectors: dict[str, np.ndarray], stamp: str) -> None:
-    """Writes vectors of masks, completely or not at all.
-
-    Args:
-        path: The file.
-        vectors: Float16 (variants, e) by the name of the mask.
-        stamp: Their fingerprint.
-    """
-    plan = [Planned(key, "F16", value.shape) for key, value in vectors.items()]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    metadata = {"format": FORMAT, "fingerprint": stamp}
-    with replacing(path) as hidden, hidden.open("wb") as file:
-        write_safetensors(file, plan, iter(vectors.values()), metadata, checksums=True)
-
-
-def read_sidecar(path: Path, stamp: str) -> dict[str, np.ndarray]:
-    """Reads vectors of masks, float16 (variants, e).
-
-    Args:
-        path: The file.
-        stamp: The fingerprint that they have to have.
-
-    Raises:
-        ValueError: They are of another CLIP or of other crops, or it is no such file.
-        CheckpointError: It cannot be read.
-    """
-    tensors, metadata = read_safetensors(path)
-    if metadata.get("format") != FORMAT:
-        raise ValueError(f"{path} is no sidecar of vectors: name another file")
-    if metadata.get("fingerprint") != stamp:
-        raise ValueError(
-            f"{path} has vectors of another CLIP, of other crops or of another seed: "
-            "name another file, or delete it"
-        )
-    return {key: np.array(tensor.array()) for key, tensor in tensors.items()}

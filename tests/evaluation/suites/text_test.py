@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+from evaluation.datasets.referring_test import write_referring
 from small_photo_set import square, write_set
 from small_text_sam import SMALL_TEXT, random_params
 
@@ -138,3 +139,25 @@ def test_small_objects_and_sets_without_single_ones_are_left_out(named_set, tmp_
     plain = write_set(tmp_path / "plain")
     with pytest.raises(ValueError, match="no photo with one object of a category"):
         Text().make([plain], 64)
+
+
+def test_referring_expressions_have_the_scores_of_their_sets(tmp_path):
+    folder = write_referring(tmp_path / "refcoco")
+    suite = Text().make([folder, tmp_path / "refcoco:testA"], 64)
+    assert [dataset.name for dataset in suite.datasets] == [
+        "refcoco val (unc)",
+        "refcoco testA (unc)",
+    ]
+    suite = Text().make([folder], 64)
+    result = evaluate(suite, Knowing(suite.datasets[0]))
+    scores = result.scores
+    assert scores["text"] == scores["text_ciou"] == scores["text_p90"] == 1
+    # The same object may be meant by another expression, but never by the wrong one.
+    assert scores["wrong_text"] == scores["no_text"] == 0
+    assert len(result.sets[0].objects) == 4
+
+
+def test_sets_of_several_kinds_are_not_mixed(named_set, tmp_path):
+    folder = write_referring(tmp_path / "refcoco")
+    with pytest.raises(ValueError, match="expected sets of one kind"):
+        Text().make([folder, named_set], 64)

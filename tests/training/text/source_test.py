@@ -11,7 +11,8 @@ from samjax.data.mask_crops import CropConfig
 from samjax.models.clip import Clip
 from samjax.training.text import source as source_module
 from samjax.training.text.config import TextTraining
-from samjax.training.text.source import TextSource
+from samjax.training.text.means import image_mean, mean_shift, text_mean
+from samjax.training.text.source import TextSource, shard_name
 
 PARAMS = tree_of(SMALL, random_state(SMALL))
 CONFIG = TextTraining(crops=CropConfig(side=24, patch=8), variants=3, smallest_area=0)
@@ -108,3 +109,53 @@ def test_what_a_reader_has_besides_batches_is_passed_on():
     assert source.position == {"step": 3}
     source.close()
     assert inner.closed
+
+
+def test_the_shift_gives_images_the_mean_of_phrases():
+    config = dataclasses.replace(CONFIG, mean_masks=8)
+    clip = Clip(dataclasses.replace(SMALL, vocab_size=49_408))
+    params = tree_of(clip.config, random_state(clip.config))
+    shift = mean_shift(
+        TextSource(Discs(), clip, params, config, seed=0), clip, params, 8
+    )
+    plain, shifted = (
+        TextSource(Discs(), clip, params, config, seed=0, shift=of)
+        for of in (None, shift)
+    )
+    vectors = [
+        np.asarray(shifted.batch(step).text).reshape(-1, SMALL.embed_dim)
+        for step in (0, 1)
+    ]
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=-1), 1, atol=1e-6)
+    # Before vectors are scaled to length 1 again, the means agree.
+    moved = np.concatenate(
+        [
+            np.asarray(plain.batch(step).text).reshape(-1, SMALL.embed_dim) + shift
+            for step in (0, 1)
+        ]
+    )
+    mean = text_mean(clip, params)
+    np.testing.assert_allclose(moved.mean(0), mean, atol=1e-5)
+    unit = moved / np.linalg.norm(moved, axis=1, keepdims=True)
+    # Stored in float16, vectors have a length of nearly 1.
+    np.testing.assert_allclose(np.concatenate(vectors), unit, atol=1e-3)
+    gaps = [
+        np.linalg.norm(of.mean(0) - mean)
+        for of in (moved - shift, np.concatenate(vectors))
+    ]
+    assert gaps[1] < 0.5 * gaps[0]
+
+
+def test_a_source_without_masks_has_no_mean(monkeypatch):
+    monkeypatch.setattr("samjax.training.text.means.MOST_STEPS", 3)
+    with pytest.raises(ValueError, match="got no mask in 3 batches"):
+        image_mean(make(dataclasses.replace(CONFIG, smallest_area=10**9)), 4)
+
+
+def test_shards_are_tars_or_a_thousand_examples():
+    class Tars:
+        def shard_of(self, index):
+            return f"sa_{index:06d}"
+
+    assert shard_name(Tars(), 3) == "sa_000003"
+    assert [shard_name(None, i) for i in (0, 999, 1000)] == ["000000"] * 2 + ["000001"]
