@@ -185,7 +185,7 @@ def run(arguments: list[str]) -> None:
             show_done(display, image, tally)
     print(f"{tally.in_words()}: {command.out}")
     _check_any(tally)
-    _note_nothing(tally)
+    _note_nothing(command, tally)
     if share.count > 1:
         print(
             "when all shares are done, the same command without --share writes the"
@@ -316,11 +316,13 @@ def _check_any(tally: Tally) -> None:
         raise ValueError(f"no image could be segmented; {name}: {problem}")
 
 
-def _note_nothing(tally: Tally) -> None:
+def _note_nothing(command: Everything, tally: Tally) -> None:
     if tally.made and not tally.masks:
+        options = "--pred-iou-thresh and --stability-score-thresh"
+        if command.text:
+            options = f"--text-threshold, {options}"
         print(
-            "samjax: note: no mask passed the filters: lower --pred-iou-thresh and "
-            "--stability-score-thresh",
+            f"samjax: note: no mask passed the filters: lower {options}",
             file=sys.stderr,
         )
 

@@ -56,6 +56,11 @@ def test_the_masks_of_texts_are_kept_with_their_texts(everything, tmp_path):
     assert status == 1 and "texts" in printed.err
 
 
+def test_a_threshold_of_texts_that_nothing_passes_is_named(everything):
+    status, printed = everything("--text", "a cup", "--text-threshold", "1")
+    assert status == 0 and "lower --text-threshold, " in printed.err
+
+
 @pytest.mark.parametrize(
     "arguments, words",
     [
