@@ -108,8 +108,9 @@ class Blur:
     plates: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """ONNX file of a detector of licence plates (docs/engine.md has the form)."""
 
-    regions: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
-    """JSON file of regions by hand: {"photo.jpg": [[left, top, right, bottom]]}."""
+    regions: Annotated[Path | None, tyro.conf.arg(metavar="FILE|DIR")] = None
+    """JSON file of regions by hand, {"photo.jpg": [[left, top, right, bottom]]}, or the
+    folder of a project: the regions that were drawn in its page."""
 
     threshold: float = 0.25
     """Least score of a detected region."""

@@ -59,7 +59,7 @@ def _erase_rows(write: sqlite3.Connection, name: str) -> dict[str, int]:
         "SELECT id FROM annotations WHERE image = ?)",
         (name,),
     )
-    for table in ("annotations", "reviews", "scores"):
+    for table in ("annotations", "reviews", "mask_reviews", "regions", "scores"):
         write.execute(f"DELETE FROM {table} WHERE image = ?", (name,))
     tasks = write.execute("DELETE FROM tasks WHERE image = ?", (name,)).rowcount
     write.execute("UPDATE counter SET revision = revision + 1")

@@ -38,6 +38,8 @@ class Project:
         instructions: File of the instructions in the project's folder, Markdown.
         blind: Whether reviewers are not told who made what.
         review_share: Share of the finished images that are reviewed.
+        least_review_share: Share to which that of a person falls as their images are
+            accepted.
         agreement_share: Share of the images that two people annotate.
         gold_share: Share of the handed out images that are gold.
         gold_images: Names of the images with trusted masks.
@@ -54,6 +56,7 @@ class Project:
     instructions: str = "instructions.md"
     blind: bool = False
     review_share: float = 1.0
+    least_review_share: float = 1.0
     agreement_share: float = 0.0
     gold_share: float = 0.0
     gold_images: tuple[str, ...] = ()
@@ -69,6 +72,7 @@ class Project:
         """The shares of reviews, of images annotated twice and of gold images."""
         return TeamRules(
             review=self.review_share,
+            least_review=self.least_review_share,
             agreement=self.agreement_share,
             gold=self.gold_share,
             gold_images=self.gold_images,

@@ -6,6 +6,7 @@ of a task are the masks as they were when it was finished, before any review.
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Sequence
 from typing import Any
@@ -14,6 +15,8 @@ from samjax.engine.agreement import compare_masks
 from samjax.engine.annotations.database import Database
 from samjax.engine.annotations.history import rows_at
 from samjax.engine.annotations.rows import stored
+from samjax.engine.sources import is_open
+from samjax.files import json_text
 
 # A gold task is compared with the image's own masks as they are now; a task of an image
 # that was handed out twice with the other task, once both are done.
@@ -60,15 +63,18 @@ def update_scores(database: Database) -> None:
 
 def read_scores(database: Database) -> Sequence[dict[str, Any]]:
     """Returns all scores: `purpose` (`gold` or `agreement`), `round`, `image`, `person`,
-    `other_person` (None for gold), `mean_iou` (None without a pair), `matched`,
-    `missed` and `extra`.
+    `other_person` (None for gold), `mean_iou` and `boundary_iou` (None without a pair),
+    `matched`, `missed`, `extra`, and `labels` (pairs of them).
 
     Raises:
         DatabaseReplaced: The file is not the one that was opened.
     """
     update_scores(database)
     with database.connection() as connection:
-        return [dict(row) for row in connection.execute(_SCORES)]
+        return [
+            dict(row) | {"labels": [tuple(pair) for pair in json.loads(row["labels"])]}
+            for row in connection.execute(_SCORES)
+        ]
 
 
 def _score(read: sqlite3.Connection, due: sqlite3.Row) -> dict[str, Any]:
@@ -76,6 +82,7 @@ def _score(read: sqlite3.Connection, due: sqlite3.Row) -> dict[str, Any]:
         [
             stored(row)
             for row in rows_at(read, revision, image=due["image"], layer=layer)
+            if not is_open(dict(row))
         ]
         for revision, layer in (
             (due["revision"], due["layer"]),
@@ -88,6 +95,7 @@ def _score(read: sqlite3.Connection, due: sqlite3.Row) -> dict[str, Any]:
         "other": due["other"],
         "image": due["image"],
         **result._asdict(),
+        "labels": json_text(result.labels),
         "revision": due["revision"],
         "other_revision": due["other_revision"],
     }

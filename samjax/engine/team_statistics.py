@@ -1,9 +1,9 @@
 """Statistics of a team's work by person, round and model.
 
 A mask belongs to the person who made its first version, with the time and the clicks of
-that person's last version: what a reviewer changed later is the reviewer's. Masks that
-a model proposed and nobody changed are counted apart, and not in the times, as in the
-paper (SAM, section 4).
+that person's last version: what a reviewer changed later is the reviewer's. A proposal
+belongs to the person who took it. Masks that a model proposed and nobody changed are
+counted apart, and not in the times, as in the paper (SAM, section 4).
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
+from samjax.engine.agreement import label_agreement
 from samjax.engine.annotations.database import Database
-from samjax.engine.sources import is_by_hand
+from samjax.engine.sources import REJECTED, TAKEN, is_by_hand, is_open
 from samjax.engine.team_scores import read_scores
 
 Group = Literal["person", "round", "model"]
@@ -25,12 +26,15 @@ GROUPS: tuple[Group, ...] = ("person", "round", "model")
 
 COLUMNS = (
     *("images_done", "images_empty", "skipped", "flagged", "masks", "masks_proposed"),
+    *("proposals_taken", "proposals_rejected"),
     *("active_seconds_mean", "active_seconds_median", "active_seconds_p10"),
     *("active_seconds_p90", "wall_seconds_mean", "wall_seconds_median"),
     *("clicks_mean", "strokes_mean", "undos_mean"),
     *("reviewed", "accepted", "fixed", "returned"),
+    *("reviews_made", "review_seconds_median"),
     *("gold_images", "gold_iou", "gold_missed", "gold_extra"),
-    *("agreement_images", "agreement_iou", "agreement_f1"),
+    *("agreement_images", "agreement_iou", "agreement_f1", "agreement_boundary_iou"),
+    *("agreement_labels", "agreement_kappa"),
 )
 """Columns of the statistics; means are of masks made by hand, None without any."""
 
@@ -52,10 +56,14 @@ _TASKS = """
 SELECT t.*, NOT EXISTS (
     SELECT 1 FROM annotations a
     WHERE a.image = t.image AND a.layer = t.layer AND a.deleted = 0
+    AND NOT (a.source = 'proposed' AND a.edited = 0)
 ) AS is_empty FROM tasks t WHERE t.kind = 'annotate' AND t.assignee NOT NULL
 AND (:person IS NULL OR t.assignee = :person)
 """
-_REVIEWS = "SELECT * FROM reviews WHERE :person IS NULL OR annotator = :person"
+_REVIEWS = """
+SELECT * FROM reviews
+WHERE :person IS NULL OR annotator = :person OR reviewer = :person
+"""
 
 
 def team_statistics(
@@ -129,14 +137,17 @@ def _masks(rows: Iterable[Any]) -> list[dict[str, Any]]:
     deleted: dict[int, bool] = {}
     for row in rows:
         known = masks.get(row["annotation"])
-        if known is None or known["author"] == row["author"]:
+        if known is None or is_open(known) or known["author"] == row["author"]:
             masks[row["annotation"]] = dict(row)
         deleted[row["annotation"]] = bool(row["deleted"])
-    # A mask that somebody else deleted was made all the same.
+    # A mask that somebody else deleted was made all the same; a proposal that nobody took
+    # was not, and a rejected one counts as such.
     return [
         mask
         for number, mask in masks.items()
-        if not mask["deleted"] or not deleted[number]
+        if mask["source"] == REJECTED
+        or not is_open(mask)
+        and not (mask["deleted"] and deleted[number])
     ]
 
 
@@ -151,18 +162,20 @@ def _rows(
     # A task, a review and a score are of no model.
     done = _grouped(tasks, {"person": "assignee"}.get(group, group))
     seen = _grouped(reviews, {"person": "annotator"}.get(group, group))
+    made_by = _grouped(reviews, {"person": "reviewer"}.get(group, group))
     scored = _grouped(scores, group)
     if group == "person":
         for score in scores:
             if score["other_person"] is not None:
                 scored[score["other_person"]].append(score)
-    names = sorted({*made, *done, *seen, *scored} - {None, ""}, key=str)
+    names = sorted({*made, *done, *seen, *made_by, *scored} - {None, ""}, key=str)
     return [
         {
             "name": name,
             **_of_tasks(done[name]),
             **_of_masks(made[name]),
             **_of_reviews(seen[name]),
+            **_of_reviewer(made_by[name]),
             **_of_scores(scored[name]),
         }
         for name in names
@@ -190,13 +203,17 @@ def _of_tasks(tasks: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _of_masks(masks: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    by_hand = [m for m in masks if is_by_hand(m)]
+    rejected = sum(mask["source"] == REJECTED for mask in masks)
+    masks = [mask for mask in masks if mask["source"] != REJECTED]
+    by_hand = [mask for mask in masks if is_by_hand(mask)]
     active = _values(by_hand, "active_seconds")
     wall = [mask["seconds"] for mask in by_hand if mask["seconds"] > 0]
     tenths = statistics.quantiles(active, n=10) if len(active) > 1 else [None, None]
     return {
         "masks": len(masks),
         "masks_proposed": len(masks) - len(by_hand),
+        "proposals_taken": sum(mask["source"] == TAKEN for mask in masks),
+        "proposals_rejected": rejected,
         "active_seconds_mean": _mean(active),
         "active_seconds_median": statistics.median(active) if active else None,
         "active_seconds_p10": tenths[0],
@@ -215,26 +232,37 @@ def _of_reviews(reviews: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {"reviewed": len(reviews)} | {name: verdicts[name] for name in names}
 
 
+def _of_reviewer(reviews: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    active = _values(reviews, "active_seconds")
+    median = statistics.median(active) if active else None
+    return {"reviews_made": len(reviews), "review_seconds_median": median}
+
+
 def _of_scores(scores: Sequence[dict[str, Any]]) -> dict[str, Any]:
     gold = [score for score in scores if score["purpose"] == "gold"]
     twice = [score for score in scores if score["purpose"] == "agreement"]
     pairs = sum(score["matched"] for score in twice)
     alone = sum(score["missed"] + score["extra"] for score in twice)
+    labels = [pair for score in twice for pair in score["labels"]]
+    equal, kappa = label_agreement(labels)
     return {
         "gold_images": len(gold),
-        "gold_iou": _mean_iou(gold),
+        "gold_iou": _mean_iou(gold, "mean_iou"),
         "gold_missed": sum(score["missed"] for score in gold),
         "gold_extra": sum(score["extra"] for score in gold),
         "agreement_images": len(twice),
-        "agreement_iou": _mean_iou(twice),
+        "agreement_iou": _mean_iou(twice, "mean_iou"),
         "agreement_f1": 2 * pairs / (2 * pairs + alone) if pairs + alone else None,
+        "agreement_boundary_iou": _mean_iou(twice, "boundary_iou"),
+        "agreement_labels": equal,
+        "agreement_kappa": kappa,
     }
 
 
-def _mean_iou(scores: Sequence[dict[str, Any]]) -> float | None:
-    """Returns the mean IoU over all pairs."""
+def _mean_iou(scores: Sequence[dict[str, Any]], name: str) -> float | None:
+    """Returns the mean of an IoU over all pairs."""
     pairs = sum(score["matched"] for score in scores)
-    total = sum(score["matched"] * (score["mean_iou"] or 0.0) for score in scores)
+    total = sum(score["matched"] * (score[name] or 0.0) for score in scores)
     return total / pairs if pairs else None
 
 

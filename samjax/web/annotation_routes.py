@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Path, Query
 from fastapi.responses import JSONResponse, Response
 
+from samjax.engine.sources import decided
 from samjax.web.guard import API
 from samjax.web.image_routes import ImageId
 from samjax.web.mask_checks import check_mask
@@ -84,7 +85,10 @@ def change_annotation(
     given: AnnotationChange,
     if_match: IfMatch = None,
 ) -> Response:
-    """Changes the given fields of an annotation, unless it was changed meanwhile."""
+    """Changes the given fields of an annotation, unless it was changed meanwhile.
+
+    A change of a proposal, of the source `proposed`, takes it: `proposal`.
+    """
     revision = _revision(if_match)
     fields = given.model_dump(exclude_unset=True)
     for name in fields.keys() - _NULLABLE:
@@ -92,12 +96,16 @@ def change_annotation(
             raise invalid(
                 f"{name}: got null, expected a value: leave it out to keep it"
             )
-    mask = None
+    mask, before = None, services.store.get(annotation)
     if fields.pop("segmentation", None) and given.segmentation is not None:
         # The size is that of the image when the mask was stored: its file may have been
         # replaced since.
-        height, width = services.store.get(annotation)["segmentation"]["size"]
+        height, width = before["segmentation"]["size"]
         mask = check_mask(given.segmentation, (height, width))
+    try:
+        fields = decided(before, fields, mask is not None)
+    except ValueError as error:
+        raise invalid(str(error)) from error
     if caller is not None:
         fields["author"] = caller.name
     stored = services.store.change(annotation, revision, fields, mask)
@@ -110,7 +118,10 @@ def change_annotation(
 def delete_annotation(
     services: Wanted, caller: Caller, annotation: AnnotationId, if_match: IfMatch = None
 ) -> None:
-    """Deletes an annotation, which can be restored; 204 also if it was deleted before."""
+    """Deletes an annotation, which can be restored; 204 also if it was deleted before.
+
+    A proposal is rejected thereby: it is not proposed again.
+    """
     author = None if caller is None else caller.name
     services.store.delete(annotation, _revision(if_match), author)
 

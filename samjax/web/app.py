@@ -25,6 +25,8 @@ from samjax.web import (
     info_routes,
     model_routes,
     page_routes,
+    region_routes,
+    review_routes,
     task_routes,
     team_routes,
 )
@@ -93,6 +95,8 @@ def create_app(
         image_routes,
         model_routes,
         annotation_routes,
+        review_routes,
+        region_routes,
         task_routes,
         team_routes,
         export_routes,

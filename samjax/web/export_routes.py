@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query
 from fastapi.responses import Response, StreamingResponse
 
 from samjax.data.schema import record_to_json
+from samjax.engine.sources import is_open
 from samjax.web.exporting import (
     AnnotatedImage,
     Format,
@@ -40,7 +41,10 @@ def export_annotations(
         Query(description="How authors are named; pseudonyms on a team's server."),
     ] = None,
 ) -> Response:
-    """Sends a zip of all masks; of one image a JSON file, or a zip of its label map."""
+    """Sends a zip of all masks; of one image a JSON file, or a zip of its label map.
+
+    Proposals that nobody has decided on are left out.
+    """
     if image is None:
         names = sorted(services.store.annotated(), key=natural_key)
     else:
@@ -71,6 +75,7 @@ def _annotated(
     shown = None if has_names else services.people.pseudonyms()
     for name in names:
         _, annotations, _ = services.store.changes(name)
+        annotations = [stored for stored in annotations if not is_open(stored)]
         if shown is not None:
             annotations = [
                 # Masks that were added since have authors that are not listed.

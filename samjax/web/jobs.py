@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from samjax.inference.automatic.incremental import Step
 from samjax.web.folder import FolderImage
-from samjax.web.refusals import busy, not_found
+from samjax.web.refusals import Refusal, busy, not_found
 
 MOST_RUNNING = 8
 MOST_KEPT = 16
@@ -22,6 +22,7 @@ class EverythingJob:
     Attributes:
         id: Random id.
         image: The image.
+        person: Name of the person who started it; None without a team.
         steps: Generator that does one chunk of points per step.
         started: Time of the start, by the clock of the jobs.
         ended: Time of the end, or None.
@@ -34,6 +35,7 @@ class EverythingJob:
 
     id: str
     image: FolderImage
+    person: str | None
     steps: Iterator[Step]
     started: float
     ended: float | None = None
@@ -82,9 +84,19 @@ class Jobs:
         return sum(job.state == "running" for job in self._jobs.values())
 
     def start(
-        self, image: FolderImage, steps: Iterator[Step], total: int
+        self,
+        image: FolderImage,
+        steps: Iterator[Step],
+        total: int,
+        person: str | None = None,
     ) -> EverythingJob:
         """Adds a job.
+
+        Args:
+            image: The image.
+            steps: Generator that does one chunk of points per step.
+            total: Number of all points.
+            person: Name of the person who started it; None without a team.
 
         Raises:
             Refusal: Too many run already.
@@ -94,6 +106,7 @@ class Jobs:
         job = EverythingJob(
             id=secrets.token_urlsafe(12),
             image=image,
+            person=person,
             steps=steps,
             started=self._clock(),
             total=total,
@@ -111,7 +124,7 @@ class Jobs:
             Refusal: No job has the id, or it ended long ago.
         """
         if job_id not in self._jobs:
-            raise not_found("job", job_id, "it may have ended long ago: start it again")
+            raise no_job(job_id)
         return self._jobs[job_id]
 
     def seconds(self, job: EverythingJob) -> float:
@@ -119,3 +132,8 @@ class Jobs:
         if job.state != "running" and job.ended is None:
             job.ended = self._clock()
         return (job.ended or self._clock()) - job.started
+
+
+def no_job(job_id: str) -> Refusal:
+    """Returns the refusal of an id that no job has."""
+    return not_found("job", job_id, "it may have ended long ago: start it again")

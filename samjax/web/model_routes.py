@@ -10,6 +10,7 @@ from samjax.inference import AutomaticConfig
 from samjax.web.decoder_cache import Part
 from samjax.web.guard import API
 from samjax.web.image_routes import ImageId
+from samjax.web.permissions import job_of
 from samjax.web.prediction import has_mask, predict
 from samjax.web.refusals import Refusal, invalid, not_found
 from samjax.web.schemas import (
@@ -22,7 +23,7 @@ from samjax.web.schemas import (
     PredictedMany,
     PredictIn,
 )
-from samjax.web.services import Wanted, errors
+from samjax.web.services import Caller, Wanted, errors
 
 router = APIRouter(prefix=API, tags=["model"])
 
@@ -125,7 +126,7 @@ def predict_masks(
 
 @router.post("/images/{image}/everything", status_code=202, responses=errors(404, 503))
 def segment_everything(
-    services: Wanted, image: ImageId, given: EverythingIn
+    services: Wanted, caller: Caller, image: ImageId, given: EverythingIn
 ) -> JobStarted:
     """Starts a job of everything mode on an image."""
     file, _ = services.gallery.usable(image)
@@ -139,13 +140,14 @@ def segment_everything(
             ) from None
     config = AutomaticConfig().for_model(services.predictor.model.config)
     config = dataclasses.replace(config, **given.model_dump(exclude_none=True))
-    return JobStarted(job=services.worker.segment_everything(file, config).id)
+    person = None if caller is None else caller.name
+    return JobStarted(job=services.worker.segment_everything(file, config, person).id)
 
 
 @router.get("/jobs/{job}", responses=errors(404))
-def show_job(services: Wanted, job: str) -> JobState:
+def show_job(services: Wanted, caller: Caller, job: str) -> JobState:
     """Shows the state of a job, and its records once it is done."""
-    running, seconds = services.worker.job(job)
+    running, seconds = job_of(services, caller, job)
     # Once: the worker's thread may change it, and records belong to "done".
     state = running.state
     return JobState(
@@ -159,6 +161,7 @@ def show_job(services: Wanted, job: str) -> JobState:
 
 
 @router.delete("/jobs/{job}", status_code=204, responses=errors(404))
-def cancel_job(services: Wanted, job: str) -> None:
+def cancel_job(services: Wanted, caller: Caller, job: str) -> None:
     """Cancels a job; a job that has ended stays as it is."""
+    job_of(services, caller, job)
     services.worker.cancel(job)

@@ -12,7 +12,9 @@ from fastapi import Request
 
 from samjax.engine.annotations.errors import UnknownAnnotation
 from samjax.engine.annotations.people import Person, Role
+from samjax.engine.annotations.regions import no_region
 from samjax.web.guard import API
+from samjax.web.jobs import EverythingJob, no_job
 from samjax.web.refusals import Refusal, not_found
 from samjax.web.services import Services
 from samjax.web.tokens import PERSON
@@ -48,6 +50,12 @@ LEAST_ROLES: dict[tuple[str, str], Role] = {
     ("PATCH", f"{API}/annotations/{{annotation}}"): "annotator",
     ("DELETE", f"{API}/annotations/{{annotation}}"): "annotator",
     ("POST", f"{API}/annotations/{{annotation}}/restore"): "annotator",
+    ("GET", f"{API}/annotations/{{annotation}}/versions"): "reviewer",
+    ("POST", f"{API}/annotations/{{annotation}}/review"): "reviewer",
+    ("GET", f"{API}/images/{{image}}/reviews"): "annotator",
+    ("GET", f"{API}/images/{{image}}/regions"): "annotator",
+    ("POST", f"{API}/images/{{image}}/regions"): "annotator",
+    ("DELETE", f"{API}/regions/{{region}}"): "annotator",
     ("GET", f"{API}/tasks"): "annotator",
     ("POST", f"{API}/tasks"): "owner",
     ("POST", f"{API}/tasks/claim"): "annotator",
@@ -118,6 +126,39 @@ def layer_on(services: Services, person: Person | None, image: str) -> int:
     return services.team.layers(person.name, image).get(image, 0)
 
 
+def shown_name(services: Services, person: Person | None, name: str) -> str:
+    """Returns a name as a person may see it: of a blind project, their own or none.
+
+    Args:
+        services: The services.
+        person: The person; None without a team.
+        name: The name.
+    """
+    project = services.settings.project
+    if person is None or person.role == "owner" or project is None:
+        return name
+    return name if not project.blind or name == person.name else ""
+
+
+def job_of(
+    services: Services, person: Person | None, job_id: str
+) -> tuple[EverythingJob, float]:
+    """Returns a job that a person may see and cancel, and its run time in seconds.
+
+    Args:
+        services: The services.
+        person: The person, who started the job or is the owner; None without a team.
+        job_id: Id of the job.
+
+    Raises:
+        Refusal: There is none; as if there were no such job where it is another's.
+    """
+    job, seconds = services.worker.job(job_id)
+    if person is not None and person.role != "owner" and job.person != person.name:
+        raise no_job(job_id)
+    return job, seconds
+
+
 def _image_of(
     services: Services, person: Person, parameters: Mapping[str, Any]
 ) -> str | None:
@@ -131,6 +172,11 @@ def _image_of(
         name = services.gallery.file(image).name
         if not services.team.layers(person.name, name):
             raise not_found("image", image, "GET /images lists all")
+        return name
+    if (region := parameters.get("region")) is not None:
+        name = services.regions.image(region)
+        if not services.team.layers(person.name, name):
+            raise no_region(region)
         return name
     annotation = str(parameters.get("annotation", ""))
     # What is no id is refused by the route.

@@ -32,6 +32,7 @@ MaskSource = Literal[
     "proposal",
     "automatic",
 ]
+Uuid = Annotated[str, Field(min_length=8, max_length=64, pattern=r"^[A-Za-z0-9_.-]+$")]
 Seconds = Annotated[float, Field(ge=0, le=1e7, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0, le=1_000_000)]
 Level = Literal["whole", "part", "subpart"]
@@ -151,9 +152,7 @@ class PromptsUsed(_RecordedFields):
 class AnnotationIn(Given):
     """A new annotation: a mask and its provenance."""
 
-    uuid: Annotated[
-        str, Field(min_length=8, max_length=64, pattern=r"^[A-Za-z0-9_.-]+$")
-    ]
+    uuid: Uuid
     segmentation: RunLengths
     label: Words = ""
     prompts: PromptsUsed = Field(default_factory=PromptsUsed)

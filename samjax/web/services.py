@@ -9,7 +9,9 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from samjax.engine.annotations import AnnotationStore
+from samjax.engine.annotations.mask_reviews import MaskReviews
 from samjax.engine.annotations.people import People, Person
+from samjax.engine.annotations.regions import Regions
 from samjax.engine.annotations.tasks import TaskQueue
 from samjax.engine.annotations.team import TeamQueue
 from samjax.inference import Predictor
@@ -45,6 +47,8 @@ class Services:
         store: The annotations.
         tasks: The queue of annotation tasks, in the same database.
         team: The same queue as that of a team; None without a project.
+        mask_reviews: The verdicts on masks.
+        regions: The regions to blur.
         people: The people of the database.
         tokens: Their tokens.
         worker: Thread that computes embeddings and runs jobs.
@@ -64,6 +68,8 @@ class Services:
     store: AnnotationStore
     tasks: TaskQueue
     team: TeamQueue | None
+    mask_reviews: MaskReviews
+    regions: Regions
     people: People
     tokens: Tokens
     worker: ModelWorker
@@ -129,6 +135,8 @@ def make_services(
         store=store,
         tasks=TaskQueue(store.database) if team is None else team,
         team=team,
+        mask_reviews=MaskReviews(store.database),
+        regions=Regions(store.database),
         people=people,
         tokens=Tokens(people),
         worker=ModelWorker(

@@ -8,6 +8,7 @@ from samjax.engine.annotations import errors
 from samjax.engine.annotations.people import Person
 from samjax.engine.annotations.rows import Stored
 from samjax.web.folder import image_id
+from samjax.web.permissions import shown_name
 from samjax.web.refusals import Refusal
 from samjax.web.services import Services
 
@@ -17,6 +18,7 @@ _REFUSALS: dict[type[errors.AnnotationError], tuple[int, str]] = {
     errors.UuidTaken: (409, "uuid_taken"),
     errors.RevisionConflict: (409, "changed"),
     errors.DatabaseReplaced: (503, "storage"),
+    errors.UnknownRegion: (404, "not_found"),
     errors.UnknownTask: (404, "not_found"),
     errors.LeaseLost: (409, "lease_lost"),
 }
@@ -40,10 +42,7 @@ def annotation_body(
             body["image_id"] = image_id(value)
         else:
             body[name] = value
-    project = services.settings.project
-    is_blind = project is not None and project.blind
-    if is_blind and caller is not None and caller.role != "owner":
-        body["author"] = caller.name if body["author"] == caller.name else ""
+    body["author"] = shown_name(services, caller, body["author"])
     return body
 
 

@@ -8,6 +8,7 @@ from fastapi.responses import Response
 
 from samjax.engine.annotations.people import Person
 from samjax.engine.annotations.task_rows import Task as QueuedTask
+from samjax.engine.annotations.team import ReviewTimes
 from samjax.web.folder import image_id
 from samjax.web.guard import API
 from samjax.web.refusals import Refusal, invalid, not_found
@@ -119,7 +120,9 @@ def review_task(
     if services.team is None or caller is None:
         raise not_found("review", "", "start the server with --engine")
     try:
-        done = services.team.review(task, caller.name, given.verdict, given.note)
+        times = ReviewTimes(given.seconds, given.active_seconds)
+        person, verdict = caller.name, given.verdict
+        done = services.team.review(task, person, verdict, given.note, times)
     except ValueError as error:
         raise invalid(str(error)) from error
     return _body(done, caller)

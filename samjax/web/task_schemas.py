@@ -6,7 +6,7 @@ from pydantic import BaseModel, Field
 
 from samjax.engine.annotations.people import Role
 from samjax.engine.annotations.task_rows import TaskKind, TaskState
-from samjax.web.schemas import Given, Words
+from samjax.web.schemas import Given, Seconds, Words
 
 Note = Annotated[str, Field(max_length=2000)]
 
@@ -74,6 +74,8 @@ class TaskReview(Given):
 
     verdict: Literal["accepted", "returned"]
     note: Note = ""
+    seconds: Seconds | None = None
+    active_seconds: Seconds | None = None
 
 
 class TaskReopened(Given):

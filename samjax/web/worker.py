@@ -141,16 +141,22 @@ class ModelWorker:
         return embedding
 
     def segment_everything(
-        self, image: FolderImage, config: AutomaticConfig
+        self, image: FolderImage, config: AutomaticConfig, person: str | None = None
     ) -> EverythingJob:
         """Starts a job of everything mode.
+
+        Args:
+            image: The image.
+            config: Options.
+            person: Name of the person who starts it; None without a team.
 
         Raises:
             Refusal: Too many jobs are running.
         """
         (grid,) = config.grids()
         with self._changed:
-            job = self._jobs.start(image, self._steps(image, config), len(grid))
+            steps = self._steps(image, config)
+            job = self._jobs.start(image, steps, len(grid), person)
             self._queue.add_job(job.id, job)
             self._changed.notify_all()
         return job

@@ -12,6 +12,7 @@ from PIL import Image
 from samjax import cli
 from samjax.engine.annotations import AnnotationStore
 from samjax.engine.annotations.people import People, find_person
+from samjax.engine.annotations.regions import Regions
 from samjax.engine.annotations.team import TeamQueue, TeamRules
 from samjax.engine.file_versions import file_version
 from samjax.engine.project import DATABASE
@@ -106,6 +107,7 @@ def test_a_removed_image_is_nowhere_and_the_others_stay(engine, folder, tmp_path
     for name in ("secret-street.png", "other.png"):
         made = add(store, f"uuid-{name}", name)
         store.change(made["id"], made["revision"], {"label": f"in {name}"})
+        Regions(store.database).add(name, f"region-{name}", (0.0, 0.0, 4.0, 4.0), "Ada")
     store.close()
     status, out, _ = engine("images", "remove", "secret-street.png", "--yes", *at)
     assert status == 0

@@ -1,18 +1,24 @@
 import numpy as np
 import pytest
 
-from samjax.engine.agreement import LEAST_IOU, compare_masks
+from samjax.engine.agreement import (
+    LEAST_IOU,
+    boundary_iou,
+    compare_masks,
+    label_agreement,
+)
 from samjax.geometry.masks import encode_rle
 
 SIZE = (20, 30)
 
 
-def stored(*box, size=SIZE):
+def stored(*box, size=SIZE, label=""):
     drawn = np.zeros(size, bool)
     top, left, bottom, right = box
     drawn[top:bottom, left:right] = True
     rle = encode_rle(drawn)
-    return {"segmentation": {"size": list(size), "counts": rle["counts"]}}
+    segmentation = {"size": list(size), "counts": rle["counts"]}
+    return {"segmentation": segmentation, "label": label}
 
 
 ONE, TWO, FAR = stored(0, 0, 10, 10), stored(0, 0, 10, 8), stored(15, 20, 20, 30)
@@ -33,7 +39,7 @@ ONE, TWO, FAR = stored(0, 0, 10, 10), stored(0, 0, 10, 8), stored(15, 20, 20, 30
     ],
 )
 def test_masks_are_paired_missed_or_extra(masks, others, expected):
-    assert compare_masks(masks, others) == pytest.approx(expected)
+    assert compare_masks(masks, others)[:4] == pytest.approx(expected)
 
 
 def test_pairs_are_the_best_in_sum_not_the_first_best():
@@ -61,3 +67,48 @@ def test_comparing_the_other_way_swaps_missed_and_extra():
             back.missed,
         )
         assert there.mean_iou == pytest.approx(back.mean_iou)
+
+
+def test_boundaries_and_labels_are_those_of_the_pairs():
+    a = [stored(0, 0, 10, 10, label="cup"), FAR]
+    b = [stored(15, 20, 20, 30, label="dish"), stored(0, 0, 10, 10, label="cup")]
+    result = compare_masks(a, b)
+    assert result.labels == (("cup", "cup"), ("", "dish"))
+    assert result.boundary_iou == 1.0
+    assert compare_masks(a, []).boundary_iou is None
+    # Of the same objects the boundaries agree less than the areas.
+    near = compare_masks([stored(4, 4, 18, 20)], [stored(4, 4, 18, 21)])
+    assert near.mean_iou > 0.9 > near.boundary_iou > 0
+
+
+def test_boundary_iou_is_that_of_evaluations():
+    pytest.importorskip("cv2")
+    from samjax.evaluation.detections import BOUNDARY_RATIO
+    from samjax.evaluation.metrics.boundary_iou import boundary_iou as with_opencv
+
+    rng = np.random.default_rng(0)
+    for size in ((40, 60), (200, 150)):
+        for _ in range(5):
+            masks = np.zeros((2, *size), bool)
+            for mask in masks:
+                top, left = rng.integers(0, size[0] - 8), rng.integers(0, size[1] - 8)
+                mask[top : top + rng.integers(8, 99), left : left + 50] = True
+            expected = with_opencv(*masks, BOUNDARY_RATIO)
+            assert boundary_iou(*masks) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("labels", "share", "kappa"),
+    [
+        ([], None, None),
+        ([("", "")], None, None),
+        ([("cup", "cup")] * 4, 1.0, None),
+        ([("cup", "cup"), ("dish", "dish")], 1.0, 1.0),
+        ([("cup", "dish"), ("dish", "cup")], 0.0, -1.0),
+        # Cohen: as often as by chance.
+        ([(a, b) for a in ("cup", "dish") for b in ("cup", "dish")], 0.5, 0.0),
+        ([("cup", ""), ("cup", "cup"), ("", "")], 0.5, 0.0),
+    ],
+)
+def test_labels_agree_beyond_chance_by_kappa(labels, share, kappa):
+    assert label_agreement(labels) == (share, kappa)

@@ -39,7 +39,13 @@ def server(tmp_path, predictor):
 
 def filled(path):
     """A path with something for each of its parameters."""
-    values = {"image": "no-image", "annotation": "1", "task": "1", "job": "x"}
+    values = {
+        "image": "no-image",
+        "annotation": "1",
+        "task": "1",
+        "job": "x",
+        "region": "none",
+    }
     values |= {"part": "prompt", "name:path": "new.png"}
     return re.sub(r"{([^}]+)}", lambda match: values[match[1]], path)
 
@@ -206,6 +212,20 @@ def test_people_see_the_images_of_their_tasks_alone(server):
 def test_ids_that_are_none_are_refused(shared, annotation):
     response = shared.client("ada").request("DELETE", f"{API}/annotations/{annotation}")
     assert response.status_code in (404, 405, 422)
+
+
+@pytest.mark.parametrize("method", ["GET", "DELETE"])
+def test_a_job_is_for_the_person_who_started_it_and_the_owner(server, method):
+    ada, bob, olga = (server.client(name) for name in ("ada", "bob", "olga"))
+    image = claim(ada).json()["image_id"]
+    body = {"points_per_side": 1}
+    job = ada.post(f"{API}/images/{image}/everything", json=body).json()["job"]
+    unknown = bob.request(method, f"{API}/jobs/nothing")
+    response = bob.request(method, f"{API}/jobs/{job}")
+    assert response.status_code == unknown.status_code == 404
+    assert response.text == unknown.text.replace("nothing", job)
+    for client in (olga, ada):
+        assert client.request(method, f"{API}/jobs/{job}").is_success
 
 
 def test_a_browser_signs_in_with_its_person_s_token(shared):

@@ -4,6 +4,7 @@ import json
 import urllib.request
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -11,13 +12,15 @@ pytest.importorskip("fastapi")
 pytest.importorskip("playwright.sync_api")
 
 import browser
-from page_driver import accept, click, until, wait_until_ready, wait_until_saved
+from page_driver import accept, click, spot, until, wait_until_ready, wait_until_saved
 from playwright.sync_api import expect
 from web.browser_test import COFFEE
 
-from samjax.engine.annotations import AnnotationStore
+from samjax.engine.annotations import AnnotationStore, encoded_mask
 from samjax.engine.annotations.people import People
+from samjax.engine.privacy.folder import read_regions
 from samjax.engine.project import DATABASE
+from samjax.geometry.masks import encode_rle
 from samjax.web.page import missing_files, page_folder
 
 pytestmark = [
@@ -180,3 +183,114 @@ def test_a_returned_image_comes_back_with_the_note(sign_in):
     assert (
         olga.locator("#upload").is_visible() and not rex.locator("#upload").is_visible()
     )
+
+
+def propose(project, names, *boxes):
+    """Stores proposals of boxes (top, left, bottom, right), as the engine does."""
+    store = AnnotationStore(project / DATABASE)
+    fields = {"label": "", "prompts": {"points": [], "labels": []}, "score": 0.9}
+    fields |= {"stability_score": None, "source": "proposed", "edited": False}
+    fields |= {"level": None, "order": None, "seconds": 0.0, "author": "", "stage": 2}
+    for name in names:
+        for number, (top, left, bottom, right) in enumerate(boxes):
+            drawn = np.zeros((200, 300), bool)
+            drawn[top:bottom, left:right] = True
+            mask = encoded_mask(encode_rle(drawn)["counts"], (200, 300))
+            store.add(name, f"proposal-{number}-{name}", mask, fields)
+    store.close()
+
+
+def drag_box(page, start, end):
+    page.mouse.move(*spot(page, *start))
+    page.mouse.down()
+    page.mouse.move(*spot(page, *end), steps=4)
+    page.mouse.up()
+
+
+def take_all(page):
+    proposed = page.locator(".mask.proposed")
+    expect(proposed).to_have_count(3)
+    page.keyboard.press("Shift+Y")
+    expect(proposed).to_have_count(0)
+    wait_until_saved(page)
+
+
+def decide(page):
+    """Takes, rejects and restores proposals, and is told of the undecided ones."""
+    proposed = page.locator(".mask.proposed")
+    expect(proposed).to_have_count(3)
+    expect(page.get_by_test_id("proposed-count")).to_contain_text("3 proposals")
+    page.mouse.move(*spot(page, 40 / 300, 40 / 200))
+    page.keyboard.press("y")
+    page.mouse.move(*spot(page, 140 / 300, 40 / 200))
+    page.keyboard.press("u")
+    expect(proposed).to_have_count(1)
+    expect(page.get_by_test_id("mask")).to_have_count(2)
+    page.keyboard.press("Control+z")
+    expect(proposed).to_have_count(2)
+    wait_until_saved(page)
+    before = page.url
+    page.keyboard.press("c")
+    expect(page.locator("#notices")).to_contain_text("2 proposals are undecided")
+    assert page.url == before
+    page.keyboard.press("Shift+Y")
+    expect(proposed).to_have_count(0)
+    wait_until_saved(page)
+
+
+def review_masks(page):
+    """Accepts a mask and returns another with a note; gives the image's name."""
+    expect(page.get_by_test_id("review-count")).to_contain_text("0 of 3 masks")
+    page.mouse.move(*spot(page, 40 / 300, 40 / 200))
+    page.keyboard.press("y")
+    expect(page.get_by_test_id("review-count")).to_contain_text("1 of 3 masks")
+    page.mouse.move(*spot(page, 140 / 300, 40 / 200))
+    page.keyboard.press("u")
+    page.get_by_test_id("reason-text").fill("the handle is missing")
+    page.get_by_test_id("reason-ok").click()
+    expect(page.get_by_test_id("review-count")).to_contain_text("1 returned")
+    page.locator(".mask-head").first.click()
+    expect(page.get_by_test_id("version").first).to_contain_text("the model")
+    name = image_of(page)
+    page.keyboard.press("c")
+    page.wait_for_selector("#queue", state="visible")
+    return name
+
+
+@pytest.mark.exhaustive
+def test_proposals_are_decided_and_masks_reviewed_one_by_one(
+    project, server, sign_in, tokens
+):
+    names = [f"{number:02d}.png" for number in range(IMAGES)]
+    boxes = [(20, 20, 60, 60), (20, 120, 60, 160), (120, 20, 160, 60)]
+    propose(project, names, *boxes)
+    ada, rex = sign_in("Ada", "Rex")
+    ada.keyboard.press("c")
+    wait_until_ready(ada)
+    decide(ada)
+    ada.keyboard.press("z")
+    drag_box(ada, (0.5, 0.5), (0.7, 0.8))
+    expect(ada.get_by_test_id("region")).to_have_count(1)
+    # Until one of hers is among those that are reviewed.
+    while True:
+        before = ada.url
+        ada.keyboard.press("c")
+        until(ada, f"location.href !== {json.dumps(before)}")
+        wait_until_ready(ada)
+        if has_review(rex):
+            break
+        take_all(ada)
+    rex.keyboard.press("w")
+    wait_until_ready(rex)
+    first = review_masks(rex)
+    take_all(ada)
+    ada.keyboard.press("c")
+    until(ada, f"document.getElementById('image-name').textContent === '{first}'")
+    wait_until_ready(ada)
+    ada.locator(".badge.returned").click()
+    expect(ada.get_by_test_id("mask-note")).to_have_text("the handle is missing")
+    rows = get(server, tokens["Olga"], "/statistics")["person"]
+    numbers = {row["name"]: row for row in rows}
+    assert numbers["Rex"]["reviews_made"] == 1
+    assert numbers["Ada"]["masks"] == numbers["Ada"]["proposals_taken"] > 3
+    assert [len(regions) for regions in read_regions(project).values()] == [1]

@@ -9,6 +9,7 @@ import pytest
 from web.conftest import code_of
 from web.team_server import (
     API,
+    SIZE,
     TeamServer,
     add_mask,
     box,
@@ -17,6 +18,8 @@ from web.team_server import (
     masks_of,
     review,
 )
+
+from samjax.engine.annotations import encoded_mask
 
 
 @pytest.fixture
@@ -296,3 +299,90 @@ def test_without_a_team_there_are_no_team_s_routes(client):
     assert client.post(
         f"{API}/tasks/1/review", json={"verdict": "accepted"}
     ).status_code
+
+
+def propose(server, image, mask=None, uuid="proposal-1"):
+    """Stores a proposal, as `samjax engine propose` does."""
+    rle = mask or box(2, 2, 12, 12)
+    prompts = {"points": [[3, 4]], "labels": [1]}
+    fields = {"label": "", "prompts": prompts, "score": 0.9, "stability_score": None}
+    fields |= {"source": "proposed", "edited": False, "level": None, "order": None}
+    fields |= {"seconds": 0.0, "author": "", "stage": 2}
+    encoded = encoded_mask(rle["counts"], SIZE)
+    return server.services.store.add(image, uuid, encoded, fields)[0]
+
+
+def change(client, mask, **fields):
+    path = f"{API}/annotations/{mask['id']}"
+    match = {"If-Match": str(mask["revision"])}
+    return client.patch(path, json=fields, headers=match)
+
+
+def test_proposals_are_taken_changed_and_rejected_by_people_with_their_history(
+    make_server,
+):
+    server = make_server(review_share=0.0)
+    ada, olga = server.client("ada"), server.client("olga")
+    task = claim(ada).json()
+    boxes = [box(0, 4 * n, 6, 4 * n + 3) for n in range(5)]
+    made = [
+        propose(server, task["image"], rle, f"proposal-{n}")
+        for n, rle in enumerate(boxes)
+    ]
+    taken = change(ada, made[0], source="proposal").json()
+    assert (taken["source"], taken["edited"], taken["author"]) == (
+        *("proposal", False, "ada"),
+    )
+    labelled = change(ada, made[1], label="cup").json()
+    assert (labelled["source"], labelled["edited"]) == ("proposal", False)
+    changed = change(ada, made[2], segmentation=box(0, 8, 7, 11)).json()
+    assert (changed["source"], changed["edited"]) == ("proposal", True)
+    # It does not become a mask made by hand.
+    assert change(ada, taken, source="click").status_code == 422
+    path = f"{API}/annotations/{made[3]['id']}"
+    match = {"If-Match": str(made[3]["revision"])}
+    assert ada.delete(path, headers=match).status_code == 204
+    last = server.services.store.history(made[3]["id"])[-1]
+    assert (last["source"], last["author"]) == ("rejected", "ada") and last["changed"]
+    restored = ada.post(f"{path}/restore").json()
+    assert restored["source"] == "proposed"
+    match = {"If-Match": str(restored["revision"])}
+    assert ada.delete(path, headers=match).status_code == 204
+    rejected = server.services.store.rejected(task["image"])
+    assert [row["id"] for row in rejected] == [made[3]["id"]]
+    finish(ada, task)
+    (row,) = olga.get(f"{API}/statistics").json()["person"]
+    # The fifth is open: it is nobody's.
+    expected = {"masks": 3, "masks_proposed": 2, "proposals_taken": 3}
+    expected |= {"proposals_rejected": 1}
+    assert {name: row[name] for name in expected} == expected
+    assert exported_authors(olga) == {task["image"]: ["person-4"] * 3}
+
+
+def test_a_decision_on_a_proposal_is_undone(make_server):
+    server = make_server(review_share=0.0)
+    ada = server.client("ada")
+    task = claim(ada).json()
+    made = propose(server, task["image"])
+    taken = change(ada, made, source="proposal").json()
+    again = change(ada, taken, source="proposed", edited=False).json()
+    assert again["source"] == "proposed"
+    finish(ada, task)
+    (row,) = server.client("olga").get(f"{API}/statistics").json()["person"]
+    names = ("masks", "proposals_taken", "proposals_rejected", "images_empty")
+    assert [row[name] for name in names] == [0, 0, 0, 1]
+
+
+def test_open_proposals_are_no_trusted_masks(make_server):
+    server = make_server(gold_share=1.0, gold_images=("3.png",), review_share=0.0)
+    olga, ada = server.client("olga"), server.client("ada")
+    images = {i["name"]: i["id"] for i in olga.get(f"{API}/images").json()["images"]}
+    add_mask(olga, images["3.png"], "uuid-gold", box(0, 0, 10, 10))
+    propose(server, "3.png", box(12, 12, 20, 20))
+    while (response := claim(ada)).status_code == 200:
+        task = response.json()
+        if task["image"] == "3.png":
+            add_mask(ada, task["image_id"], "uuid-hers", box(0, 0, 10, 10))
+        finish(ada, task)
+    gold = ada.get(f"{API}/me").json()["gold"]
+    assert gold == {"images": 1, "mean_iou": 1.0, "missed": 0, "extra": 0}

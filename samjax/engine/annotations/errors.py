@@ -40,6 +40,10 @@ class UnknownTask(AnnotationError):
     """No task has this id."""
 
 
+class UnknownRegion(AnnotationError):
+    """No region has this uuid."""
+
+
 class LeaseLost(AnnotationError):
     """The task belongs to somebody else by now, or was finished."""
 

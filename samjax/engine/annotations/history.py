@@ -11,8 +11,11 @@ _NAMES_OF_PEOPLE = (
     ("tasks", "assignee"),
     ("reviews", "annotator"),
     ("reviews", "reviewer"),
+    ("mask_reviews", "reviewer"),
+    ("regions", "author"),
+    ("regions", "removed_by"),
 )
-_NOTES = ("tasks", "reviews")
+_NOTES = ("tasks", "reviews", "mask_reviews")
 _FORMER = "a.id, a.uuid, a.image, a.created, " + ", ".join(f"v.{name}" for name in KEPT)
 _SNAPSHOT = f"""
 SELECT a.id, a.uuid, a.image, a.created, {", ".join(f"a.{name}" for name in KEPT)}

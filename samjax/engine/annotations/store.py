@@ -15,23 +15,22 @@ from typing import Any
 
 from samjax.engine.annotations.database import Database
 from samjax.engine.annotations.encoded_mask import EncodedMask
-from samjax.engine.annotations.errors import (
-    DeletedAnnotation,
-    RevisionConflict,
-    UnknownAnnotation,
-    UuidTaken,
-)
+from samjax.engine.annotations.errors import UuidTaken
 from samjax.engine.annotations.history import former_rows, rename_person, rows_at
 from samjax.engine.annotations.rows import (
     Stored,
+    check_revision,
+    existing_row,
     field_columns,
     mask_columns,
+    next_revision,
+    row_by_id,
     stored,
+    update_row,
 )
+from samjax.engine.sources import PROPOSED, REJECTED, is_open
 
 _MOST_LABELS = 1000
-# SQLite's integers have 64 bits with sign, and its driver raises OverflowError beyond.
-_ID_END = 1 << 63
 # Well below the number of parameters that any SQLite takes in one statement (999).
 _NAMES_AT_A_TIME = 500
 
@@ -108,7 +107,7 @@ class AnnotationStore:
                 "uuid": uuid,
                 "image": image,
                 "layer": layer,
-                "revision": _next_revision(write),
+                "revision": next_revision(write),
                 "created": time,
                 "changed": time,
                 **mask_columns(mask),
@@ -120,7 +119,7 @@ class AnnotationStore:
                 f"INSERT INTO annotations ({names}) VALUES ({marks})",
                 list(columns.values()),
             )
-            return stored(_row(write, cursor.lastrowid or 0)), True
+            return stored(row_by_id(write, cursor.lastrowid or 0)), True
 
     def change(
         self,
@@ -144,21 +143,23 @@ class AnnotationStore:
             DatabaseReplaced: The file is not the one that was opened.
         """
         with self._database.writing() as write:
-            row = _existing(write, annotation_id)
-            _check_revision(row, revision)
+            row = existing_row(write, annotation_id)
+            check_revision(row, revision)
             columns = {
                 **field_columns(fields),
                 **(mask_columns(mask) if mask else {}),
-                "revision": _next_revision(write),
+                "revision": next_revision(write),
                 "changed": self._time(),
             }
-            _update(write, annotation_id, columns)
-            return stored(_row(write, annotation_id))
+            update_row(write, annotation_id, columns)
+            return stored(row_by_id(write, annotation_id))
 
     def delete(
         self, annotation_id: int, revision: int, author: str | None = None
     ) -> None:
         """Marks an annotation as deleted; a deleted one stays as it is.
+
+        A proposal that nobody has touched is thereby rejected, and gets that source.
 
         Args:
             annotation_id: Id of the annotation.
@@ -171,14 +172,33 @@ class AnnotationStore:
             DatabaseReplaced: The file is not the one that was opened.
         """
         with self._database.writing() as write:
-            row = _row(write, annotation_id)
+            row = row_by_id(write, annotation_id)
             if row["deleted"]:
                 return
-            _check_revision(row, revision)
-            self._mark(write, annotation_id, 1, author)
+            check_revision(row, revision)
+            source = REJECTED if is_open(dict(row)) else None
+            self._mark(write, annotation_id, 1, author, source)
+
+    def withdraw(self, annotation_id: int, revision: int) -> None:
+        """Marks a proposal as deleted that nobody has decided on, for a newer model's.
+
+        Args:
+            annotation_id: Id of the proposal.
+            revision: The revision that the deletion is based on.
+
+        Raises:
+            UnknownAnnotation: No annotation has this id.
+            RevisionConflict: A person has taken or rejected it.
+            DatabaseReplaced: The file is not the one that was opened.
+        """
+        with self._database.writing() as write:
+            check_revision(row_by_id(write, annotation_id), revision)
+            self._mark(write, annotation_id, 1)
 
     def restore(self, annotation_id: int, author: str | None = None) -> Stored:
         """Reverts a deletion; an annotation that is not deleted stays as it is.
+
+        A rejected proposal is one again that nobody has decided on.
 
         Args:
             annotation_id: Id of the annotation.
@@ -189,9 +209,11 @@ class AnnotationStore:
             DatabaseReplaced: The file is not the one that was opened.
         """
         with self._database.writing() as write:
-            if _row(write, annotation_id)["deleted"]:
-                self._mark(write, annotation_id, 0, author)
-            return stored(_row(write, annotation_id))
+            row = row_by_id(write, annotation_id)
+            if row["deleted"]:
+                source = PROPOSED if row["source"] == REJECTED else None
+                self._mark(write, annotation_id, 0, author, source)
+            return stored(row_by_id(write, annotation_id))
 
     def get(self, annotation_id: int) -> Stored:
         """Returns an annotation.
@@ -202,7 +224,7 @@ class AnnotationStore:
             DatabaseReplaced: The file is not the one that was opened.
         """
         with self._database.connection() as connection:
-            return stored(_existing(connection, annotation_id))
+            return stored(existing_row(connection, annotation_id))
 
     def place(self, annotation_id: int) -> tuple[str, int]:
         """Returns the image and the layer of an annotation, also of a deleted one.
@@ -212,7 +234,7 @@ class AnnotationStore:
             DatabaseReplaced: The file is not the one that was opened.
         """
         with self._database.connection() as connection:
-            row = _row(connection, annotation_id)
+            row = row_by_id(connection, annotation_id)
         return row["image"], row["layer"]
 
     def changes(
@@ -265,6 +287,16 @@ class AnnotationStore:
                         counts[image] = count
         return counts
 
+    def rejected(self, image: str) -> list[Stored]:
+        """Returns the proposals of an image that people have rejected."""
+        with self._database.connection() as connection:
+            rows = connection.execute(
+                "SELECT * FROM annotations WHERE image = ? AND layer = 0 "
+                "AND deleted = 1 AND source = ? ORDER BY id",
+                (image, REJECTED),
+            ).fetchall()
+        return [stored(row) for row in rows]
+
     def annotated(self) -> list[str]:
         """Returns the names of all images that have annotations."""
         with self._database.connection() as connection:
@@ -291,7 +323,7 @@ class AnnotationStore:
             DatabaseReplaced: The file is not the one that was opened.
         """
         with self._database.reading() as read:
-            present = _row(read, annotation_id)
+            present = row_by_id(read, annotation_id)
             former = former_rows(read, annotation_id)
         return [stored(row) for row in (*former, present)]
 
@@ -334,59 +366,14 @@ class AnnotationStore:
         write: sqlite3.Connection,
         annotation_id: int,
         deleted: int,
-        author: str | None,
+        author: str | None = None,
+        source: str | None = None,
     ) -> None:
         columns = {
             **({} if author is None else {"author": author}),
+            **({} if source is None else {"source": source}),
             "deleted": deleted,
-            "revision": _next_revision(write),
+            "revision": next_revision(write),
             "changed": self._time(),
         }
-        _update(write, annotation_id, columns)
-
-
-def _next_revision(write: sqlite3.Connection) -> int:
-    write.execute("UPDATE counter SET revision = revision + 1")
-    return write.execute("SELECT revision FROM counter").fetchone()[0]
-
-
-def _row(connection: sqlite3.Connection, annotation_id: int) -> sqlite3.Row:
-    row = None
-    if annotation_id < _ID_END:
-        row = connection.execute(
-            "SELECT * FROM annotations WHERE id = ?", (annotation_id,)
-        ).fetchone()
-    if row is None:
-        raise UnknownAnnotation(
-            f"got the id {annotation_id}, expected that of a stored annotation: list "
-            "those of its image"
-        )
-    return row
-
-
-def _existing(connection: sqlite3.Connection, annotation_id: int) -> sqlite3.Row:
-    row = _row(connection, annotation_id)
-    if row["deleted"]:
-        raise DeletedAnnotation(
-            f"the annotation {annotation_id} was deleted: restore it first"
-        )
-    return row
-
-
-def _check_revision(row: sqlite3.Row, revision: int) -> None:
-    if row["revision"] != revision:
-        raise RevisionConflict(
-            f"got revision {revision} of the annotation {row['id']}, expected "
-            f"{row['revision']}: somebody changed it meanwhile; see what it is now",
-            stored(row),
-        )
-
-
-def _update(
-    write: sqlite3.Connection, annotation_id: int, columns: Mapping[str, Any]
-) -> None:
-    settings = ", ".join(f"{name} = ?" for name in columns)
-    write.execute(
-        f"UPDATE annotations SET {settings} WHERE id = ?",
-        [*columns.values(), annotation_id],
-    )
+        update_row(write, annotation_id, columns)

@@ -144,6 +144,41 @@ _TEAM = (
 )""",
 )
 
+# Regions and verdicts on masks are removed by a further value, never overwritten. Scores
+# are computed again, with what they have since.
+_VERDICTS = (
+    """CREATE TABLE regions (
+    uuid TEXT NOT NULL UNIQUE,
+    image TEXT NOT NULL,
+    box TEXT NOT NULL,
+    author TEXT NOT NULL,
+    created TEXT NOT NULL,
+    removed TEXT,
+    removed_by TEXT
+)""",
+    "CREATE INDEX regions_of_image ON regions (image)",
+    """CREATE TABLE mask_reviews (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    task INTEGER NOT NULL,
+    annotation INTEGER NOT NULL,
+    image TEXT NOT NULL,
+    revision INTEGER NOT NULL,
+    reviewer TEXT NOT NULL,
+    verdict TEXT NOT NULL,
+    note TEXT NOT NULL,
+    created TEXT NOT NULL
+)""",
+    "CREATE INDEX mask_reviews_of_mask ON mask_reviews (annotation, id)",
+    "ALTER TABLE reviews ADD COLUMN seconds REAL",
+    "ALTER TABLE reviews ADD COLUMN active_seconds REAL",
+    "DELETE FROM scores",
+    "ALTER TABLE scores ADD COLUMN boundary_iou REAL",
+    "ALTER TABLE scores ADD COLUMN labels TEXT NOT NULL DEFAULT '[]'",
+    # Without a new revision, so that no version is added.
+    """UPDATE annotations SET source = 'rejected'
+    WHERE source = 'proposed' AND edited = 0 AND deleted = 1 AND author <> ''""",
+)
+
 MIGRATIONS = (
     _ANNOTATIONS,
     (
@@ -152,6 +187,7 @@ MIGRATIONS = (
         *_TASKS,
     ),
     _TEAM,
+    _VERDICTS,
 )
 """`MIGRATIONS[v]` turns a database of version v into one of version v + 1."""
 

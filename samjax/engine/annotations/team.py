@@ -11,9 +11,10 @@ import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from samjax.engine.annotations.database import Database
+from samjax.engine.annotations.mask_reviews import count_returned
 from samjax.engine.annotations.task_rows import (
     Task,
     TaskKind,
@@ -32,6 +33,9 @@ Verdict = Literal["accepted", "returned"]
 # Seconds for which a returned task waits for the person who made it.
 RESERVED = 86400.0
 
+# Last reviews of a person that the share of reviews depends on.
+_RECENT = 50
+
 
 @dataclass(frozen=True, kw_only=True)
 class TeamRules:
@@ -39,6 +43,7 @@ class TeamRules:
 
     Attributes:
         review: Share of the finished images that are reviewed.
+        least_review: Share to which that of a person falls with accepted images.
         agreement: Share of the images that are handed out twice.
         gold: Share of the handed out images that are gold.
         gold_images: Names of the images with trusted masks.
@@ -46,6 +51,7 @@ class TeamRules:
     """
 
     review: float = 1.0
+    least_review: float = 1.0
     agreement: float = 0.0
     gold: float = 0.0
     gold_images: tuple[str, ...] = ()
@@ -56,6 +62,33 @@ class TeamRules:
         text = "\0".join(map(str, (self.seed, *key)))
         digest = hashlib.sha256(text.encode()).digest()
         return int.from_bytes(digest[:6]) < share * (1 << 48)
+
+    def review_share(self, reviewed: int, accepted: int) -> float:
+        """Returns the share of a person's images that are reviewed.
+
+        It falls from `review` to `least_review` with the probability that the next image
+        is not accepted as it is, by Laplace's rule of succession; above one half,
+        as for a new person, nothing falls.
+
+        Args:
+            reviewed: Number of the person's images that were reviewed lately.
+            accepted: Number of those that were accepted as they were.
+        """
+        least = min(self.least_review, self.review)
+        faulty = (reviewed - accepted + 1) / (reviewed + 2)
+        return least + (self.review - least) * min(1.0, 2 * faulty)
+
+
+class ReviewTimes(NamedTuple):
+    """Time that a review took, in seconds; None where nobody counted.
+
+    Attributes:
+        seconds: From the opening of the image to the verdict, while the page was shown.
+        active_seconds: Of them, without long pauses between two inputs.
+    """
+
+    seconds: float | None
+    active_seconds: float | None
 
 
 class TeamQueue(TaskQueue):
@@ -110,7 +143,12 @@ class TeamQueue(TaskQueue):
         return super().add(work, kind, round=round, priority=priority, seed=seed)
 
     def review(
-        self, task_id: int, person: str, verdict: Verdict, note: str = ""
+        self,
+        task_id: int,
+        person: str,
+        verdict: Verdict,
+        note: str = "",
+        times: ReviewTimes | None = None,
     ) -> Task:
         """Ends a person's task to verify with a verdict.
 
@@ -123,9 +161,11 @@ class TeamQueue(TaskQueue):
             person: The reviewer, who holds its lease.
             verdict: `accepted` or `returned`.
             note: For the person who made the masks; required for `returned`.
+            times: Time that the review took; None where nobody counted.
 
         Raises:
-            ValueError: The note is missing, or the task is of another kind.
+            ValueError: The note is missing, the task is of another kind, or masks of an
+                accepted image are returned.
             UnknownTask: No task has this id.
             LeaseLost: The task belongs to somebody else by now, or was finished.
             DatabaseReplaced: The file is not the one that was opened.
@@ -141,6 +181,11 @@ class TeamQueue(TaskQueue):
                 raise ValueError(
                     f"got the task {task_id} to {row['kind']}, expected one to verify"
                 )
+            if verdict == "accepted" and (count := count_returned(write, task_id)):
+                raise ValueError(
+                    f"got accepted for an image of which {count} masks are returned: "
+                    "return it, or take those verdicts back"
+                )
             made = _subject(write, row)
             recorded = "fixed" if _was_fixed(write, row) else "accepted"
             if verdict == "returned":
@@ -148,11 +193,13 @@ class TeamQueue(TaskQueue):
                 self._return(write, made, note)
             write.execute(
                 "INSERT INTO reviews (task, image, round, annotator, reviewer, verdict, "
-                "note, created) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                "note, created, seconds, active_seconds) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     *(0 if made is None else made["id"], row["image"], row["round"]),
                     "" if made is None else made["assignee"] or "",
                     *(person, recorded, note, self._text(self._now())),
+                    *(times or ReviewTimes(None, None)),
                 ),
             )
             columns = {"state": "done", "note": note, "lease_until": None}
@@ -285,7 +332,18 @@ class TeamQueue(TaskQueue):
         is_work = task.kind == "annotate" and task.purpose == "work"
         if not is_work or task.state != "done":
             return
-        if not self._rules.takes(self._rules.review, "review", task.round, task.image):
+        verdicts = write.execute(
+            "SELECT verdict FROM reviews WHERE annotator = ? ORDER BY id DESC LIMIT ?",
+            (task.assignee, _RECENT),
+        ).fetchall()
+        accepted = sum(row["verdict"] == "accepted" for row in verdicts)
+        share = self._rules.review_share(len(verdicts), accepted)
+        # What was returned is looked at again.
+        was_reviewed = write.execute(
+            "SELECT 1 FROM tasks WHERE subject = ?", (task.id,)
+        ).fetchone()
+        is_taken = self._rules.takes(share, "review", task.round, task.image)
+        if not is_taken and was_reviewed is None:
             return
         time = self._text(self._now())
         verify = {"image": task.image, "kind": "verify", "round": task.round}

@@ -21,8 +21,10 @@ from PIL import Image
 from samjax.data.bounds import BadImage
 from samjax.data.folders import list_images
 from samjax.data.whole_images import read_rgb
+from samjax.engine.annotations.regions import Regions
 from samjax.engine.privacy.blurring import CELLS, GROWTH, blur_regions
 from samjax.engine.privacy.regions import Region, RegionDetector, find_regions
+from samjax.engine.project_folder import ProjectFolder, find_project
 from samjax.files import (
     KEY,
     creating,
@@ -134,12 +136,15 @@ def read_regions(path: Path) -> dict[str, list[Region]]:
 
     Args:
         path: A JSON file: an object from names of images to lists of boxes, each left,
-            top, right, bottom in pixels of the upright image.
+            top, right, bottom in pixels of the upright image. Or the folder of a project,
+            or one that `samjax serve` annotates: the regions that were drawn in the page.
 
     Raises:
-        ValueError: It has another form.
+        ValueError: The file has another form, or the folder has no store.
         OSError: It cannot be read.
     """
+    if path.is_dir():
+        return _drawn_regions(find_project(path))
     try:
         content = json.loads(path.read_bytes())
         return {
@@ -151,6 +156,18 @@ def read_regions(path: Path) -> dict[str, list[Region]]:
             f"{path} ({error}): expected an object like "
             '{"photo.jpg": [[left, top, right, bottom]]}'
         ) from error
+
+
+def _drawn_regions(project: ProjectFolder) -> dict[str, list[Region]]:
+    store = project.open_store()
+    try:
+        drawn = Regions(store.database).all()
+    finally:
+        store.close()
+    regions: dict[str, list[Region]] = {}
+    for region in drawn:
+        regions.setdefault(region.image, []).append(Region(region.box, 1.0, _HAND))
+    return regions
 
 
 def write_contact_sheet(

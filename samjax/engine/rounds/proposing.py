@@ -15,7 +15,7 @@ from samjax.engine.proposer.annotated import AnnotatedImage, EmbeddingFolder, Pa
 from samjax.engine.proposer.fitted import Proposer
 from samjax.engine.proposer.prompting import PromptSource
 from samjax.engine.proposer.proposing import Shown, propose
-from samjax.engine.sources import PROPOSED, is_by_people
+from samjax.engine.sources import PROPOSED, REJECTED, is_by_people
 from samjax.geometry.masks import counts_to_text, decode_rle, text_to_counts
 from samjax.inference import Predictor, read_image
 
@@ -99,9 +99,9 @@ def propose_into_store(
 ) -> Iterator[Proposed]:
     """Stores the confident masks of images, as masks of stage 2 that nobody touched.
 
-    Duplicates of masks that people made are left out. Proposals of another model that
-    nobody touched are removed. Done twice, it changes nothing, and a proposal that a
-    person deleted does not return.
+    Duplicates of masks that people made, or of proposals that they rejected, are left
+    out. Proposals of another model that nobody touched are removed. Done twice, it
+    changes nothing, and a proposal that a person deleted does not return.
 
     Args:
         project: The project.
@@ -135,8 +135,8 @@ def propose_into_store(
         _, rows, _ = store.changes(name)
         made = [
             text_to_counts(row["segmentation"]["counts"])
-            for row in rows
-            if is_by_people(row)
+            for row in (*rows, *store.rejected(name))
+            if is_by_people(row) or row["source"] == REJECTED
         ]
         shown = propose(
             predictor,
@@ -160,7 +160,7 @@ def _remove_old(store: AnnotationStore, rows: Sequence[Stored], model: str) -> N
         if row["source"] != PROPOSED or is_by_people(row) or row["model"] == model:
             continue
         try:
-            store.delete(row["id"], row["revision"])
+            store.withdraw(row["id"], row["revision"])
         except RevisionConflict:
             # A person has changed or removed it meanwhile: it is theirs.
             continue

@@ -15,6 +15,7 @@ and ends with the same result.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 from collections.abc import Callable, Iterator
@@ -82,16 +83,22 @@ def run_round(
     """
     folder = project.round_folder(config.number)
     folder.mkdir(parents=True, exist_ok=True)
-    with locked(folder / ".lock", f"the round in {folder}"):
-        store = project.open_store()
-        try:
-            running = _Round(project, store, folder, config, show)
-            running.begin()
-            for step in STEPS[: STEPS.index(until) + 1]:
-                show(f"round {config.number}: {step}")
-                getattr(running, step)()
-        finally:
-            store.close()
+    try:
+        with locked(folder / ".lock", f"the round in {folder}"):
+            store = project.open_store()
+            try:
+                running = _Round(project, store, folder, config, show)
+                running.begin()
+                for step in STEPS[: STEPS.index(until) + 1]:
+                    show(f"round {config.number}: {step}")
+                    getattr(running, step)()
+            finally:
+                store.close()
+    finally:
+        # A round that was refused has left nothing in it.
+        with contextlib.suppress(OSError):
+            folder.rmdir()
+            folder.parent.rmdir()
     report = folder / "report.json"
     return read_json(report) if report.exists() else {}
 

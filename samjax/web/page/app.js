@@ -12,6 +12,7 @@ import { makeStore, messageOf } from "./state/state.js";
 import { byId, icon } from "./ui/dom.js";
 import { showInstructions } from "./ui/instructions.js";
 import { makeExportMenu } from "./ui/export_menu.js";
+import { onInput } from "./ui/gestures.js";
 import { Gallery } from "./ui/gallery.js";
 import { listenForKeys, showHelp } from "./ui/keys.js";
 import { notify, showNotices } from "./ui/notices.js";
@@ -51,6 +52,8 @@ async function start() {
   const gallery = new Gallery(store, backend);
   const team = info.team ? backend.team : null;
   const queue = new Queue(store, backend.tasks, localStorage, Date.now, team);
+  onInput(() => queue.touch());
+  document.addEventListener("visibilitychange", () => queue.pause(document.hidden));
   const task = makeQueuePanel(store, queue, (id) => gallery.include(id));
   document.documentElement.dataset.role = info.team?.role ?? "";
   byId("folder").textContent = info.folder;

@@ -7,7 +7,9 @@ import pytest
 from engine.annotations.store_test import add
 
 from samjax.engine.annotations import AnnotationStore
+from samjax.engine.annotations.mask_reviews import MaskReviews
 from samjax.engine.annotations.people import People, find_person, token_hash
+from samjax.engine.annotations.regions import Regions
 from samjax.engine.annotations.tasks import TaskQueue
 
 
@@ -89,6 +91,17 @@ def test_a_removed_name_is_in_no_byte_of_the_files_and_the_work_stays(
     assert first is not None
     tasks.finish(first.id, name, "flagged", f"ask {name}, not Adam")
     tasks.claim(name)
+    regions = Regions(store.database)
+    for uuid in ("region-1", "region-2"):
+        regions.add("a.png", uuid, (0.0, 0.0, 4.0, 4.0), name)
+    regions.remove("region-2", name)
+    other = add(store, "uuid-other", "c.png", author="Bob")
+    tasks.add(["c.png"], "verify", round=1)
+    review = tasks.claim(name, ["verify"])
+    assert review is not None
+    judged = (other["id"], other["revision"])
+    MaskReviews(store.database).add(review.id, name, *judged, "returned", f"by {name}")
+    tasks.give_back(review.id, name)
     # Many more pages, so that parts of the name are in the middle of others.
     for number in range(200):
         add(store, f"uuid-{number:04d}", author=name if number % 2 else "Bob")
@@ -96,7 +109,13 @@ def test_a_removed_name_is_in_no_byte_of_the_files_and_the_work_stays(
     assert find_person(token, people.hashes()) is None
     assert {v["author"] for v in store.history(made["id"])} == {"person-1"}
     assert tasks.get(first.id).note == "ask person-1, not Adam"
-    assert tasks.counts() == {("annotate", "flagged"): 1, ("annotate", "open"): 1}
+    counts = {
+        ("annotate", "flagged"): 1,
+        ("annotate", "open"): 1,
+        ("verify", "open"): 1,
+    }
+    assert tasks.counts() == counts
+    assert [region.author for region in regions.all()] == ["person-1"]
     assert people.pseudonyms() == {"": "", "person-1": "person-1", "Bob": "other-1"}
     for file in path.parent.iterdir():
         assert b"Lovelace" not in file.read_bytes(), file.name

@@ -233,3 +233,46 @@ def verdicts(store) -> list[tuple]:
             "SELECT annotator, reviewer, verdict, note FROM reviews ORDER BY id"
         ).fetchall()
     return [tuple(row) for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("rules", "reviewed", "accepted", "share"),
+    [
+        ({}, 50, 50, 1.0),
+        ({"least_review": 0.1}, 0, 0, 1.0),
+        ({"least_review": 0.1}, 10, 5, 1.0),
+        ({"least_review": 0.1}, 10, 0, 1.0),
+        ({"least_review": 0.1}, 18, 18, 0.1 + 0.9 * 0.1),
+        ({"review": 0.5, "least_review": 0.1}, 18, 18, 0.1 + 0.4 * 0.1),
+        # It never rises above the share of the project.
+        ({"review": 0.2, "least_review": 0.9}, 18, 18, 0.2),
+        ({"review": 0.0}, 0, 0, 0.0),
+    ],
+)
+def test_the_share_of_reviews_falls_with_accepted_images(
+    rules, reviewed, accepted, share
+):
+    assert TeamRules(**rules).review_share(reviewed, accepted) == pytest.approx(share)
+
+
+def test_who_is_accepted_is_reviewed_less_and_who_is_returned_more(team, clock):
+    queue = team(least_review=0.0)
+    queue.add(IMAGES)
+    reviewed = Counter()
+    for _ in range(len(IMAGES) // 2):
+        for person in ("ada", "bob"):
+            work(queue, person, 1, clock)
+            while (task := queue.claim("rex", ["verify"])) is not None:
+                made = queue.get(task.subject).assignee
+                reviewed[made] += 1
+                clock.wait(1)
+                if made == "ada":
+                    queue.review(task.id, "rex", "accepted")
+                    continue
+                queue.review(task.id, "rex", "returned", "again")
+                again = queue.claim("bob")
+                queue.finish(again.id, "bob")
+                task = queue.claim("rex", ["verify"])
+                if task is not None:
+                    queue.review(task.id, "rex", "accepted")
+    assert reviewed["ada"] < 10 < reviewed["bob"]

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from samjax.engine.annotations import AnnotationStore
+from samjax.engine.annotations.regions import Regions
 from samjax.engine.privacy import detectors
 from samjax.engine.privacy.blurring import GROWTH, blur_regions
 from samjax.engine.privacy.folder import blur_folder, read_regions, write_contact_sheet
@@ -290,3 +292,25 @@ def test_faces_are_found_and_no_longer_found_after_blurring():
         assert len(found) >= count
         assert not find_regions(detector, blur_regions(image, found))
     assert not find_regions(detector, skimage.data.coffee())
+
+
+def test_regions_that_were_drawn_in_the_page_are_blurred(tmp_path, image):
+    project = tmp_path / "project"
+    (project / "images").mkdir(parents=True)
+    for name in ("a.png", "b.png"):
+        Image.fromarray(image).save(project / "images" / name)
+    store = AnnotationStore(project / "annotations.sqlite3")
+    regions = Regions(store.database)
+    regions.add("b.png", "region-1", BOX, "ada")
+    regions.add("b.png", "region-2", (0.0, 0.0, 9.0, 9.0), "ada")
+    regions.remove("region-2", "ada")
+    store.close()
+    drawn = read_regions(project)
+    assert drawn == {"b.png": [Region(BOX, 1.0, "by hand")]}
+    out = tmp_path / "out"
+    done = list(blur_folder(project / "images", out, [], drawn))
+    assert [len(one.regions) for one in done] == [0, 1]
+    with Image.open(out / "b.png") as blurred:
+        assert np.array_equal(blurred, blur_regions(image, drawn["b.png"]))
+    with pytest.raises(ValueError, match="no store"):
+        read_regions(tmp_path)

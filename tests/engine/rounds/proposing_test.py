@@ -104,6 +104,25 @@ def test_proposals_of_an_older_model_give_way_to_new_ones(project, predictor, pr
         assert (own & other).sum() <= 0.7 * (own | other).sum()
 
 
+@pytest.mark.parametrize("decision", ["delete", "withdraw"])
+def test_what_a_person_rejected_is_not_proposed_by_another_model(
+    project, tmp_path, predictor, proposer, decision
+):
+    _, rows = propose(project, predictor, proposer, ["image-12.png"])
+    mask = decode_rle(rows[0]["segmentation"])
+    # Nearly the same, so that it has another name.
+    mask[:, np.flatnonzero(mask.any(0))[-1]] = False
+    other = make_project(tmp_path / "other")
+    store = other.open_store()
+    old = {"source": "proposed", "stage": 2, "model": "old", "author": ""}
+    added = add_mask(store, "image-12.png", mask, **old)
+    getattr(store, decision)(added["id"], added["revision"])
+    store.close()
+    _, after = propose(other, predictor, proposer, ["image-12.png"])
+    uuids = [row["uuid"] for row in after]
+    assert (rows[0]["uuid"] in uuids) == (decision == "withdraw")
+
+
 def test_without_a_threshold_nothing_is_proposed(project, predictor, proposer):
     without = dataclasses.replace(proposer, threshold=None)
     done, rows = propose(project, predictor, without, ["image-12.png"])

@@ -119,6 +119,17 @@ def test_automatic_masks_are_mixed_in_by_weight(whole, weights, tmp_path):
     assert by_hand.weight == 10 * automatic.weight
 
 
+def test_a_round_that_is_refused_leaves_no_folder(project, weights):
+    store = project.open_store()
+    _, rows = store.snapshot()
+    for row in rows:
+        store.delete(row["id"], row["revision"])
+    store.close()
+    with pytest.raises(ValueError, match="at least 3"):
+        run_round(project, config_of(weights))
+    assert not project.round_folder(1).parent.exists()
+
+
 SCRIPT = """
 import sys
 from pathlib import Path

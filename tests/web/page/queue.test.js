@@ -89,13 +89,22 @@ test("of a team the server knows the person, and reviews end with a verdict", as
     finish: async () => {},
   };
   const team = { me: async () => me, review: async (/** @type {unknown[]} */ ...given) => void calls.push(["review", ...given]) };
-  const queue = new Queue(store, tasks, memoryOf("Somebody Else"), Date.now, team);
+  const clock = { now: 0 };
+  const queue = new Queue(store, tasks, memoryOf("Somebody Else"), () => clock.now, team);
   assert.equal(store.state.person, "Rex");
   await queue.refresh();
   assert.equal(store.state.me, me);
   await queue.claim("verify");
+  // Of a pause of 30 seconds ten are active, and the page is hidden for a minute.
+  clock.now += 30_000;
+  queue.touch();
+  queue.pause(true);
+  clock.now += 60_000;
+  queue.pause(false);
+  clock.now += 2000;
   assert.equal(await queue.review("returned", "the tail"), null);
-  assert.deepEqual(calls, [["claim", "Rex", "verify"], ["review", 7, "returned", "the tail"], ["claim", "Rex", "verify"]]);
+  const times = { seconds: 32, active_seconds: 12 };
+  assert.deepEqual(calls, [["claim", "Rex", "verify"], ["review", 7, "returned", "the tail", times], ["claim", "Rex", "verify"]]);
 });
 
 /** @param {string} text */

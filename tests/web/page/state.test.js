@@ -5,6 +5,7 @@ import { test } from "node:test";
 
 import { Store } from "../../../samjax/web/page/core/store.js";
 import { Commands } from "../../../samjax/web/page/state/commands.js";
+import { Decisions, isProposed } from "../../../samjax/web/page/state/decisions.js";
 import { Editor } from "../../../samjax/web/page/state/editor.js";
 import { History } from "../../../samjax/web/page/state/history.js";
 import { Labels } from "../../../samjax/web/page/state/labels.js";
@@ -218,6 +219,62 @@ test("layers are drawn again only where masks look different", () => {
   assert.deepEqual(lowerLayer(store.state), []);
 });
 
+test("the proposal under the pointer is taken, or the selected one, and the next one is selected", async () => {
+  const { store, decisions, edits } = await setUp([proposed("u1", 2), proposed("u2", 3), stored("u3", 4), proposed("u4", 1)]);
+  store.set({ pointer: [2.5, 2.5] });
+  assert.ok(decisions.takeNext());
+  assert.deepEqual(edits.map(({ uuid, body }) => [uuid, body]), [["u2", { source: "proposal" }]]);
+  store.set({ pointer: null });
+  // None is meant: the first is selected, and nothing is decided.
+  assert.ok(decisions.rejectNext());
+  assert.deepEqual([store.state.selected, edits.length], ["u1", 1]);
+  decisions.rejectNext();
+  assert.deepEqual([store.state.selected, edits.at(-1)?.kind, edits.at(-1)?.uuid], ["u4", "remove", "u1"]);
+  decisions.takeNext();
+  assert.deepEqual([store.state.selected, store.state.masks.filter(isProposed)], [null, []]);
+  assert.ok(!decisions.takeNext());
+  assert.equal(edits.length, 3);
+});
+
+test("decisions on one or all proposals are undone and redone", async () => {
+  const { store, commands, decisions } = await setUp([proposed("u1", 2), proposed("u2", 3), stored("u3", 4)]);
+  const open = () => store.state.masks.filter(isProposed).map(({ uuid }) => uuid);
+  for (const decide of [() => decisions.take(), () => decisions.reject(), () => decisions.take(["u1"]), () => decisions.reject(["u1"])]) {
+    const before = open();
+    decide();
+    const after = open();
+    assert.notDeepEqual(after, before);
+    commands.undo();
+    assert.deepEqual(open(), before);
+    commands.redo();
+    assert.deepEqual(open(), after);
+    commands.undo();
+  }
+});
+
+test("a proposal that is edited or labelled is taken, and is never made by hand", async () => {
+  const { store, commands, editor } = await setUp([proposed("u1", 2), proposed("u2", 3)]);
+  commands.relabel("u1", "cup");
+  commands.edit("u2");
+  editor.addPoint([3, 3], 1);
+  await commands.accept();
+  const states = () => store.state.masks.map(({ source, edited }) => [source, edited]);
+  assert.deepEqual(states(), [["proposal", false], ["proposal", true]]);
+  commands.undo();
+  commands.undo();
+  commands.undo();
+  commands.undo();
+  assert.deepEqual(states(), [["proposed", false], ["proposed", false]]);
+});
+
+test("proposals are dashed until somebody decides", async () => {
+  const { store, decisions } = await setUp([proposed("u1", 2), stored("u2", 3)]);
+  const before = lowerLayer(store.state);
+  assert.deepEqual(before.map(({ dashed }) => dashed), [true, false]);
+  decisions.take(["u1"]);
+  assert.ok(!isSameLayer(before, lowerLayer(store.state)));
+});
+
 test("the save state has pending edits before all else", () => {
   const state = (/** @type {number} */ size, isStuck = false, isOffline = false) =>
     saveState({ ...makeStore().state, outbox: { size, isStuck, problem: null }, isOffline }, "server").state;
@@ -267,10 +324,11 @@ async function setUp(annotations = []) {
   const sync = new Sync(store, backend, masks, /** @type {any} */ (outbox));
   traceMasks(store, client, masks);
   const commands = new Commands(store, { editor, masks, proposals, labels, history });
+  const decisions = new Decisions(store, { masks, history });
   commands.open({ ...IMAGE });
   store.set({ isReady: true });
   await settled();
-  return { store, commands, editor, proposals, masks, sync, edits, clicks, traced };
+  return { store, commands, decisions, editor, proposals, masks, sync, edits, clicks, traced };
 }
 
 /** @param {number} [milliseconds] */
@@ -297,4 +355,12 @@ function stored(uuid, side) {
     uuid, id: `a-${uuid}`, image_id: "img", revision: 1, area, segmentation, label: "", prompts,
     score: 0.5, stability_score: null, source: "click", edited: false, level: null, seconds: 0, author: "",
   };
+}
+
+/**
+ * @param {string} uuid
+ * @param {number} side
+ */
+function proposed(uuid, side) {
+  return { ...stored(uuid, side), source: /** @type {const} */ ("proposed") };
 }

@@ -56,6 +56,11 @@
  */
 
 /**
+ * The newest verdict on a version of a mask; `open` for one that is taken back.
+ * @typedef {{annotation: string, revision: number, verdict: "accepted" | "fixed" | "returned" | "open", note: string, reviewer: string}} MaskReview
+ */
+
+/**
  * What a team's server has beside tasks.
  * @typedef {object} TeamBackend
  * @property {() => Promise<Me>} me
@@ -63,7 +68,10 @@
  * @property {() => Promise<Statistics>} statistics
  * @property {string} csv URL of the statistics
  * @property {(id: number, note: string) => Promise<void>} reopen
- * @property {(id: number, verdict: "accepted" | "returned", note: string) => Promise<void>} review
+ * @property {(id: number, verdict: "accepted" | "returned", note: string, times: {seconds: number, active_seconds: number} | null) => Promise<void>} review
+ * @property {(imageId: string) => Promise<MaskReview[]>} reviews verdicts on the masks of an image
+ * @property {(id: string, review: {task: number, revision: number, verdict: string, note: string}) => Promise<void>} reviewMask
+ * @property {(id: string) => Promise<Version[]>} versions of a mask, the oldest first; for reviewers
  */
 
 /**
@@ -77,7 +85,19 @@
  * @property {string | null} problem why it cannot be opened
  */
 
-/** @typedef {"click" | "box" | "everything" | "text" | "brush" | "import"} Source */
+/**
+ * A region to blur, in pixels of the image.
+ * @typedef {{uuid: string, box: Box}} Region
+ */
+
+/**
+ * @typedef {object} RegionBackend
+ * @property {(imageId: string) => Promise<Region[]>} list
+ * @property {(imageId: string, region: Region, author: string) => Promise<void>} add one that was removed is there again
+ * @property {(uuid: string) => Promise<void>} remove
+ */
+
+/** @typedef {"click" | "box" | "everything" | "text" | "brush" | "import" | "proposed" | "proposal" | "automatic"} Source */
 /** @typedef {"whole" | "part" | "subpart"} Level */
 
 /**
@@ -100,6 +120,7 @@
  */
 
 /** @typedef {AnnotationIn & {id: string, image_id: string, revision: number, area: number}} Annotation */
+/** @typedef {Annotation & {changed: string}} Version of an annotation */
 
 /** @typedef {{revision: number, annotations: Annotation[], deleted: string[]}} Changes */
 
@@ -144,6 +165,7 @@
  * @property {() => Promise<Info>} info
  * @property {Tasks | null} tasks null in the demo
  * @property {TeamBackend | null} team null in the demo; for servers of teams only
+ * @property {RegionBackend | null} regions null in the demo
  * @property {(id: string) => Promise<ImageEntry>} image
  * @property {(onSome: (images: ImageEntry[], total: number) => void) => Promise<void>} images
  * @property {(image: ImageEntry) => Promise<string>} thumbnail its URL

@@ -80,6 +80,7 @@ export function demoBackend(config, base, client, storage = new DemoStorage()) {
   return {
     mode: "demo",
     tasks: null,
+    regions: null,
     team: null,
     info: async () => ({
       samjax: config.samjax ?? "",

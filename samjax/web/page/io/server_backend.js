@@ -94,8 +94,23 @@ export function serverBackend(api) {
       async reopen(id, note) {
         await request("POST", `/tasks/${id}/reopen`, { json: { note } });
       },
-      async review(id, verdict, note) {
-        await request("POST", `/tasks/${id}/review`, { json: { verdict, note } });
+      async review(id, verdict, note, times) {
+        await request("POST", `/tasks/${id}/review`, { json: { verdict, note, ...times } });
+      },
+      reviews: async (imageId) => (await (await request("GET", `${path(imageId)}/reviews`)).json()).reviews,
+      async reviewMask(id, review) {
+        await request("POST", `/annotations/${encodeURIComponent(id)}/review`, { json: review });
+      },
+      versions: async (id) => (await (await request("GET", `/annotations/${encodeURIComponent(id)}/versions`)).json()).versions,
+    },
+
+    regions: {
+      list: async (imageId) => (await (await request("GET", `${path(imageId)}/regions`)).json()).regions,
+      async add(imageId, { uuid, box }, author) {
+        await request("POST", `${path(imageId)}/regions`, { json: { uuid, box, author } });
+      },
+      async remove(uuid) {
+        await request("DELETE", `/regions/${encodeURIComponent(uuid)}`);
       },
     },
 

@@ -2,6 +2,7 @@
 
 import { fromRecorded, NO_PROMPT } from "../core/prompts.js";
 import { makeUuid } from "../core/uuid.js";
+import { isProposed, sourceAfterEdit, takenSource } from "./decisions.js";
 import { addEffort } from "./effort.js";
 import { toAnnotationIn } from "./mask_list.js";
 import { isBlank } from "./session.js";
@@ -108,7 +109,7 @@ export class Commands {
   #acceptEdit(before, annotation, mask, session) {
     const { uuid } = before;
     const old = toChanges(before);
-    const changes = toChanges({ ...annotation, ...addEffort(before, annotation) });
+    const changes = toChanges({ ...annotation, ...sourceAfterEdit(before, annotation), ...addEffort(before, annotation) });
     this.#masks.change(uuid, changes, mask);
     this.#history.push({
       name: "changing a mask",
@@ -158,11 +159,14 @@ export class Commands {
    * @param {string} label
    */
   relabel(uuid, label) {
-    const old = this.#masks.get(uuid)?.label;
-    if (old === undefined || old === label) return;
+    const mask = this.#masks.get(uuid);
+    if (!mask || mask.label === label) return;
+    const old = { label: mask.label, source: mask.source };
+    // Who names a proposal takes it.
+    const changes = { label, source: takenSource(mask) };
     this.#labels.use(label);
-    this.#masks.change(uuid, { label });
-    this.#history.push({ name: "a label", undo: () => this.#masks.change(uuid, { label: old }), redo: () => this.#masks.change(uuid, { label }) });
+    this.#masks.change(uuid, changes);
+    this.#history.push({ name: "a label", undo: () => this.#masks.change(uuid, old), redo: () => this.#masks.change(uuid, changes) });
   }
 
   /** @param {string} label for the selected mask, or for the next one */
@@ -212,12 +216,13 @@ export class Commands {
   /** @param {string} uuid */
   remove(uuid) {
     const { selected, session } = this.#store.state;
-    if (!this.#masks.get(uuid)) return;
+    const mask = this.#masks.get(uuid);
+    if (!mask) return;
     if (selected === uuid) this.select(null);
     if (session.editing === uuid) this.#editor.discard();
     this.#masks.remove(uuid);
     this.#history.push({ name: "deleting a mask", undo: () => this.#masks.restore(uuid), redo: () => this.#masks.remove(uuid) });
-    this.#store.emit("notice", { text: "Mask deleted.", action: { name: "Undo", run: () => this.undo() } });
+    this.#store.emit("notice", { text: isProposed(mask) ? "Proposal rejected." : "Mask deleted.", action: { name: "Undo", run: () => this.undo() } });
   }
 
   /**

@@ -1,5 +1,6 @@
 /** The queue of annotation tasks: the person's task, and how many tasks there are. */
 
+import { Effort } from "./effort.js";
 import { messageOf } from "./state.js";
 
 /** @typedef {import("../io/backend.js").Task} Task */
@@ -19,6 +20,8 @@ export class Queue {
   #memory;
   #now;
   #renewed = 0;
+  /** Of the review that is open. */
+  #effort;
 
   /**
    * @param {PageStore} store
@@ -33,9 +36,20 @@ export class Queue {
     this.#team = team;
     this.#memory = memory;
     this.#now = now;
+    this.#effort = new Effort(now);
     // A team's server knows the person by the token.
     store.set({ person: store.state.team?.name ?? memory.getItem(NAME) ?? "" });
     store.on("saved", () => void this.#renew());
+  }
+
+  /** @param {boolean} isPaused whether the time of the review stands still */
+  pause(isPaused) {
+    this.#effort.pause(isPaused);
+  }
+
+  /** Notes an input of any kind, for the active time of the review. */
+  touch() {
+    this.#effort.touch();
   }
 
   /** Counts the tasks; of a team, those of the person. */
@@ -73,6 +87,8 @@ export class Queue {
     try {
       const task = await this.#tasks.claim(person, kind);
       this.#renewed = this.#now();
+      if (task?.id !== this.#store.state.task?.id) this.#effort.stop();
+      if (task?.kind === "verify") this.#effort.begin();
       this.#store.set({ task });
       const text = kind === "verify" ? "Nothing is to be reviewed by you now." : "No task is open: all are done, or somebody else has them.";
       if (!task) this.#store.emit("notice", { text });
@@ -102,7 +118,8 @@ export class Queue {
    */
   review(verdict, note = "") {
     const { task } = this.#store.state;
-    return this.#end(() => task && this.#team?.review(task.id, verdict, note));
+    const { seconds, active_seconds } = this.#effort.measured;
+    return this.#end(() => task && this.#team?.review(task.id, verdict, note, { seconds, active_seconds }));
   }
 
   /** @param {() => Promise<void> | null | undefined} send */

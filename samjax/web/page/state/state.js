@@ -10,7 +10,9 @@ import { EMPTY_SESSION } from "./session.js";
 /** @typedef {import("../core/postprocessing.js").PreviewMask} PreviewMask */
 /** @typedef {import("../io/backend.js").Annotation} Annotation */
 /** @typedef {import("../io/backend.js").ImageEntry} ImageEntry */
+/** @typedef {import("../io/backend.js").MaskReview} MaskReview */
 /** @typedef {import("../io/backend.js").Me} Me */
+/** @typedef {import("../io/backend.js").Region} Region */
 /** @typedef {import("../io/backend.js").Task} Task */
 /** @typedef {import("../io/backend.js").Team} Team */
 /** @typedef {import("../io/outbox.js").PendingEdit} PendingEdit */
@@ -19,7 +21,7 @@ import { EMPTY_SESSION } from "./session.js";
 /** @typedef {import("./proposals.js").Proposal} Proposal */
 /** @typedef {import("./session.js").Session} Session */
 
-/** @typedef {"add" | "subtract" | "box" | "brush" | "eraser" | "hand" | "everything"} Tool */
+/** @typedef {"add" | "subtract" | "box" | "brush" | "eraser" | "hand" | "everything" | "region"} Tool */
 
 /**
  * An edit that lost against another client's.
@@ -51,6 +53,10 @@ import { EMPTY_SESSION } from "./session.js";
  * @property {readonly Proposal[]} proposals of everything mode, the largest first; `Proposals`
  * @property {{done: number, total: number} | null} searching progress of everything mode; `Proposals`
  * @property {boolean} hasSearched whether everything mode has run to its end; `Proposals`
+ * @property {readonly MaskReview[]} reviews verdicts on masks of the image; `MaskReviews`
+ * @property {readonly import("../io/backend.js").Version[]} versions of the selected mask; `Versions`
+ * @property {{revision: number, shape: import("../core/postprocessing.js").Shape} | null} former version on show; `Versions`
+ * @property {readonly Region[]} regions of the image that are to be blurred; `Regions`
  * @property {string} label for the next mask; `Labels`
  * @property {readonly string[]} recentLabels `Labels`
  * @property {OutboxState} outbox `Outbox`
@@ -110,6 +116,10 @@ export function makeStore() {
     proposals: [],
     searching: null,
     hasSearched: false,
+    regions: [],
+    reviews: [],
+    versions: [],
+    former: null,
     label: "",
     recentLabels: [],
     outbox: { size: 0, isStuck: false, problem: null },

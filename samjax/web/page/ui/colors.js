@@ -4,6 +4,8 @@
 export const ACTIVE = { fill: "rgb(30 120 255 / 0.42)", line: "#4da3ff" };
 /** The mask under the pointer. */
 export const HOVER = { fill: "rgb(30 120 255 / 0.28)", line: "rgb(120 185 255 / 0.95)" };
+/** An earlier version of a mask. */
+export const FORMER = { fill: "rgb(255 255 255 / 0.15)", line: "#ffffff" };
 export const FOREGROUND = "#1f9d55";
 export const BACKGROUND = "#d92d20";
 

@@ -20,6 +20,11 @@ import { toImage } from "../core/frame.js";
 // In CSS pixels: a shorter movement is a click.
 const DRAG = 5;
 
+/** @param {() => void} run at every input of the person */
+export function onInput(run) {
+  for (const input of ["pointermove", "pointerdown", "keydown", "wheel"]) document.addEventListener(input, run, { capture: true, passive: true });
+}
+
 export class Gestures {
   #stage;
   #handlers;
@@ -74,7 +79,7 @@ export class Gestures {
     const negative = event.button === 2 || event.altKey || event.shiftKey || tool === "subtract";
     const pans = event.button === 1 || this.#spaceHeld || tool === "hand";
     const paints = tool === "brush" || tool === "eraser";
-    const kind = pans ? "pan" : paints ? "stroke" : tool === "box" ? "box" : "click";
+    const kind = pans ? "pan" : paints ? "stroke" : tool === "box" || tool === "region" ? "box" : "click";
     const point = toImage(this.#stage.view, screen);
     this.#gesture = { kind, start: screen, points: [point], negative, moved: false };
     if (event.button === 1) event.preventDefault();

@@ -21,7 +21,9 @@ export function listenForKeys(actions, isActive) {
     if (isTyping(event.target)) return;
     const name = nameOf(event);
     const applies = (/** @type {string} */ group) => group === "Page" || (group === "Gallery") !== isActive();
-    const action = actions.find(({ keys, run, group }) => run && keys.includes(name) && applies(group));
+    const actionOf = (/** @type {string} */ wanted) => actions.find(({ keys, run, group }) => run && keys.includes(wanted) && applies(group));
+    // A letter with shift may have an action of its own.
+    const action = (event.shiftKey && /^[a-z]$/.test(name) && actionOf(`shift+${name}`)) || actionOf(name);
     if (!action?.run) return;
     // Enter and space activate the button that has the focus.
     if ((name === "Enter" || name === " ") && event.target instanceof Element && event.target.closest("button, summary, a")) return;

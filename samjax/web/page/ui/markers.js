@@ -39,6 +39,32 @@ export function drawBox(context, unit, [left, top, right, bottom]) {
 }
 
 /**
+ * Hatched, so that a region to blur is not taken for the box of a prompt.
+ * @param {CanvasRenderingContext2D} context
+ * @param {number} unit
+ * @param {Box} box
+ */
+export function drawRegion(context, unit, [left, top, right, bottom]) {
+  const [width, height] = [right - left, bottom - top];
+  context.save();
+  context.beginPath();
+  context.rect(left, top, width, height);
+  context.clip();
+  context.fillStyle = "rgb(0 0 0 / 0.55)";
+  context.fill();
+  context.beginPath();
+  for (let at = 0; at < width + height; at += 9 * unit) {
+    context.moveTo(left + at, top);
+    context.lineTo(left + at - height, bottom);
+  }
+  context.strokeStyle = "rgb(255 255 255 / 0.45)";
+  context.lineWidth = 1.5 * unit;
+  context.stroke();
+  context.restore();
+  drawBox(context, unit, [left, top, right, bottom]);
+}
+
+/**
  * @param {CanvasRenderingContext2D} context
  * @param {number} unit
  * @param {Point} point

@@ -2,7 +2,7 @@
 
 import { clampTo, isInside, toScreen } from "../core/frame.js";
 import { boxBetween } from "../core/prompts.js";
-import { covers, textToCounts } from "../core/run_lengths.js";
+import { isProposed, maskAt } from "../state/decisions.js";
 import { messageOf } from "../state/state.js";
 
 /** @typedef {import("../core/frame.js").Point} Point */
@@ -19,19 +19,21 @@ export class Pointing {
   #editor;
   #proposals;
   #commands;
+  #regions;
   /** Whether the crosshair has been moved since it last placed a point. */
   #isAimed = false;
 
   /**
    * @param {PageStore} store
-   * @param {{stage: import("./stage.js").Stage, editor: import("../state/editor.js").Editor, proposals: import("../state/proposals.js").Proposals, commands: import("../state/commands.js").Commands}} parts
+   * @param {{stage: import("./stage.js").Stage, editor: import("../state/editor.js").Editor, proposals: import("../state/proposals.js").Proposals, commands: import("../state/commands.js").Commands, regions: import("../state/regions.js").Regions}} parts
    */
-  constructor(store, { stage, editor, proposals, commands }) {
+  constructor(store, { stage, editor, proposals, commands, regions }) {
     this.#store = store;
     this.#stage = stage;
     this.#editor = editor;
     this.#proposals = proposals;
     this.#commands = commands;
+    this.#regions = regions;
   }
 
   get tool() {
@@ -47,6 +49,8 @@ export class Pointing {
   hover(point) {
     const inside = point && isInside(point, this.#stage.imageSize) ? point : null;
     this.#store.set({ pointer: point, crosshair: null });
+    const proposed = this.#store.state.masks.filter(isProposed);
+    if (proposed.length) this.#commands.highlight((inside && maskAt(proposed, inside)?.uuid) ?? null);
     if (this.tool === "everything") {
       if (this.#store.state.proposals.length) this.#proposals.highlight(inside);
     } else if (this.tool === "add" || this.tool === "box") {
@@ -60,7 +64,8 @@ export class Pointing {
    */
   click(point, negative) {
     if (this.tool === "everything") this.#commands.takeProposal(point);
-    else if (this.tool === "hand") this.#commands.select(this.#maskAt(point));
+    else if (this.tool === "region") this.#store.emit("notice", { text: "Drag a box around the region to blur." });
+    else if (this.tool === "hand") this.#commands.select(maskAt(this.#store.state.masks, point)?.uuid ?? null);
     else this.#prompt(point, negative);
   }
 
@@ -75,15 +80,6 @@ export class Pointing {
     if (existing >= 0) this.#editor.removePoint(existing);
     else this.#editor.addPoint(point, negative ? 0 : 1);
     this.#commands.select(null);
-  }
-
-  /**
-   * @param {Point} point
-   * @returns {string | null} uuid of the smallest visible mask there
-   */
-  #maskAt(point) {
-    const under = this.#store.state.masks.filter(({ visible, segmentation: { counts, size } }) => visible && covers(textToCounts(counts), size, point));
-    return under.sort((a, b) => a.area - b.area)[0]?.uuid ?? null;
   }
 
   /**
@@ -106,7 +102,9 @@ export class Pointing {
     const box = boxBetween(clampTo(from, imageSize), clampTo(to, imageSize));
     const least = MIN_BOX / view.scale;
     this.#store.set({ draggedBox: isDone ? null : box });
-    if (isDone && box[2] - box[0] > least && box[3] - box[1] > least) this.#editor.setBox(box);
+    const isBox = isDone && box[2] - box[0] > least && box[3] - box[1] > least;
+    if (isBox && this.tool === "region") this.#regions.add(box);
+    else if (isBox) this.#editor.setBox(box);
     void this.#editor.hover(null);
   }
 

@@ -1,6 +1,8 @@
 /** The queue of tasks: a bar above the gallery, and the buttons of the task that is open. */
 
 import { hashOf } from "../core/address.js";
+import { isProposed } from "../state/decisions.js";
+import { verdictsOf } from "../state/mask_reviews.js";
 import { isBlank } from "../state/session.js";
 import { byId, el, replaceChildren } from "./dom.js";
 import { askForReason } from "./reason_dialog.js";
@@ -45,6 +47,9 @@ export function makeQueuePanel(store, queue, known) {
     byId("task-note").replaceChildren(el("h2", {}, "Returned to you"), el("p", { "data-testid": "task-note" }, task?.note ?? ""));
   });
 
+  /** The task and the number of proposals that the person was told of. */
+  let told = "";
+
   function isOpen() {
     const { task, image } = store.state;
     return task !== null && image?.id === task.image_id;
@@ -66,6 +71,18 @@ export function makeQueuePanel(store, queue, known) {
     return false;
   }
 
+  /** @returns {boolean} whether the person has decided on all proposals, or was told of the others */
+  function isDecided() {
+    const { task, masks } = store.state;
+    const open = masks.filter(isProposed).length;
+    const state = `${task?.id} ${open}`;
+    if (!open || told === state) return true;
+    told = state;
+    const what = open === 1 ? "A proposal is" : `${open} proposals are`;
+    store.emit("notice", { text: `${what} undecided, and would not count: take (Y) or reject (U) them, or press C again.`, action: { name: "Finish", run: () => void done() } });
+    return false;
+  }
+
   /** @param {() => Promise<Task | null>} end */
   async function leave(end) {
     const before = store.state.task;
@@ -75,8 +92,10 @@ export function makeQueuePanel(store, queue, known) {
   }
 
   function done() {
-    if (!isOpen() || !isFree()) return;
+    if (!isOpen() || !isFree() || !isDecided()) return;
     const isReview = store.state.task?.kind === "verify";
+    const { returned } = verdictsOf(store.state);
+    if (isReview && returned) return leave(() => queue.review("returned", `${returned} ${returned === 1 ? "mask is" : "masks are"} returned: see the notes beside them.`));
     return leave(() => (isReview ? queue.review("accepted") : queue.finish("done")));
   }
 

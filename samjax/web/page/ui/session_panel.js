@@ -19,6 +19,7 @@ const HINTS = {
   brush: "Paint the object. A click then refines it.",
   eraser: "Edit a mask, and erase pixels of it.",
   everything: "Generates masks for the whole image.",
+  region: "Drag a box around what is to be blurred.",
   hand: "Drag to move the image. Click a mask to select it.",
 };
 

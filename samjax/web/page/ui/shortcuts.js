@@ -1,8 +1,9 @@
 /** The table of keyboard shortcuts. */
 
 import { isBlank } from "../state/session.js";
+import { isReviewing } from "../state/mask_reviews.js";
 import { byId } from "./dom.js";
-import { TOOLS } from "./toolbar.js";
+import { returnMask } from "./review_panel.js";
 import { ZOOM_STEP } from "./view_controls.js";
 
 /** @typedef {import("./keys.js").KeyAction} KeyAction */
@@ -23,7 +24,7 @@ const ARROWS = [
  * @param {ReturnType<typeof import("./queue_panel.js").makeQueuePanel>} task
  * @returns {KeyAction[]}
  */
-export function makeShortcuts(store, { commands, editor, pointing, stage }, page, task) {
+export function makeShortcuts(store, { commands, decisions, editor, pointing, reviews, stage, tools }, page, task) {
   const onSelected = (/** @type {(uuid: string) => unknown} */ run) => () => {
     const { selected } = store.state;
     if (selected) run(selected);
@@ -34,11 +35,16 @@ export function makeShortcuts(store, { commands, editor, pointing, stage }, page
     run();
     return true;
   };
+  const onReview = (/** @type {() => void} */ review, /** @type {() => boolean} */ other) => () => {
+    if (!isReviewing(store.state)) return other();
+    review();
+    return true;
+  };
   const { team } = store.state;
   const isReviewer = team !== null && team.role !== "annotator";
   const scaleBrush = (/** @type {number} */ factor) => commands.setBrush(store.state.brushRadius * factor);
   return [
-    ...TOOLS.map(({ tool, name, key }) => ({
+    ...tools.map(({ tool, name, key }) => ({
       group: "Tools",
       keys: [key],
       shown: key.toUpperCase(),
@@ -87,6 +93,18 @@ export function makeShortcuts(store, { commands, editor, pointing, stage }, page
     { group: "Labels and list", keys: ["v"], shown: "V", does: "Hide or show all masks", run: () => commands.toggleAll() },
     { group: "Labels and list", keys: ["n"], shown: "N", does: "Select the next mask", run: () => commands.selectNext() },
 
+    { group: "Proposals", keys: ["y"], shown: "Y", does: "Take the proposal under the pointer, or the selected one", run: onReview(() => reviews.acceptNext(), () => decisions.takeNext()) },
+    { group: "Proposals", keys: ["u"], shown: "U", does: "Reject it", run: onReview(() => returnMask(reviews), () => decisions.rejectNext()) },
+    { group: "Proposals", keys: ["shift+y"], shown: "Shift Y", does: "Take all", run: () => decisions.take() },
+    { group: "Proposals", keys: ["shift+u"], shown: "Shift U", does: "Reject all", run: () => decisions.reject() },
+
+    ...(isReviewer
+      ? [
+          { group: "Review", keys: [], shown: "Y", does: "Accept the mask under the pointer, or the selected one" },
+          { group: "Review", keys: [], shown: "U", does: "Return it, with a note" },
+          { group: "Review", keys: [], shown: "R", does: "Fix the selected mask" },
+        ]
+      : []),
     { group: "Task", keys: ["c"], shown: "C", does: "Done, or accepted: the next image of the queue", run: onTask(task.done) },
     ...(isReviewer ? [{ group: "Task", keys: ["w"], shown: "W", does: "Return a reviewed image, with a note", run: onTask(task.giveBack) }] : []),
     { group: "Task", keys: ["x"], shown: "X", does: "Skip, with a reason", run: onTask(task.skip) },

@@ -1,7 +1,7 @@
 /** Draws the image with its two layers, on two canvases, and holds the view. */
 
-import { ACTIVE, colorsOf, HOVER } from "./colors.js";
-import { drawBox, drawCrosshair, drawPoint, drawStroke, drawTip } from "./markers.js";
+import { ACTIVE, colorsOf, FORMER, HOVER } from "./colors.js";
+import { drawBox, drawCrosshair, drawPoint, drawRegion, drawStroke, drawTip } from "./markers.js";
 import { fitView, keepInSight, toScreen, zoomAt } from "../core/frame.js";
 import { isSameLayer, isSameUpper, LOWER_KEYS, lowerLayer, UPPER_KEYS, upperLayer } from "./layers.js";
 import { paintShape } from "./painting.js";
@@ -15,6 +15,8 @@ import { paintShape } from "./painting.js";
 
 // Of the screen, in milliseconds.
 const FRAME = 16;
+// Outlines of proposals that nobody has decided on, in CSS pixels.
+const DASH = [7, 5];
 
 export class Stage {
   /** @type {ImageBitmap | null} */
@@ -176,17 +178,21 @@ export class Stage {
     context.imageSmoothingQuality = "high";
     context.drawImage(this.#bitmap, 0, 0, width, height);
     this.#drawnBelow = lowerLayer(this.#store.state);
-    for (const { key, shape, strong, faint } of this.#drawnBelow) {
-      const colors = colorsOf(key, strong ? 0.5 : faint ? 0.16 : 0.34);
-      this.#paint(context, shape, colors, strong ? 2.5 : 1.25);
+    for (const { key, shape, strong, faint, dashed } of this.#drawnBelow) {
+      const colors = colorsOf(key, dashed ? (strong ? 0.3 : 0.08) : strong ? 0.5 : faint ? 0.16 : 0.34);
+      if (dashed) context.setLineDash(DASH.map((length) => length / this.view.scale));
+      this.#paint(context, shape, colors, strong ? 2.5 : dashed ? 2 : 1.25);
+      context.setLineDash([]);
     }
   }
 
   #drawAbove() {
     const context = this.#begin(this.upper);
     this.#drawnAbove = upperLayer(this.#store.state);
-    const { active, hovered, prompt, box, stroke, tip, crosshair } = this.#drawnAbove;
+    const { active, hovered, prompt, former, regions, box, stroke, tip, crosshair } = this.#drawnAbove;
     const unit = 1 / this.view.scale;
+    for (const region of regions) drawRegion(context, unit, region.box);
+    if (former) this.#paint(context, former, FORMER, 2);
     if (hovered) this.#paint(context, hovered, HOVER, 1.5);
     if (active) this.#paint(context, active, ACTIVE, 2);
     if (stroke) drawStroke(context, stroke);

@@ -6,24 +6,36 @@ import { renderOn } from "./frames.js";
 /** @typedef {import("../state/state.js").PageStore} PageStore */
 /** @typedef {import("../state/state.js").Tool} Tool */
 
-/** @type {{tool: Tool, name: string, key: string}[]} */
-export const TOOLS = [
+/** @typedef {{tool: Tool, name: string, key: string}} ToolEntry */
+
+/** @type {ToolEntry[]} */
+const TOOLS = [
   { tool: "add", name: "Positive point", key: "a" },
   { tool: "subtract", name: "Negative point", key: "s" },
   { tool: "box", name: "Box", key: "b" },
   { tool: "brush", name: "Brush", key: "d" },
   { tool: "eraser", name: "Eraser", key: "e" },
   { tool: "everything", name: "Everything", key: "g" },
+  { tool: "region", name: "Region to blur", key: "z" },
   { tool: "hand", name: "Move and select", key: "h" },
 ];
 
 /**
+ * @param {boolean} hasRegions whether regions to blur can be stored
+ * @returns {ToolEntry[]} the tools that there are
+ */
+export function toolsFor(hasRegions) {
+  return TOOLS.filter(({ tool }) => hasRegions || tool !== "region");
+}
+
+/**
  * @param {PageStore} store
  * @param {import("../state/commands.js").Commands} commands
+ * @param {ToolEntry[]} tools
  */
-export function makeToolbar(store, commands) {
+export function makeToolbar(store, commands, tools) {
   const bar = byId("tools");
-  const buttons = TOOLS.map(({ tool, name, key }) => {
+  const buttons = tools.map(({ tool, name, key }) => {
     const label = `${name} (${key.toUpperCase()})`;
     return el(
       "button",
@@ -39,9 +51,9 @@ export function makeToolbar(store, commands) {
   moveByArrows(bar);
   renderOn(store, ["tool", "undoable", "redoable", "isReady"], ({ tool, undoable, redoable, isReady }) => {
     buttons.forEach((element, i) => {
-      const isChosen = TOOLS[i].tool === tool;
+      const isChosen = tools[i].tool === tool;
       element.setAttribute("aria-pressed", String(isChosen));
-      element.disabled = !isReady && TOOLS[i].tool !== "hand";
+      element.disabled = !isReady && !["hand", "region"].includes(tools[i].tool);
     });
     undo.disabled = undoable === null;
     redo.disabled = redoable === null;

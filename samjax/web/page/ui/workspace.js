@@ -6,6 +6,7 @@
 import { makeShelf } from "../io/shelf.js";
 import { Outbox } from "../io/outbox.js";
 import { Commands } from "../state/commands.js";
+import { Decisions } from "../state/decisions.js";
 import { Editor } from "../state/editor.js";
 import { History } from "../state/history.js";
 import { Labels } from "../state/labels.js";
@@ -13,20 +14,26 @@ import { MaskList } from "../state/mask_list.js";
 import { Opening } from "../state/opening.js";
 import { Proposals } from "../state/proposals.js";
 import { messageOf } from "../state/state.js";
+import { Regions } from "../state/regions.js";
+import { MaskReviews } from "../state/mask_reviews.js";
+import { Versions } from "../state/versions.js";
 import { Sync } from "../state/sync.js";
 import { traceMasks } from "../state/tracing.js";
 import { makeConflictDialog } from "./conflict_dialog.js";
 import { byId } from "./dom.js";
 import { makeEverythingPanel } from "./everything_panel.js";
-import { Gestures } from "./gestures.js";
+import { Gestures, onInput } from "./gestures.js";
 import { makeMasksPanel } from "./masks_panel.js";
 import { Pointing } from "./pointing.js";
 import { makeProgress } from "./progress.js";
 import { makeSaveState } from "./save_state.js";
 import { makeSessionPanel } from "./session_panel.js";
+import { makeProposedPanel } from "./proposed_panel.js";
+import { makeReviewPanel } from "./review_panel.js";
+import { makeRegionsPanel } from "./regions_panel.js";
 import { Stage } from "./stage.js";
 import { makeTextForm } from "./text_form.js";
-import { makeToolbar } from "./toolbar.js";
+import { makeToolbar, toolsFor } from "./toolbar.js";
 import { makeViewControls } from "./view_controls.js";
 
 /** @typedef {import("../io/backend.js").Backend} Backend */
@@ -50,15 +57,24 @@ export function makeWorkspace(store, { backend, client, info, model }) {
   const sync = new Sync(store, backend, masks, outbox);
   traceMasks(store, client, masks);
   const commands = new Commands(store, { editor, masks, proposals, labels, history });
+  const decisions = new Decisions(store, { masks, history });
+  const regions = new Regions(store, backend.regions, history);
+  const { team } = info;
+  const reviews = new MaskReviews(store, team ? backend.team : null, { decisions, history });
+  const versions = new Versions(store, team && team.role !== "annotator" ? backend.team : null, client);
+  const tools = toolsFor(backend.regions !== null);
   const stage = new Stage(store, byId("stage"));
   showImages(store, backend, stage);
   const opening = new Opening(store, backend, client, model, info.model.image_size);
-  const pointing = new Pointing(store, { stage, editor, proposals, commands });
+  const pointing = new Pointing(store, { stage, editor, proposals, commands, regions });
   new Gestures(stage, pointing);
 
-  makeToolbar(store, commands);
+  makeToolbar(store, commands, tools);
   makeSessionPanel(store, editor, commands);
-  makeMasksPanel(store, masks, commands);
+  makeProposedPanel(store, decisions);
+  makeRegionsPanel(store, regions);
+  makeReviewPanel(store, reviews);
+  makeMasksPanel(store, { masks, commands, decisions, versions });
   makeEverythingPanel(store, proposals, commands, info.model.everything);
   makeTextForm(store, { backend, client, editor }, info.model.text);
   makeViewControls(store, stage, commands);
@@ -67,12 +83,12 @@ export function makeWorkspace(store, { backend, client, info, model }) {
   makeConflictDialog(store, sync);
 
   document.addEventListener("visibilitychange", () => editor.pause(document.hidden));
-  for (const input of ["pointermove", "pointerdown", "keydown", "wheel"]) document.addEventListener(input, () => editor.touch(), { capture: true, passive: true });
+  onInput(() => editor.touch());
   const hint = info.team?.hint_seconds ?? 0;
   if (hint) setInterval(() => editor.checkTime(hint), 1000);
   setInterval(() => document.hidden || sync.poll(), POLL);
   void outbox.send();
-  return { commands, editor, pointing, stage };
+  return { commands, decisions, editor, pointing, reviews, stage, tools };
 }
 
 /**

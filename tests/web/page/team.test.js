@@ -1,0 +1,123 @@
+/** Reviews mask by mask and regions to blur in the page, without a browser. */
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { Decisions } from "../../../samjax/web/page/state/decisions.js";
+import { History } from "../../../samjax/web/page/state/history.js";
+import { MaskReviews, reviewOf, verdictsOf } from "../../../samjax/web/page/state/mask_reviews.js";
+import { Regions } from "../../../samjax/web/page/state/regions.js";
+import { makeStore } from "../../../samjax/web/page/state/state.js";
+import { encode } from "./goldens.js";
+
+const IMAGE = { id: "img", name: "photo.jpg", width: 5, height: 4, annotations: 0, embedded: true, problem: null };
+
+test("masks are accepted or returned under the pointer or where selected, and the next one is selected", async () => {
+  const { store, reviews, sent } = setUp();
+  reviews.acceptNext();
+  // None is meant: the first without a verdict is selected.
+  assert.deepEqual([store.state.selected, sent.length], ["u1", 0]);
+  reviews.acceptNext();
+  assert.equal(store.state.selected, "u2");
+  reviews.returnNext((run) => run("no handle"));
+  assert.equal(store.state.selected, null);
+  assert.deepEqual(verdictsOf(store.state), { seen: 2, returned: 1 });
+  store.set({ pointer: [0.5, 0.5] });
+  reviews.returnNext((run) => run("all of it"));
+  await settled();
+  assert.deepEqual(sent, [
+    ["1", { task: 7, revision: 3, verdict: "accepted", note: "" }],
+    ["2", { task: 7, revision: 3, verdict: "returned", note: "no handle" }],
+    ["1", { task: 7, revision: 3, verdict: "returned", note: "all of it" }],
+  ]);
+});
+
+test("a verdict is undone to the one before it, and is not one on a later version", () => {
+  const { store, history, reviews } = setUp();
+  const verdict = () => reviewOf(store.state.masks[0], store.state.reviews)?.verdict ?? null;
+  reviews.judge("u1", "accepted");
+  reviews.judge("u1", "returned", "no");
+  history.undo();
+  assert.equal(verdict(), "accepted");
+  history.undo();
+  assert.equal(verdict(), null);
+  history.redo();
+  assert.equal(verdict(), "accepted");
+  store.set({ masks: store.state.masks.map((mask) => ({ ...mask, revision: 4 })) });
+  assert.equal(verdict(), null);
+});
+
+test("a mask that is not saved yet gets no verdict, and one that is refused is reported", async () => {
+  const { store, reviews, sent, notices, failing } = setUp();
+  store.set({ masks: store.state.masks.map((mask) => ({ ...mask, state: /** @type {const} */ ("unsaved") })) });
+  reviews.judge("u1", "accepted");
+  assert.deepEqual([sent.length, notices.length], [0, 1]);
+  store.set({ masks: store.state.masks.map((mask) => ({ ...mask, state: /** @type {const} */ ("saved") })) });
+  failing.with = new Error("somebody else has it");
+  reviews.judge("u1", "accepted");
+  await settled();
+  assert.match(notices[1], /somebody else has it/);
+  assert.deepEqual(store.state.reviews, []);
+});
+
+test("regions are stored as they are drawn and removed, and undone", async () => {
+  const store = makeStore();
+  const history = new History(store);
+  /** @type {unknown[]} */
+  const calls = [];
+  const kept = { uuid: "old", box: /** @type {[number, number, number, number]} */ ([0, 0, 2, 2]) };
+  const backend = {
+    list: async () => [kept],
+    add: async (/** @type {string} */ id, /** @type {any} */ { box }) => void calls.push(["add", id, box]),
+    remove: async (/** @type {string} */ uuid) => void calls.push(["remove", uuid]),
+  };
+  const regions = new Regions(store, backend, history);
+  store.set({ image: IMAGE });
+  await settled();
+  regions.add([1, 1, 3, 4]);
+  const [, { uuid }] = store.state.regions;
+  history.undo();
+  assert.deepEqual(store.state.regions, [kept]);
+  history.redo();
+  regions.remove("old");
+  assert.deepEqual(store.state.regions.map((region) => region.uuid), [uuid]);
+  history.undo();
+  await settled();
+  assert.deepEqual(calls, [
+    ["add", "img", [1, 1, 3, 4]], ["remove", uuid], ["add", "img", [1, 1, 3, 4]], ["remove", "old"], ["add", "img", [0, 0, 2, 2]],
+  ]);
+});
+
+/** A review of two masks, of a pixel and of the whole image. */
+function setUp() {
+  const store = makeStore();
+  const history = new History(store);
+  /** @type {unknown[][]} */
+  const sent = [];
+  /** @type {{with: Error | null}} */
+  const failing = { with: null };
+  const backend = {
+    reviews: async () => [],
+    reviewMask: async (/** @type {string} */ id, /** @type {object} */ review) => {
+      if (failing.with) throw failing.with;
+      sent.push([id, review]);
+    },
+  };
+  const decisions = new Decisions(store, { masks: /** @type {any} */ ({}), history });
+  store.set({ image: IMAGE });
+  const reviews = new MaskReviews(store, backend, { decisions, history });
+  const mask = (/** @type {string} */ uuid, /** @type {string} */ id, /** @type {Uint8Array} */ bits, /** @type {number} */ area) =>
+    /** @type {any} */ ({ uuid, id, revision: 3, state: "saved", source: "click", edited: false, visible: true, area, segmentation: encode(bits, [4, 5]) });
+  store.set({
+    task: { id: 7, image_id: "img", image: "photo.jpg", kind: "verify", note: "" },
+    masks: [mask("u1", "1", new Uint8Array(20).fill(1, 0, 1), 1), mask("u2", "2", new Uint8Array(20).fill(1), 20)],
+  });
+  /** @type {string[]} */
+  const notices = [];
+  store.on("notice", ({ text }) => notices.push(text));
+  return { store, history, reviews, sent, notices, failing };
+}
+
+function settled() {
+  return new Promise((done) => setTimeout(done, 5));
+}
