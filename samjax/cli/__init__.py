@@ -62,7 +62,7 @@ def _run(arguments: list[str]) -> int:
     except ImportError as error:
         if (error.name or "").startswith("samjax"):
             raise
-        return _fail(f"{error} (README, Install, lists what to install)", status=1)
+        return _fail(f"{error} (docs/install.md lists the extras)", status=1)
     except (ValueError, KeyError, OSError) as error:
         if os.environ.get("SAMJAX_TRACEBACK"):
             raise
