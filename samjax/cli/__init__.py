@@ -18,7 +18,7 @@ from samjax.devices import explain
 from samjax.terminal import guarded
 
 COMMANDS = {
-    "segment": "find the masks of photos from points, boxes and masks",
+    "segment": "find the masks of photos from points, boxes, masks and texts",
     "everything": "find the masks of all that is in photos, folders and datasets",
     "convert": "turn a checkpoint into another format",
     "export": "write a model as ONNX, for browsers and other programs without JAX",
@@ -120,7 +120,7 @@ def _overview() -> str:
             "",
             *lines,
             "",
-            "samjax COMMAND --help tells the rest.",
+            "samjax COMMAND --help lists its options.",
         ]
     )
 
