@@ -18,7 +18,7 @@ from samjax.devices import explain
 from samjax.terminal import guarded
 
 COMMANDS = {
-    "segment": "find the masks of photos from points, boxes and masks",
+    "segment": "find the masks of photos from points, boxes, masks and texts",
     "everything": "find the masks of all that is in photos, folders and datasets",
     "convert": "turn a checkpoint into another format",
     "export": "write a model as ONNX, for browsers and other programs without JAX",
@@ -62,7 +62,7 @@ def _run(arguments: list[str]) -> int:
     except ImportError as error:
         if (error.name or "").startswith("samjax"):
             raise
-        return _fail(f"{error} (README, Install, lists what to install)", status=1)
+        return _fail(f"{error} (docs/install.md lists the extras)", status=1)
     except (ValueError, KeyError, OSError) as error:
         if os.environ.get("SAMJAX_TRACEBACK"):
             raise
@@ -120,7 +120,7 @@ def _overview() -> str:
             "",
             *lines,
             "",
-            "samjax COMMAND --help tells the rest.",
+            "samjax COMMAND --help lists its options.",
         ]
     )
 

@@ -60,7 +60,8 @@ def _models() -> str:
     from samjax.checkpoints.releases import releases
 
     rows = [("model", "parameters", "file", "licence", "state")]
-    for release in releases().values():
+    # Models that need no download first.
+    for release in sorted(releases().values(), key=lambda one: not one.bundled):
         there = release.path.is_file()
         size = release.size or (release.path.stat().st_size if there else 0)
         if release.bundled:

@@ -143,9 +143,10 @@ def _predict(
     )
     predictions = [masks.best_first() for masks in predictions]
     done = time.perf_counter()
+    count = "1 prompt" if len(prompts) == 1 else f"{len(prompts)} prompts"
     print(
         f"{photo}: {width} x {height}, embedded in {embedded - start:.2f} s, "
-        f"masks of {len(prompts)} prompts in {done - embedded:.2f} s"
+        f"masks of {count} in {done - embedded:.2f} s"
     )
     return predictions
 
