@@ -155,7 +155,10 @@ export class DecoderSessions {
       image_embeddings: this.#tensor(data, shape),
       mask_input: this.#tensor(mask ?? new Float32Array(height * width), [1, 1, height, width]),
       has_mask_input: this.#tensor(Float32Array.of(mask ? 1 : 0), [1]),
-      ...(this.#text && { text_dense: dense ?? this.#tensor(new Float32Array(data.length), shape) }),
+      // Large, and an input only where texts are compared with the image.
+      ...(this.#prepare.inputNames.includes("text_dense") && {
+        text_dense: dense ?? this.#tensor(new Float32Array(data.length), shape),
+      }),
     };
     return { ...(await this.#prepare.run(pick(feeds, this.#prepare.inputNames))) };
   }
