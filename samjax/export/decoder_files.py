@@ -18,6 +18,7 @@ from samjax.export.verify import (
     Prediction,
     agreement,
     draw_prompts,
+    empty_inputs,
     predict,
 )
 from samjax.models.sam import Sam
@@ -55,6 +56,7 @@ def export_decoder(
     form: Form = "single",
     storage: Storage = "float32",
     best_mask: bool = False,
+    takes_text: bool = False,
     about: dict[str, Any] | None = None,
     destination: Destination = FREE,
 ) -> ExportedDecoder:
@@ -70,6 +72,7 @@ def export_decoder(
             `"pair"` is a graph for an image and a faster one for a click.
         storage: How weights are stored; they are float32 when computing.
         best_mask: Whether the single graph returns one mask instead of all.
+        takes_text: Whether the pair takes texts (`write_pair`).
         about: Further fields of the report, such as the model's name.
         destination: Which files may be replaced.
 
@@ -84,7 +87,7 @@ def export_decoder(
         )
     decoder = read_decoder(model, params)
     if form == "pair":
-        graphs = write_pair(decoder, storage)._asdict()
+        graphs = write_pair(decoder, storage, takes_text=takes_text)._asdict()
         names = {part: out.with_suffix(f".{part}{out.suffix}") for part in graphs}
     else:
         graphs = {"decoder": write_single(decoder, storage, best_mask=best_mask)}
@@ -177,8 +180,11 @@ def _run(contents: dict[str, bytes], prompts: Sequence[Feeds]) -> list[Predictio
             prompt = {k: v for k, v in feeds.items() if k.startswith("point")}
             image = {k: v for k, v in feeds.items() if k not in prompt}
             names = [output.name for output in sessions["prepare"].get_outputs()]
+            # Without a text, where the graphs take texts.
+            image = {**empty_inputs(sessions["prepare"]), **image}
             shared: Any = sessions["prepare"].run(names, image)
             prompt.update(zip(names, shared, strict=True))
+            prompt = {**empty_inputs(sessions["prompt"]), **prompt}
             prediction = sessions["prompt"].run(results, prompt)
         predictions.append(tuple(prediction))
     return predictions

@@ -27,7 +27,9 @@ class Pair(NamedTuple):
     prompt: Any
 
 
-def write_pair(decoder: DecoderParts, storage: Storage = "float32") -> Pair:
+def write_pair(
+    decoder: DecoderParts, storage: Storage = "float32", *, takes_text: bool = False
+) -> Pair:
     """Writes the graphs of an image and of a click.
 
     `prepare` takes `image_embeddings` (1, c, h, w), `mask_input` (1, 1, 4h, 4w) and
@@ -35,16 +37,32 @@ def write_pair(decoder: DecoderParts, storage: Storage = "float32") -> Pair:
     pixels of the model's input and `point_labels` (1, n), and returns `low_res_masks`
     (1, m, 4h, 4w), which are logits, and `iou_predictions` (1, m), of all masks. Where
     a prompt has no box, one point (0, 0) of label -1 belongs to it.
+
+    Args:
+        decoder: The decoder.
+        storage: How weights are stored.
+        takes_text: Whether the graphs take texts, as
+            `samjax.export.prompt_text_graph.write_prompt_text` gives them: `prepare`
+            then takes `text_dense` (1, c, h, w) too if the model compares texts with
+            the image, zeros without a text, and `prompt` `text_tokens` (k, c), with k
+            1 for a text and 0 without.
     """
     prepare = Graph("prepare", storage)
-    shared = write_image(prepare, decoder, _image(prepare, decoder))
+    shared = write_image(
+        prepare, decoder, _image(prepare, decoder, takes_text=takes_text)
+    )
     prompt = Graph("prompt", storage)
     inputs = []
     for name, value, shape in _named(decoder, shared):
         prepare.output(value, name, shape)
         inputs.append(prompt.input(name, shape))
     image = jax.tree.unflatten(jax.tree.structure(shared), inputs)
-    masks, scores = PromptWriter(prompt, decoder, image).write(*_points(prompt))
+    coords, labels = _points(prompt)
+    text = None
+    if takes_text:
+        channels = decoder.model.config.prompt_embed_dim
+        text = prompt.input("text_tokens", ("texts", channels))
+    masks, scores = PromptWriter(prompt, decoder, image).write(coords, labels, text)
     prompt.output(masks, "low_res_masks", _low_res(decoder, decoder.masks))
     prompt.output(scores, "iou_predictions", (1, decoder.masks))
     return Pair(
@@ -86,12 +104,16 @@ def write_single(
     return graph.model("The masks of a prompt.")
 
 
-def _image(graph: Graph, decoder: DecoderParts) -> str:
-    (height, width), channels = decoder.grid, decoder.model.config.prompt_embed_dim
+def _image(graph: Graph, decoder: DecoderParts, *, takes_text: bool = False) -> str:
+    (height, width), config = decoder.grid, decoder.model.config
+    shape = (1, config.prompt_embed_dim, height, width)
+    embedding = graph.input("image_embeddings", shape)
+    if takes_text and config.similarity_width:
+        embedding = graph.add(embedding, graph.input("text_dense", shape))
     return write_dense(
         graph,
         decoder,
-        graph.input("image_embeddings", (1, channels, height, width)),
+        embedding,
         graph.input("mask_input", _low_res(decoder, 1)),
         graph.input("has_mask_input", (1,)),
     )

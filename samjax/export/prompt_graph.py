@@ -41,17 +41,22 @@ class PromptWriter:
         )
         self.image = _name_image(graph, decoder, shared)
 
-    def write(self, points: str, labels: str) -> tuple[str, str]:
+    def write(
+        self, points: str, labels: str, text: str | None = None
+    ) -> tuple[str, str]:
         """Writes the masks of a prompt.
 
         Args:
             points: "1 n 2", (x, y) in pixels of the model's input.
             labels: "1 n", as the release's: -1 is no point.
+            text: "k c", the tokens of texts, which come before those of points; None
+                for a graph without texts.
 
         Returns:
             Low-res logits "1 m h w" and predicted IoUs "1 m" of all masks.
         """
-        tokens, side = self.transformer.run(self.image, self._tokens(points, labels))
+        prompt = self._tokens(points, labels, text)
+        tokens, side = self.transformer.run(self.image, prompt)
         writer = self.token_writer
         scores = writer.head_mlp("iou_prediction_head", writer.row(tokens, 0, 1))
         classifiers = [
@@ -63,8 +68,8 @@ class PromptWriter:
         pixels = self.transformer.write_pixels(side, self.image.upscaled)
         return self._draw(pixels, self.graph.concatenate(*classifiers, axis=0)), scores
 
-    def _tokens(self, points: str, labels: str) -> str:
-        """Writes the prompt encoder: output tokens, then a token per point, "t c"."""
+    def _tokens(self, points: str, labels: str, text: str | None) -> str:
+        """Writes the prompt encoder: tokens of outputs, texts and points, "t c"."""
         graph, encoder = self.graph, self.decoder.params["prompt_encoder"]
         height, width = (
             side * self.decoder.model.config.patch_size for side in self.decoder.grid
@@ -93,8 +98,9 @@ class PromptWriter:
         outputs = [
             self.params[name]["embedding"] for name in ("iou_token", "mask_tokens")
         ]
+        texts = [] if text is None else [text]
         return graph.concatenate(
-            graph.constant(np.concatenate(outputs)), sparse, axis=0
+            graph.constant(np.concatenate(outputs)), *texts, sparse, axis=0
         )
 
     def _draw(self, features: str, classifiers: str) -> str:

@@ -47,9 +47,24 @@ class TextWriter:
 
     def write(self) -> Graph:
         """Writes the whole tower."""
+        graph, config = self.graph, self.config
+        vectors, tokens = self.embed("texts")
+        graph.output(vectors, "text", ("texts", config.text_embed_dim))
+        graph.output(tokens, "prompt_tokens", ("texts", config.prompt_embed_dim))
+        return graph
+
+    def embed(self, texts: int | str) -> tuple[str, str]:
+        """Writes the tower without outputs.
+
+        Args:
+            texts: Number of texts, or a name for any.
+
+        Returns:
+            Vectors of length 1 (n, e), and prompt tokens (n, c).
+        """
         graph, config, params = self.graph, self.config, self.params
         length = config.context_length
-        tokens = graph.input("tokens", ("texts", length), is_integer=True)
+        tokens = graph.input("tokens", (texts, length), is_integer=True)
         # By row in int8: a row of the table is a channel.
         table = params["token_embedding"]["embedding"]
         table = graph.transpose(graph.weight("token_embedding", table.T), 1, 0)
@@ -72,12 +87,7 @@ class TextWriter:
         )
         squares = graph.total("ReduceSum", graph.multiply(vectors, vectors), 1)
         vectors = graph.multiply(vectors, graph.reciprocal_root(squares, 1e-12))
-        tokens_of_prompts = graph.dense("projection", vectors, self.projection)
-        graph.output(vectors, "text", ("texts", config.text_embed_dim))
-        graph.output(
-            tokens_of_prompts, "prompt_tokens", ("texts", config.prompt_embed_dim)
-        )
-        return graph
+        return vectors, graph.dense("projection", vectors, self.projection)
 
     def _block(self, x: str, name: str, causal: str) -> str:
         graph, params = self.graph, self.params["transformer"][name]

@@ -101,7 +101,7 @@ def predict(model: Sam, params: Any, prompts: Sequence[Feeds]) -> list[Predictio
             jnp.asarray(feeds["has_mask_input"] > 0)[None],
         )
         embeddings = jnp.asarray(feeds["image_embeddings"].transpose(0, 2, 3, 1))
-        prediction = _decode(params, embeddings, inputs, model=model)
+        prediction = decode(params, embeddings, inputs, model=model)
         predictions.append(
             (
                 np.asarray(prediction.low_res_logits[0]),
@@ -136,10 +136,32 @@ def agreement(
     )
 
 
+def empty_inputs(session: Any) -> Feeds:
+    """Returns zeros for the inputs of a graph, none along dimensions that are free.
+
+    Args:
+        session: A session of onnxruntime.
+    """
+    return {
+        of.name: np.zeros(
+            [side if isinstance(side, int) else 0 for side in of.shape], np.float32
+        )
+        for of in session.get_inputs()
+    }
+
+
 @functools.partial(jax.jit, static_argnames="model")
-def _decode(
+def decode(
     params: Any, embeddings: Any, prompts: PromptInputs, *, model: Sam
 ) -> MaskPrediction:
+    """Decodes prompts by the model.
+
+    Args:
+        params: Its parameters.
+        embeddings: Image embeddings, "b gh gw c".
+        prompts: The prompts.
+        model: The model.
+    """
     variables = {"params": params}
     return cast(
         MaskPrediction, model.apply(variables, embeddings, prompts, method="decode")

@@ -94,7 +94,7 @@ class TextSimilarity(nn.Module):
         """
         grid = (image_embeddings.shape[1], image_embeddings.shape[2])
         hidden = self.features(self.norm(image_embeddings.astype(jnp.float32)))
-        hidden = hidden + self.place(_places(grid, frame, origin))[None]
+        hidden = hidden + self.place(place_functions(grid, frame, origin))[None]
         vectors = self.joint(gelu(hidden))
         squares = jnp.sum(jnp.square(vectors), axis=-1, keepdims=True)
         return vectors * jax.lax.rsqrt(squares + 1e-6)
@@ -107,10 +107,18 @@ class TextSimilarity(nn.Module):
         return factor * jnp.einsum("bhwe,bpe->bphw", cells, text) + offset
 
 
-def _places(
-    grid: tuple[int, int], frame: tuple[int, int], origin: Real[Array, "2"] | None
+def place_functions(
+    grid: tuple[int, int],
+    frame: tuple[int, int],
+    origin: Real[Array, "2"] | None = None,
 ) -> Float[Array, "gh gw 6"]:
-    """Returns smooth functions of the place of each cell, for "left" and "top"."""
+    """Returns smooth functions of the place of each cell, for "left" and "top".
+
+    Args:
+        grid: Height and width in cells.
+        frame: Those of the whole input.
+        origin: (x, y) of the first cell in it; None for whole inputs.
+    """
     y = jnp.arange(grid[0], dtype=jnp.float32) + 0.5
     x = jnp.arange(grid[1], dtype=jnp.float32) + 0.5
     if origin is not None:

@@ -3,6 +3,7 @@
 Evaluators are passed in as functions: training does not import evaluation.
 """
 
+import dataclasses
 import importlib.util
 import inspect
 from collections.abc import Callable, Mapping, Sequence
@@ -286,7 +287,8 @@ def source_factory(
             # The same images in every process, and of the run's first stage or a resumed
             # one alike: a function of the stage alone.
             images = make_source(config, stage, 0, 1)
-            plain = TextSource(images, clip, clip_params, text, seed=config.seed)
+            still = dataclasses.replace(text, noise=0.0)
+            plain = TextSource(images, clip, clip_params, still, seed=config.seed)
             shifts[stage] = mean_shift(plain, clip, clip_params, text.mean_masks)
         return TextSource(
             source,

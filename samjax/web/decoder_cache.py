@@ -91,6 +91,7 @@ def export_pair(
     folder: Path,
     *,
     storage: Storage,
+    takes_text: bool = False,
     about: dict[str, Any] | None = None,
 ) -> None:
     """Writes the two graphs that a page runs, and the report on them, to a folder.
@@ -101,6 +102,7 @@ def export_pair(
             the model.
         folder: Folder that they are written to.
         storage: How weights are stored.
+        takes_text: Whether the graphs take texts as well.
         about: Further entries of the report.
 
     Raises:
@@ -115,6 +117,7 @@ def export_pair(
         folder / "decoder.onnx",
         form="pair",
         storage=storage,
+        takes_text=takes_text,
         about=about,
         # The folder belongs to the cache: a damaged file in it is replaced.
         destination=Destination(overwrite=True),

@@ -12,10 +12,12 @@ import numpy as np
 
 from samjax.export.encoder_files import export_encoder
 from samjax.export.onnx_graph import Arithmetic, Storage
+from samjax.export.prompt_text_files import export_prompt_text
 from samjax.files import json_text
 from samjax.inference import Predictor
 from samjax.inference.embedding import weights_fingerprint
 from samjax.inference.images import read_image
+from samjax.inference.texts import sample_texts, tokenizer_of
 from samjax.web.decoder_cache import export_pair
 from samjax.web.description import describe_model
 from samjax.web.page import missing_files, page_folder
@@ -94,7 +96,11 @@ def write_demo(
             shutil.copyfile(sample, hidden / "photos" / photo)
         config = {
             "mode": "demo",
-            "model": describe_model(predictor, name, _POINTS_PER_SIDE),
+            # Of words: CLIP's vocabulary and towers are not for a page.
+            "model": {
+                **describe_model(predictor, name, _POINTS_PER_SIDE),
+                "text": "text" in models,
+            },
             # Widgets of notebooks take a decoder of their own model alone.
             "weights": weights_fingerprint(predictor.model.config, predictor.params),
             **models,
@@ -157,8 +163,18 @@ def _export(
     embedding = predictor.embed(pixels)
     features = np.asarray(embedding.features)
     about = {"model": name}
+    has_text = predictor.model.has_text and bool(
+        getattr(predictor.model.config, "words", ())
+    )
     say("the decoder")
-    export_pair(predictor, features, folder, storage=storage, about=about)
+    export_pair(
+        predictor, features, folder, storage=storage, takes_text=has_text, about=about
+    )
+    if has_text:
+        say("the text tower")
+        # A prompt is a text alone: vectors that are rounded move few masks.
+        exact = storage == "float32"
+        _export_text(predictor, features, folder, "float32" if exact else "int8")
     say("the encoder")
     export_encoder(
         predictor.model,
@@ -175,7 +191,7 @@ def _export(
         path = folder / f"{part}.onnx"
         return {"url": f"model/{path.name}", "bytes": path.stat().st_size}
 
-    return {
+    exported: dict[str, Any] = {
         "encoder": file("encoder"),
         "decoder": {
             "prepare": file("decoder.prepare"),
@@ -183,3 +199,31 @@ def _export(
             "storage": storage,
         },
     }
+    if has_text:
+        config: Any = predictor.model.config
+        exported["text"] = {
+            "graph": file("text"),
+            "words": list(config.words),
+            "context_length": config.context_length,
+        }
+    return exported
+
+
+def _export_text(
+    predictor: Predictor, features: np.ndarray, folder: Path, storage: Storage
+) -> None:
+    """Exports the graph that makes prompts of texts, next to the decoder's."""
+    texts = sample_texts(predictor.model)
+    export_prompt_text(
+        predictor.model,
+        predictor.params,
+        tokenizer_of(predictor.model)(texts),
+        np.stack([predictor.embed_text(text) for text in texts]),
+        features,
+        {
+            part: (folder / f"decoder.{part}.onnx").read_bytes()
+            for part in ("prepare", "prompt")
+        },
+        folder / "text.onnx",
+        storage=storage,
+    )

@@ -1,11 +1,13 @@
 """The page without a server: its folder, and the folder in a browser."""
 
+import dataclasses
 import json
 import urllib.request
 
 import numpy as np
 import pytest
 from PIL import Image
+from small_text_sam import SMALL_TEXT, random_params
 
 pytest.importorskip("onnxruntime")
 
@@ -18,6 +20,7 @@ from samjax.geometry.masks import decode_rle
 from samjax.inference.automatic.config import SMALL_MODEL_THRESHOLDS
 from samjax.inference.embedding import weights_fingerprint
 from samjax.inference.images import read_image
+from samjax.models.text_sam import TextSam
 from samjax.web import demo
 from samjax.web.page import missing_files, page_folder
 
@@ -128,3 +131,60 @@ def test_a_visitor_s_photo_is_embedded_and_segmented_in_the_page(tmp_path):
     best = np.asarray(masks.masks[int(np.argmax(masks.scores))])
     ours = decode_rle(record["segmentation"]).astype(bool)
     assert (ours & best).sum() / (ours | best).sum() > 0.999
+
+
+@pytest.mark.slow
+@pytest.mark.exhaustive
+@needs_runtime
+@pytest.mark.skipif(browser.find_browser() is None, reason="there is no Chromium")
+def test_a_text_is_a_prompt_in_the_page_without_a_server(tmp_path):
+    playwright_api = pytest.importorskip("playwright.sync_api")
+    from page_driver import expect, wait_for_mask, wait_until_ready
+
+    photo = tmp_path / "photo.png"
+    noise = np.random.default_rng(0).integers(0, 256, (8, 12, 3), np.uint8)
+    Image.fromarray(noise).resize((300, 200)).save(photo)
+    config = dataclasses.replace(SMALL_TEXT, text_similarity_width=8)
+    predictor = samjax.Predictor(TextSam(config), random_params(config))
+    out = tmp_path / "site"
+    demo.write_demo(
+        predictor,
+        out,
+        name="random",
+        samples=[photo],
+        storage="float32",
+        arithmetic="float32",
+    )
+    stored = json.loads((out / "config.json").read_text())
+    assert stored["model"]["text"] and stored["text"]["words"] == list(config.words)
+    with (
+        browser.host_of(out) as address,
+        playwright_api.sync_playwright() as playwright,
+    ):
+        context = browser.start_browser(
+            playwright, viewport={"width": 1200, "height": 800}, accept_downloads=True
+        )
+        page = context.pages[0]
+        page.set_default_timeout(60_000)
+        page.goto(address)
+        page.get_by_test_id("image-card").first.click()
+        wait_until_ready(page)
+        page.get_by_test_id("text-prompt").fill("a red cup")
+        page.get_by_role("button", name="Find", exact=True).click()
+        wait_for_mask(page)
+        # Enter would find once more: the button has the focus.
+        page.locator("#accept").click()
+        expect(page.get_by_test_id("mask")).to_have_count(1)
+        page.locator("#export summary").click()
+        with page.expect_download() as download:
+            page.locator("#export .menu-items").get_by_text("SA-1B").first.click()
+        with open(download.value.path(), encoding="utf-8") as file:
+            text = file.read()
+        context.close()
+    [record] = record_from_json(text)["annotations"]
+    prompt = samjax.Prompt(text="a red cup")
+    masks = predictor.predict(predictor.embed(read_image(photo)), prompt)
+    best = np.asarray(masks.masks[int(np.argmax(masks.scores))])
+    ours = decode_rle(record["segmentation"]).astype(bool)
+    assert 0 < best.mean() < 1
+    assert (ours & best).sum() / (ours | best).sum() > 0.99

@@ -6,6 +6,7 @@ Computed by Pillow and samjax: python tests/web/page/make_goldens.py
 import hashlib
 import itertools
 import json
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from samjax.geometry.frame import Frame
 from samjax.geometry.masks import encode_rle
 from samjax.geometry.resampling import mask_to_prompt, upscale_logits
 from samjax.inference import Prompt
+from samjax.text import WordTokenizer
 from samjax.web.exporting import AnnotatedImage, to_record
 
 RESIZED = [  # (h, w) of the image and of the target.
@@ -31,6 +33,7 @@ RESIZED = [  # (h, w) of the image and of the target.
     ((100, 100), (50, 75)),
     ((100, 100), (101, 150)),
 ]
+WORDS = ("a", "the", "red", "cup", "spoon", "handle", "'s", "café", "4")
 FRAMES = [  # (h, w), the model's size.
     ((30, 47), 64),
     ((100, 61), 64),
@@ -52,9 +55,28 @@ def main() -> None:
         "masks": [mask(size) for size in [(1, 1), (3, 4), (20, 31), (64, 9)]],
         "ambiguous": [*ambiguous()],
         "record": record((20, 31)),
+        "words": [*words()],
     }
     path = Path(__file__).with_name("goldens.json")
     path.write_text(json.dumps(goldens, separators=(",", ":")) + "\n")
+
+
+def words() -> Iterator[dict]:
+    """Texts with the ids of the tokenizer of whole words."""
+    tokenizer = WordTokenizer(words=WORDS, context_length=9)
+    for text in (
+        "a red cup",
+        "  The RED\ncup's handle ",
+        "the cup’s red handle",
+        "a ｃｕｐ and a spoon!!",
+        "cup 42 x",
+        "café cup naïve",
+        "red red red red red red red red red cup",
+        "a café",
+    ):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield {"text": text, "ids": tokenizer(text)[0].tolist()}
 
 
 def resize(size: tuple[int, int], target: tuple[int, int]) -> dict:

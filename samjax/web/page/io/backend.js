@@ -16,7 +16,7 @@
  * @property {string} samjax version
  * @property {string} folder
  * @property {{name: string, image_size: number, grid: [number, number], channels: number, masks: number, text: boolean, everything: import("../model/everything.js").EverythingOptions}} model
- * @property {{prepare: GraphFile, prompt: GraphFile}} decoder
+ * @property {{prepare: GraphFile, prompt: GraphFile, text?: GraphFile}} decoder `text` only where the page embeds texts itself
  * @property {GraphFile} [encoder] only where the page embeds images itself
  * @property {string[]} labels of stored masks, and those that the command offers
  * @property {Team | null} [team] null where the server has no team
@@ -179,7 +179,7 @@
  * @property {(id: string, revision: number) => Promise<void>} remove
  * @property {(id: string) => Promise<Annotation>} restore
  * @property {(image: ImageEntry, options: EverythingOptions, onProgress: (done: number, total: number) => void, signal: AbortSignal) => Promise<ProposalRecord[] | null>} everything null where it was cancelled
- * @property {(image: ImageEntry, prompt: Prompt) => Promise<{segmentation: Segmentation, score: number}[]>} predict masks of a prompt, for prompts that the page's decoder does not take
+ * @property {(image: ImageEntry, prompt: Prompt) => Promise<{segmentation: Segmentation, score: number, note?: string}[]>} predict masks of a prompt, for prompts that the page's decoder does not take
  * @property {(format: "sa1b" | "coco" | "png", image: ImageEntry | null) => Promise<{url: string, name: string}>} exportFile
  */
 

@@ -7,6 +7,7 @@ import { LruCache } from "../core/lru_cache.js";
 import { toCoco, toLabelPixels, toSa1b } from "../core/records.js";
 import { areaOf, textToCounts } from "../core/run_lengths.js";
 import { makeUuid } from "../core/uuid.js";
+import { someWords, tokensOf } from "../core/words.js";
 import { Refused } from "./backend.js";
 import { DemoStorage } from "./demo_storage.js";
 
@@ -22,6 +23,7 @@ import { DemoStorage } from "./demo_storage.js";
  * @property {Info["model"]} model
  * @property {import("../model/runtime.js").GraphFile} encoder
  * @property {Info["decoder"]} decoder
+ * @property {import("../core/words.js").Vocabulary & {graph: import("../model/runtime.js").GraphFile}} [text] of models with text
  * @property {{url: string, name: string}[]} samples
  * @property {string} [samjax]
  */
@@ -86,7 +88,11 @@ export function demoBackend(config, base, client, storage = new DemoStorage()) {
       samjax: config.samjax ?? "",
       folder: "demo",
       model: config.model,
-      decoder: { prepare: file(config.decoder.prepare), prompt: file(config.decoder.prompt) },
+      decoder: {
+        prepare: file(config.decoder.prepare),
+        prompt: file(config.decoder.prompt),
+        ...(config.text && { text: file(config.text.graph) }),
+      },
       encoder: file(config.encoder),
       labels: [],
     }),
@@ -182,8 +188,12 @@ export function demoBackend(config, base, client, storage = new DemoStorage()) {
       return masks && masks.map(({ segmentation, score, stabilityScore, point }) => ({ segmentation, score, stability: stabilityScore, point }));
     },
 
-    async predict() {
-      throw new Refused(404, "This model has no text prompts.");
+    async predict(image, prompt) {
+      if (!config.text) throw new Refused(404, "This model has no text prompts.");
+      const tokens = tokensOf(prompt.text ?? "", config.text);
+      if (!tokens) throw new Refused(422, `The model knows no word of "${prompt.text}". Some of its words: ${someWords(config.text)}.`);
+      const mask = await client.call("text", { key: image.id, prompt, tokens: tokens.ids });
+      return [{ ...mask, note: noteOn(tokens) }];
     },
 
     async exportFile(format, image) {
@@ -198,6 +208,17 @@ export function demoBackend(config, base, client, storage = new DemoStorage()) {
       return { url: URL.createObjectURL(blob), name: `${stem}.${format}.json` };
     },
   };
+}
+
+/**
+ * @param {import("../core/words.js").Tokens} tokens
+ * @returns {string | undefined} what of a text the model did not read
+ */
+function noteOn({ unknown, left }) {
+  const notes = [];
+  if (unknown.length) notes.push(`The model has not learned: ${unknown.slice(0, 5).join(", ")}.`);
+  if (left) notes.push(`The last ${left} ${left === 1 ? "word was" : "words were"} left out.`);
+  return notes.join(" ") || undefined;
 }
 
 /**

@@ -25,7 +25,7 @@ import { decode } from "../core/run_lengths.js";
 /**
  * @typedef {object} OpenImage
  * @property {Features} features
- * @property {Record<string, Tensor>} plain outputs of `prepare` without a mask input
+ * @property {Record<string, Tensor>} plain outputs of `prepare` without a mask input and text
  * @property {{counts: string, prepared: Record<string, Tensor>} | null} masked those with the last mask input
  */
 
@@ -36,6 +36,7 @@ export class DecoderSessions {
   #ort;
   #prepare;
   #prompt;
+  #text;
   /** @type {OpenImage | null} */
   #image = null;
   #runs = 0;
@@ -44,11 +45,13 @@ export class DecoderSessions {
    * @param {Ort} ort
    * @param {InferenceSession} prepare
    * @param {InferenceSession} prompt
+   * @param {InferenceSession | null} text makes prompts of texts, where the others take them
    */
-  constructor(ort, prepare, prompt) {
+  constructor(ort, prepare, prompt, text = null) {
     this.#ort = ort;
     this.#prepare = prepare;
     this.#prompt = prompt;
+    this.#text = text;
   }
 
   /**
@@ -67,16 +70,19 @@ export class DecoderSessions {
   /**
    * @param {Prompt} prompt
    * @param {Frame} frame
+   * @param {number[] | null} tokens of the prompt's text
    * @returns {Promise<DecoderOutput>}
    */
-  async predict(prompt, frame) {
+  async predict(prompt, frame, tokens = null) {
     if (!this.#image) throw new Error("no image is open");
     const { features } = this.#image;
+    const text = tokens && (await this.#embed(tokens, features));
     const { point_coords, point_labels } = toInputs(prompt, frame);
     const count = point_labels.length;
     /** @type {Record<string, Tensor>} */
     const feeds = {
-      ...(await this.#prepared(prompt, frame)),
+      ...(await this.#prepared(prompt, frame, text?.text_dense)),
+      text_tokens: text?.text_tokens ?? this.#tensor(new Float32Array(0), [0, features.shape[1]]),
       image_embeddings: this.#tensor(features.data, features.shape),
       point_coords: this.#tensor(point_coords, [1, count, 2]),
       point_labels: this.#tensor(point_labels, [1, count]),
@@ -104,11 +110,30 @@ export class DecoderSessions {
   }
 
   /**
+   * @param {number[]} tokens
+   * @param {Features} features
+   * @returns {Promise<Record<string, Tensor>>} what a text is to the decoder
+   */
+  async #embed(tokens, { data, shape }) {
+    if (!this.#text) throw new Error("this page has no text tower");
+    const feeds = {
+      tokens: new this.#ort.Tensor("int64", BigInt64Array.from(tokens, BigInt), [1, tokens.length]),
+      image_embeddings: this.#tensor(data, shape),
+    };
+    return { ...(await this.#text.run(pick(feeds, this.#text.inputNames))) };
+  }
+
+  /**
    * @param {Prompt} prompt
    * @param {Frame} frame
+   * @param {Tensor} [dense] what a text adds to the image embedding
    */
-  async #prepared({ mask }, frame) {
+  async #prepared({ mask }, frame, dense) {
     const image = /** @type {OpenImage} */ (this.#image);
+    if (dense) {
+      const side = 4 * image.features.shape[2];
+      return this.#prepareWith(image.features, mask && maskToPrompt(decode(mask), frame, side), dense);
+    }
     if (!mask) return image.plain;
     if (image.masked?.counts !== mask.counts) {
       const prepared = await this.#prepareWith(image.features, maskToPrompt(decode(mask), frame, 4 * image.features.shape[2]));
@@ -120,15 +145,20 @@ export class DecoderSessions {
   /**
    * @param {Features} features
    * @param {Float32Array | null} mask low-res logits
+   * @param {Tensor} [dense] what a text adds to the image embedding
    * @returns {Promise<Record<string, Tensor>>}
    */
-  async #prepareWith({ data, shape }, mask) {
+  async #prepareWith({ data, shape }, mask, dense) {
     // Low-res masks have four times the side of the embedding.
     const [height, width] = [4 * shape[2], 4 * shape[3]];
     const feeds = {
       image_embeddings: this.#tensor(data, shape),
       mask_input: this.#tensor(mask ?? new Float32Array(height * width), [1, 1, height, width]),
       has_mask_input: this.#tensor(Float32Array.of(mask ? 1 : 0), [1]),
+      // Large, and an input only where texts are compared with the image.
+      ...(this.#prepare.inputNames.includes("text_dense") && {
+        text_dense: dense ?? this.#tensor(new Float32Array(data.length), shape),
+      }),
     };
     return { ...(await this.#prepare.run(pick(feeds, this.#prepare.inputNames))) };
   }

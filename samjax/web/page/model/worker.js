@@ -6,6 +6,7 @@
  */
 
 import { fitFrame } from "../core/frame.js";
+import { masksToShow } from "../core/prompts.js";
 import { fullMask, paintedMask, previewMasks, tracedMask } from "../core/postprocessing.js";
 import { DecoderSessions } from "./decoder_sessions.js";
 import { embedPhoto } from "./encoder.js";
@@ -42,20 +43,20 @@ let waiting = 0;
 
 const calls = {
   /**
-   * @param {{prepare: GraphFile, prompt: GraphFile, encoder: GraphFile | null, shape: number[], threads: number}} files
+   * @param {{prepare: GraphFile, prompt: GraphFile, text?: GraphFile, encoder: GraphFile | null, shape: number[], threads: number}} files
    * @param {Report} report
    */
-  async load({ prepare, prompt, encoder, shape, threads: maxThreads }, report) {
-    const total = prepare.bytes + prompt.bytes + (encoder?.bytes ?? 0);
+  async load({ prepare, prompt, text, encoder, shape, threads: maxThreads }, report) {
+    const total = prepare.bytes + prompt.bytes + (encoder?.bytes ?? 0) + (text?.bytes ?? 0);
     let done = 0;
     const onBytes = (/** @type {number} */ bytes) => report({ done: (done += bytes), total });
     // Files are fetched together; sessions are created one after another, since the
     // runtime must not be initialised twice.
-    const files = [prepare, prompt, encoder].map((file) => file && fetchBytes(file, onBytes));
+    const files = [prepare, prompt, encoder, text].map((file) => file && fetchBytes(file, onBytes));
     for (const file of files) file?.catch(() => {});
     const { ort, threads } = await loadRuntime(maxThreads);
     const session = async (/** @type {number} */ i) => makeSession(ort, /** @type {Uint8Array} */ (await files[i]));
-    const decoder = new DecoderSessions(ort, await session(0), await session(1));
+    const decoder = new DecoderSessions(ort, await session(0), await session(1), text ? await session(3) : null);
     loaded = { ort, decoder, encoder: encoder && (await session(2)) };
     void warmUp(decoder, shape);
     return { threads };
@@ -100,6 +101,19 @@ const calls = {
       predictions.set(slot, prediction);
       const { output, milliseconds } = prediction;
       return { masks: previewMasks(prompt, frame, output, slot === "hover"), milliseconds };
+    });
+  },
+
+  /**
+   * @param {{key: string, prompt: Prompt, tokens: number[]}} values tokens of the prompt's text
+   * @returns {Promise<{segmentation: Segmentation, score: number}>} the best mask
+   */
+  text({ key, prompt, tokens }) {
+    return inTurn(async () => {
+      const { frame } = opened(key);
+      const output = await model().decoder.predict(prompt, frame, tokens);
+      const [best] = masksToShow(prompt, output.scores);
+      return { segmentation: fullMask(frame, output, best).segmentation, score: output.scores[best] };
     });
   },
 

@@ -1,4 +1,4 @@
-/** The form for text prompts, which the server predicts. */
+/** The form for text prompts, which the server predicts, or in the demo the page. */
 
 import { messageOf } from "../state/state.js";
 import { byId } from "./dom.js";
@@ -23,6 +23,7 @@ export function makeTextForm(store, { backend, client, editor }, hasText) {
       const [best] = await backend.predict(image, prompt);
       if (!best || store.state.image !== image) return;
       const mask = await client.call("trace", { segmentation: best.segmentation });
+      if (best.note) store.emit("notice", { text: best.note });
       editor.start(mask, { source: "text", score: best.score, prompt }, "the text");
     } catch (error) {
       store.emit("notice", { text: messageOf(error), kind: "problem" });
