@@ -56,7 +56,7 @@ class Calibrate:
     iou: float = 0.75
     """IoU from which a mask is right."""
 
-    steps: int = 300
+    steps: int = 150
     """Training steps of the head."""
 
     background: float = 1.0
@@ -159,7 +159,7 @@ class Round:
     iou: float = 0.75
     """IoU from which a proposal is right."""
 
-    head_steps: int = 300
+    head_steps: int = 150
     """Training steps of the proposer's head."""
 
     seed: int = 0

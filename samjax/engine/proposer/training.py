@@ -37,11 +37,11 @@ class HeadConfig:
         seed: Seed of the parameters and of the order of images.
     """
 
-    channels: int = 96
-    steps: int = 300
+    channels: int = 64
+    steps: int = 150
     batch_size: int = 4
     learning_rate: float = 1e-3
-    weight_decay: float = 0.02
+    weight_decay: float = 0.1
     background: float = 1.0
     seed: int = 0
 

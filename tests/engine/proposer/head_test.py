@@ -57,16 +57,32 @@ def test_the_loss_falls_where_the_map_gets_better():
     assert focal_loss(wrong, heat, free) == pytest.approx(focal_loss(good, heat, free))
 
 
-def test_peaks_are_maxima_inside_the_image_and_always_as_many():
+def test_the_highest_places_are_inside_the_image_and_apart():
     heat = np.zeros((16, 16), np.float32)
-    heat[2, 3], heat[2, 4], heat[6, 10], heat[14, 14] = 0.9, 0.8, 0.7, 0.99
+    heat[2, 3], heat[2, 4], heat[6, 12], heat[14, 14] = 0.9, 0.8, 0.7, 0.99
     found = peaks(heat, FRAME, 5)
     assert found.points is not None and found.boxes is None
     assert len(found.points) == 5
-    # Not the neighbour of a higher cell, and not the one in the padding.
-    np.testing.assert_allclose(found.scores[:2], [0.9, 0.7])
+    # The neighbour of a higher cell comes after another place, that in the padding never.
+    np.testing.assert_allclose(found.scores[:3], [0.9, 0.7, 0.8])
     np.testing.assert_allclose(found.points[0], [3.5 * 8 / 1.28, 2.5 * 8 / (77 / 60)])
     assert (found.points < [100, 60]).all()
+
+
+@pytest.mark.parametrize("value", [0.0, 0.3])
+def test_a_flat_map_has_places_all_over_the_image_and_none_twice(value):
+    found = peaks(np.full((32, 32), value, np.float32), FRAME, 16)
+    assert found.points is not None
+    assert len(np.unique(found.points, axis=0)) == 16
+    if value:
+        # Each quarter of the image has some of them.
+        quarters = (found.points >= np.array([50, 30])) @ np.array([1, 2])
+        assert np.bincount(quarters, minlength=4).min() >= 2
+
+
+def test_there_are_no_more_places_than_cells():
+    found = peaks(np.zeros((4, 4), np.float32), FRAME, 99)
+    assert found.points is not None and len(found.points) == 4 * 3
 
 
 def test_the_grid_has_as_many_points_as_fit():
