@@ -123,12 +123,13 @@ def boundary_iou(
         other: The other, not empty either.
     """
     width = max(1, round(BOUNDARY_RATIO * float(np.hypot(*mask.shape))))
+    side = 2 * width + 1
     # Beyond both masks is nothing to compare: large images have small objects.
     either = mask | other
     rows, columns = (np.flatnonzero(either.any(axis)) for axis in (1, 0))
     place = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     inner, outer = (
-        shown & ~minimum_filter(shown, 2 * width + 1, mode="constant", cval=0)
+        shown & ~np.asarray(minimum_filter(shown, side, mode="constant"), bool)
         for shown in (mask[place], other[place])
     )
     return float(np.count_nonzero(inner & outer) / np.count_nonzero(inner | outer))

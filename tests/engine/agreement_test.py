@@ -78,6 +78,7 @@ def test_boundaries_and_labels_are_those_of_the_pairs():
     assert compare_masks(a, []).boundary_iou is None
     # Of the same objects the boundaries agree less than the areas.
     near = compare_masks([stored(4, 4, 18, 20)], [stored(4, 4, 18, 21)])
+    assert near.mean_iou is not None and near.boundary_iou is not None
     assert near.mean_iou > 0.9 > near.boundary_iou > 0
 
 

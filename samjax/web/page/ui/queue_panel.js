@@ -32,14 +32,14 @@ export function makeQueuePanel(store, queue, known) {
   else showNameAndCount(store, queue, begin);
 
   const button = (/** @type {string} */ text, /** @type {string} */ id, /** @type {string} */ key, /** @type {() => unknown} */ run, kind = "button") =>
-    el("button", { type: "button", class: kind, "data-testid": id, title: `${text} (${key})`, onclick: run }, text);
-  store.watch(["task", "image"], ({ task }) => {
+    el("button", { type: "button", class: kind, "data-testid": id, "data-key": id, title: `${text} (${key})`, onclick: run }, text);
+  store.watch(["task", "image", "reviews", "masks"], ({ task }) => {
     byId("task").hidden = !isOpen();
     byId("task-note").hidden = !isOpen() || !task?.note;
     if (!isOpen()) return;
     const isReview = task?.kind === "verify";
     replaceChildren(byId("task"), [
-      isReview ? button("Accept", "task-done", "C", done, "button primary") : button("Done", "task-done", "C", done, "button primary"),
+      isReview ? button(verdictsOf(store.state).returned ? "Send back" : "Accept", "task-done", "C", done, "button primary") : button("Done", "task-done", "C", done, "button primary"),
       isReview && button("Return", "task-return", "W", giveBack),
       button("Skip", "task-skip", "X", skip),
       button("Flag", "task-flag", "Q", flag),

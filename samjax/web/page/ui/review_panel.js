@@ -45,12 +45,12 @@ export function returnMask(reviews) {
  */
 export function historyOf(versions, shown, parts) {
   if (versions.length < 2) return null;
-  const items = versions.map((version, i) => {
+  const items = versions.map((version) => {
     const { revision, author, changed, source, edited } = version;
     const how = `${SOURCES[/** @type {keyof typeof SOURCES} */ (source)] ?? source}${edited ? ", edited" : ""}`;
     const when = new Date(changed).toLocaleString([], { dateStyle: "short", timeStyle: "short" });
-    const text = [`${i + 1}`, author || (source === "proposed" ? "the model" : null), how, when].filter(Boolean).join(" · ");
+    const text = [author || (source === "proposed" ? "the model" : null), how, when].filter(Boolean).join(" · ");
     return el("li", {}, el("button", { type: "button", class: "version", "aria-pressed": String(shown === revision), "data-key": `version-${revision}`, "data-testid": "version", title: "Show its outline", onclick: () => void parts.show(version) }, text));
   });
-  return el("div", {}, el("h3", {}, "History"), el("ol", { class: "versions" }, ...items));
+  return el("div", {}, el("p", { class: "facts" }, "History"), el("ol", { class: "versions" }, ...items));
 }
