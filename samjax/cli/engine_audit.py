@@ -288,4 +288,9 @@ def _write(figures: Any, out: Path, title: str, images: Path) -> None:
         f"{content['pairs']} pairs of {content['images']} images; "
         f"{content['removed']:.1%} removed, {content['added']:.1%} added by people"
     )
+    if left := content.get("images_not_done"):
+        print(
+            f"note: {left} of {content['images']} images are not done in the queue: "
+            "their masks were compared as they are"
+        )
     print(out / "result.html")

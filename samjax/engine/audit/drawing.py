@@ -90,6 +90,9 @@ def begin_audit(
 def audit_result(project: ProjectFolder, number: int, *, most: int = 50) -> Figures:
     """Compares the masks before the audit with those of now.
 
+    Masks of images whose task is not done count as they are: `images_not_done` of the
+    figures is the number of these images.
+
     Args:
         project: The project.
         number: Number of the audit.
@@ -107,6 +110,7 @@ def audit_result(project: ProjectFolder, number: int, *, most: int = 50) -> Figu
     try:
         _, before = store.snapshot(begun["revision"])
         _, after = store.snapshot()
+        tasks = TaskQueue(store.database).counts(number)
     finally:
         store.close()
     drawn = set(begun["images"])
@@ -117,7 +121,7 @@ def audit_result(project: ProjectFolder, number: int, *, most: int = 50) -> Figu
     corrected = [
         row for row in after if row["image"] in drawn and row["id"] not in others
     ]
-    return audit_records(
+    figures = audit_records(
         _samples("automatic", masks, drawn, masks),
         _samples("corrected", corrected, drawn, masks),
         pairs="id",
@@ -125,6 +129,12 @@ def audit_result(project: ProjectFolder, number: int, *, most: int = 50) -> Figu
         most=most,
         name_of=_from_file,
     )
+    figures.content["images_not_done"] = sum(
+        count
+        for (kind, state), count in tasks.items()
+        if kind == "audit" and state != "done"
+    )
+    return figures
 
 
 def audit_folder(project: ProjectFolder, number: int) -> Path:

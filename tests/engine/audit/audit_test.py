@@ -96,6 +96,14 @@ def test_corrections_are_paired_by_id_and_masks_of_people_are_none(project, tmp_
     assert content["worst"][0]["id"] == one["id"]
     assert content["worst"][0]["image"] == one["image"]
     assert len(own) == 4
+    assert content["images_not_done"] == 2, "nobody finished a task"
+    store = project.open_store()
+    queue = TaskQueue(store.database)
+    task = queue.claim("Bob", ["audit"])
+    assert task is not None
+    queue.finish(task.id, "Bob", "done")
+    store.close()
+    assert audit_result(project, 1).content["images_not_done"] == 1
 
 
 def test_an_audit_that_was_not_begun_is_named(project):
