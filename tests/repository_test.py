@@ -44,6 +44,7 @@ MAY_IMPORT = {
     "compat": {"inference", "checkpoints", "models", "geometry"},
     "training": {
         "models",
+        "text",
         "data",
         "geometry",
         "checkpoints",

@@ -237,7 +237,7 @@ class ZeroTensor:
     start = 0
 
     def array(self) -> np.ndarray:
-        """Returns the zeros."""
+        """Returns zeros of the tensor's shape."""
         return np.zeros(self.shape, DTYPES[self.dtype])
 
     def release(self) -> None:

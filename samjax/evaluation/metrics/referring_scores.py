@@ -22,7 +22,7 @@ from samjax.evaluation.policies.policy import Round
 
 @dataclass(frozen=True, kw_only=True)
 class ReferringScores(Metric):
-    """Overall IoU and precision of a round's scored masks.
+    """Overall IoU and precision of a round's scored masks, as for RefCOCO (Yu et al., 2016).
 
     `NAME_ciou` is the overall (cumulative) IoU: the pixels of all intersections over
     those of all unions, in which large objects count most. `NAME_p50` to `NAME_p90` is

@@ -43,11 +43,11 @@ class Vectors(Protocol):
     """Vectors by the name of a mask, float16 (variants, e)."""
 
     def find(self, shard: str, key: str) -> np.ndarray | None:
-        """Returns the vectors of a mask; None if there are none."""
+        """Returns the vectors of a mask (variants, e); None if there are none."""
         ...
 
     def add(self, shard: str, key: str, vectors: np.ndarray) -> None:
-        """Keeps the vectors of a mask."""
+        """Keeps the vectors of a mask, float16 (variants, e)."""
         ...
 
     def save(self) -> None:
@@ -91,11 +91,11 @@ class WholeVectors:
             self._vectors = _read_whole(path, stamp)
 
     def find(self, shard: str, key: str) -> np.ndarray | None:
-        """Returns the vectors of a mask; None if there are none."""
+        """Returns the vectors of a mask (variants, e); None if there are none."""
         return self._vectors.get(key)
 
     def add(self, shard: str, key: str, vectors: np.ndarray) -> None:
-        """Keeps the vectors of a mask."""
+        """Keeps the vectors of a mask, float16 (variants, e)."""
         self._vectors[key] = vectors
         self._unsaved += 1
         if self._unsaved >= FLUSH_EVERY:
@@ -136,7 +136,7 @@ class ShardVectors:
                 _read_keys(path, self._header)
 
     def find(self, shard: str, key: str) -> np.ndarray | None:
-        """Returns the vectors of a mask; None if there are none, or they are damaged.
+        """Returns the vectors of a mask (variants, e); None without, or if damaged.
 
         Raises:
             ValueError: The shard's files are of another fingerprint.
@@ -157,7 +157,7 @@ class ShardVectors:
         return vectors if zlib.crc32(vectors.tobytes()) == crc else None
 
     def add(self, shard: str, key: str, vectors: np.ndarray) -> None:
-        """Keeps the vectors of a mask."""
+        """Keeps the vectors of a mask, float16 (variants, e)."""
         self._unsaved[shard][key] = np.asarray(vectors, np.float16)
         if sum(map(len, self._unsaved.values())) >= FLUSH_EVERY:
             self.save()
