@@ -75,7 +75,7 @@ class ReferredObjects:
     selection: Selection
     unusable: tuple[Skipped, ...] = ()
 
-    @cached_property
+    @property
     def skipped(self) -> Sequence[Skipped]:
         """References, annotations and images that are left out."""
         objects = self._objects
