@@ -53,8 +53,7 @@ MAY_IMPORT = {
         "files",
         "terminal",
     },
-    # A suite sees a Segmenter, never params.
-    "evaluation": {
+    "evaluation": {  # a suite sees a Segmenter, never params
         "inference",
         "prompts",
         "data",

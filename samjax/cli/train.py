@@ -60,9 +60,9 @@ class Options:
     alone. Scripts that start processes are in tools/launch."""
 
     text_vectors: Annotated[str | None, tyro.conf.arg(metavar="INDEX/COUNT")] = None
-    """Trains nothing, and embeds the crops of the dataset's masks into the folder
-    --text.sidecar: this process's share of its shards, 0/1 for all. For runs with text.
-    A call that was stopped goes on where it was."""
+    """Trains nothing, and embeds the crops of the dataset's masks into the folder that
+    the field text.sidecar names: this process's share of the shards, 0/1 for all. For
+    runs with text. A call that was stopped goes on where it was."""
 
     overwrite: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Replaces files of the run's names in the folder that samjax did not write."""
