@@ -47,6 +47,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--model", default="tiny")
     options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
 
     import browser
     from playwright.sync_api import sync_playwright
