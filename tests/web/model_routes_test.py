@@ -227,7 +227,7 @@ def test_everything_is_found_as_without_a_server(client, photos, predictor, ids)
 def test_thresholds_that_are_not_given_are_those_of_the_model(client, ids, monkeypatch):
     started = []
 
-    def start(worker, image, config):
+    def start(worker, image, config, person):
         started.append(config)
         return types.SimpleNamespace(id="one")
 

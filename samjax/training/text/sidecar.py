@@ -212,6 +212,8 @@ def _append(
     """Appends rows to both files, behind the last whole one; call it with the lock."""
     row_bytes = 2 * math.prod(header["shape"])
     listed = _read_keys(paths[0], header) if paths[0].is_file() else None
+    if listed is None:
+        _begin(paths, header)
     with open(paths[1], "ab") as vectors:
         whole = 0 if listed is None else len(listed)
         count = min(whole, _size(vectors) // row_bytes)
@@ -223,13 +225,28 @@ def _append(
     rows["key"] = [np.frombuffer(bytes.fromhex(key), np.uint8) for key in added]
     rows["crc"] = [zlib.crc32(value.tobytes()) for value in added.values()]
     with open(paths[0], "ab") as keys:
-        if listed is None:
-            keys.truncate(0)
-            keys.write(json_text(header).encode().ljust(_HEADER - 1) + b"\n")
         keys.truncate(_HEADER + count * _ROW.itemsize)
         keys.write(rows.tobytes())
         keys.flush()
         os.fsync(keys.fileno())
+
+
+def _begin(paths: tuple[Path, Path], header: dict[str, Any]) -> None:
+    """Makes the file of keys, before that of vectors: one without the other is not ours.
+
+    Raises:
+        ValueError: There is a file of vectors that samjax may not have written.
+    """
+    keys, vectors = paths
+    if vectors.exists() and not keys.exists():
+        raise ValueError(
+            f"{vectors} has no {keys.name} beside it, so that samjax may not have written "
+            "it: name another folder, or delete it"
+        )
+    with open(keys, "wb") as file:
+        file.write(json_text(header).encode().ljust(_HEADER - 1) + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _size(file: Any) -> int:

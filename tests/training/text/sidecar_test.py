@@ -100,6 +100,13 @@ def test_stale_and_foreign_folders_are_refused_and_kept(tmp_path):
             filled(folder, [1], shard="b")
         assert (folder / "b.keys").read_bytes() == content
     assert (tmp_path / "old" / "a.keys").read_bytes() == before
+    # A file of vectors alone, as other programs have them.
+    alone = tmp_path / "alone" / "a.vectors"
+    alone.parent.mkdir()
+    alone.write_bytes(b"hours of work")
+    with pytest.raises(ValueError, match=r"no a\.keys beside it"):
+        filled(alone.parent, [1])
+    assert alone.read_bytes() == b"hours of work"
 
 
 def test_rows_are_mapped_and_few_shards_are_open(tmp_path, monkeypatch):
