@@ -161,7 +161,8 @@ def image_folder(file: Path, names: Sequence[str]) -> tuple[Path, int]:
                 return folder, cut
     raise ValueError(
         f"{file}: got images such as {names[0]!r:.80}, expected them in one of "
-        f"{', '.join(map(str, folders))}: move or link them there"
+        f"{', '.join(map(str, folders))}: move or link them there, or name their folder "
+        "(--data.images in training)"
     )
 
 

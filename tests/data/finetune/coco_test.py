@@ -82,7 +82,9 @@ def test_a_file_that_is_not_a_dataset_is_an_error_that_says_so(tmp_path):
     with pytest.raises(FileNotFoundError):
         CocoSource(tmp_path / "none.json")
     path = coco_folder(tmp_path, images="elsewhere/deep")
-    with pytest.raises(ValueError, match=r"'photo 0.png'.*expected them in one of"):
+    with pytest.raises(
+        ValueError, match=r"'photo 0.png'.*expected them in one of.*--data\.images"
+    ):
         CocoSource(path)
     assert len(CocoSource(path, images=tmp_path / "elsewhere" / "deep")) == 2
     # The usual name goes before others.
