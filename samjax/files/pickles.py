@@ -36,8 +36,8 @@ class PickleMachine:
 
     Attributes:
         error: The exception for pickles that cannot be read.
-        instructions: What the machine does at an opcode that is no literal.
-        purpose: What is read, for errors.
+        instructions: The method of each opcode that is no literal.
+        purpose: The kind of content, for errors.
     """
 
     error: ClassVar[type[ValueError]] = PickleError

@@ -145,3 +145,19 @@ def open_page(playwright):
     for context in contexts:
         context.close()
     assert errors == []
+
+
+@pytest.fixture
+def make_server(tmp_path, predictor):
+    """Makes the server of a team, with fields of the project."""
+    from web.team_server import TeamServer
+
+    made = []
+
+    def make(**project):
+        made.append(TeamServer(tmp_path / "project", predictor, **project))
+        return made[-1]
+
+    yield make
+    for server in made:
+        server.close()

@@ -1,5 +1,6 @@
 """The page without a server: its folder, and the folder in a browser."""
 
+import contextlib
 import dataclasses
 import json
 import urllib.request
@@ -27,6 +28,31 @@ from samjax.web.page import missing_files, page_folder
 needs_runtime = pytest.mark.skipif(
     bool(missing_files(page_folder())), reason="no runtime: make page"
 )
+
+
+@contextlib.contextmanager
+def demo_page(out):
+    """A browser with the page of a demo's folder."""
+    from playwright.sync_api import sync_playwright
+
+    with browser.host_of(out) as address, sync_playwright() as playwright:
+        context = browser.start_browser(
+            playwright, viewport={"width": 1200, "height": 800}, accept_downloads=True
+        )
+        page = context.pages[0]
+        page.set_default_timeout(60_000)
+        page.goto(address)
+        yield page
+        context.close()
+
+
+def exported_annotations(page):
+    """The annotations of the open photo, exported by the page in SA-1B's form."""
+    page.locator("#export summary").click()
+    with page.expect_download() as download:
+        page.locator("#export .menu-items").get_by_text("SA-1B").first.click()
+    with open(download.value.path(), encoding="utf-8") as file:
+        return record_from_json(file.read())["annotations"]
 
 
 @needs_runtime
@@ -86,7 +112,7 @@ def test_photos_of_one_name_and_of_odd_names_are_all_there(
 @needs_runtime
 @pytest.mark.skipif(browser.find_browser() is None, reason="there is no Chromium")
 def test_a_visitor_s_photo_is_embedded_and_segmented_in_the_page(tmp_path):
-    playwright_api = pytest.importorskip("playwright.sync_api")
+    pytest.importorskip("playwright.sync_api")
     from page_driver import CUP, accept, click, wait_until_ready
 
     out = tmp_path / "site"
@@ -98,16 +124,7 @@ def test_a_visitor_s_photo_is_embedded_and_segmented_in_the_page(tmp_path):
     photo = tmp_path / "mine.png"
     with Image.open(out / config["samples"][0]["url"]) as image:
         image.resize((300, 200)).save(photo)
-    with (
-        browser.host_of(out) as address,
-        playwright_api.sync_playwright() as playwright,
-    ):
-        context = browser.start_browser(
-            playwright, viewport={"width": 1200, "height": 800}, accept_downloads=True
-        )
-        page = context.pages[0]
-        page.set_default_timeout(60_000)
-        page.goto(address)
+    with demo_page(out) as page:
         page.wait_for_selector("[data-testid=image-card]")
         # The host does not isolate: the page's service worker does.
         assert page.evaluate("self.crossOriginIsolated")
@@ -115,14 +132,8 @@ def test_a_visitor_s_photo_is_embedded_and_segmented_in_the_page(tmp_path):
         wait_until_ready(page)
         click(page)
         accept(page)
-        page.locator("#export summary").click()
-        with page.expect_download() as download:
-            page.locator("#export .menu-items").get_by_text("SA-1B").first.click()
-        with open(download.value.path(), encoding="utf-8") as file:
-            text = file.read()
-        context.close()
+        [record] = exported_annotations(page)
 
-    [record] = record_from_json(text)["annotations"]
     predictor = samjax.Predictor(*samjax.load("tiny"))
     [point] = record["point_coords"]
     np.testing.assert_allclose(point, np.multiply(CUP, (300, 200)), atol=1)
@@ -138,7 +149,7 @@ def test_a_visitor_s_photo_is_embedded_and_segmented_in_the_page(tmp_path):
 @needs_runtime
 @pytest.mark.skipif(browser.find_browser() is None, reason="there is no Chromium")
 def test_a_text_is_a_prompt_in_the_page_without_a_server(tmp_path):
-    playwright_api = pytest.importorskip("playwright.sync_api")
+    pytest.importorskip("playwright.sync_api")
     from page_driver import expect, wait_for_mask, wait_until_ready
 
     photo = tmp_path / "photo.png"
@@ -157,16 +168,7 @@ def test_a_text_is_a_prompt_in_the_page_without_a_server(tmp_path):
     )
     stored = json.loads((out / "config.json").read_text())
     assert stored["model"]["text"] and stored["text"]["words"] == list(config.words)
-    with (
-        browser.host_of(out) as address,
-        playwright_api.sync_playwright() as playwright,
-    ):
-        context = browser.start_browser(
-            playwright, viewport={"width": 1200, "height": 800}, accept_downloads=True
-        )
-        page = context.pages[0]
-        page.set_default_timeout(60_000)
-        page.goto(address)
+    with demo_page(out) as page:
         page.get_by_test_id("image-card").first.click()
         wait_until_ready(page)
         page.get_by_test_id("text-prompt").fill("a red cup")
@@ -175,13 +177,7 @@ def test_a_text_is_a_prompt_in_the_page_without_a_server(tmp_path):
         # Enter would find once more: the button has the focus.
         page.locator("#accept").click()
         expect(page.get_by_test_id("mask")).to_have_count(1)
-        page.locator("#export summary").click()
-        with page.expect_download() as download:
-            page.locator("#export .menu-items").get_by_text("SA-1B").first.click()
-        with open(download.value.path(), encoding="utf-8") as file:
-            text = file.read()
-        context.close()
-    [record] = record_from_json(text)["annotations"]
+        [record] = exported_annotations(page)
     prompt = samjax.Prompt(text="a red cup")
     masks = predictor.predict(predictor.embed(read_image(photo)), prompt)
     best = np.asarray(masks.masks[int(np.argmax(masks.scores))])

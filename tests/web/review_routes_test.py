@@ -4,26 +4,12 @@ import pytest
 from web.conftest import code_of
 from web.team_server import (
     API,
-    TeamServer,
     add_mask,
     box,
     claim,
     finish,
     review,
 )
-
-
-@pytest.fixture
-def make_server(tmp_path, predictor):
-    made = []
-
-    def make(**project) -> TeamServer:
-        made.append(TeamServer(tmp_path / "project", predictor, **project))
-        return made[-1]
-
-    yield make
-    for server in made:
-        server.close()
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ from web.conftest import code_of
 from web.team_server import (
     API,
     SIZE,
-    TeamServer,
     add_mask,
     box,
     claim,
@@ -20,19 +19,6 @@ from web.team_server import (
 )
 
 from samjax.engine.annotations import encoded_mask
-
-
-@pytest.fixture
-def make_server(tmp_path, predictor):
-    made = []
-
-    def make(**project) -> TeamServer:
-        made.append(TeamServer(tmp_path / "project", predictor, **project))
-        return made[-1]
-
-    yield make
-    for server in made:
-        server.close()
 
 
 def annotate(client, uuid="uuid-0001", **fields):

@@ -5,11 +5,10 @@ counts, and only for the version that it was on. A mask that was changed since h
 """
 
 import sqlite3
-from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, Literal
 
+from samjax.engine.annotations.clock import Clock, stored_time, utc_now
 from samjax.engine.annotations.database import Database
 from samjax.engine.annotations.errors import UnknownAnnotation
 from samjax.engine.annotations.rows import check_revision, existing_row
@@ -68,7 +67,7 @@ class MaskReviews:
     def __init__(
         self,
         database: Database,
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        now: Clock = utc_now,
     ):
         self._database = database
         self._now = now
@@ -123,7 +122,7 @@ class MaskReviews:
                 "verdict, note, created) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     *(task_id, annotation_id, row["image"], revision, person),
-                    *(recorded, note.strip(), self._time()),
+                    *(recorded, note.strip(), stored_time(self._now())),
                 ),
             )
 
@@ -142,9 +141,6 @@ class MaskReviews:
                 _NEWEST, {"image": image, "person": person}
             ).fetchall()
         return [MaskReview(**dict(row)) for row in rows]
-
-    def _time(self) -> str:
-        return self._now().isoformat(timespec="milliseconds")
 
 
 def count_returned(connection: sqlite3.Connection, task_id: int) -> int:

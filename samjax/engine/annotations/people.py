@@ -9,11 +9,11 @@ import hmac
 import re
 import secrets
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Literal
 
+from samjax.engine.annotations.clock import Clock, stored_time, utc_now
 from samjax.engine.annotations.database import Database
 from samjax.engine.annotations.history import rename_person
 
@@ -58,7 +58,7 @@ class People:
     def __init__(
         self,
         database: Database,
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        now: Clock = utc_now,
     ):
         self._database = database
         self._now = now
@@ -74,7 +74,7 @@ class People:
             DatabaseReplaced: The file is not the one that was opened.
         """
         name = _checked(name)
-        token, created = _new_token(), self._now().isoformat(timespec="milliseconds")
+        token, created = _new_token(), stored_time(self._now())
         with self._database.writing() as write:
             if _row(write, name) is not None:
                 raise ValueError(

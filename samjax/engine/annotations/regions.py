@@ -1,11 +1,11 @@
 """Regions of images to blur, drawn by people; a removed one stays in the database."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
+from samjax.engine.annotations.clock import Clock, stored_time, utc_now
 from samjax.engine.annotations.database import Database
 from samjax.engine.annotations.errors import UnknownRegion, UuidTaken
 from samjax.files import json_text
@@ -43,7 +43,7 @@ class Regions:
     def __init__(
         self,
         database: Database,
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        now: Clock = utc_now,
     ):
         self._database = database
         self._now = now
@@ -72,7 +72,7 @@ class Regions:
                 write.execute(
                     "INSERT INTO regions (uuid, image, box, author, created) "
                     "VALUES (?, ?, ?, ?, ?)",
-                    (uuid, *values, author, self._time()),
+                    (uuid, *values, author, stored_time(self._now())),
                 )
             elif (row["image"], row["box"]) != values:
                 raise UuidTaken(
@@ -105,7 +105,7 @@ class Regions:
             write.execute(
                 "UPDATE regions SET removed = ?, removed_by = ? "
                 "WHERE uuid = ? AND removed IS NULL",
-                (self._time(), person, uuid),
+                (stored_time(self._now()), person, uuid),
             )
 
     def image(self, uuid: str) -> str:
@@ -139,9 +139,6 @@ class Regions:
                 (image, image),
             ).fetchall()
         return [_region(row) for row in rows]
-
-    def _time(self) -> str:
-        return self._now().isoformat(timespec="milliseconds")
 
 
 def no_region(uuid: str) -> UnknownRegion:

@@ -8,11 +8,11 @@ annotations can be read as they were at any revision.
 """
 
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from samjax.engine.annotations.clock import Clock, stored_time, utc_now
 from samjax.engine.annotations.database import Database
 from samjax.engine.annotations.encoded_mask import EncodedMask
 from samjax.engine.annotations.errors import UuidTaken
@@ -50,9 +50,7 @@ class AnnotationStore:
         OSError: It cannot be written.
     """
 
-    def __init__(
-        self, path: Path, now: Callable[[], datetime] = lambda: datetime.now(UTC)
-    ):
+    def __init__(self, path: Path, now: Clock = utc_now):
         self._database = Database(path)
         self._now = now
 
@@ -90,7 +88,7 @@ class AnnotationStore:
             UuidTaken: A mask of another image, or a deleted one, has the uuid.
             DatabaseReplaced: The file is not the one that was opened.
         """
-        time = self._time()
+        time = stored_time(self._now())
         with self._database.writing() as write:
             row = write.execute(
                 "SELECT * FROM annotations WHERE uuid = ?", (uuid,)
@@ -149,7 +147,7 @@ class AnnotationStore:
                 **field_columns(fields),
                 **(mask_columns(mask) if mask else {}),
                 "revision": next_revision(write),
-                "changed": self._time(),
+                "changed": stored_time(self._now()),
             }
             update_row(write, annotation_id, columns)
             return stored(row_by_id(write, annotation_id))
@@ -358,9 +356,6 @@ class AnnotationStore:
         """Closes the connections that are not in use."""
         self._database.close()
 
-    def _time(self) -> str:
-        return self._now().isoformat(timespec="milliseconds")
-
     def _mark(
         self,
         write: sqlite3.Connection,
@@ -374,6 +369,6 @@ class AnnotationStore:
             **({} if source is None else {"source": source}),
             "deleted": deleted,
             "revision": next_revision(write),
-            "changed": self._time(),
+            "changed": stored_time(self._now()),
         }
         update_row(write, annotation_id, columns)

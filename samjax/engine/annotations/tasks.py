@@ -7,10 +7,11 @@ were made stay.
 
 import random
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, datetime
+from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Literal
 
+from samjax.engine.annotations.clock import Clock, stored_time, utc_now
 from samjax.engine.annotations.database import Database
 from samjax.engine.annotations.errors import LeaseLost
 from samjax.engine.annotations.task_rows import (
@@ -40,7 +41,7 @@ class TaskQueue:
     def __init__(
         self,
         database: Database,
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        now: Clock = utc_now,
         lease_seconds: float = LEASE_SECONDS,
     ):
         self._database = database
@@ -75,7 +76,7 @@ class TaskQueue:
         names = list(dict.fromkeys(images))
         if seed is not None:
             random.Random(seed).shuffle(names)
-        time = self._text(self._now())
+        time = stored_time(self._now())
         with self._database.writing() as write:
             known = {
                 row["image"]
@@ -301,11 +302,8 @@ class TaskQueue:
     def _lease(self, now: datetime) -> dict[str, float]:
         return {"lease_until": now.timestamp() + self._lease_seconds}
 
-    def _text(self, time: datetime) -> str:
-        return time.isoformat(timespec="milliseconds")
-
     def _update(self, write: sqlite3.Connection, task_id: int, columns: dict) -> Task:
-        columns = columns | {"changed": self._text(self._now())}
+        columns = columns | {"changed": stored_time(self._now())}
         settings = ", ".join(f"{name} = ?" for name in columns)
         write.execute(
             f"UPDATE tasks SET {settings} WHERE id = ?", [*columns.values(), task_id]

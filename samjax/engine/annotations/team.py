@@ -8,11 +8,11 @@ the reviewer changed is a new version of the masks, and the verdict is then `fix
 
 import hashlib
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple
 
+from samjax.engine.annotations.clock import Clock, stored_time, utc_now
 from samjax.engine.annotations.database import Database
 from samjax.engine.annotations.mask_reviews import count_returned
 from samjax.engine.annotations.task_rows import (
@@ -105,7 +105,7 @@ class TeamQueue(TaskQueue):
         self,
         database: Database,
         rules: TeamRules,
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        now: Clock = utc_now,
         lease_seconds: float = LEASE_SECONDS,
     ):
         super().__init__(database, now, lease_seconds)
@@ -198,7 +198,7 @@ class TeamQueue(TaskQueue):
                 (
                     *(0 if made is None else made["id"], row["image"], row["round"]),
                     "" if made is None else made["assignee"] or "",
-                    *(person, recorded, note, self._text(self._now())),
+                    *(person, recorded, note, stored_time(self._now())),
                     *(times or ReviewTimes(None, None)),
                 ),
             )
@@ -282,7 +282,7 @@ class TeamQueue(TaskQueue):
         image = self._gold(write, person)
         if image is None:
             return row
-        number, time = new_task_id(), self._text(self._now())
+        number, time = new_task_id(), stored_time(self._now())
         task = {"image": image, "kind": "annotate", "round": row["round"]}
         task |= {"id": number, "layer": number, "purpose": "gold"}
         insert_tasks(write, [task | {"created": time, "changed": time}])
@@ -345,7 +345,7 @@ class TeamQueue(TaskQueue):
         is_taken = self._rules.takes(share, "review", task.round, task.image)
         if not is_taken and was_reviewed is None:
             return
-        time = self._text(self._now())
+        time = stored_time(self._now())
         verify = {"image": task.image, "kind": "verify", "round": task.round}
         verify |= {"subject": task.id, "created": time, "changed": time}
         insert_tasks(write, [verify])

@@ -37,7 +37,7 @@ class TextSource:
         params: Its parameters.
         config: The options.
         seed: Seed of crops, of the choice among them, and of the noise.
-        shift: What is added to every vector before it is scaled to length 1 again
+        shift: A vector added to every vector before it is scaled to length 1 again
             (`samjax.training.text.means`); None for nothing.
 
     Raises:

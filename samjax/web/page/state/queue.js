@@ -20,7 +20,7 @@ export class Queue {
   #memory;
   #now;
   #renewed = 0;
-  /** Of the review that is open. */
+  /** Effort of the open review. */
   #effort;
 
   /**
