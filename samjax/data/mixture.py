@@ -37,6 +37,9 @@ class MixturePart:
         data: The dataset; None for drawn scenes.
         scenes: Scenes drawn on the host's CPU; each training stage sets their size and
             number of masks.
+        num_scenes: Number of distinct scenes, which recur in the same order; None for a
+            new scene each time. A run with a frozen image encoder embeds each of them
+            once.
         textures: A dataset of photos that fill the scenes' regions in place of the
             drawn materials (`samjax.data.textures`); its masks are not read.
         loss_weight: Factor of the losses of this part's masks, such as less than 1 for
@@ -46,6 +49,7 @@ class MixturePart:
     weight: float = 1.0
     data: DatasetConfig | None = None
     scenes: SceneConfig | None = None
+    num_scenes: int | None = None
     textures: DatasetConfig | None = None
     loss_weight: float = 1.0
 
@@ -55,12 +59,23 @@ class MixturePart:
             problems.append("give either data or scenes")
         if self.textures is not None and self.scenes is None:
             problems.append("textures are for scenes")
+        if self.num_scenes is not None and self.scenes is None:
+            problems.append("num_scenes is for scenes")
+        if self.num_scenes is not None and self.num_scenes < 1:
+            problems.append(f"num_scenes={self.num_scenes}: use 1 or more, or None")
         if not (np.isfinite(self.weight) and self.weight > 0):
             problems.append(f"weight={self.weight}: use a number above 0")
         if not (np.isfinite(self.loss_weight) and self.loss_weight >= 0):
             problems.append(f"loss_weight={self.loss_weight}: use 0 or more")
         if problems:
             raise ValueError("MixturePart: " + "; ".join(problems))
+
+    @property
+    def recurs(self) -> bool:
+        """Whether the pixels of an example are the same in every epoch."""
+        if self.data is not None:
+            return not self.data.augments
+        return self.num_scenes is not None
 
 
 # Fields of `DatasetConfig` that a mixture sets for all of its parts.
@@ -176,7 +191,11 @@ def open_mixture(
             parts.append(None)
             sequences.append(
                 SceneExamples(
-                    scenes, config.boundaries_per_mask, part_seed, textures=textures
+                    scenes,
+                    config.boundaries_per_mask,
+                    part_seed,
+                    textures=textures,
+                    count=part.num_scenes,
                 )
             )
     mixed = MixedExamples(

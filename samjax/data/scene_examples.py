@@ -35,6 +35,8 @@ class SceneExamples:
         seed: Seed of the scenes.
         textures: Photos that fill the scenes' regions; None for the drawn materials. A
             scene for which no photo can be read counts as damaged.
+        count: Number of distinct scenes, after which the first one follows again; None
+            for no end of new ones.
     """
 
     def __init__(
@@ -44,8 +46,10 @@ class SceneExamples:
         seed: int,
         *,
         textures: ExampleSource | None = None,
+        count: int | None = None,
     ):
         self._config, self._seed, self._textures = config, seed, textures
+        self._count = sys.maxsize if count is None else count
         self._prepared = PrepareConfig(
             image_size=config.size,
             masks_per_image=config.num_masks,
@@ -60,6 +64,7 @@ class SceneExamples:
 
     def __getitem__(self, index: int, /) -> Example:
         self._use_cpu_only()
+        index %= self._count
         with jax.default_device(jax.local_devices(backend="cpu")[0]):
             draw = _draw if self._textures is None else _draw_masks
             drawn = draw(np.uint32(self._seed), np.uint32(index), self._config)

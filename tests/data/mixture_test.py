@@ -206,6 +206,10 @@ def test_an_invalid_mixture_is_refused_with_all_reasons(folders):
         MixturePart(data=data, scenes=SCENES)
     with pytest.raises(ValueError, match="textures are for scenes"):
         MixturePart(data=data, textures=data)
+    with pytest.raises(ValueError, match="num_scenes is for scenes"):
+        MixturePart(data=data, num_scenes=5)
+    with pytest.raises(ValueError, match="num_scenes=0: use 1 or more"):
+        MixturePart(scenes=SCENES, num_scenes=0)
     with pytest.raises(ValueError, match="parts is empty"):
         MixtureConfig(parts=())
     parts = (

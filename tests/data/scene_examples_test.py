@@ -28,6 +28,15 @@ def test_image_and_masks_are_those_of_the_scene():
     assert not np.array_equal(scenes[0].image, scenes[1].image)
 
 
+def test_a_limited_number_of_scenes_recur_in_the_same_order():
+    endless = SceneExamples(CONFIG, boundaries_per_mask=256, seed=5)
+    limited = SceneExamples(CONFIG, boundaries_per_mask=256, seed=5, count=2)
+    for number in range(5):
+        jax.tree.map(
+            np.testing.assert_array_equal, limited[number], endless[number % 2]
+        )
+
+
 def test_a_mask_with_too_many_changes_is_left_out_and_counted():
     config = PrepareConfig(image_size=16, masks_per_image=3, boundaries_per_mask=8)
     masks = np.zeros((2, 16, 16), bool)

@@ -16,6 +16,7 @@ import numpy as np
 
 from samjax.data.batch import DatasetReader, RunBatch
 from samjax.data.datasets import DatasetConfig
+from samjax.data.mixture import MixtureConfig
 from samjax.geometry.frame import normalize
 from samjax.models.params import IMAGE_ENCODER, Params, select_parts
 from samjax.models.sam import Sam
@@ -37,7 +38,8 @@ class EmbeddedSource:
     """A source whose batches carry image embeddings, each computed once.
 
     Args:
-        source: Source of the images; an index always stands for the same pixels.
+        source: Source of the images; an index, of a part where it is a mixture, always
+            stands for the same pixels.
         model: The model.
         params: Its parameters, of which the image encoder's are read.
         most_bytes: Size of the cache, 4 MB an image for the released models; the least
@@ -58,7 +60,7 @@ class EmbeddedSource:
         self._encode = functools.partial(
             _encode, model, jax.device_put(select_parts(params, [IMAGE_ENCODER]))
         )
-        self._cache: OrderedDict[int, np.ndarray] = OrderedDict()
+        self._cache: OrderedDict[tuple[int, int], np.ndarray] = OrderedDict()
 
     @property
     def position(self) -> dict[str, int]:
@@ -76,20 +78,23 @@ class EmbeddedSource:
     def batch(self, step: int) -> RunBatch:
         """Returns the batch of one step, with the embeddings of its images."""
         batch = self._source.batch(step)
+        parts = np.zeros_like(batch.index) if batch.part is None else batch.part
         rows = [
-            self._embedding(int(index), image, size)
-            for index, image, size in zip(
-                batch.index, batch.images, batch.sizes, strict=True
+            self._embedding((int(part), int(index)), image, size)
+            for part, index, image, size in zip(
+                parts, batch.index, batch.images, batch.sizes, strict=True
             )
         ]
         return batch._replace(embeddings=np.stack(rows))
 
-    def _embedding(self, index: int, image: np.ndarray, size: np.ndarray) -> np.ndarray:
-        if index in self._cache:
-            self._cache.move_to_end(index)
-            return self._cache[index]
+    def _embedding(
+        self, key: tuple[int, int], image: np.ndarray, size: np.ndarray
+    ) -> np.ndarray:
+        if key in self._cache:
+            self._cache.move_to_end(key)
+            return self._cache[key]
         embedding = np.asarray(self._encode(image[None], size[None])[0])
-        self._cache[index] = embedding
+        self._cache[key] = embedding
         while len(self._cache) > max(1, self._most_bytes // embedding.nbytes):
             self._cache.popitem(last=False)
         return embedding
@@ -97,14 +102,18 @@ class EmbeddedSource:
 
 def can_cache_embeddings(config: TrainConfig) -> bool:
     """Returns whether an image has the same embedding in every step of a run."""
-    data = config.data
     return (
-        isinstance(data, DatasetConfig)
-        and not data.augments
+        _recurs(config.data)
         and config.encoder_training == "frozen"
         and config.model.drop_path_rate == 0.0
         and not any(stage.crops for stage in config.stages)
     )
+
+
+def _recurs(data: DatasetConfig | MixtureConfig | None) -> bool:
+    if isinstance(data, MixtureConfig):
+        return all(part.recurs for part in data.parts)
+    return data is not None and not data.augments
 
 
 @functools.partial(jax.jit, static_argnums=0)

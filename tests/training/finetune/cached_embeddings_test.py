@@ -9,6 +9,9 @@ import numpy as np
 
 from samjax.data.batch import DatasetReader, RunBatch
 from samjax.data.datasets import DatasetConfig
+from samjax.data.mixture import MixtureConfig, MixturePart
+from samjax.data.synthetic.config import SceneConfig
+from samjax.geometry.frame import normalize
 from samjax.training.config import Stage, TrainConfig
 from samjax.training.finetune import cached_embeddings as embedded
 from samjax.training.finetune.cached_embeddings import (
@@ -101,6 +104,31 @@ def test_an_image_is_encoded_once_as_long_as_there_is_room(model, params, monkey
     assert small.position == {"global_next_index": 7}
 
 
+class Mixed(Images):
+    """The same indices in two parts of other images."""
+
+    def batch(self, step):
+        plain = super().batch(step)
+        part = np.array([0, 1], np.int32)
+        images = plain.images ^ part[:, None, None, None].astype(np.uint8)
+        sizes = np.full((2, 2), SIDE, np.int32)
+        return plain._replace(part=part, images=images, sizes=sizes)
+
+
+def test_images_of_two_parts_of_a_mixture_are_told_apart(model, params):
+    source = EmbeddedSource(Mixed(), model, params)
+    encode = jax.jit(
+        lambda batch: model.apply(
+            {"params": params},
+            normalize(batch.images, batch.sizes),
+            method="encode_image",
+        )
+    )
+    for step in (0, 3, 1):
+        batch = source.batch(step)
+        np.testing.assert_allclose(batch.embeddings, encode(batch), atol=1e-4)
+
+
 def test_a_cached_source_reads_the_dataset_of_the_source_within(model, params):
     images = Images()
     cached = EmbeddedSource(images, model, params)
@@ -123,8 +151,16 @@ def test_only_a_run_that_sees_every_image_alike_can_keep_embeddings(mini_config)
     assert can_cache_embeddings(
         dataclasses.replace(config, trainable="adapters", lora=in_decoder)
     )
+    whole = MixturePart(data=data)
+    some, endless = (MixturePart(scenes=SceneConfig(), num_scenes=n) for n in (9, None))
+    assert can_cache_embeddings(
+        dataclasses.replace(config, data=MixtureConfig(parts=(whole, some)))
+    )
+    flipped = MixturePart(data=dataclasses.replace(data, flip=True))
     for changes in (
         {"data": None},
+        {"data": MixtureConfig(parts=(whole, endless))},
+        {"data": MixtureConfig(parts=(flipped, some))},
         {"data": dataclasses.replace(data, flip=True)},
         {"data": dataclasses.replace(data, jitter=(0.5, 2.0))},
         {"data": dataclasses.replace(data, copy_paste=0.1)},
