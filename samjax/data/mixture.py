@@ -180,22 +180,15 @@ def open_mixture(
             )
             sequences.append(shuffled(examples, prepared, part_seed))
             parts.append((examples, prepared))
-        elif part.scenes is not None:
-            # Drawing needs JAX, which workers that only read need not load.
-            from samjax.data.scene_examples import SceneExamples
-
-            scenes = dataclasses.replace(
-                part.scenes, size=image_size, num_masks=masks_per_image
-            )
-            textures = None if part.textures is None else open_examples(part.textures)
+        else:
             parts.append(None)
             sequences.append(
-                SceneExamples(
-                    scenes,
+                _scenes(
+                    part,
+                    image_size,
+                    masks_per_image,
                     config.boundaries_per_mask,
                     part_seed,
-                    textures=textures,
-                    count=part.num_scenes,
                 )
             )
     mixed = MixedExamples(
@@ -215,6 +208,30 @@ def open_mixture(
     is_weighted = any(part.loss_weight != 1 for part in config.parts)
     return MixtureSource(
         reader, tuple(problems), DamageLog(parts), is_weighted=is_weighted
+    )
+
+
+def _scenes(
+    part: MixturePart,
+    image_size: int,
+    masks_per_image: int,
+    boundaries_per_mask: int,
+    seed: int,
+) -> ExampleSequence:
+    # Drawing needs JAX, which workers that only read need not load.
+    from samjax.data.scene_examples import SceneExamples
+
+    # `MixturePart` has checked that a part without data has scenes.
+    assert part.scenes is not None
+    config = dataclasses.replace(
+        part.scenes, size=image_size, num_masks=masks_per_image
+    )
+    return SceneExamples(
+        config,
+        boundaries_per_mask,
+        seed,
+        textures=None if part.textures is None else open_examples(part.textures),
+        count=part.num_scenes,
     )
 
 
