@@ -46,7 +46,7 @@ def get_config() -> TrainConfig:
         trainable="decoder_and_prompts",
         stages=(
             Stage(
-                steps=6_000,
+                steps=1_500,
                 image_size=run.model.image_size,
                 batch_size=2,
                 masks_per_image=16,
@@ -74,7 +74,7 @@ def get_config() -> TrainConfig:
         ),
         dtype="float32",
         checkpoint_every=100,
-        evaluate_every=6_000,
+        evaluate_every=1_500,
     )
 
 
