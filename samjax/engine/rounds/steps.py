@@ -40,7 +40,11 @@ from samjax.engine.proposer.fitted import Proposer
 from samjax.engine.proposer.fitting import FitConfig, fit_proposer
 from samjax.engine.rounds.comparing import compare_models
 from samjax.engine.rounds.config import RoundConfig
-from samjax.engine.rounds.proposing import open_images, propose_into_store
+from samjax.engine.rounds.proposing import (
+    LEAST_IMAGES,
+    open_images,
+    propose_into_store,
+)
 from samjax.engine.rounds.report import write_report
 from samjax.engine.snapshot import MANIFEST, write_snapshot
 from samjax.engine.sources import PROPOSED, is_by_people
@@ -225,7 +229,7 @@ class _Round:
         predictor = self._load(read_json(self.folder / "evaluation.json")["next_model"])
         images = [
             dataclasses.replace(image, name=f"{part}/{image.name}")
-            for part in ("snapshot", "held_out")
+            for part in self._learnt_from()
             for image in self._images(part)
         ]
         fit = FitConfig(
@@ -327,6 +331,18 @@ class _Round:
     def _images(self, part: str) -> list[AnnotatedImage]:
         path = str(self.folder / part)
         return of_examples(open_examples(DatasetConfig(path=path, format="sa1b")))
+
+    def _learnt_from(self) -> list[str]:
+        """Returns the parts that the proposer is fitted to.
+
+        Gold images that people get are left out, unless fewer than three others are
+        there: their proposals would be better than those of other images.
+        """
+        held_out = set(read_json(self.folder / "round.json")["held_out"])
+        is_gold = held_out <= set(self.project.gold_images_of_people())
+        if is_gold and len(self._images("snapshot")) >= LEAST_IMAGES:
+            return ["snapshot"]
+        return ["snapshot", "held_out"]
 
     def _gold(self) -> Iterator[Any]:
         if self.config.gold is None:
