@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,7 +37,7 @@ from samjax.engine.proposer.annotated import (
 )
 from samjax.engine.proposer.fitted import Proposer
 from samjax.engine.proposer.fitting import FitConfig, fit_proposer
-from samjax.engine.rounds.comparing import compare_models
+from samjax.engine.rounds.comparing import compare_models, held_out_images
 from samjax.engine.rounds.config import RoundConfig
 from samjax.engine.rounds.proposing import (
     LEAST_IMAGES,
@@ -156,7 +155,7 @@ class _Round:
                 )
             held_out = images & set(self.project.gold_images())
             if not held_out or held_out == images:
-                held_out = _held_out(images, self.config.held_out)
+                held_out = held_out_images(images, self.config.held_out)
             write_json(
                 path, {**own, "revision": revision, "held_out": sorted(held_out)}
             )
@@ -391,19 +390,6 @@ def _portable(project: ProjectFolder, model: str) -> str:
 def _located(project: ProjectFolder, model: str) -> str:
     path = project.state / model
     return str(path) if path.is_file() else model
-
-
-def _held_out(images: set[str], fraction: float) -> set[str]:
-    """Returns the images to compare on: by hash, at least one and not all."""
-    ranked = sorted(images, key=_hash)
-    count = sum(_hash(name) < fraction for name in ranked)
-    return set(ranked[: min(max(count, 1), len(ranked) - 1)])
-
-
-def _hash(name: str) -> float:
-    text = f"held out\n{name}".encode("utf-8", "surrogatepass")
-    digest = hashlib.blake2b(text, digest_size=7).digest()
-    return int.from_bytes(digest, "big") / 2**56
 
 
 def _fingerprint(predictor: Predictor) -> str:
