@@ -6,7 +6,7 @@ import dataclasses
 import time
 from typing import TYPE_CHECKING
 
-from samjax.cli.progress import Display
+from samjax.cli.progress import Display, counted
 
 if TYPE_CHECKING:
     from samjax.data.tfds.convert import Progress as ShardProgress
@@ -57,14 +57,15 @@ class BuildTally:
         """Returns the counts as one line of text."""
         seconds = time.perf_counter() - self._start
         parts = [
-            f"{self.images} images in {seconds:.1f} s ({self.images / seconds:.1f}/s)",
-            "1 shard" if self.finished == 1 else f"{self.finished} shards",
+            f"{counted(self.images, 'image')} in {seconds:.1f} s ({self.images / seconds:.1f}/s)",
+            counted(self.finished, "shard"),
         ]
         if self.found:
             parts.append(f"{self.found} done before")
         if self.bad_images or self.bad_masks:
             parts.append(
-                f"{self.bad_images} images and {self.bad_masks} masks left out"
+                f"{counted(self.bad_images, 'image')} and "
+                f"{counted(self.bad_masks, 'mask')} left out"
             )
         return ", ".join(parts)
 

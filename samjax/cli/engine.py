@@ -25,7 +25,7 @@ from samjax.cli.engine_rounds import (
 )
 from samjax.cli.loading import load_predictor
 from samjax.cli.outputs import make_folder
-from samjax.cli.progress import show_steps
+from samjax.cli.progress import counted, show_steps
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,10 +57,10 @@ class Simulate:
     gold: int = 8
     """Images on which models are compared."""
 
-    steps: int = 80
+    steps: int = 100
     """Training steps after each round but the last."""
 
-    weaken: float = 0.4
+    weaken: float = 0.5
     """Noise on the first model's mask decoder, relative to the deviation of its arrays."""
 
     seconds_per_image: float = 180.0
@@ -91,7 +91,7 @@ class Snapshot:
 class Blur:
     """Blurs faces and other regions of the images of a folder, into a new folder.
 
-    Images are written upright and without metadata. No detector finds all faces: look at
+    Those of folders below it as well, into folders of the same names. Images are written upright and without metadata. No detector finds all faces: look at
     the contact sheet, and add what was missed by --regions. A run that was stopped goes
     on when the same command is given again.
     """
@@ -109,7 +109,7 @@ class Blur:
     """ONNX file of a detector of licence plates (docs/engine.md has the form)."""
 
     regions: Annotated[Path | None, tyro.conf.arg(metavar="FILE|DIR")] = None
-    """JSON file of regions by hand, {"photo.jpg": [[left, top, right, bottom]]}, or the
+    """JSON file of regions by hand, {"street/7.jpg": [[left, top, right, bottom]]}, or the
     folder of a project: the regions that were drawn in its page."""
 
     threshold: float = 0.25
@@ -204,14 +204,14 @@ def _snapshot(options: Snapshot) -> None:
         )
     finally:
         store.close()
-    words = f"{manifest['masks']} masks of {manifest['images']} images"
-    print(f"revision {manifest['revision']}: {words}: {options.out}")
+    masks, images = (counted(manifest[f"{name}s"], name) for name in ("mask", "image"))
+    print(f"revision {manifest['revision']}: {masks} of {images}: {options.out}")
 
 
 def _blur(options: Blur) -> None:
-    from samjax.data.folders import list_images
     from samjax.engine.privacy.folder import (
         blur_folder,
+        images_to_blur,
         read_regions,
         write_contact_sheet,
     )
@@ -220,8 +220,8 @@ def _blur(options: Blur) -> None:
     by_hand = {} if options.regions is None else read_regions(options.regions)
     if not detectors and not by_hand:
         raise UsageError("nothing to blur: give --faces, --plates or --regions")
-    listing = list_images(options.images)
-    names = {path.name for path in listing.images}
+    listing = images_to_blur(options.images, options.out)
+    names = {path.relative_to(options.images).as_posix() for path in listing.images}
     if unknown := sorted(by_hand.keys() - names):
         raise UsageError(
             f"--regions {options.regions} names {unknown[0]}, which is no image of "
@@ -246,7 +246,8 @@ def _blur(options: Blur) -> None:
         raise ValueError(f"{options.images} has no image that could be read")
     print(write_contact_sheet(options.out, made))
     count = sum(len(image.regions) for image in made)
-    print(f"{count} regions in {len(made)} images: {options.out}")
+    words = f"{counted(count, 'region')} in {counted(len(made), 'image')}"
+    print(f"{words}: {options.out}")
 
 
 def _detectors(options: Blur) -> list[Any]:

@@ -17,7 +17,7 @@ from samjax.cli.arguments import DEFAULT_MODEL, parse_share
 from samjax.cli.everything_progress import Tally, show_done
 from samjax.cli.loading import load_predictor
 from samjax.cli.outputs import make_folder, write_json
-from samjax.cli.progress import show_progress
+from samjax.cli.progress import counted, show_progress
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -228,8 +228,8 @@ def _draw(options: Audit) -> None:
         records=options.masks,
     )
     print(
-        f"audit {options.number}: {len(begun['images'])} images are in the queue, from "
-        f"revision {begun['revision']}; when they are done, the same command without "
+        f"audit {options.number}: {counted(len(begun['images']), 'image')} in the queue, "
+        f"from revision {begun['revision']}; when all are done, the same command without "
         "--draw compares"
     )
 
@@ -285,12 +285,12 @@ def _write(figures: Any, out: Path, title: str, images: Path) -> None:
         low, high = content[f"{name}_interval"]
         print(f"{words}: {content[name]:.3f} ({low:.3f} to {high:.3f})")
     print(
-        f"{content['pairs']} pairs of {content['images']} images; "
+        f"{counted(content['pairs'], 'pair')} of {counted(content['images'], 'image')}; "
         f"{content['removed']:.1%} removed, {content['added']:.1%} added by people"
     )
     if left := content.get("images_not_done"):
         print(
-            f"note: {left} of {content['images']} images are not done in the queue: "
+            f"note: {left} of {counted(content['images'], 'image')} not done in the queue: "
             "their masks were compared as they are"
         )
     print(out / "result.html")

@@ -13,7 +13,7 @@ from samjax.cli import UsageError
 from samjax.cli.arguments import DEFAULT_MODEL
 from samjax.cli.loading import load_predictor
 from samjax.cli.outputs import make_folder
-from samjax.cli.progress import show_steps
+from samjax.cli.progress import counted, show_steps
 
 Folder = Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="DIR")]
 
@@ -242,7 +242,8 @@ def run_propose(options: Propose) -> None:
         if image.problem is not None:
             print(f"samjax: left out: {image.problem}", file=sys.stderr)
     count = sum(image.count for image in done)
-    print(f"{count} proposals on {len(done)} images: {project.state}")
+    words = f"{counted(count, 'proposal')} on {counted(len(done), 'image')}"
+    print(f"{words}: {project.state}")
 
 
 def run_round(options: Round) -> None:

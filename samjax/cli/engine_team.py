@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 from samjax.cli import UsageError
+from samjax.cli.progress import counted
 
 if TYPE_CHECKING:
     from samjax.engine.annotations import AnnotationStore
@@ -115,8 +116,9 @@ def run_images(options: Images) -> None:
             store, options.engine / IMAGES, options.name, cache_folder() / "serve"
         )
     print(
-        f"{options.name}: {removed['masks']} masks, {removed['tasks']} tasks and "
-        f"{removed['cached']} cached files are deleted"
+        f"{options.name} is deleted, with {counted(removed['masks'], 'mask')}, "
+        f"{counted(removed['tasks'], 'task')} and "
+        f"{counted(removed['cached'], 'cached file')}"
     )
     _name_copies(options.engine, "the image's masks")
 

@@ -6,7 +6,7 @@ import dataclasses
 import time
 from typing import TYPE_CHECKING
 
-from samjax.cli.progress import Display
+from samjax.cli.progress import Display, counted
 
 if TYPE_CHECKING:
     from samjax.engine.run import Done
@@ -43,8 +43,8 @@ class Tally:
         """Returns the counts as one line of text."""
         seconds = time.perf_counter() - self._start
         per_image = self.masks / max(self.made, 1)
-        images = "1 image" if self.made == 1 else f"{self.made} images"
-        masks = f"{images}, {self.masks} masks ({per_image:.1f} an image)"
+        words = f"{counted(self.made, 'image')}, {counted(self.masks, 'mask')}"
+        masks = f"{words} ({per_image:.1f} an image)"
         parts = [f"{masks} in {seconds:.1f} s ({self.made / seconds:.2f} images/s)"]
         if self.found:
             parts.append(f"{self.found} done before")

@@ -82,6 +82,17 @@ class Display:
         )
 
 
+def counted(count: int, one: str, many: str | None = None) -> str:
+    """Returns a number with its noun, as "1 image" or "2 images".
+
+    Args:
+        count: The number.
+        one: The noun in the singular.
+        many: The noun in the plural, where it is not formed by an s.
+    """
+    return f"{count} {one}" if count == 1 else f"{count} {many or one + 's'}"
+
+
 @contextlib.contextmanager
 def show_progress(
     name: str, total: int, *, seconds_between_lines: float | None = None

@@ -17,7 +17,7 @@ from samjax.cli.arguments import (
 from samjax.cli.loading import load_predictor
 from samjax.cli.outputs import make_folder
 from samjax.cli.photos import find_photos
-from samjax.cli.progress import show_steps
+from samjax.cli.progress import counted, show_steps
 from samjax.cli.prompts import GivenPrompt, Grouping, PromptOptions, read_prompts
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ def _predict(
     )
     predictions = [masks.best_first() for masks in predictions]
     done = time.perf_counter()
-    count = "1 prompt" if len(prompts) == 1 else f"{len(prompts)} prompts"
+    count = counted(len(prompts), "prompt")
     print(
         f"{photo}: {width} x {height}, embedded in {embedded - start:.2f} s, "
         f"masks of {count} in {done - embedded:.2f} s"

@@ -9,7 +9,7 @@ and listed for a warning.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path, PurePath
 from typing import NamedTuple
 
@@ -72,6 +72,42 @@ def list_images(folder: str | os.PathLike) -> Listing:
         in_order = sorted(entries, key=lambda entry: entry.name)
     for entry in image_entries(in_order, passed_over):
         images.append(Path(folder) / entry.name)
+    return Listing(tuple(images), tuple(passed_over))
+
+
+def list_images_below(
+    folder: str | os.PathLike, skip: Callable[[Path], bool] = lambda path: False
+) -> Listing:
+    """Lists the images of a folder and of all folders below it.
+
+    Hidden folders and links to folders are passed over: a link may lead out of the
+    folder, or back into it.
+
+    Args:
+        folder: The folder.
+        skip: Whether a folder below it is passed over too.
+
+    Returns:
+        The images in order of their names, those of a folder before those of folders in
+        it; files of other image formats by their path below `folder`, with `/`.
+
+    Raises:
+        OSError: A folder cannot be read.
+    """
+    listing = list_images(folder)
+    images, passed_over = list(listing.images), list(listing.passed_over)
+    with os.scandir(folder) as entries:
+        names = sorted(
+            entry.name
+            for entry in entries
+            if not entry.name.startswith(".") and entry.is_dir(follow_symlinks=False)
+        )
+    for name in names:
+        inside = Path(folder) / name
+        if not skip(inside):
+            below = list_images_below(inside, skip)
+            images += below.images
+            passed_over += [f"{name}/{other}" for other in below.passed_over]
     return Listing(tuple(images), tuple(passed_over))
 
 

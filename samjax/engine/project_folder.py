@@ -39,6 +39,12 @@ class ProjectFolder:
         names = read_json(self.settings).get("gold_images")
         return [str(name) for name in names] if isinstance(names, list) else []
 
+    def gold_images_of_people(self) -> list[str]:
+        """Returns the names of the gold images that people get among the others."""
+        share = read_json(self.settings).get("gold_share")
+        is_share = isinstance(share, (int, float)) and share > 0
+        return self.gold_images() if is_share else []
+
     def open_store(self) -> AnnotationStore:
         """Opens the store.
 

@@ -111,7 +111,7 @@ def test_a_removed_image_is_nowhere_and_the_others_stay(engine, folder, tmp_path
     store.close()
     status, out, _ = engine("images", "remove", "secret-street.png", "--yes", *at)
     assert status == 0
-    assert "1 masks, 1 tasks and 2 cached files are deleted" in out
+    assert "is deleted, with 1 mask, 1 task and 2 cached files" in out
     store = opened(folder)
     assert [row["image"] for row in store.snapshot()[1]] == ["other.png"]
     assert TeamQueue(store.database, TeamRules()).counts() == {("annotate", "open"): 1}

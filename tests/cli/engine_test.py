@@ -28,10 +28,10 @@ def folder(tmp_path):
 def test_a_snapshot_of_an_annotated_folder(folder, tmp_path, capsys):
     out = tmp_path / "out"
     assert cli.main(["engine", "snapshot", str(folder), "--out", str(out)]) == 0
-    assert "revision 2: 2 masks of 1 images" in capsys.readouterr().out
+    assert "revision 2: 2 masks of 1 image" in capsys.readouterr().out
     words = ["--revision", "1", "--out", str(tmp_path / "before")]
     assert cli.main(["engine", "snapshot", str(folder), *words]) == 0
-    assert "revision 1: 1 masks of 1 images" in capsys.readouterr().out
+    assert "revision 1: 1 mask of 1 image" in capsys.readouterr().out
     manifest = json.loads((out / "manifest.json").read_text())
     assert [shard["name"] for shard in manifest["shards"]] == ["000000.tar"]
 
@@ -81,7 +81,7 @@ def test_regions_by_hand_are_blurred(folder, tmp_path, capsys):
     regions.write_text('{"a.png": [[1, 1, 6, 5]]}')
     words = ["engine", "blur", str(folder), str(out)]
     assert cli.main([*words, "--regions", str(regions)]) == 0
-    assert "1 regions in 1 images" in capsys.readouterr().out
+    assert "1 region in 1 image" in capsys.readouterr().out
     assert (out / "blur_report" / "contact_sheet.jpg").exists()
     assert (out / "a.png").read_bytes() != (folder / "a.png").read_bytes()
     assert cli.main([*words, "--regions", str(regions)]) == 0

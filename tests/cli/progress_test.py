@@ -3,7 +3,7 @@
 import pytest
 
 from samjax.cli import progress
-from samjax.cli.progress import show_progress, show_steps
+from samjax.cli.progress import counted, show_progress, show_steps
 
 
 @pytest.fixture
@@ -41,3 +41,13 @@ def test_steps_pass_as_they_are(capsys):
     assert list(show_steps("index", ["a", "b"], "tars")) == ["a", "b"]
     assert list(show_steps("verify", iter([1, 2]), "images", 2)) == [1, 2]
     assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("count", "words"), [(0, "0 images"), (1, "1 image"), (2, "2 images")]
+)
+def test_a_noun_agrees_with_its_number(count, words):
+    assert counted(count, "image") == words
+    assert counted(count, "person", "people") == words.replace(
+        "images", "people"
+    ).replace("image", "person")

@@ -127,6 +127,7 @@ class TaskQueue:
                 row = self._next(write, person, kinds, now.timestamp())
                 if row is None:
                     return None
+                self._claimed(write, row)
                 columns = {
                     "assignee": person,
                     "attempt": row["attempt"] + 1,
@@ -247,6 +248,27 @@ class TaskQueue:
             found = open_tasks(connection, person, kinds, self._now().timestamp())
             return [row["image"] for row in found.fetchmany(count)]
 
+    def open_images(self) -> list[str]:
+        """Returns the images with an open task to annotate, in the order of the queue.
+
+        Those that the second of two people has begun are left out.
+
+        Raises:
+            DatabaseReplaced: The file is not the one that was opened.
+        """
+        with self._database.connection() as connection:
+            now = self._now().timestamp()
+            rows = open_tasks(connection, "", ["annotate"], now).fetchall()
+            begun = connection.execute(
+                "SELECT image, round FROM tasks WHERE layer <> 0 AND attempt > 0"
+            ).fetchall()
+        taken = {(row["image"], row["round"]) for row in begun}
+        return [
+            row["image"]
+            for row in rows
+            if row["layer"] == 0 and (row["image"], row["round"]) not in taken
+        ]
+
     def has(self, person: str, kind: TaskKind) -> bool:
         """Whether a person has a task of a kind, or could claim one.
 
@@ -290,6 +312,9 @@ class TaskQueue:
     ) -> sqlite3.Row | None:
         """Returns the task that a person gets."""
         return open_tasks(write, person, kinds, now).fetchone()
+
+    def _claimed(self, write: sqlite3.Connection, row: sqlite3.Row) -> None:
+        """Prepares what a person finds in a task; for teams."""
 
     def _added(
         self, write: sqlite3.Connection, images: Sequence[str], shared: dict

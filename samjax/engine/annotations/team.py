@@ -1,7 +1,7 @@
 """The queue of a team: gold images, images annotated twice, and reviews.
 
 Gold images, whose masks are trusted, are handed out among the others; nobody can tell
-them by their task. A share of the images is handed out twice, for the agreement between
+them by their task or their proposals. A share of the images is handed out twice, for the agreement between
 people. Finished images are reviewed by another person, who accepts or returns them; what
 the reviewer changed is a new version of the masks, and the verdict is then `fixed`.
 """
@@ -15,6 +15,7 @@ from typing import Any, Literal, NamedTuple
 from samjax.engine.annotations.clock import Clock, stored_time, utc_now
 from samjax.engine.annotations.database import Database
 from samjax.engine.annotations.mask_reviews import count_returned
+from samjax.engine.annotations.proposed_layers import fill_layer
 from samjax.engine.annotations.task_rows import (
     Task,
     TaskKind,
@@ -287,6 +288,10 @@ class TeamQueue(TaskQueue):
         task |= {"id": number, "layer": number, "purpose": "gold"}
         insert_tasks(write, [task | {"created": time, "changed": time}])
         return row_of(write, number)
+
+    def _claimed(self, write: sqlite3.Connection, row: sqlite3.Row) -> None:
+        if row["layer"]:
+            fill_layer(write, row["image"], row["layer"], row["purpose"])
 
     def _gold(self, connection: sqlite3.Connection, person: str) -> str | None:
         rows = connection.execute(

@@ -1,4 +1,4 @@
-"""Blurring all images of a folder into a new one, resumable.
+"""Blurring all images of a folder and of those below it into a new one, resumable.
 
 Images are written upright and without metadata, which may hold a place and a camera's
 number. A journal in `blur_report/` has a line for every image, written before its file.
@@ -19,7 +19,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from samjax.data.bounds import BadImage
-from samjax.data.folders import list_images
+from samjax.data.folders import Listing, list_images_below
 from samjax.data.whole_images import read_rgb
 from samjax.engine.annotations.regions import Regions
 from samjax.engine.privacy.blurring import CELLS, GROWTH, blur_regions
@@ -52,8 +52,8 @@ class BlurredImage:
     """What became of an image.
 
     Attributes:
-        name: Name of the image.
-        output: Name of its file in the output folder; None for a problem.
+        name: Name of the image: its path in the folder, with `/`.
+        output: Path of its file in the output folder, with `/`; None for a problem.
         size: (h, w) of the upright image; None for a problem.
         regions: The regions that were blurred.
         sha256: SHA-256 of the output file; None for a problem.
@@ -77,7 +77,7 @@ def blur_folder(
     growth: float = GROWTH,
     cells: int = CELLS,
 ) -> Iterator[BlurredImage]:
-    """Blurs the images of a folder, those left from a run that was stopped.
+    """Blurs the images of a folder (`images_to_blur`), those left from a stopped run.
 
     Args:
         folder: The folder.
@@ -92,7 +92,8 @@ def blur_folder(
         Each image, the finished ones of an earlier run first.
 
     Raises:
-        ValueError: `out` is the folder itself, or has a run with other options.
+        ValueError: `out` is the folder itself, or has a run with other options, or a
+            link in it leads elsewhere.
         FileExistsError: `out` has a file of a result's name that is not the result.
         InUse: Another process writes there.
         OSError: A file cannot be written.
@@ -113,22 +114,44 @@ def blur_folder(
         with open(report / JOURNAL, "ab") as journal:
             if not journal.tell():
                 _append(journal, header)
-            for path in list_images(folder).images:
-                hand = tuple(by_hand.get(path.name, ()))
-                before = done.get(path.name)
+            for path in images_to_blur(folder, out).images:
+                name = path.relative_to(folder).as_posix()
+                hand = tuple(by_hand.get(name, ()))
+                before = done.get(name)
                 is_whole = before is not None and _is_whole(out, before)
                 if before is not None and is_whole and _by_hand(before) == hand:
                     yield before
                     continue
-                image, content = _blur(path, detectors, hand, growth, cells)
+                image, content = _blur(path, name, detectors, hand, growth, cells)
                 if image != before:
                     _append(journal, dataclasses.asdict(image))
                 if image.output is not None and content is not None:
                     # A file of this run gets the regions that were added since.
                     write = replacing if is_whole else creating
-                    with write(out / image.output) as hidden:
+                    with write(_place(out, image.output)) as hidden:
                         hidden.write_bytes(content)
                 yield image
+
+
+def images_to_blur(folder: Path, out: Path) -> Listing:
+    """Lists the images of a folder and of those below it.
+
+    Without the results of this run and of others, hidden folders and linked ones.
+
+    Args:
+        folder: The folder.
+        out: Folder of the results, which may be in it.
+
+    Raises:
+        OSError: A folder cannot be read.
+    """
+    results = out.resolve()
+
+    def is_of_results(path: Path) -> bool:
+        is_own = path.name == REPORT or path.resolve() == results
+        return is_own or (path / REPORT / JOURNAL).is_file()
+
+    return list_images_below(folder, is_of_results)
 
 
 def read_regions(path: Path) -> dict[str, list[Region]]:
@@ -210,6 +233,7 @@ def write_contact_sheet(
 
 def _blur(
     path: Path,
+    name: str,
     detectors: Sequence[RegionDetector],
     by_hand: tuple[Region, ...],
     growth: float,
@@ -218,18 +242,18 @@ def _blur(
     try:
         pixels = read_rgb(path)
     except (BadImage, OSError) as error:
-        return BlurredImage(name=path.name, problem=str(error)), None
+        return BlurredImage(name=name, problem=str(error)), None
     found = [
         region for detector in detectors for region in find_regions(detector, pixels)
     ]
     regions = (*found, *by_hand)
-    content, output = _encoded(
+    content, suffix = _encoded(
         blur_regions(pixels, regions, growth=growth, cells=cells), path
     )
     height, width = pixels.shape[:2]
     image = BlurredImage(
-        name=path.name,
-        output=output,
+        name=name,
+        output=name + suffix,
         size=(height, width),
         regions=regions,
         sha256=hashlib.sha256(content).hexdigest(),
@@ -240,10 +264,26 @@ def _blur(
 def _encoded(pixels: UInt8[np.ndarray, "h w 3"], path: Path) -> tuple[bytes, str]:
     kind = _KEPT.get(path.suffix.lower(), "PNG")
     # The suffix is kept, so that photo.tif and photo.bmp do not become one file.
-    name = path.name if path.suffix.lower() in _KEPT else f"{path.name}.png"
+    suffix = "" if path.suffix.lower() in _KEPT else ".png"
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, kind, **_OPTIONS[kind])
-    return buffer.getvalue(), name
+    return buffer.getvalue(), suffix
+
+
+def _place(out: Path, output: str) -> Path:
+    """Returns the path of a result, in a folder that is made if it is missing.
+
+    Raises:
+        ValueError: A link leads out of the folder of the results.
+    """
+    path = out / output
+    if not path.parent.resolve().is_relative_to(out.resolve()):
+        raise ValueError(
+            f"{path.parent} leads out of {out}, expected folders in it: remove the link, or "
+            "give another folder"
+        )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
 
 
 def _by_hand(image: BlurredImage) -> tuple[Region, ...]:
@@ -254,7 +294,7 @@ def _is_whole(out: Path, image: BlurredImage) -> bool:
     """Whether the file of a finished image is there."""
     if image.output is None:
         return True
-    path = out / image.output
+    path = _place(out, image.output)
     if not path.exists():
         return False
     if hashlib.sha256(path.read_bytes()).hexdigest() == image.sha256:

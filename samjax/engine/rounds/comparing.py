@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -93,3 +94,21 @@ def one_click_ious(
             predict_many(predictor, embedding, prompts), targets, strict=True
         )
     ]
+
+
+def held_out_images(images: set[str], fraction: float) -> set[str]:
+    """Returns the images to compare on: by the hash of their names, one at least, not all.
+
+    Args:
+        images: Names of images.
+        fraction: Fraction of them.
+    """
+    ranked = sorted(images, key=_hash)
+    count = sum(_hash(name) < fraction for name in ranked)
+    return set(ranked[: min(max(count, 1), len(ranked) - 1)])
+
+
+def _hash(name: str) -> float:
+    text = f"held out\n{name}".encode("utf-8", "surrogatepass")
+    digest = hashlib.blake2b(text, digest_size=7).digest()
+    return int.from_bytes(digest, "big") / 2**56

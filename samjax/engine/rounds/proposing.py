@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from samjax.engine.annotations import AnnotationStore, encoded_mask
+import numpy as np
+from jaxtyping import Int
+
+from samjax.engine.annotations import AnnotationStore, EncodedMask, encoded_mask
 from samjax.engine.annotations.errors import RevisionConflict, UuidTaken
+from samjax.engine.annotations.proposed_layers import (
+    count_gold_tasks,
+    layers_for_proposals,
+)
 from samjax.engine.annotations.rows import Stored
 from samjax.engine.annotations.tasks import TaskQueue
 from samjax.engine.project_folder import ProjectFolder
 from samjax.engine.proposer.annotated import AnnotatedImage, EmbeddingFolder, Pair
 from samjax.engine.proposer.fitted import Proposer
 from samjax.engine.proposer.prompting import PromptSource
-from samjax.engine.proposer.proposing import Shown, propose
+from samjax.engine.proposer.proposing import propose
 from samjax.engine.sources import PROPOSED, REJECTED, is_by_people
 from samjax.geometry.masks import counts_to_text, decode_rle, text_to_counts
 from samjax.inference import Predictor, read_image
+from samjax.inference.automatic.records import Proposal
 
 
 class Proposed(NamedTuple):
@@ -34,14 +42,17 @@ class Proposed(NamedTuple):
     problem: str | None = None
 
 
+LEAST_IMAGES = 3
+"""Fewest images that a proposer is fitted to: to train, calibrate and measure on."""
+
 _NAMESPACE = uuid.UUID("4f0f5d0e-8f0b-4c6e-9c53-2f7f7c1f5c21")
 
 
 def open_images(project: ProjectFolder, store: AnnotationStore) -> list[str]:
     """Returns the images that are still to annotate.
 
-    Those of open tasks, in the order of the queue; without a queue all images on which
-    no person made a mask.
+    Those of open tasks, in the order of the queue, with gold images among them; without a
+    queue all images on which no person made a mask.
 
     Args:
         project: The project.
@@ -49,7 +60,13 @@ def open_images(project: ProjectFolder, store: AnnotationStore) -> list[str]:
     """
     tasks = TaskQueue(store.database)
     if any(kind == "annotate" for kind, _ in tasks.counts()):
-        return tasks.upcoming(1 << 30)
+        names = tasks.open_images()
+        gold = project.gold_images_of_people()
+        # Spread, so that ids and times of proposals do not tell them.
+        step = (len(names) + len(gold)) / max(len(gold), 1)
+        for number, name in enumerate(gold):
+            names.insert(int((number + 0.5) * step), name)
+        return names
     _, rows = store.snapshot()
     annotated = {row["image"] for row in rows if is_by_people(row)}
     return [name for name in project.names() if name not in annotated]
@@ -57,6 +74,9 @@ def open_images(project: ProjectFolder, store: AnnotationStore) -> list[str]:
 
 def annotated_images(project: ProjectFolder) -> list[AnnotatedImage]:
     """Returns the images with masks of people, as the proposer learns from them.
+
+    Gold images that people get are left out, unless fewer than three others are there:
+    their proposals would be better than those of other images.
 
     Args:
         project: The project.
@@ -83,7 +103,20 @@ def annotated_images(project: ProjectFolder) -> list[AnnotatedImage]:
 
         return read
 
-    return [AnnotatedImage(name=name, read=reader(name)) for name in masks]
+    names = _without_gold(project, list(masks))
+    return [AnnotatedImage(name=name, read=reader(name)) for name in names]
+
+
+def _without_gold(project: ProjectFolder, images: Sequence[str]) -> list[str]:
+    """Returns images without the gold ones that people get, if three others are there.
+
+    Args:
+        project: The project.
+        images: Names of images.
+    """
+    gold = set(project.gold_images_of_people())
+    others = [name for name in images if name not in gold]
+    return others if len(others) >= LEAST_IMAGES else list(images)
 
 
 def propose_into_store(
@@ -101,7 +134,9 @@ def propose_into_store(
 
     Duplicates of masks that people made, or of proposals that they rejected, are left
     out. Proposals of another model that nobody touched are removed. Done twice, it
-    changes nothing, and a proposal that a person deleted does not return.
+    changes nothing, and a proposal that a person deleted does not return. The second of
+    two people on an image gets the same ones. Those on gold images wait apart, and do
+    not depend on the trusted masks.
 
     Args:
         project: The project.
@@ -122,6 +157,7 @@ def propose_into_store(
     """
     proposer.check(predictor)
     prompts = proposer.source if source is None else source
+    gold = set(project.gold_images_of_people())
     for name in images:
         if proposer.threshold is None:
             yield Proposed(name, 0)
@@ -132,12 +168,7 @@ def propose_into_store(
             yield Proposed(name, 0, str(error))
             continue
         embedding = embeddings.embed(pixels)
-        _, rows, _ = store.changes(name)
-        made = [
-            text_to_counts(row["segmentation"]["counts"])
-            for row in (*rows, *store.rejected(name))
-            if is_by_people(row) or row["source"] == REJECTED
-        ]
+        made = [] if name in gold else _decided(store, name)
         shown = propose(
             predictor,
             embedding,
@@ -148,11 +179,51 @@ def propose_into_store(
             image=pixels,
             made=made,
         )
-        _remove_old(store, rows, proposer.model)
-        size = (pixels.shape[0], pixels.shape[1])
-        for mask in shown:
-            _store(store, name, mask, size, proposer.model, round)
+        masks = {counts_to_text(mask.counts): mask for mask, _ in shown}
+        fields = {"model": proposer.model, "round": round}
+        _replace_proposals(store, name, name in gold, masks, pixels.shape[:2], fields)
         yield Proposed(name, len(shown))
+
+
+def _decided(store: AnnotationStore, name: str) -> list[Int[np.ndarray, " r"]]:
+    """Returns the masks of an image that people made, took or rejected."""
+    _, rows, _ = store.changes(name)
+    return [
+        text_to_counts(row["segmentation"]["counts"])
+        for row in (*rows, *store.rejected(name))
+        if is_by_people(row) or row["source"] == REJECTED
+    ]
+
+
+def _replace_proposals(
+    store: AnnotationStore,
+    name: str,
+    is_gold: bool,
+    masks: Mapping[str, Proposal],
+    size: tuple[int, int],
+    fields: Mapping[str, Any],
+) -> None:
+    """Stores the proposals of an image, by their run lengths, in all layers for them."""
+    with store.database.connection() as connection:
+        layers = layers_for_proposals(connection, name, is_gold)
+        serial = count_gold_tasks(connection, name)
+    model = fields["model"]
+    for layer in layers:
+        _, rows, _ = store.changes(name, layer=layer)
+        _remove_old(store, rows, model)
+        own = {
+            row["segmentation"]["counts"]
+            for row in rows
+            if layer and row["model"] == model
+        }
+        for text, mask in masks.items():
+            # The same name for the same mask, so that a repeated run stores it once. A
+            # waiting layer has other names after it was given away.
+            key = f"{name}\n{model}\n{text}" + (f"\n{layer}\n{serial}" if layer else "")
+            if text not in own:
+                _store(
+                    store, (name, layer), key, encoded_mask(text, size), mask, fields
+                )
 
 
 def _remove_old(store: AnnotationStore, rows: Sequence[Stored], model: str) -> None:
@@ -168,15 +239,15 @@ def _remove_old(store: AnnotationStore, rows: Sequence[Stored], model: str) -> N
 
 def _store(
     store: AnnotationStore,
-    name: str,
-    shown: Shown,
-    size: tuple[int, int],
-    model: str,
-    round: int,
+    place: tuple[str, int],
+    key: str,
+    encoded: EncodedMask,
+    mask: Proposal,
+    fields: Mapping[str, Any],
 ) -> None:
-    mask = shown.mask
-    text = counts_to_text(mask.counts)
-    fields: dict[str, Any] = {
+    """Stores a proposal on an image and a layer, with a name that follows from a key."""
+    image, layer = place
+    own = {
         "label": "",
         "prompts": {"points": [list(mask.point)], "labels": [1]},
         "score": mask.predicted_iou,
@@ -188,13 +259,10 @@ def _store(
         "seconds": 0.0,
         "author": "",
         "stage": 2,
-        "round": round,
-        "model": model,
+        **fields,
     }
-    # The same name for the same mask, so that a repeated run stores it once.
-    own = uuid.uuid5(_NAMESPACE, f"{name}\n{model}\n{text}")
     try:
-        store.add(name, str(own), encoded_mask(text, size), fields)
+        store.add(image, str(uuid.uuid5(_NAMESPACE, key)), encoded, own, layer)
     except UuidTaken:
         # A person deleted it: it does not return.
         return

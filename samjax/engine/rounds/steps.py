@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,9 +37,13 @@ from samjax.engine.proposer.annotated import (
 )
 from samjax.engine.proposer.fitted import Proposer
 from samjax.engine.proposer.fitting import FitConfig, fit_proposer
-from samjax.engine.rounds.comparing import compare_models
+from samjax.engine.rounds.comparing import compare_models, held_out_images
 from samjax.engine.rounds.config import RoundConfig
-from samjax.engine.rounds.proposing import open_images, propose_into_store
+from samjax.engine.rounds.proposing import (
+    LEAST_IMAGES,
+    open_images,
+    propose_into_store,
+)
 from samjax.engine.rounds.report import write_report
 from samjax.engine.snapshot import MANIFEST, write_snapshot
 from samjax.engine.sources import PROPOSED, is_by_people
@@ -152,7 +155,7 @@ class _Round:
                 )
             held_out = images & set(self.project.gold_images())
             if not held_out or held_out == images:
-                held_out = _held_out(images, self.config.held_out)
+                held_out = held_out_images(images, self.config.held_out)
             write_json(
                 path, {**own, "revision": revision, "held_out": sorted(held_out)}
             )
@@ -225,7 +228,7 @@ class _Round:
         predictor = self._load(read_json(self.folder / "evaluation.json")["next_model"])
         images = [
             dataclasses.replace(image, name=f"{part}/{image.name}")
-            for part in ("snapshot", "held_out")
+            for part in self._learnt_from()
             for image in self._images(part)
         ]
         fit = FitConfig(
@@ -328,6 +331,18 @@ class _Round:
         path = str(self.folder / part)
         return of_examples(open_examples(DatasetConfig(path=path, format="sa1b")))
 
+    def _learnt_from(self) -> list[str]:
+        """Returns the parts that the proposer is fitted to.
+
+        Gold images that people get are left out, unless fewer than three others are
+        there: their proposals would be better than those of other images.
+        """
+        held_out = set(read_json(self.folder / "round.json")["held_out"])
+        is_gold = held_out <= set(self.project.gold_images_of_people())
+        if is_gold and len(self._images("snapshot")) >= LEAST_IMAGES:
+            return ["snapshot"]
+        return ["snapshot", "held_out"]
+
     def _gold(self) -> Iterator[Any]:
         if self.config.gold is None:
             return read_pairs(self._images("held_out"))
@@ -375,19 +390,6 @@ def _portable(project: ProjectFolder, model: str) -> str:
 def _located(project: ProjectFolder, model: str) -> str:
     path = project.state / model
     return str(path) if path.is_file() else model
-
-
-def _held_out(images: set[str], fraction: float) -> set[str]:
-    """Returns the images to compare on: by hash, at least one and not all."""
-    ranked = sorted(images, key=_hash)
-    count = sum(_hash(name) < fraction for name in ranked)
-    return set(ranked[: min(max(count, 1), len(ranked) - 1)])
-
-
-def _hash(name: str) -> float:
-    text = f"held out\n{name}".encode("utf-8", "surrogatepass")
-    digest = hashlib.blake2b(text, digest_size=7).digest()
-    return int.from_bytes(digest, "big") / 2**56
 
 
 def _fingerprint(predictor: Predictor) -> str:

@@ -1,16 +1,18 @@
 """A team's queue: gold images that nobody can tell, second annotations, reviews."""
 
 import dataclasses
+import uuid
 from collections import Counter
 from pathlib import Path
 
 import pytest
-from engine.annotations.store_test import add
+from engine.annotations.store_test import add, fields, mask
 from engine.annotations.tasks_test import Clock
 
 from samjax.engine.annotations import AnnotationStore
 from samjax.engine.annotations.errors import LeaseLost
 from samjax.engine.annotations.team import RESERVED, TeamQueue, TeamRules
+from samjax.engine.sources import PROPOSED
 
 IMAGES = [f"{number:02d}.png" for number in range(40)]
 
@@ -276,3 +278,70 @@ def test_who_is_accepted_is_reviewed_less_and_who_is_returned_more(team, clock):
                 if task is not None:
                     queue.review(task.id, "rex", "accepted")
     assert reviewed["ada"] < 10 < reviewed["bob"]
+
+
+def see(store: AnnotationStore, queue: TeamQueue, task) -> list[dict]:
+    layer = queue.layers(task.assignee, task.image)[task.image]
+    return store.changes(task.image, layer=layer)[1]
+
+
+def is_version_5(row: dict) -> bool:
+    return uuid.UUID(row["uuid"]).version == 5
+
+
+def test_the_second_person_gets_the_proposals_of_the_first_as_they_were(
+    store, team, clock
+):
+    queue = team(agreement=1.0)
+    queue.add(["a.png"])
+    names = [str(uuid.uuid5(uuid.NAMESPACE_URL, str(number))) for number in range(4)]
+    shown = [add(store, name, source=PROPOSED) for name in names]
+    store.withdraw(shown[3]["id"], shown[3]["revision"])
+    clock.wait(60)
+    first = queue.claim("ada")
+    store.delete(shown[0]["id"], shown[0]["revision"], author="ada")
+    taken = {"source": "proposal", "author": "ada", "label": "cup"}
+    store.change(shown[1]["id"], shown[1]["revision"], taken)
+    add(store, "drawn", author="ada")
+    queue.finish(first.id, "ada")
+    second = queue.claim("bob")
+    rows = see(store, queue, second)
+    own = {"id", "uuid", "revision"}
+    seen, expected = (
+        [{key: row[key] for key in row if key not in own} for row in several]
+        for several in (rows, shown[:3])
+    )
+    assert seen == expected and all(map(is_version_5, rows))
+    # Once: what the person rejected does not return with the task.
+    for row in rows:
+        store.delete(row["id"], row["revision"], author="bob")
+    queue.give_back(second.id, "bob")
+    assert queue.claim("bob").id == second.id and not see(store, queue, second)
+
+
+def test_proposals_on_gold_images_wait_apart_for_each_task(store, team):
+    queue = team(gold=1.0, gold_images=("g.png",))
+    queue.add(["a.png", "b.png", "c.png"])
+    trusted = add(store, "trusted", "g.png", author="owner")
+    waiting = {
+        layer: store.add(
+            "g.png",
+            str(uuid.uuid5(uuid.NAMESPACE_URL, f"waiting {layer}")),
+            mask(),
+            fields(source=PROPOSED),
+            layer,
+        )[0]
+        for layer in (-1, -2)
+    }
+    tasks = [queue.claim(name) for name in ("ada", "bob", "eve")]
+    assert {task.purpose for task in tasks} == {"gold"}
+    seen = [see(store, queue, task) for task in tasks]
+    # The first one is there as it was stored, and so its id is no later than others.
+    assert seen[0] == [waiting[-2]]
+    # The last one is kept, for people who come later.
+    assert store.changes("g.png", layer=-1)[1] == [waiting[-1]]
+    for rows in seen[1:]:
+        assert [row["created"] for row in rows] == [waiting[-1]["created"]]
+        assert is_version_5(rows[0]) and rows[0]["uuid"] != waiting[-1]["uuid"]
+    # Neither the owner nor an export sees them among the trusted masks.
+    assert store.changes("g.png")[1] == [trusted] == store.snapshot()[1]

@@ -314,3 +314,72 @@ def test_regions_that_were_drawn_in_the_page_are_blurred(tmp_path, image):
         assert np.array_equal(blurred, blur_regions(image, drawn["b.png"]))
     with pytest.raises(ValueError, match="no store"):
         read_regions(tmp_path)
+
+
+@pytest.fixture
+def nested(photos, image):
+    """Photos with folders below them, some of which are not for blurring."""
+    for name in ("street/a.jpg", "street/old/a.bmp", ".hidden/a.png", "done/a.png"):
+        (photos / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(photos / name)
+    list(blur_folder(photos / "street" / "old", photos / "done2", []))
+    (photos / "linked").symlink_to(photos.parent, target_is_directory=True)
+    return photos
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_images_in_folders_below_are_blurred_into_folders_of_the_same_names(
+    nested, tmp_path, image, inside
+):
+    out = nested / "out" if inside else tmp_path / "out"
+    missed = Region((50.0, 40.0, 60.0, 50.0), 1.0, "by hand")
+    by_hand = {"street/a.jpg": [missed], "street/old/a.bmp": [missed]}
+    stub = Stub(REGION)
+    for _ in range(2):
+        done = list(blur_folder(nested, out, [stub], by_hand))
+        names = [made.name for made in done]
+        below = ["done/a.png", "street/a.jpg", "street/old/a.bmp"]
+        assert names == ["a.jpg", "b.png", "c.bmp", "d.jpg", "e.png", *below]
+    assert len(stub.sizes) == 7, "once each"
+    pixels = np.asarray(Image.open(out / "street" / "old" / "a.bmp.png"))
+    assert np.array_equal(pixels, blur_regions(image, [REGION, missed]))
+    files = {str(path.relative_to(out)) for path in out.rglob("*.*") if path.is_file()}
+    assert not any("hidden" in name or "linked" in name for name in files)
+    with Image.open(write_contact_sheet(out, done)) as sheet:
+        assert sheet.size == (6 * 220, 2 * 220)
+
+
+def test_no_link_leads_out_of_the_results(nested, tmp_path):
+    out, elsewhere = tmp_path / "out", tmp_path / "elsewhere"
+    for folder in (out, elsewhere):
+        folder.mkdir()
+    (out / "street").symlink_to(elsewhere, target_is_directory=True)
+    with pytest.raises(ValueError, match="leads out of"):
+        list(blur_folder(nested, out, [Stub(REGION)]))
+    assert not list(elsewhere.iterdir())
+    # Nor does a journal that somebody changed.
+    (out / "street").unlink()
+    list(blur_folder(nested, out, [Stub(REGION)]))
+    journal = out / "blur_report" / "regions.jsonl"
+    header, first, *others = journal.read_text().splitlines()
+    changed = json.loads(first) | {"output": "../elsewhere/a.jpg"}
+    lines = (header, json.dumps(changed), *others, "")
+    journal.write_text("\n".join(lines))
+    with pytest.raises(ValueError, match="leads out of"):
+        list(blur_folder(nested, out, [Stub(REGION)]))
+
+
+def test_regions_of_the_page_are_blurred_in_folders_below(tmp_path, image):
+    (tmp_path / "photos" / "street").mkdir(parents=True)
+    Image.fromarray(image).save(tmp_path / "photos" / "street" / "7.png")
+    state = tmp_path / "photos" / ".samjax"
+    state.mkdir()
+    store = AnnotationStore(state / "annotations.sqlite3")
+    Regions(store.database).add("street/7.png", "region-1", BOX, "ada")
+    store.close()
+    drawn = read_regions(tmp_path / "photos")
+    (done,) = blur_folder(tmp_path / "photos", tmp_path / "out", [], drawn)
+    assert done.output == "street/7.png" and len(done.regions) == 1
+    with Image.open(tmp_path / "out" / "street" / "7.png") as blurred:
+        expected = blur_regions(image, drawn["street/7.png"])
+        assert np.array_equal(blurred, expected)

@@ -1,11 +1,14 @@
 """Proposals in the store: once, not over what people made, not after they were deleted."""
 
 import dataclasses
+import json
 
 import numpy as np
 import pytest
 from engine.rounds.conftest import add_mask, draw, make_project
 
+from samjax.engine.annotations.people import People
+from samjax.engine.annotations.team import TeamQueue, TeamRules
 from samjax.engine.proposer.annotated import EmbeddingFolder
 from samjax.engine.proposer.confidence import NUM_FEATURES, Confidence
 from samjax.engine.proposer.fitted import Proposer
@@ -73,6 +76,69 @@ def test_proposals_are_stored_once_and_are_nobodys(project, predictor, proposer)
         assert row["active_seconds"] is None and row["clicks"] is None
     _, again = propose(project, predictor, proposer, ["image-12.png"])
     assert again == rows
+
+
+def team_of(project, store, **rules) -> TeamQueue:
+    """Returns the queue of a team in which image-11.png is gold, and its settings."""
+    settings = {"gold_share": 1.0, "gold_images": ["image-11.png"]}
+    project.settings.write_text(json.dumps(settings))
+    return TeamQueue(store.database, TeamRules(**rules))
+
+
+def shapes(rows) -> set[str]:
+    return {row["segmentation"]["counts"] for row in rows}
+
+
+def test_gold_images_are_proposed_on_without_a_look_at_their_masks(
+    project, tmp_path, predictor, proposer
+):
+    # The same image without any mask.
+    other = make_project(tmp_path / "other")
+    (other.images / "image-11.png").replace(other.images / "image-13.png")
+    _, expected = propose(other, predictor, proposer, ["image-13.png"])
+    store = project.open_store()
+    # A trusted mask that the proposals have too, of which elsewhere none would be shown.
+    add_mask(store, "image-11.png", decode_rle(expected[0]["segmentation"]))
+    for name in ("Ada", "Bob"):
+        People(store.database).add(name, "annotator")
+    queue = team_of(project, store, gold=1.0, gold_images=("image-11.png",))
+    names = open_images(project, store)
+    assert names == ["image-12.png", "image-11.png", "image-13.png"]
+    for _ in range(2):
+        propose(project, predictor, proposer, names)
+        for layer in (-1, -2):
+            rows = store.changes("image-11.png", layer=layer)[1]
+            assert len(rows) == len(expected) and shapes(rows) == shapes(expected)
+        assert not store.changes("image-11.png", layer=-3)[1]
+        assert all(map(is_by_people, store.changes("image-11.png")[1]))
+    task = queue.claim("Bob")
+    layer = queue.layers("Bob", task.image)[task.image]
+    assert task.purpose == "gold"
+    # A layer that was given away is filled again for the next person.
+    propose(project, predictor, proposer, names)
+    for own in (layer, -2):
+        assert shapes(store.changes(task.image, layer=own)[1]) == shapes(expected)
+    store.close()
+    learnt = [image.name for image in annotated_images(project)]
+    assert "image-11.png" not in learnt and len(learnt) == 11
+
+
+def test_two_people_on_an_image_get_the_same_proposals(project, predictor, proposer):
+    store = project.open_store()
+    queue = team_of(project, store, agreement=1.0)
+    # The open tasks of the project, before those of another round.
+    while (task := queue.claim("Eve")) is not None:
+        queue.finish(task.id, "Eve")
+    queue.add(["image-13.png"], round=1)
+    propose(project, predictor, proposer, open_images(project, store))
+    tasks = [queue.claim("Ada"), queue.claim("Bob")]
+    assert [task.purpose for task in tasks] == ["work", "agreement"]
+    own, others = (store.changes(task.image, layer=task.layer)[1] for task in tasks)
+    assert own and shapes(own) == shapes(others) and len(own) == len(others)
+    # Bob has begun: Ada gets no newer ones when her lease has ended.
+    queue.give_back(tasks[0].id, "Ada")
+    assert "image-13.png" not in open_images(project, store)
+    store.close()
 
 
 def test_a_deleted_proposal_does_not_return_and_a_changed_one_stays(

@@ -3,9 +3,9 @@
 import pytest
 
 from samjax.engine.proposer.measuring import score_image, summarize
+from samjax.engine.rounds.comparing import held_out_images
 from samjax.engine.rounds.config import RoundConfig
 from samjax.engine.rounds.report import work_by_round, write_report
-from samjax.engine.rounds.steps import _held_out
 
 
 def row(**more):
@@ -61,11 +61,15 @@ def test_the_page_lists_all_rounds_before(tmp_path):
 
 def test_held_out_images_are_chosen_by_name_and_never_all_or_none():
     names = {f"{number}.png" for number in range(200)}
-    held_out = _held_out(names, 0.2)
+    held_out = held_out_images(names, 0.2)
     assert 25 <= len(held_out) <= 55
     # An image stays where it is when others come.
-    assert held_out <= _held_out(names | {"more.png"}, 0.2) | {"more.png"}
-    assert len(_held_out({"a", "b"}, 0.001)) == len(_held_out({"a", "b"}, 0.999)) == 1
+    assert held_out <= held_out_images(names | {"more.png"}, 0.2) | {"more.png"}
+    assert (
+        len(held_out_images({"a", "b"}, 0.001))
+        == len(held_out_images({"a", "b"}, 0.999))
+        == 1
+    )
 
 
 @pytest.mark.parametrize(
