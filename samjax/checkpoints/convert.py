@@ -1,5 +1,6 @@
 """Conversion of weights from any form to any other, as `samjax convert` does it."""
 
+import filecmp
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -9,6 +10,7 @@ from jax.typing import DTypeLike
 from samjax.checkpoints.errors import CheckpointError
 from samjax.checkpoints.loading import locate
 from samjax.checkpoints.reader import open_checkpoint
+from samjax.checkpoints.tokenizer_files import tokenizer_files
 from samjax.checkpoints.writer import (
     Format,
     files_of_form,
@@ -29,7 +31,8 @@ def convert(
     """Converts weights from any form to any other.
 
     Tensors keep every byte unless `dtype` is given, so that converting out and in again
-    gives the same values.
+    gives the same values. From folder to folder the files of a tokenizer are copied, so
+    that SigLIP's vocabulary stays with its weights.
 
     Args:
         source: A file, a folder, or a released name, as for `samjax.load`.
@@ -55,8 +58,16 @@ def convert(
     stored = None if dtype is None else storage_name(dtype)
     check_destination(target, chosen, overwrite=overwrite)
     checkpoint = open_checkpoint(locate(source))
-    write_checkpoint(checkpoint, target, chosen, stored)
+    beside = tokenizer_files(checkpoint.path) if target.suffix not in OF_SUFFIX else []
+    beside = [file for file in beside if not _is_there(file, target / file.name)]
+    for file in beside:
+        check_replaceable(target / file.name, "weights", overwrite=overwrite)
+    write_checkpoint(checkpoint, target, chosen, stored, beside=beside)
     return target
+
+
+def _is_there(file: Path, copy: Path) -> bool:
+    return copy.is_file() and filecmp.cmp(file, copy, shallow=False)
 
 
 def check_destination(

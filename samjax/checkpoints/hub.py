@@ -10,6 +10,7 @@ import re
 from pathlib import Path
 
 from samjax.checkpoints.errors import CheckpointError
+from samjax.checkpoints.tokenizer_files import TOKENIZER_FILES
 
 
 def is_repository(source: str) -> bool:
@@ -91,8 +92,5 @@ CONFIGS = (
     "config.json",
     "open_clip_config.json",
     # SigLIP's vocabulary is not in samjax.
-    "spiece.model",
-    "tokenizer.json",
-    "tokenizer.model",
-    "tokenizer_config.json",
+    *TOKENIZER_FILES,
 )

@@ -224,4 +224,4 @@ def write_array(file: io.BufferedIOBase, array: np.ndarray, planned: Planned) ->
 CHECKSUMS = "samjax_crc32"
 HEXADECIMAL = set("0123456789abcdef")
 # ViT-H's has 0.1 MB.
-MAX_HEADER = 2**21
+MAX_HEADER = 2**22

@@ -181,7 +181,7 @@ def config_from_json(text: str, kind: type[Architecture] = SamConfig) -> Any:
             if field.default is dataclasses.MISSING:
                 problems.append(f"its config has no {name}")
         elif _is_of(field.type, values[name]):
-            of = {int: int, float: float, bool: bool}.get(field.type, tuple)
+            of = {int: int, float: float, bool: bool, str: str}.get(field.type, tuple)
             read[name] = of(values[name])
         else:
             problems.append(f"its config has {values[name]!r:.80} for {name}")
@@ -198,7 +198,7 @@ def _is_of(kind: Any, value: Any) -> bool:
     if kind is float:
         # Before the conversion: an integer of JSON may be larger than any float.
         return type(value) in (int, float) and abs(value) <= MAX_SIZE
-    if kind in (int, bool):
+    if kind in (int, bool, str):
         return type(value) is kind
     item_type = get_args(kind)[0]
     return isinstance(value, list) and all(type(item) is item_type for item in value)

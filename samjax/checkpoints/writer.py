@@ -5,10 +5,12 @@ under a temporary name and renamed at the end, so that the destination is never 
 """
 
 import contextlib
+import functools
 import io
 import os
+import shutil
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -117,6 +119,7 @@ def write_checkpoint(
     format: Format,
     dtype: str | None = None,
     metadata: Mapping[str, str] | None = None,
+    beside: Iterable[Path] = (),
 ) -> None:
     """Streams an opened checkpoint into another form.
 
@@ -126,6 +129,7 @@ def write_checkpoint(
         format: The form.
         dtype: A key of `DTYPES`; None keeps each tensor's.
         metadata: More strings for samjax's own form.
+        beside: Files that are copied into the folder.
 
     Raises:
         CheckpointError: If a value does not fit the dtype, or the form cannot hold
@@ -168,7 +172,14 @@ def write_checkpoint(
         files[destination / hugging_face.CONFIG_NAME] = lambda file: file.write(
             text.encode()
         )
+    for source in beside:
+        files[destination / source.name] = functools.partial(_copy, source)
     _write(files)
+
+
+def _copy(source: Path, file: io.BufferedIOBase) -> None:
+    with open(source, "rb") as content:
+        shutil.copyfileobj(content, file)
 
 
 def _check_hugging_face(checkpoint: Checkpoint) -> None:

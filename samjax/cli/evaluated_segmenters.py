@@ -99,7 +99,7 @@ def load_segmenter(
         embeddings: A folder for the image embeddings of samjax's models; None for none.
 
     Raises:
-        UsageError: The suite does not score saved predictions.
+        UsageError: The suite does not score saved predictions, or the detector is none.
         ValueError: The weights cannot be used.
         ImportError: A package that it needs is missing.
         OSError: The weights are not there or cannot be read.
@@ -124,11 +124,40 @@ def load_segmenter(
 
     model = named.weights or DEFAULT_MODEL
     predictor = load_predictor(model, dtype)
+    segmenter = PredictorSegmenter(predictor, model, options.to_square)
     if embeddings is not None:
         from samjax.evaluation.segmenters.cached import CachedSegmenter
 
-        return CachedSegmenter(predictor, model, options.to_square, folder=embeddings)
-    return PredictorSegmenter(predictor, model, options.to_square)
+        segmenter = CachedSegmenter(
+            predictor, model, options.to_square, folder=embeddings
+        )
+    return _with_detector(segmenter, options)
+
+
+def _with_detector(segmenter: Segmenter, options: SuiteOptions) -> Segmenter:
+    """Returns a segmenter whose texts a detector answers, where the suite has one."""
+    from samjax.evaluation.suites.text import Text
+
+    if not isinstance(options, Text) or options.detector is None:
+        return segmenter
+    import samjax
+    from samjax.evaluation.segmenters.detected import DetectorSegmenter
+    from samjax.inference.detectors import OwlDetector
+    from samjax.inference.embedding import weights_fingerprint
+    from samjax.models.owl import Owl
+
+    model, params = samjax.load(options.detector)
+    if not isinstance(model, Owl):
+        raise UsageError(
+            f"--detector {options.detector} is a {type(model).__name__}, expected OWLv2"
+        )
+    about = {
+        "name": options.detector,
+        "weights": weights_fingerprint(model.config, params),
+    }
+    # Each text by itself: expressions of one object do not compete for its box.
+    detector = OwlDetector(model, params, is_exclusive=False)
+    return DetectorSegmenter(segmenter, detector, about, options.box_threshold)
 
 
 @contextlib.contextmanager

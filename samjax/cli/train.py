@@ -1,6 +1,7 @@
 """`samjax train CONFIG`: a run from a config file, with any field of it changed by name."""
 
 import contextlib
+import dataclasses
 import functools
 import os
 from dataclasses import dataclass, field
@@ -92,6 +93,14 @@ class TrainAny(Options):
     configs/train/synthetic_tiny.py."""
 
 
+def _with_vocabulary(config: TrainConfig, vocabulary: str) -> TrainConfig:
+    """Returns a run with SigLIP's vocabulary in its model's config, if it has text."""
+    if not hasattr(config.model, "text_vocabulary"):
+        return config
+    model = dataclasses.replace(config.model, text_vocabulary=vocabulary)  # pyright: ignore[reportCallIssue]
+    return dataclasses.replace(config, model=model)
+
+
 def run(arguments: list[str]) -> None:
     """Trains, and writes the weights when the run is finished.
 
@@ -110,6 +119,8 @@ def run(arguments: list[str]) -> None:
     from samjax.training.launch import load_config
 
     config = load_config(Path(path), initial_of(rest))
+    # As long as a book: it is no option, and would fill the help.
+    vocabulary = getattr(config.model, "text_vocabulary", "")
     options = parse(
         Train,
         f"samjax train {path}",
@@ -117,9 +128,11 @@ def run(arguments: list[str]) -> None:
         default=Train(
             out=Path("runs", Path(path).stem),
             distributed=os.environ.get("SAMJAX_DISTRIBUTED"),
-            config=config,
+            config=_with_vocabulary(config, ""),
         ),
     )
+    config = _with_vocabulary(options.config, vocabulary)
+    options = dataclasses.replace(options, config=config)
     if options.text_vectors is not None:
         keep_compiled_programs()
         _embed(options.config, options.text_vectors)

@@ -86,7 +86,7 @@ def export_text(
             # A vocabulary of whole words is needed to make tokens of texts: word i is
             # i + 1, then come unknown, start and end.
             "words": list(config.words),
-            "tokenizer": "words" if config.words else "CLIP's byte pairs",
+            "tokenizer": _name_tokenizer(config),
             "vector_error": error,
             **VERSIONS,
         },
@@ -94,6 +94,12 @@ def export_text(
         destination,
     )
     return ExportedText(file=out, report=report, error=error)
+
+
+def _name_tokenizer(config: Any) -> str:
+    if config.words:
+        return "words"
+    return "SigLIP's" if config.text_tower == "siglip" else "CLIP's byte pairs"
 
 
 def _difference(

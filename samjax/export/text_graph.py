@@ -11,6 +11,7 @@ import numpy as np
 from samjax.export.onnx_graph import Graph, Storage
 from samjax.models.clip.towers import EPSILON
 from samjax.models.params import TEXT_ENCODER, TEXT_PROJECTION, value_at
+from samjax.models.siglip.text_tower import EPSILON as SIGLIP_EPSILON
 from samjax.models.text_sam import TextSam
 
 
@@ -18,7 +19,7 @@ def write_text_tower(model: TextSam, params: Any, storage: Storage = "float32") 
     """Writes the text tower and the projection, `onnx.ModelProto`.
 
     It takes `tokens` (n, t), int64 ids of the model's tokenizer, rows of its context
-    length with zeros after the end token, and returns `text` (n, e), vectors of length
+    length as the tokenizer pads them, and returns `text` (n, e), vectors of length
     1, and `prompt_tokens` (n, c), the prompt token of each (SAM, appendix D.5).
 
     Args:
@@ -41,6 +42,8 @@ class TextWriter:
 
     def __init__(self, graph: Graph, model: TextSam, params: Any):
         self.graph, self.config = graph, model.config
+        self.reads_end = model.reads_end
+        self.epsilon = EPSILON if model.reads_end else SIGLIP_EPSILON
         self.params = jax.tree.map(np.asarray, params[TEXT_ENCODER])
         projection = value_at(params, TEXT_PROJECTION)
         self.projection = jax.tree.map(np.asarray, projection)
@@ -72,30 +75,43 @@ class TextWriter:
         positions = graph.constant(params["positional_embedding"][None])
         x = graph.add(x, positions)
         hidden = np.triu(np.full((length, length), -np.inf, np.float32), 1)
-        causal = graph.constant(hidden[None, None])
+        causal = graph.constant(hidden[None, None]) if self.reads_end else None
         for index in range(config.text_depth):
             x = self._block(x, f"resblocks_{index}", causal)
-        # The end token has the highest id; ArgMax gives the first of several.
-        end = graph.op("ArgMax", tokens, axis=1, keepdims=1)
-        end = graph.op("Unsqueeze", end, graph.integers(2))
-        width = graph.integers(1, 1, config.text_width)
-        x = graph.op("GatherElements", x, graph.op("Expand", end, width), axis=1)
-        x = graph.op("Squeeze", x, graph.integers(1))
-        x = graph.layer_norm(x, params["ln_final"], EPSILON)
-        vectors = graph.matmul(
-            x, graph.weight("text_projection", params["text_projection"])
-        )
+        x = self._read_out(x, tokens)
+        x = graph.layer_norm(x, params["ln_final"], self.epsilon)
+        if self.reads_end:
+            weight = graph.weight("text_projection", params["text_projection"])
+            vectors = graph.matmul(x, weight)
+        else:
+            vectors = graph.dense("head", x, params["head"])
         squares = graph.total("ReduceSum", graph.multiply(vectors, vectors), 1)
         vectors = graph.multiply(vectors, graph.reciprocal_root(squares, 1e-12))
         return vectors, graph.dense("projection", vectors, self.projection)
 
-    def _block(self, x: str, name: str, causal: str) -> str:
+    def _read_out(self, x: str, tokens: str) -> str:
+        """Returns the token at the end of each text; SigLIP's is the last position."""
+        graph = self.graph
+        if not self.reads_end:
+            last = graph.integers(self.config.context_length - 1)
+            x = graph.op("Gather", x, last, axis=1)
+            return graph.op("Squeeze", x, graph.integers(1))
+        # The end token has the highest id; ArgMax gives the first of several.
+        end = graph.op("ArgMax", tokens, axis=1, keepdims=1)
+        end = graph.op("Unsqueeze", end, graph.integers(2))
+        width = graph.integers(1, 1, self.config.text_width)
+        x = graph.op("GatherElements", x, graph.op("Expand", end, width), axis=1)
+        return graph.op("Squeeze", x, graph.integers(1))
+
+    def _block(self, x: str, name: str, causal: str | None) -> str:
         graph, params = self.graph, self.params["transformer"][name]
-        update = graph.layer_norm(x, params["ln_1"], EPSILON)
+        update = graph.layer_norm(x, params["ln_1"], self.epsilon)
         x = graph.add(x, self._attention(update, name, causal))
-        update = graph.layer_norm(x, params["ln_2"], EPSILON)
+        update = graph.layer_norm(x, params["ln_2"], self.epsilon)
         hidden = graph.dense(f"{name}/c_fc", update, params["mlp"]["c_fc"])
-        if self.config.quick_gelu:
+        if not self.reads_end:
+            hidden = graph.op("Gelu", hidden, approximate="tanh")
+        elif self.config.quick_gelu:
             steep = graph.multiply(hidden, graph.constant(1.702))
             hidden = graph.multiply(hidden, graph.op("Sigmoid", steep))
         else:
@@ -104,7 +120,7 @@ class TextWriter:
             x, graph.dense(f"{name}/c_proj", hidden, params["mlp"]["c_proj"])
         )
 
-    def _attention(self, x: str, name: str, causal: str) -> str:
+    def _attention(self, x: str, name: str, causal: str | None) -> str:
         graph, config = self.graph, self.config
         params = self.params["transformer"][name]["attn"]
         heads, length = config.text_heads, config.context_length
@@ -119,7 +135,8 @@ class TextWriter:
         )
         query = graph.multiply(query, graph.constant(width**-0.5))
         scores = graph.matmul(query, graph.transpose(key, 0, 1, 3, 2))
-        shares = graph.op("Softmax", graph.add(scores, causal), axis=-1)
+        scores = scores if causal is None else graph.add(scores, causal)
+        shares = graph.op("Softmax", scores, axis=-1)
         joined = graph.transpose(graph.matmul(shares, value), 0, 2, 1, 3)
         joined = graph.reshape(joined, 0, length, config.text_width)
         return graph.dense(f"{name}/out_proj", joined, params["out_proj"])

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, UInt8
 
 from samjax.inference.automatic.suppression import box_nms
 from samjax.inference.checks import shown
@@ -36,6 +36,18 @@ class TextInstance(NamedTuple):
     box: Float[np.ndarray, " 4"]
     mask: Bool[np.ndarray, "h w"]
     predicted_iou: float
+
+
+class Boxes(NamedTuple):
+    """Boxes of one text, those of the highest score first.
+
+    Attributes:
+        boxes: XYXY in pixels of the original image.
+        scores: Confidence of each, 0 to 1.
+    """
+
+    boxes: Float[np.ndarray, "n 4"]
+    scores: Float[np.ndarray, " n"]
 
 
 def segment_text(
@@ -74,27 +86,61 @@ def segment_text(
             '["a mug", "a plate"]'
         )
     pixels = read_image(image)
-    size = (pixels.shape[0], pixels.shape[1])
-    found = check_detections(detector.detect(pixels, list(texts)), size, len(texts))
-    kept = []
-    for index in range(len(texts)):
-        own = np.flatnonzero((found.texts == index) & (found.scores >= threshold))
-        if len(own):
-            kept += own[box_nms(found.boxes[own], found.scores[own], nms)].tolist()
-    kept.sort(key=lambda box: -found.scores[box])
-    if not kept:
+    found = [
+        (text, float(score), box)
+        for text, of in zip(
+            texts, find_boxes(detector, pixels, texts, threshold, nms), strict=True
+        )
+        for score, box in zip(of.scores, of.boxes, strict=True)
+    ]
+    found.sort(key=lambda entry: -entry[1])
+    if not found:
         return []
     if embedding is None:
         embedding = predictor.embed(pixels)
-    prompts = [Prompt(box=found.boxes[box]) for box in kept]
+    prompts = [Prompt(box=box) for _, _, box in found]
     (masks,) = predictor.predict_batch([embedding], [prompts], multimask=False)
     return [
         TextInstance(
-            text=texts[int(found.texts[box])],
-            score=float(found.scores[box]),
-            box=found.boxes[box],
+            text=text,
+            score=score,
+            box=box,
             mask=of_box.masks[0],
             predicted_iou=float(of_box.scores[0]),
         )
-        for box, of_box in zip(kept, masks, strict=True)
+        for (text, score, box), of_box in zip(found, masks, strict=True)
     ]
+
+
+def find_boxes(
+    detector: BoxDetector,
+    image: UInt8[np.ndarray, "h w 3"],
+    texts: Sequence[str],
+    threshold: float,
+    nms: float,
+) -> list[Boxes]:
+    """Finds the boxes of each text, without those of low scores and duplicates.
+
+    Args:
+        detector: Finds boxes.
+        image: RGB.
+        texts: A phrase for each kind of thing.
+        threshold: Boxes of a lower score are dropped.
+        nms: As for `segment_text`.
+
+    Returns:
+        For each text its boxes, those of the highest score first.
+
+    Raises:
+        ValueError: The detector returned what is none.
+    """
+    size = (image.shape[0], image.shape[1])
+    found = check_detections(detector.detect(image, list(texts)), size, len(texts))
+    boxes = []
+    for index in range(len(texts)):
+        own = np.flatnonzero((found.texts == index) & (found.scores >= threshold))
+        if len(own):
+            own = own[box_nms(found.boxes[own], found.scores[own], nms)]
+        own = own[np.argsort(-found.scores[own], kind="stable")]
+        boxes.append(Boxes(found.boxes[own], found.scores[own]))
+    return boxes

@@ -13,7 +13,12 @@ from jaxtyping import Array, Float, Int
 from samjax.models.clip.text_tower import embed_short
 from samjax.models.params import TEXT_ENCODER, select_parts
 from samjax.models.sam import Sam
-from samjax.text import ClipTokenizer, WordTokenizer
+from samjax.text import (
+    ClipTokenizer,
+    SiglipTokenizer,
+    WordTokenizer,
+    make_tokenizer,
+)
 from samjax.text.tokenizer import clean
 from samjax.text.words import ARTICLES
 
@@ -42,22 +47,41 @@ def embed_text(
             f"got a prompt with text ({text!r:.60}), but this model has no text tower: "
             "use points, a box or a mask, or weights with text, such as small_text"
         )
-    if not clean(text):
+    tokenizer = tokenizer_of(model)
+    if not clean(text) or not _has_tokens(tokenizer, text):
         raise ValueError(
             f"got the text {text!r:.60}, of which nothing is left without control "
             "characters and spaces, expected some words"
         )
-    tokens = tokenizer_of(model)([text])
+    tokens = tokenizer([text])
     vectors = _embed(select_parts(params, (TEXT_ENCODER,)), tokens, model=model)
     return np.asarray(vectors)[0]
 
 
-def tokenizer_of(model: Sam) -> ClipTokenizer | WordTokenizer:
-    """Returns the tokenizer of a model that takes texts."""
+def tokenizer_of(model: Sam) -> ClipTokenizer | SiglipTokenizer | WordTokenizer:
+    """Returns the tokenizer of a model that takes texts.
+
+    Raises:
+        ImportError: The package that reads SigLIP's vocabulary is not installed.
+        ValueError: The model has SigLIP's tower and no vocabulary.
+    """
     config = cast(Any, model.config)
-    if config.words:
-        return WordTokenizer(words=config.words, context_length=config.context_length)
-    return ClipTokenizer(context_length=config.context_length)
+    if config.text_tower == "siglip" and not config.text_vocabulary:
+        raise ValueError(
+            "the model has SigLIP's text tower without its vocabulary, expected the field "
+            "text_vocabulary of its config: samjax.text.pack_vocabulary(FOLDER), with the "
+            "folder of SigLIP's weights"
+        )
+    return make_tokenizer(
+        words=config.words,
+        vocabulary=config.text_vocabulary,
+        context_length=config.context_length,
+    )
+
+
+def _has_tokens(tokenizer: Any, text: str) -> bool:
+    """Returns whether SigLIP's tokenizer leaves something of a text; others do."""
+    return not isinstance(tokenizer, SiglipTokenizer) or bool(tokenizer.encode(text))
 
 
 def sample_texts(model: Sam) -> list[str]:
@@ -85,4 +109,5 @@ def _embed(
         variables = {"params": params}
         return cast(Array, model.apply(variables, tokens, method="embed_text"))
 
-    return embed_short(embed, tokens)
+    reads_end = cast(Any, model).reads_end
+    return embed_short(embed, tokens) if reads_end else embed(tokens)

@@ -50,6 +50,15 @@ TEXT_TOWER = (
 )
 """Keys of a text tower, in CLIP's tree and under `TEXT_ENCODER`."""
 
+SIGLIP_TEXT_TOWER = (
+    "transformer",
+    "token_embedding",
+    "positional_embedding",
+    "ln_final",
+    "head",
+)
+"""Those of SigLIP's."""
+
 FOURIER_MATRIX = (PROMPT_ENCODER, "pe_layer", "positional_encoding_gaussian_matrix")
 """The random frequencies of positions: a constant that is stored as a parameter."""
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 import json
 import re
 import string
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Int
+
+from samjax.text.rows import token_rows
+from samjax.text.vocabularies import VocabularyFile, read_vocabulary
 
 
 class Pieces(NamedTuple):
@@ -84,15 +86,31 @@ class SiglipTokenizer:
             ImportError: The package that reads the file is not installed.
             ValueError: The file is no vocabulary of SigLIP.
         """
-        file = _find_file(Path(path))
-        pieces = _read_json(file) if file.suffix == ".json" else _read_model(file)
-        named = _special_tokens(file.parent)
-        end = named.get("eos_token", "</s>" if pieces.is_unigram else "<eos>")
-        padding = named.get("pad_token", end if pieces.is_unigram else "<pad>")
+        file = read_vocabulary(Path(path))
+        return cls.from_file(file, context_length=context_length)
+
+    @classmethod
+    def from_file(
+        cls, file: VocabularyFile, *, context_length: int = 64
+    ) -> SiglipTokenizer:
+        """Reads a vocabulary that is in memory.
+
+        Args:
+            file: The file.
+            context_length: Ids in a row, `model.config.context_length`.
+
+        Raises:
+            ImportError: The package that reads the file is not installed.
+            ValueError: The file is no vocabulary of SigLIP.
+        """
+        is_json = file.name.endswith(".json")
+        pieces = _read_json(file) if is_json else _read_model(file)
+        end = file.special.get("eos_token", "</s>" if pieces.is_unigram else "<eos>")
+        padding = file.special.get("pad_token", end if pieces.is_unigram else "<pad>")
         ids = {token: pieces.find(token) for token in (end, padding)}
         if missing := [token for token, number in ids.items() if number is None]:
             raise ValueError(
-                f"{file} has no token {missing[0]!r}, expected the vocabulary of a "
+                f"{file.name} has no token {missing[0]!r}, expected the vocabulary of a "
                 "SigLIP: name the folder of its weights"
             )
         return cls(
@@ -115,20 +133,15 @@ class SiglipTokenizer:
         Raises:
             TypeError: A text is no string.
         """
-        texts = [texts] if isinstance(texts, str) else list(texts)
-        rows = np.full((len(texts), self.context_length), self.padding, np.int32)
-        for row, text in zip(rows, texts, strict=True):
-            tokens = self.encode(text)
-            room = self.context_length - 1
-            if len(tokens) > room:
-                kept = self.pieces.decode(tokens[:room])
-                warnings.warn(
-                    f"The text {text[:40]!r}... has {len(tokens)} tokens, and the model "
-                    f"reads {room}: the rest is left out. What is kept: {kept!r}",
-                    stacklevel=2,
-                )
-            row[: min(len(tokens), room) + 1] = [*tokens[:room], self.end]
-        return rows
+        return token_rows(
+            texts,
+            self.encode,
+            self.pieces.decode,
+            start=(),
+            end=self.end,
+            padding=self.padding,
+            context_length=self.context_length,
+        )
 
     def encode(self, text: str) -> list[int]:
         """Returns the ids of a text of any length, without the end.
@@ -158,33 +171,19 @@ def without_punctuation(text: str) -> str:
     return re.sub(r"\s+", " ", text).strip()
 
 
-def _find_file(path: Path) -> Path:
-    if path.is_dir():
-        for name in FILES:
-            if (path / name).is_file():
-                return path / name
-    elif path.is_file():
-        return path
-    raise FileNotFoundError(
-        f"Got {path}, expected a folder with {', '.join(FILES)}, or one of them: they "
-        "come with the weights of SigLIP for transformers."
-    )
-
-
-def _read_model(file: Path) -> Pieces:
+def _read_model(file: VocabularyFile) -> Pieces:
     """Reads a SentencePiece model."""
     try:
         import sentencepiece  # pyright: ignore[reportMissingImports]
     except ImportError as error:
-        raise _missing("sentencepiece", file) from error
-    data = file.read_bytes()
+        raise _missing("sentencepiece", file.name) from error
     processor = sentencepiece.SentencePieceProcessor()
     try:
-        processor.LoadFromSerializedProto(data)
+        processor.LoadFromSerializedProto(file.content)
         size = processor.GetPieceSize()
     except Exception as error:
         raise ValueError(
-            f"{file} is no SentencePiece model, expected that of a SigLIP: fetch it again"
+            f"{file.name} is no SentencePiece model, expected that of a SigLIP: fetch it again"
         ) from error
     unknown = processor.unk_id()
 
@@ -197,19 +196,19 @@ def _read_model(file: Path) -> Pieces:
     return Pieces(processor.EncodeAsIds, processor.DecodeIds, find, size, is_unigram)
 
 
-def _read_json(file: Path) -> Pieces:
+def _read_json(file: VocabularyFile) -> Pieces:
     """Reads a `tokenizer.json`."""
     try:
         import tokenizers  # pyright: ignore[reportMissingImports]
     except ImportError as error:
-        raise _missing("tokenizers", file) from error
+        raise _missing("tokenizers", file.name) from error
     try:
-        text = file.read_text("utf-8")
+        text = file.content.decode("utf-8")
         kind = json.loads(text)["model"]["type"]
         tokenizer: Any = tokenizers.Tokenizer.from_str(text)
     except Exception as error:
         raise ValueError(
-            f"{file} is no file of the package tokenizers, expected the vocabulary of a "
+            f"{file.name} is no file of the package tokenizers, expected the vocabulary of a "
             f"SigLIP: fetch it again ({' '.join(str(error).split()):.120})"
         ) from error
     # The file may say to pad and to cut, which is done here.
@@ -224,26 +223,8 @@ def _read_json(file: Path) -> Pieces:
     )
 
 
-def _special_tokens(folder: Path) -> dict[str, str]:
-    """Returns the special tokens that `tokenizer_config.json` names, if it is there."""
-    try:
-        content = json.loads((folder / "tokenizer_config.json").read_text("utf-8"))
-    except (OSError, ValueError):
-        return {}
-    named = {}
-    for name in ("eos_token", "pad_token"):
-        token = content.get(name) if isinstance(content, dict) else None
-        token = token.get("content") if isinstance(token, dict) else token
-        if isinstance(token, str):
-            named[name] = token
-    return named
-
-
-def _missing(package: str, file: Path) -> ImportError:
+def _missing(package: str, file: str) -> ImportError:
     return ImportError(
         f"{file} is read by the package {package}, which is not installed: "
         "pip install 'samjax[siglip]'"
     )
-
-
-FILES = ("spiece.model", "tokenizer.json", "tokenizer.model")

@@ -3,7 +3,6 @@
 import functools
 import html
 import re
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,6 +16,7 @@ from samjax.text.byte_pairs import (
     merge,
 )
 from samjax.text.repair import fix_text
+from samjax.text.rows import token_rows
 from samjax.text.splitting import END_TEXT, START_TEXT, split
 
 
@@ -55,17 +55,16 @@ class ClipTokenizer:
         Raises:
             TypeError: A text is no string.
         """
-        texts = [texts] if isinstance(texts, str) else list(texts)
-        rows = np.zeros((len(texts), self.context_length), np.int32)
         ids = clip_vocabulary().ids
-        for row, text in zip(rows, texts, strict=True):
-            tokens = encode(text)
-            room = self.context_length - 2
-            if len(tokens) > room:
-                _warn_of_cut(text, tokens, room)
-                tokens = tokens[:room]
-            row[: len(tokens) + 2] = ids[START_TEXT], *tokens, ids[END_TEXT]
-        return rows
+        return token_rows(
+            texts,
+            encode,
+            decode,
+            start=(ids[START_TEXT],),
+            end=ids[END_TEXT],
+            padding=0,
+            context_length=self.context_length,
+        )
 
 
 def encode(text: str) -> list[int]:
@@ -102,15 +101,6 @@ def clean(text: str) -> str:
     # Twice, as captions from the web are often escaped twice.
     text = html.unescape(html.unescape(fix_text(text)))
     return re.sub(r"\s+", " ", text).strip().lower()
-
-
-def _warn_of_cut(text: str, tokens: list[int], room: int) -> None:
-    kept = decode(tokens[:room]).strip()
-    warnings.warn(
-        f"The text {text[:40]!r}... has {len(tokens)} tokens, and the model reads "
-        f"{room}: the rest is left out. What is kept: {kept!r}",
-        stacklevel=3,
-    )
 
 
 @functools.cache

@@ -246,7 +246,7 @@ def initial_params(
 def _with_text_tower(
     config: TrainConfig, initial: str, loaded: Sam, params: Params
 ) -> Params:
-    """Returns a SAM's weights with CLIP's text tower and a projection."""
+    """Returns a SAM's weights with the text tower of CLIP or SigLIP and a projection."""
     assert config.text is not None
     expected = without_text(config.model)
     if loaded.config.architecture != expected:
@@ -289,7 +289,10 @@ def source_factory(
             images = make_source(config, stage, 0, 1)
             still = dataclasses.replace(text, noise=0.0)
             plain = TextSource(images, clip, clip_params, still, seed=config.seed)
-            shifts[stage] = mean_shift(plain, clip, clip_params, text.mean_masks)
+            vocabulary = cast(TextSamConfig, config.model).text_vocabulary
+            shifts[stage] = mean_shift(
+                plain, clip, clip_params, text.mean_masks, vocabulary
+            )
         return TextSource(
             source,
             clip,

@@ -13,6 +13,7 @@ from samjax.checkpoints import CheckpointError, convert, load, save
 from samjax.checkpoints.convert import SUFFIXES
 from samjax.checkpoints.reader import open_checkpoint
 from samjax.checkpoints.writer import Format
+from samjax.files import WouldReplace
 from samjax.models.weight_map import entries
 
 DESTINATIONS = {
@@ -174,6 +175,40 @@ def test_a_file_converts_onto_itself(tmp_path, own_file):
     assert contents(own_file) == before
 
 
+@pytest.fixture
+def with_tokenizer(tmp_path, own_file):
+    """A folder of transformers with the files of a tokenizer, and others."""
+    folder = convert(own_file, tmp_path / "given", format="huggingface")
+    for name in ("spiece.model", "tokenizer_config.json", "README.md"):
+        (folder / name).write_bytes(name.encode())
+    return folder
+
+
+@pytest.mark.parametrize("format", ["huggingface", "samjax"])
+def test_a_tokenizer_s_files_go_from_folder_to_folder(tmp_path, with_tokenizer, format):
+    for _ in range(2):  # the second time they are there, and the same
+        out = convert(with_tokenizer, tmp_path / "out", format=format)
+    assert (out / "spiece.model").read_bytes() == b"spiece.model"
+    assert (out / "tokenizer_config.json").is_file()
+    assert not (out / "README.md").exists()
+    convert(with_tokenizer, tmp_path / "b.safetensors")
+    assert not (tmp_path / "spiece.model").exists()
+
+
+def test_another_tokenizer_is_not_replaced_unless_told(tmp_path, with_tokenizer):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "spiece.model").write_bytes(b"mine")
+    with pytest.raises(WouldReplace, match=r"spiece\.model is there"):
+        convert(with_tokenizer, out, format="huggingface")
+    assert [path.name for path in out.iterdir()] == ["spiece.model"]
+    convert(with_tokenizer, out, format="huggingface", overwrite=True)
+    assert (out / "spiece.model").read_bytes() == b"spiece.model"
+    # Onto itself they stay.
+    convert(out, out, format="huggingface", overwrite=True)
+    assert (out / "spiece.model").read_bytes() == b"spiece.model"
+
+
 def test_numbers_that_are_not_finite_are_reported_and_kept(tmp_path, own_file):
     path = convert(own_file, tmp_path / "a.safetensors", format="safetensors")
     weights = bytearray(path.read_bytes())
@@ -201,6 +236,7 @@ from samjax.checkpoints.safetensors_file import Planned
 from samjax.checkpoints.torch_writer import write_torch_file
 from samjax.models.weight_map import entries
 from samjax.checkpoints.writer import Format
+from samjax.files import WouldReplace
 from samjax.models import VIT_B
 import numpy as np
 

@@ -94,6 +94,27 @@ def test_a_run_leaves_weights_that_are_gone_on_with_and_evaluated(
     assert 0 <= json.loads(report.read_text())["scores"]["box"] <= 1
 
 
+def test_a_vocabulary_is_kept_and_is_no_option(tmp_path, monkeypatch, capfd):
+    path = tmp_path / "text.py"
+    path.write_text(
+        "import samjax.training.config as c, small_text_sam as s, dataclasses as d\n"
+        "def get_config():\n"
+        "    model = d.replace(s.SMALL_TEXT, words=(), text_tower='siglip',\n"
+        "        text_vocabulary='A' * 5000)\n"
+        "    return c.TrainConfig(model=model, stages=(c.Stage(steps=1, image_size=64,\n"
+        "        batch_size=1, masks_per_image=1),))\n"
+    )
+    with pytest.raises(SystemExit):
+        cli.main(["train", str(path), "--help"])
+    assert "A" * 70 not in capfd.readouterr().out
+    given = []
+    monkeypatch.setattr(
+        "samjax.cli.train._embed", lambda config, share: given.append(config)
+    )
+    cli.main(["train", str(path), "--text-vectors", "0/1", "--seed", "3"])
+    assert given[0].seed == 3 and given[0].model.text_vocabulary == "A" * 5000
+
+
 def test_the_help_of_a_config_lists_its_fields_and_values(config, capfd):
     with pytest.raises(SystemExit) as exit:
         cli.main(["train", str(config), "--help"])

@@ -172,10 +172,11 @@ def test_a_text_is_a_prompt_in_the_page_without_a_server(tmp_path):
         page.get_by_test_id("image-card").first.click()
         wait_until_ready(page)
         page.get_by_test_id("text-prompt").fill("a red cup")
-        page.get_by_role("button", name="Find", exact=True).click()
+        page.get_by_test_id("text-prompt").press("Enter")
         wait_for_mask(page)
-        # Enter would find once more: the button has the focus.
-        page.locator("#accept").click()
+        # Keys are those of the stage then: Enter accepts.
+        expect(page.get_by_test_id("stage")).to_be_focused()
+        page.keyboard.press("Enter")
         expect(page.get_by_test_id("mask")).to_have_count(1)
         [record] = exported_annotations(page)
     prompt = samjax.Prompt(text="a red cup")

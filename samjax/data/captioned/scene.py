@@ -34,10 +34,12 @@ class CaptionedScene(NamedTuple):
     Attributes:
         image: RGB.
         objects: Things first, then parts; those without a caption are left out.
+        names: Names of all things that are drawn.
     """
 
     image: UInt8[np.ndarray, "h w 3"]
     objects: tuple[DrawnObject, ...]
+    names: frozenset[str] = frozenset()
 
 
 class _Thing(NamedTuple):
@@ -70,7 +72,8 @@ def draw_scene(seed: int, size: int = 512) -> CaptionedScene:
     blurred = Image.fromarray(pixels).filter(
         ImageFilter.GaussianBlur(generator.uniform(0.3, 1.0) * size / 512)
     )
-    return CaptionedScene(np.asarray(blurred), _objects(things, owner, parts))
+    names = frozenset(thing.name for thing in things)
+    return CaptionedScene(np.asarray(blurred), _objects(things, owner, parts), names)
 
 
 def _place_things(generator: np.random.Generator) -> list[_Thing]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from samjax.data.captioned import draw_scene
+from samjax.data.captioned.things import THINGS
 from samjax.evaluation.datasets.dataset import Sample, Skipped
 from samjax.evaluation.datasets.scenes import Drawn
 
@@ -19,7 +20,8 @@ class CaptionedScenes(Drawn):
     """Scenes of things that a caption tells apart from all others in the scene.
 
     `Sample.truth["captions"]` has a caption for each object, the shortest that is true
-    of it alone.
+    of it alone; `Sample.truth["absent"]` for each the name of a thing that is not in the
+    scene.
 
     Attributes:
         seed: Seed of the first scene; the next ones follow.
@@ -40,6 +42,8 @@ class CaptionedScenes(Drawn):
         if len(scene.objects) < 2:
             # There would be no caption of another object.
             return Skipped(str(seed), "fewer than two things")
+        generator = np.random.default_rng(seed)
+        missing = [name for name in THINGS if name not in scene.names]
         captions = [thing.captions[0].text() for thing in scene.objects]
         return Sample(
             name=str(seed),
@@ -54,5 +58,8 @@ class CaptionedScenes(Drawn):
                 }
                 for caption, thing in zip(captions, scene.objects, strict=True)
             ],
-            truth={"captions": captions},
+            truth={
+                "captions": captions,
+                "absent": [f"the {generator.choice(missing)}" for _ in captions],
+            },
         )

@@ -21,7 +21,9 @@ class NamedObjects(PhotoSamples):
 
     `Sample.truth["captions"]` has a text for each, the name of its category with an
     article; `Sample.truth["other_captions"]` that of another category of the photo, or of
-    the set where the photo has none.
+    the set where the photo has none. `Sample.truth["absent"]` has for each the name of a
+    category of the set that no object of the photo has, unless the photo has all: sets
+    whose photos are not annotated completely overstate what is found of these.
     """
 
     @property
@@ -51,6 +53,8 @@ class NamedObjects(PhotoSamples):
         captions = [with_article(name) for name in names]
         here = sorted({entry.category for entry in photo.objects})
         others = [self._other(name, here, photo.name) for name in names]
+        missing = [name for name in self.categories if name not in here]
+        absent = [self._draw(missing, f"{photo.name} {n} absent") for n in names]
         return Sample(
             name=sample.name,
             image=sample.image,
@@ -60,7 +64,8 @@ class NamedObjects(PhotoSamples):
                 for i, caption in zip(kept, captions, strict=True)
             ],
             ignored=sample.ignored,
-            truth={"captions": captions, "other_captions": others},
+            truth={"captions": captions, "other_captions": others}
+            | ({"absent": absent} if missing else {}),
         )
 
     def _unique(self, photo: Photo) -> set[int]:
@@ -75,11 +80,14 @@ class NamedObjects(PhotoSamples):
     def _other(self, name: str, here: Sequence[str], photo: str) -> str:
         others = [other for other in here if other != name]
         others = others or [other for other in self.categories if other != name]
-        # By name, so that it is the same one whatever other photos are selected.
+        return self._draw(others, f"{photo} {name}")
+
+    def _draw(self, names: Sequence[str], key: str) -> str:
+        """Draws a name, by a key: the same one whatever other photos are selected."""
         generator = np.random.default_rng(
-            [self.selection.seed, zlib.crc32(f"{photo} {name}".encode())]
+            [self.selection.seed, zlib.crc32(key.encode())]
         )
-        return with_article(str(generator.choice(others)))
+        return with_article(str(generator.choice(names))) if names else ""
 
 
 def with_article(name: str) -> str:

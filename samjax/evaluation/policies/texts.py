@@ -25,12 +25,15 @@ from samjax.prompts import Prompt
 class Texts:
     """Captions of `Sample.truth["captions"]`, one for each object.
 
-    `Sample.truth["other_captions"]`, if it is there, has a wrong one for each.
+    `Sample.truth["other_captions"]`, if it is there, has a wrong one for each, and
+    `Sample.truth["absent"]` one of something that is not in the image.
 
     The rounds are `text`, the best-ranked mask of three for an object's caption;
     `wrong_text`, the same for the caption of another object of the image, which is chance
     for a model that ignores what a text says; `no_text`, for an empty prompt; `click`, for
-    a click on the centre of the object; and `text_click`, the single mask of both.
+    a click on the centre of the object; and `text_click`, the single mask of both. Where
+    texts describe several instances (`Sample.truth["all_instances"]`), `text_all` is the
+    single mask for the text. `absent`, for texts of what is not there, has no IoU.
 
     Attributes:
         seed: Seed of the choice of other objects.
@@ -67,7 +70,13 @@ class Texts:
                 lambda i: Prompt(text=captions[i], points=points[i]),
             ),
         ]
+        if session.sample.truth.get("all_instances"):
+            rounds.insert(1, ("text_all", False, lambda i: Prompt(text=captions[i])))
+        absent = session.sample.truth.get("absent", ())
+        if absent:
+            rounds.append(("absent", True, lambda i: Prompt(text=absent[i])))
         for name, multimask, make in rounds:
+            is_there = name != "absent"
             for start in range(0, len(targets), PROMPTS_PER_CALL):
                 indices = range(start, min(start + PROMPTS_PER_CALL, len(targets)))
                 prompts = [make(index) for index in indices]
@@ -77,11 +86,11 @@ class Texts:
                         prompt,
                         prediction,
                         multimask,
-                        targets[index],
+                        targets[index] if is_there else None,
                         session.sample.ignored,
                     )
                     for index, prompt, prediction in zip(
                         indices, prompts, session.predict(prompts), strict=True
                     )
                 ]
-                yield Round(name, responses, has_oracle=multimask)
+                yield Round(name, responses, is_scored=is_there, has_oracle=multimask)

@@ -48,8 +48,10 @@ class SuiteOptions:
     needs_model: ClassVar[bool] = True
     """Whether a segmenter is run; not in suites that look at annotations alone."""
 
-    needs_text: ClassVar[bool] = False
-    """Whether prompts are texts, so that the default model is one with text."""
+    @property
+    def needs_text(self) -> bool:
+        """Whether the model has to take texts, so that the default one is with text."""
+        return False
 
     @property
     def to_square(self) -> bool:

@@ -4,8 +4,9 @@
 of the best of its three masks by true IoU. `wrong_text` is what a caption of another
 object of the same image scores, `no_text` an empty prompt, and `click` a click on the
 centre of the object; `text_click` is of the single mask for caption and click together.
-The paper published no numbers of text prompts. Referring expressions have the scores of
-`ReferringScores` too.
+`absent_fp` and `presence_auroc` are of texts of what is not in the image
+(`samjax.evaluation.metrics.presence`). The paper published no numbers of text prompts.
+Referring expressions and the phrases of PhraseCut have the scores of `ReferringScores` too.
 """
 
 from __future__ import annotations
@@ -13,11 +14,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
 from samjax.evaluation.datasets.captioned import HELD_OUT_SEED, CaptionedScenes
 from samjax.evaluation.datasets.named_objects import NamedObjects
 from samjax.evaluation.datasets.photo_sets import read_photo_set
+from samjax.evaluation.datasets.phrase_cut import (
+    PhraseRegions,
+    is_phrase_cut,
+    read_phrase_cut,
+)
 from samjax.evaluation.datasets.referring import (
     ReferredObjects,
     is_referring,
@@ -25,6 +30,7 @@ from samjax.evaluation.datasets.referring import (
 )
 from samjax.evaluation.datasets.selection import Selection
 from samjax.evaluation.metrics.mask_iou import MaskIou
+from samjax.evaluation.metrics.presence import Presence
 from samjax.evaluation.metrics.referring_scores import ReferringScores
 from samjax.evaluation.policies.texts import Texts
 from samjax.evaluation.segmenter import PromptKind
@@ -48,8 +54,10 @@ class TextIou(MaskIou):
 class Text(SuiteOptions):
     """Options of the suite."""
 
-    needs_text: ClassVar[bool] = True
-    """Whether prompts are texts: they are."""
+    @property
+    def needs_text(self) -> bool:
+        """Whether the model has to take texts: not where a detector does."""
+        return self.detector is None
 
     scenes: int | None = None
     """Number of scenes to draw, without --data (default: 100)."""
@@ -64,6 +72,16 @@ class Text(SuiteOptions):
     images: int | None = None
     """Most photos of a set, spread evenly over it (with --data; default: all)."""
 
+    detector: str | None = None
+    """Weights of OWLv2, such as google/owlv2-base-patch16-ensemble: its boxes of a text
+    become masks, of a model that needs no text."""
+
+    box_threshold: float = 0.2
+    """Least score of a box (with --detector)."""
+
+    presence: float = 0.5
+    """Predicted IoU, or with --detector score, from which a text counts as found."""
+
     def check(self, data: Sequence[Path], segmenter: str) -> None:
         """Checks that the options are of photos or of scenes, and the model samjax's.
 
@@ -72,6 +90,9 @@ class Text(SuiteOptions):
         """
         if segmenter != "samjax":
             raise OptionError(f"--segmenter {segmenter} takes no text: leave it out")
+        for name in ("box_threshold", "presence"):
+            if not 0 <= (value := getattr(self, name)) <= 1:
+                raise OptionError(f"--{name.replace('_', '-')} {value}: use 0 to 1")
         if data and self.scenes is not None:
             raise OptionError("--scenes and --data: expected one of the two")
         for name in ("scenes", "min_area", "images"):
@@ -95,18 +116,21 @@ class Text(SuiteOptions):
         """
         if not data:
             count = NUM_SCENES if self.scenes is None else self.scenes
-            return text_suite(count, image_size or 512, seed=self.seed)
-        if any(kinds := [is_referring(path) for path in data]):
-            if not all(kinds):
-                raise ValueError(
-                    f"got {data[kinds.index(False)]} beside {data[kinds.index(True)]}, "
-                    "which has referring expressions, expected sets of one kind: "
-                    "evaluate them one after the other"
-                )
-            chosen = Selection(min_area=self.min_area or 1, images=self.images)
-            return referring_suite(
-                [read_referring(path, chosen) for path in data], chosen
+            size = image_size or 512
+            return text_suite(
+                count, size, seed=self.seed, presence=Presence(threshold=self.presence)
             )
+        kinds = {_kind_of(path): path for path in data}
+        if len(kinds) > 1:
+            named = " beside ".join(f"{path} ({kind})" for kind, path in kinds.items())
+            raise ValueError(
+                f"got {named}, expected sets of one kind: evaluate them one after the "
+                "other"
+            )
+        if (kind := next(iter(kinds))) != NAMES:
+            chosen = Selection(min_area=self.min_area or 1, images=self.images)
+            read = read_referring if kind == REFERRING else read_phrase_cut
+            return referring_suite([read(path, chosen) for path in data], chosen)
         area = 400 if self.min_area is None else self.min_area
         selection = Selection(min_area=area, images=self.images)
         sets = [NamedObjects(read_photo_set(path), selection) for path in data]
@@ -115,21 +139,33 @@ class Text(SuiteOptions):
                 raise ValueError(
                     f"{path}: got no photo with one object of a category, expected some"
                 )
-        return names_suite(sets, selection)
+        return names_suite(sets, selection, Presence(threshold=self.presence))
 
 
-def names_suite(datasets: Sequence[NamedObjects], selection: Selection) -> Suite:
+def _kind_of(path: Path) -> str:
+    if is_referring(path):
+        return REFERRING
+    return PHRASES if is_phrase_cut(path) else NAMES
+
+
+REFERRING, PHRASES, NAMES = "referring expressions", "phrases", "names of objects"
+
+
+def names_suite(
+    datasets: Sequence[NamedObjects], selection: Selection, presence: Presence
+) -> Suite:
     """Returns the suite on named objects of photos.
 
     Args:
         datasets: The datasets.
         selection: The selection that they were opened with.
+        presence: The scores of absent names.
     """
     return Suite(
         name="text",
         datasets=tuple(datasets),
         policies=(Texts(),),
-        metrics=(TextIou(),),
+        metrics=(TextIou(), presence),
         protocol={
             "objects": "the only ones of their category in the photo",
             "min_area": selection.min_area,
@@ -138,14 +174,18 @@ def names_suite(datasets: Sequence[NamedObjects], selection: Selection) -> Suite
             "wrong_text": "the name of another category of the photo, or of the set",
             "click": "the centre of the object; the best-ranked mask of three",
             "text_click": "the single mask",
+            "absent": "a category of the set that no object of the photo has",
+            "presence": presence.threshold,
             "intervals": "95 %, percentile bootstrap over images",
         },
         deviations=("the paper published no numbers of text prompts",),
     )
 
 
-def referring_suite(datasets: Sequence[ReferredObjects], selection: Selection) -> Suite:
-    """Returns the suite on referring expressions.
+def referring_suite(
+    datasets: Sequence[ReferredObjects | PhraseRegions], selection: Selection
+) -> Suite:
+    """Returns the suite on referring expressions, or on phrases of several instances.
 
     Args:
         datasets: The splits.
@@ -155,11 +195,12 @@ def referring_suite(datasets: Sequence[ReferredObjects], selection: Selection) -
         name="text",
         datasets=tuple(datasets),
         policies=(Texts(),),
-        metrics=(TextIou(), ReferringScores()),
+        metrics=(TextIou(), ReferringScores(), ReferringScores(round="text_all")),
         protocol={
-            "objects": "one for each expression",
+            "objects": "one for each expression; of PhraseCut all instances of a phrase",
             "min_area": selection.min_area,
-            "caption": "the expression (sent)",
+            "caption": "the expression (sent), or the phrase",
+            "text_all": "the single mask for a phrase, or all instances of a detector",
             "text": "the best-ranked mask of three",
             "text_ciou": "intersections over unions of text, each summed over all",
             "text_p50": "share of expressions with an IoU of at least 0.5",
@@ -172,19 +213,26 @@ def referring_suite(datasets: Sequence[ReferredObjects], selection: Selection) -
     )
 
 
-def text_suite(count: int, size: int, *, seed: int = HELD_OUT_SEED) -> Suite:
+def text_suite(
+    count: int,
+    size: int,
+    *,
+    seed: int = HELD_OUT_SEED,
+    presence: Presence = Presence(),  # noqa: B008 (frozen)
+) -> Suite:
     """Returns the suite on captioned scenes.
 
     Args:
         count: Number of scenes.
         size: Side of a scene in pixels; the input size of the model.
         seed: Seed of the first scene.
+        presence: The scores of absent things.
     """
     return Suite(
         name="text",
         datasets=(CaptionedScenes(count=count, seed=seed, size=size),),
         policies=(Texts(),),
-        metrics=(TextIou(),),
+        metrics=(TextIou(), presence),
         protocol={
             "scenes": count,
             "seed": seed,
@@ -194,6 +242,8 @@ def text_suite(count: int, size: int, *, seed: int = HELD_OUT_SEED) -> Suite:
             "wrong_text": "the caption of another object of the scene",
             "click": "the centre of the object; the best-ranked mask of three",
             "text_click": "the single mask",
+            "absent": "a thing that is not in the scene",
+            "presence": presence.threshold,
             "intervals": "95 %, percentile bootstrap over images",
         },
         deviations=("the paper published no numbers of text prompts",),

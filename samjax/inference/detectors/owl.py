@@ -34,16 +34,19 @@ class OwlDetector:
         params: Its parameters.
         templates: Phrases that each text is put into, in place of {}; the vectors of
             several are averaged.
+        is_exclusive: Whether a patch's box is of the text that it is most like, as in
+            the release; if not, each text has the boxes that it has alone.
     """
 
     model: Owl
     params: Mapping[str, Any]
     templates: tuple[str, ...] = ("{}",)
+    is_exclusive: bool = True
 
     def detect(
         self, image: UInt8[np.ndarray, "h w 3"], texts: Sequence[str]
     ) -> Detections:
-        """Finds the boxes of texts, each patch's of the text that it is most like.
+        """Finds the boxes of texts, by default each patch's of the text it is most like.
 
         Args:
             image: RGB.
@@ -66,11 +69,13 @@ class OwlDetector:
             self.params, pixels[None], padded.astype(np.float32), model=self.model
         )
         logits = np.asarray(found.logits)[0, :, : len(texts)]
-        best = logits.argmax(1)
-        scores = 1 / (1 + np.exp(-np.float64(logits.max(1))))
-        boxes = corners(np.asarray(found.boxes)[0]) * max(image.shape[:2])
+        scores = 1 / (1 + np.exp(-np.float64(logits)))
         kept = scores >= LEAST_SCORE
-        return Detections(boxes[kept], scores[kept], best[kept])
+        if self.is_exclusive:
+            kept &= np.arange(len(texts)) == logits.argmax(1)[:, None]
+        patches, indices = np.nonzero(kept)
+        boxes = corners(np.asarray(found.boxes)[0]) * max(image.shape[:2])
+        return Detections(boxes[patches], scores[kept], indices)
 
     def _embed(self, texts: tuple[str, ...]) -> np.ndarray:
         tokenize = ClipTokenizer(context_length=self.model.config.context_length)

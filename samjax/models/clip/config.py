@@ -5,16 +5,16 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from samjax.models.config import Architecture
+from samjax.models.params import TEXT_TOWER
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClipConfig(Architecture):
-    """All that the parameters of CLIP and their meaning depend on.
+class DualEncoderConfig(Architecture):
+    """The sizes of a vision tower and a text tower, such as those of CLIP and SigLIP.
 
     Attributes:
         image_size: Side of the square input in pixels.
         patch_size: Side of a patch in pixels.
-        embed_dim: Width of the space that images and texts share.
         vision_width: Channels of the vision tower's tokens.
         vision_depth: Blocks of the vision tower.
         vision_heads: Attention heads of a block of it, which no shape shows.
@@ -25,13 +25,11 @@ class ClipConfig(Architecture):
         text_mlp_dim: Hidden width of its MLPs.
         vocab_size: Tokens of the vocabulary.
         context_length: The most tokens of a text, those of start and end included.
-        quick_gelu: Whether the MLPs have `x * sigmoid(1.702 x)`, as all of OpenAI's
-            weights and some of OpenCLIP's, in place of the exact GELU. No tensor
-            shows it.
+        text_parts: Parts of the tree of parameters that are the text tower's.
+        multiples: Sizes that have to be multiples of others.
     """
 
     image_size: int = 224
-    embed_dim: int
     vision_width: int
     vision_depth: int
     vision_heads: int
@@ -40,19 +38,9 @@ class ClipConfig(Architecture):
     text_depth: int
     text_heads: int
     text_mlp_dim: int
-    vocab_size: int = 49_408
-    context_length: int = 77
-    quick_gelu: bool
+    vocab_size: int
+    context_length: int
 
-    parts: ClassVar[tuple[str, ...]] = (
-        "visual",
-        "transformer",
-        "token_embedding",
-        "positional_embedding",
-        "ln_final",
-        "text_projection",
-        "logit_scale",
-    )
     encoder_parts: ClassVar[tuple[str, ...]] = ("visual",)
     decoder_fields: ClassVar[tuple[str, ...]] = (
         "text_width",
@@ -61,6 +49,11 @@ class ClipConfig(Architecture):
         "text_mlp_dim",
         "vocab_size",
         "context_length",
+    )
+    text_parts: ClassVar[tuple[str, ...]] = ()
+    multiples: ClassVar[tuple[tuple[str, str], ...]] = (
+        ("vision_width", "vision_heads"),
+        ("text_width", "text_heads"),
     )
 
     @property
@@ -73,17 +66,36 @@ class ClipConfig(Architecture):
         problems = super().problems()
         if problems:
             return problems
-        for dividend, divisor in (
-            ("image_size", "patch_size"),
-            ("vision_width", "vision_heads"),
-            ("text_width", "text_heads"),
-        ):
-            if getattr(self, dividend) % getattr(self, divisor):
-                problems.append(
-                    f"{dividend} is {getattr(self, dividend)}, expected a multiple of "
-                    f"{divisor}, {getattr(self, divisor)}"
-                )
-        return problems
+        return [
+            f"{dividend} is {getattr(self, dividend)}, expected a multiple of {divisor}, "
+            f"{getattr(self, divisor)}"
+            for dividend, divisor in self.multiples
+            if getattr(self, dividend) % getattr(self, divisor)
+        ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipConfig(DualEncoderConfig):
+    """All that the parameters of CLIP and their meaning depend on.
+
+    Attributes:
+        embed_dim: Width of the space that images and texts share.
+        quick_gelu: Whether the MLPs have `x * sigmoid(1.702 x)`, as all of OpenAI's
+            weights and some of OpenCLIP's, in place of the exact GELU. No tensor
+            shows it.
+    """
+
+    embed_dim: int
+    vocab_size: int = 49_408
+    context_length: int = 77
+    quick_gelu: bool
+
+    text_parts: ClassVar[tuple[str, ...]] = TEXT_TOWER
+    parts: ClassVar[tuple[str, ...]] = ("visual", *TEXT_TOWER, "logit_scale")
+    multiples: ClassVar[tuple[tuple[str, str], ...]] = (
+        ("image_size", "patch_size"),
+        *DualEncoderConfig.multiples,
+    )
 
 
 CLIP_VIT_B32 = ClipConfig(

@@ -18,6 +18,13 @@ from samjax.models.siglip.hugging_face import HUGGING_FACE
 from samjax.models.siglip.model import Siglip
 from samjax.models.weight_map import Entry, Row, expand
 
+TEXT_ROWS = (
+    Row("token_embedding", "", "embed", "o t"),
+    Row("positional_embedding", "", "array", "l t"),
+    *block_rows("transformer.resblocks.{text_block}", "t", "tm"),
+    Row("ln_final", "", "norm", "t"),
+    Row("head", "", "linear", "j t"),
+)
 POOL = "visual.attnpool"
 ROWS = (
     Row("visual.conv1", "", "conv", "v 3 p p"),
@@ -31,11 +38,7 @@ ROWS = (
     Row(f"{POOL}.ln", "", "norm", "v"),
     Row(f"{POOL}.mlp.c_fc", "", "linear", "vm v"),
     Row(f"{POOL}.mlp.c_proj", "", "linear", "v vm"),
-    Row("token_embedding", "", "embed", "o t"),
-    Row("positional_embedding", "", "array", "l t"),
-    *block_rows("transformer.resblocks.{text_block}", "t", "tm"),
-    Row("ln_final", "", "norm", "t"),
-    Row("head", "", "linear", "v t"),
+    *TEXT_ROWS,
     Row("logit_{which}", "", "array", "1"),
 )
 
@@ -52,6 +55,7 @@ def entries(config: SiglipConfig) -> tuple[Entry, ...]:
         "t": config.text_width,
         "3t": 3 * config.text_width,
         "tm": config.text_mlp_dim,
+        "j": config.embed_dim,
         "l": config.context_length,
         "o": config.vocab_size,
     }

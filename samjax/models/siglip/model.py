@@ -1,7 +1,5 @@
 """The towers of SigLIP (Zhai et al., 2023): of images, with their pooling, and texts."""
 
-import functools
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -13,13 +11,10 @@ from samjax.models.clip.model import ClipEmbeddings, DualEncoder
 from samjax.models.clip.towers import FeedForward, Transformer
 from samjax.models.layers import PatchProjection, layer_norm
 from samjax.models.siglip.config import SiglipConfig
+from samjax.models.siglip.text_tower import EPSILON, SiglipTextTower, tanh_gelu
 
-# Ten times smaller than CLIP's.
-EPSILON = 1e-6
 PIXEL_MEAN = PIXEL_STD = (0.5, 0.5, 0.5)
 """Of pixels on the scale 0..1. Images are squashed to a square, not cropped."""
-
-tanh_gelu = functools.partial(jax.nn.gelu, approximate=True)
 
 
 class AttentionPool(nn.Module):
@@ -137,26 +132,20 @@ class Siglip(DualEncoder):
     dtype: DTypeLike = jnp.float32
 
     def setup(self):
-        config, normal = self.config, nn.initializers.normal
+        config = self.config
         self.visual = VisionTower(config, self.dtype)
-        self.transformer = Transformer(
-            config.text_depth,
-            config.text_heads,
-            config.text_mlp_dim,
-            tanh_gelu,
-            self.dtype,
-            EPSILON,
+        self.text = SiglipTextTower(
+            width=config.text_width,
+            depth=config.text_depth,
+            num_heads=config.text_heads,
+            mlp_dim=config.text_mlp_dim,
+            embed_dim=config.embed_dim,
+            vocab_size=config.vocab_size,
+            context_length=config.context_length,
+            dtype=self.dtype,
         )
-        self.token_embedding = nn.Embed(
-            config.vocab_size, config.text_width, embedding_init=normal(0.02)
-        )
-        self.positional_embedding = self.param(
-            "positional_embedding",
-            normal(0.01),
-            (config.context_length, config.text_width),
-        )
-        self.ln_final = layer_norm(EPSILON, self.dtype)
-        self.head = nn.Dense(config.vision_width, dtype=self.dtype)
+        # Its parts are beside `visual`, as CLIP's.
+        nn.share_scope(self, self.text)
         # The initial values of the paper.
         self.logit_scale = self.param(
             "logit_scale", nn.initializers.constant(np.log(10.0)), (1,)
@@ -217,12 +206,4 @@ class Siglip(DualEncoder):
         Raises:
             ValueError: The rows are not as long as the context.
         """
-        expected = self.config.context_length
-        if tokens.shape[1] != expected:
-            raise ValueError(
-                f"Got {tokens.shape[1]} tokens a text, expected {expected}: pad or cut "
-                "the texts to the context, as the model was trained."
-            )
-        x = self.token_embedding(tokens) + self.positional_embedding[None]
-        x = self.ln_final(self.transformer(x.astype(self.dtype)))
-        return self.head(x[:, -1])
+        return self.text(tokens)

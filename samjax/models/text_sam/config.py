@@ -1,6 +1,6 @@
 """The sizes of SAM with a text tower (SAM, section 7.5)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from samjax.models.config import SamArchitecture, SamConfig
@@ -9,6 +9,9 @@ from samjax.models.params import PARTS, TEXT_ENCODER
 # Ids of a vocabulary of words beside those of the words: padding, a word that is not in
 # it, start and end.
 EXTRA_IDS = 4
+TOWERS = ("clip", "siglip")
+# Fields that files of earlier versions lack, with the value that they had.
+LATER_FIELDS = {"text_similarity_width": 0, "text_tower": "clip", "text_vocabulary": ""}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +29,10 @@ class TextSamArchitecture(SamArchitecture):
         quick_gelu: Whether its MLPs have the quick GELU, as OpenAI's models.
         words: The vocabulary of a small tower, whole words in lower case; none for
             CLIP's byte pairs.
+        text_tower: "clip" or "siglip".
+        text_vocabulary: The vocabulary of SigLIP's tower, a string of
+            `samjax.text.pack_vocabulary`; "" for CLIP's, and for a SigLIP that texts are
+            given to as token ids.
         text_similarity_width: Hidden width of `TextSimilarity`, samjax's addition; 0 for
             SAM's text prompts, which are a token alone.
     """
@@ -39,6 +46,9 @@ class TextSamArchitecture(SamArchitecture):
     context_length: int = 77
     quick_gelu: bool = True
     words: tuple[str, ...] = ()
+    text_tower: str = "clip"
+    # As long as a book.
+    text_vocabulary: str = field(default="", repr=False)
     text_similarity_width: int = 0
 
     parts: ClassVar[tuple[str, ...]] = (*PARTS, TEXT_ENCODER)
@@ -54,6 +64,8 @@ class TextSamArchitecture(SamArchitecture):
         "context_length",
         "quick_gelu",
         "words",
+        "text_tower",
+        "text_vocabulary",
         "text_similarity_width",
     )
 
@@ -75,13 +87,15 @@ class TextSamArchitecture(SamArchitecture):
     def as_fields(self) -> dict[str, Any]:
         """Returns the fields by name, as files and hashes have them.
 
-        `text_similarity_width` is included only where there is one, so that files and
-        hashes of models without it are those of versions before the field.
+        Fields of later versions are included only where they have a value, so that files
+        and hashes of models without them are those of versions before the field.
         """
         fields = super().as_fields()
-        if not self.text_similarity_width:
-            del fields["text_similarity_width"]
-        return fields
+        return {
+            name: value
+            for name, value in fields.items()
+            if name not in LATER_FIELDS or value != LATER_FIELDS[name]
+        }
 
     def problems(self) -> list[str]:
         """Lists the reasons why no model can have these sizes."""
@@ -93,6 +107,14 @@ class TextSamArchitecture(SamArchitecture):
                 f"text_width is {self.text_width}, expected a multiple of text_heads, "
                 f"{self.text_heads}"
             )
+        if self.text_tower not in TOWERS:
+            problems.append(
+                f"text_tower is {self.text_tower!r:.80}, expected {' or '.join(TOWERS)}"
+            )
+        elif self.words and self.text_tower != "clip":
+            problems.append("words are for towers of the kind clip, with an end token")
+        elif self.text_vocabulary and self.text_tower == "clip":
+            problems.append("text_vocabulary is for siglip: CLIP's is in samjax")
         if self.words and self.vocab_size != len(self.words) + EXTRA_IDS:
             problems.append(
                 f"vocab_size is {self.vocab_size}, expected {EXTRA_IDS} more than its "

@@ -7,6 +7,7 @@ from samjax.models.clip.family import TEXT_ROWS
 from samjax.models.config import VIT_B
 from samjax.models.family import ModelFamily, PublishedWeights, Shapes
 from samjax.models.params import TEXT_ENCODER
+from samjax.models.siglip.family import TEXT_ROWS as SIGLIP_TEXT_ROWS
 from samjax.models.text_sam.config import TextSamArchitecture, TextSamConfig
 from samjax.models.text_sam.model import TextSam
 from samjax.models.text_similarity import MAP_WIDTH
@@ -15,7 +16,6 @@ from samjax.models.weight_map import entries as entries_of_sam
 
 _SIMILARITY = "prompt_encoder.text_similarity"
 _WIDTH = "similarity_width"
-# The text tower's names are those of CLIP.
 ROWS = (
     Row("prompt_encoder.text_projection", "", "linear", "c j"),
     Row(f"{_SIMILARITY}.norm", "", "norm", "c", option=_WIDTH),
@@ -25,11 +25,15 @@ ROWS = (
     Row(f"{_SIMILARITY}.calibration", "", "array", "2", option=_WIDTH),
     Row(f"{_SIMILARITY}.map_hidden", "", "linear", "h 3", option=_WIDTH),
     Row(f"{_SIMILARITY}.map_output", "", "linear", "c h", option=_WIDTH),
-    *(
-        dataclasses.replace(row, released=f"{TEXT_ENCODER}.{row.released}")
-        for row in TEXT_ROWS
-    ),
 )
+# The text tower's names are those of CLIP, or of SigLIP.
+TOWER_ROWS = {
+    tower: tuple(
+        dataclasses.replace(row, released=f"{TEXT_ENCODER}.{row.released}")
+        for row in rows
+    )
+    for tower, rows in (("clip", TEXT_ROWS), ("siglip", SIGLIP_TEXT_ROWS))
+}
 
 
 @lru_cache(maxsize=16)
@@ -51,6 +55,7 @@ def entries(config: TextSamArchitecture) -> tuple[Entry, ...]:
         "norm": ("1", "2"),
     }
     rows = [row for row in ROWS if not row.option or getattr(config, row.option)]
+    rows += TOWER_ROWS[config.text_tower]
     return (*entries_of_sam(config), *expand(rows, ranges, lambda binding: sizes))
 
 
@@ -91,7 +96,7 @@ FAMILY = ModelFamily(
     entries=entries,
     # SAM's names are shared, and one of these is enough to tell them apart only where a
     # file says its family.
-    marks=rf"{TEXT_ENCODER}\.(?:ln_final\.weight|text_projection)",
+    marks=rf"{TEXT_ENCODER}\.(?:ln_final\.weight|text_projection|head\.weight)",
     parts=TextSamConfig.parts,
     guess_config=guess_config,
     releases=TEXT_RELEASES,

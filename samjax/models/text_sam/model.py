@@ -8,6 +8,7 @@ from samjax.models.clip.text_tower import TextTower
 from samjax.models.mask_decoder import MaskPrediction
 from samjax.models.prompt_encoder import PromptEmbeddings, PromptInputs
 from samjax.models.sam import Sam
+from samjax.models.siglip.text_tower import SiglipTextTower
 from samjax.models.text_sam.config import TextSamConfig
 
 
@@ -23,17 +24,26 @@ class TextSam(Sam):
     def setup(self):
         super().setup()
         config = self.config
-        self.text_encoder = TextTower(
-            width=config.text_width,
-            depth=config.text_depth,
-            num_heads=config.text_heads,
-            mlp_dim=config.text_mlp_dim,
-            embed_dim=config.text_embed_dim,
-            vocab_size=config.vocab_size,
-            context_length=config.context_length,
-            quick=config.quick_gelu,
-            dtype=self.dtype,
+        sizes = {
+            "width": config.text_width,
+            "depth": config.text_depth,
+            "num_heads": config.text_heads,
+            "mlp_dim": config.text_mlp_dim,
+            "embed_dim": config.text_embed_dim,
+            "vocab_size": config.vocab_size,
+            "context_length": config.context_length,
+            "dtype": self.dtype,
+        }
+        self.text_encoder = (
+            TextTower(**sizes, quick=config.quick_gelu)
+            if self.reads_end
+            else SiglipTextTower(**sizes)
         )
+
+    @property
+    def reads_end(self) -> bool:
+        """Whether a text is read at its end token, so that padding does not matter."""
+        return self.config.text_tower == "clip"
 
     @property
     def has_text(self) -> bool:
@@ -49,7 +59,8 @@ class TextSam(Sam):
     ) -> MaskPrediction:
         """Embeds images and predicts masks for their prompts."""
         if self.is_initializing():
-            self.text_encoder(jnp.zeros((1, 2), jnp.int32))
+            length = self.config.context_length
+            self.text_encoder(jnp.zeros((1, length), jnp.int32))
             if prompts.text is None:
                 sets = prompts.labels.shape[:2]
                 text = jnp.zeros((*sets, self.config.text_dim))

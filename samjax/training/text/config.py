@@ -10,7 +10,8 @@ class TextTraining:
     """How vectors of CLIP stand for texts in training.
 
     Attributes:
-        clip: Weights of CLIP: a name, a file or a folder, as for `samjax.load`.
+        clip: Weights of CLIP or SigLIP: a name, a file or a folder, as for
+            `samjax.load`.
         crops: How masks are cropped; side and patch are CLIP's.
         variants: Crops of each mask that are embedded, one of which is drawn in a step.
             The paper draws a new crop each time.

@@ -17,7 +17,8 @@ from jaxtyping import Float
 from samjax.models.clip import Clip
 from samjax.models.clip.crops import embed_phrases
 from samjax.models.params import Params
-from samjax.text import ClipTokenizer
+from samjax.models.siglip import Siglip
+from samjax.text import make_tokenizer
 from samjax.training.text.source import TextSource
 
 MOST_STEPS = 10_000
@@ -25,21 +26,29 @@ MOST_STEPS = 10_000
 
 
 def mean_shift(
-    source: TextSource, clip: Clip, params: Params, masks: int
+    source: TextSource,
+    clip: Clip | Siglip,
+    params: Params,
+    masks: int,
+    vocabulary: str = "",
 ) -> Float[np.ndarray, " e"]:
     """Returns the mean of phrases less that of crops, for `TextSource`.
 
     Args:
         source: Masks with vectors, without a shift; it is closed.
-        clip: CLIP.
+        clip: CLIP or SigLIP.
         params: Its parameters.
         masks: Masks over which the mean of images is taken.
+        vocabulary: That of SigLIP, packed as in `TextSamConfig.text_vocabulary`.
 
     Raises:
+        ImportError: The package that reads the vocabulary is not installed.
         ValueError: The source has no mask.
     """
     try:
-        return text_mean(clip, params) - image_mean(source, masks)
+        return text_mean(clip, params, vocabulary=vocabulary) - image_mean(
+            source, masks
+        )
     finally:
         source.close()
 
@@ -70,17 +79,27 @@ def image_mean(source: TextSource, masks: int) -> Float[np.ndarray, " e"]:
 
 
 def text_mean(
-    clip: Clip, params: Params, phrases: Sequence[str] = ()
+    clip: Clip | Siglip,
+    params: Params,
+    phrases: Sequence[str] = (),
+    *,
+    vocabulary: str = "",
 ) -> Float[np.ndarray, " e"]:
     """Returns the mean vector of phrases.
 
     Args:
-        clip: CLIP.
+        clip: CLIP or SigLIP.
         params: Its parameters.
         phrases: The phrases; none stands for those of `NOUNS` with an article.
+        vocabulary: As for `mean_shift`.
+
+    Raises:
+        ImportError: The package that reads the vocabulary is not installed.
     """
     phrases = phrases or [f"a {noun}" for noun in NOUNS]
-    tokenize = ClipTokenizer(context_length=clip.config.context_length)
+    tokenize = make_tokenizer(
+        vocabulary=vocabulary, context_length=clip.config.context_length
+    )
     # One at a time: short phrases take a fraction of the time.
     vectors = [embed_phrases(params, tokenize(text), model=clip) for text in phrases]
     return _mean(np.concatenate(vectors))

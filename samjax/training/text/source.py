@@ -16,6 +16,7 @@ from samjax.files import json_text
 from samjax.models.clip import Clip
 from samjax.models.clip.crops import embed_crops
 from samjax.models.params import Params
+from samjax.models.siglip import Siglip
 from samjax.training.finetune.delta_file import hash_params
 from samjax.training.text.config import TextTraining
 from samjax.training.text.sidecar import open_vectors
@@ -33,7 +34,7 @@ class TextSource:
 
     Args:
         source: Source of images and masks.
-        clip: CLIP.
+        clip: CLIP or SigLIP.
         params: Its parameters.
         config: The options.
         seed: Seed of crops, of the choice among them, and of the noise.
@@ -47,7 +48,7 @@ class TextSource:
     def __init__(
         self,
         source: Source,
-        clip: Clip,
+        clip: Clip | Siglip,
         params: Params,
         config: TextTraining,
         *,
@@ -56,9 +57,11 @@ class TextSource:
     ):
         size = (clip.config.image_size, clip.config.patch_size)
         if (config.crops.side, config.crops.patch) != size:
+            named = "SigLIP" if isinstance(clip, Siglip) else "CLIP"
             raise ValueError(
                 f"crops are of {config.crops.side} pixels in patches of "
-                f"{config.crops.patch}, and CLIP takes {size[0]} and {size[1]}: set "
+                f"{config.crops.patch}, and {named} takes {size[0]} and "
+                f"{size[1]}: set "
                 "side and patch of text.crops"
             )
         self._source, self._clip, self._config = source, clip, config
@@ -168,7 +171,9 @@ def key_of(image: np.ndarray, mask: np.ndarray) -> str:
     return digest.hexdigest()[:32]
 
 
-def fingerprint(params: Params, clip: Clip, config: TextTraining, seed: int) -> str:
+def fingerprint(
+    params: Params, clip: Clip | Siglip, config: TextTraining, seed: int
+) -> str:
     """Returns a hash of all that the vectors of a mask depend on."""
     fields = {
         "clip": clip.config.as_fields(),

@@ -4,17 +4,25 @@ import dataclasses
 
 import numpy as np
 import pytest
+from evaluation.datasets.phrase_cut_test import write_phrase_cut
 from evaluation.datasets.referring_test import write_referring
+from models.owl.model_test import SMALL_CLIP
+from models.owl.model_test import random_params as random_owl
+from models.text_sam.model_test import plain_config
 from small_photo_set import square, write_set
 from small_text_sam import SMALL_TEXT, random_params
 
 import samjax
+from samjax import checkpoints
+from samjax.cli import UsageError
+from samjax.cli.evaluated_segmenters import Named, load_segmenter
 from samjax.data.captioned.things import COLOURS, THINGS
 from samjax.evaluation.datasets.captioned import CaptionedScenes
 from samjax.evaluation.segmenter import FixedMasks, Prediction, PredictorSegmenter
 from samjax.evaluation.suite import evaluate
 from samjax.evaluation.suites import OptionError
 from samjax.evaluation.suites.text import Text, text_suite
+from samjax.models.owl import OwlConfig
 from samjax.models.text_sam import TextSam
 
 
@@ -89,6 +97,8 @@ def test_options_that_do_not_fit_are_refused(tmp_path):
         ([tmp_path], "samjax", Text(min_area=0)),
         ([], "grabcut", Text()),
         ([], "samjax", Text(scenes=0)),
+        ([], "samjax", Text(presence=2.0)),
+        ([], "samjax", Text(detector="owl", box_threshold=-1.0)),
     ):
         with pytest.raises(OptionError):
             options.check(data, segmenter)
@@ -155,6 +165,74 @@ def test_referring_expressions_have_the_scores_of_their_sets(tmp_path):
     # The same object may be meant by another expression, but never by the wrong one.
     assert scores["wrong_text"] == scores["no_text"] == 0
     assert len(result.sets[0].objects) == 4
+
+
+def test_phrases_of_several_instances_are_scored_by_all_of_them(tmp_path):
+    suite = Text().make([write_phrase_cut(tmp_path / "cut")], 64)
+    scores = evaluate(suite, Knowing(suite.datasets[0])).scores
+    for name in ("text", "text_all", "text_all_ciou", "text_all_p90", "text_ciou"):
+        assert scores[name] == 1, name
+    assert scores["wrong_text"] == 0 and "absent_fp" not in scores
+
+
+def test_absent_texts_are_of_what_is_not_there_and_are_counted(named_set):
+    suite = text_suite(6, 96)
+    for index in range(len(suite.datasets[0])):
+        sample = suite.datasets[0][index]
+        for name in sample.truth["absent"]:
+            word = name.removeprefix("the ")
+            assert word in THINGS and not any(
+                word in caption.split() for caption in sample.truth["captions"]
+            )
+        assert len(sample.truth["absent"]) == len(sample.targets)
+    (dataset,) = Text().make([named_set], 64).datasets
+    cup, apple = (dataset[index] for index in range(len(dataset)))
+    assert cup.truth["absent"] == ["an apple"]
+    assert apple.truth["absent"][0] in ("a cup", "a spoon")
+
+    class Sure(Knowing):
+        """Finds something for every text, surer where it is there."""
+
+        def predict(self, embedding, prompts):
+            there = set(embedding.truth["captions"])
+            mask = np.ones((1, *embedding.image.shape[:2]), bool)
+            found = [
+                FixedMasks(mask, np.array([0.9 if p.text in there else 0.6]))
+                for p in prompts
+            ]
+            return [Prediction(of, of) for of in found]
+
+    for threshold, answered in ((0.5, 1), (0.7, 0)):
+        suite = Text(presence=threshold).make([named_set], 64)
+        scores = evaluate(suite, Sure(suite.datasets[0])).scores
+        assert scores["absent_fp"] == answered and scores["present_tp"] == 1
+        assert scores["presence_auroc"] == 1
+        assert "absent" not in scores
+
+
+def test_a_detector_s_boxes_answer_the_texts(named_set, tmp_path):
+    fields = dataclasses.asdict(SMALL_CLIP)
+    fields |= {"embed_dim": 32, "vision_heads": 4, "vocab_size": 49_408}
+    owl = OwlConfig(**fields)
+    weights = tmp_path / "owl.safetensors"
+    checkpoints.save(weights, owl, random_owl(owl))
+    plain = tmp_path / "sam.safetensors"
+    params = {k: v for k, v in random_params().items() if k != "text_encoder"}
+    params["prompt_encoder"] = {
+        k: v for k, v in params["prompt_encoder"].items() if k != "text_projection"
+    }
+    checkpoints.save(plain, plain_config(), params)
+    options = Text(detector=str(weights), box_threshold=0.0)
+    assert not options.needs_text and Text().needs_text
+    segmenter = load_segmenter(Named("samjax", str(plain)), "float32", options)
+    result = evaluate(options.make([named_set], 64), segmenter)
+    assert {"text", "absent_fp", "presence_auroc"} <= set(result.scores)
+    assert 0 < result.scores["text"] < 1
+    about = result.model["detector"]
+    assert about["name"] == str(weights) and about["threshold"] == 0
+    wrong = Text(detector=str(plain))
+    with pytest.raises(UsageError, match="is a Sam, expected OWLv2"):
+        load_segmenter(Named("samjax", str(plain)), "float32", wrong)
 
 
 def test_sets_of_several_kinds_are_not_mixed(named_set, tmp_path):

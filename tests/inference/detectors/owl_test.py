@@ -1,5 +1,7 @@
 """OWLv2 as a detector: pixels, boxes in the image, and texts."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from models.owl.model_test import SMALL_CLIP, random_params
@@ -12,8 +14,6 @@ from samjax.models.owl import Owl, OwlConfig
 
 @pytest.fixture(scope="module")
 def detector():
-    import dataclasses
-
     fields = dataclasses.asdict(SMALL_CLIP)
     fields |= {"embed_dim": 32, "vision_heads": 4, "vocab_size": 49_408}
     config = OwlConfig(**fields)
@@ -46,6 +46,19 @@ def test_each_patch_has_a_box_of_one_text_in_pixels_of_the_image(detector):
     centres = (found.boxes[:, :2] + found.boxes[:, 2:]) / 2
     # Shares of the padded square: 100 pixels to a side, though the image has 50 rows.
     assert centres.max() > 50 and centres.max() <= 100
+
+
+def test_a_detector_may_give_every_text_the_boxes_that_it_has_alone(detector):
+    image = np.random.default_rng(2).integers(0, 256, (40, 60, 3), np.uint8)
+    texts = ["a mug", "a plate", "a spoon"]
+    every = dataclasses.replace(detector, is_exclusive=False)
+    found = every.detect(image, texts)
+    assert len(found.boxes) > len(detector.detect(image, texts).boxes)
+    for index, text in enumerate(texts):
+        alone = detector.detect(image, [text])
+        own = found.texts == index
+        np.testing.assert_allclose(found.scores[own], alone.scores, atol=1e-5)
+        np.testing.assert_allclose(found.boxes[own], alone.boxes, atol=1e-3)
 
 
 def test_more_texts_change_nothing_of_the_scores_of_one(detector):

@@ -8,10 +8,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from models.siglip.small_siglip import SMALL, random_params
 
 import samjax
 from samjax import checkpoints
 from samjax.checkpoints.families import family_of
+from samjax.data.mask_crops import CropConfig, crop_mask
+from samjax.models.clip.crops import embed_crops
 from samjax.models.siglip import (
     SIGLIP_SO400M,
     SIGLIP_VIT_B16,
@@ -24,40 +27,6 @@ from samjax.models.siglip.hugging_face import (
     config_from_hugging_face,
     config_to_hugging_face,
 )
-
-# No two sizes are equal where the table could mix them up. 26 pixels leave two out.
-SMALL = SiglipConfig(
-    image_size=26,
-    patch_size=8,
-    vision_width=48,
-    vision_depth=2,
-    vision_heads=3,
-    vision_mlp_dim=80,
-    text_width=32,
-    text_depth=3,
-    text_heads=4,
-    text_mlp_dim=72,
-    vocab_size=99,
-    context_length=13,
-)
-
-
-def random_params(config: SiglipConfig, seed: int = 0) -> dict:
-    """Every number random, matrices of the scale that keeps activations near 1."""
-    generator = np.random.default_rng(seed)
-    tree: dict = {}
-    for entry in entries(config):
-        noise = generator.standard_normal(entry.tree_shape, np.float32)
-        *folders, leaf = entry.path
-        if leaf in ("kernel", "in_proj_weight"):
-            noise /= np.sqrt(np.prod(entry.shape[1:]), dtype=np.float32)
-        else:
-            noise = np.float32(0.2) * noise + np.float32(leaf == "scale")
-        place = tree
-        for name in folders:
-            place = place.setdefault(name, {})
-        place[leaf] = noise
-    return tree
 
 
 def random_inputs(config: SiglipConfig) -> tuple[np.ndarray, np.ndarray]:
@@ -130,6 +99,30 @@ def check_towers(config: SiglipConfig, params: dict, folder) -> None:
 @pytest.mark.parity
 def test_towers_equal_those_of_transformers(params, tmp_path):
     check_towers(SMALL, params, tmp_path)
+
+
+@pytest.mark.parity
+def test_crops_have_the_vectors_of_transformers_where_no_patch_is_left_out(
+    params, tmp_path
+):
+    torch = pytest.importorskip("torch")
+    from transformers import SiglipModel
+
+    own = checkpoints.save(tmp_path / "a.safetensors", SMALL, params)
+    folder = checkpoints.convert(own, tmp_path / "hf", format="huggingface")
+    reference: Any = SiglipModel.from_pretrained(folder, attn_implementation="eager")
+    generator = np.random.default_rng(0)
+    image = generator.integers(0, 256, (40, 50, 3), np.uint8)
+    mask = np.zeros((40, 50), bool)
+    mask[8:30, 5:40] = True
+    crop = crop_mask(image, mask, 1.2, True, CropConfig(side=26, patch=8))
+    inside = np.ones((1, 3, 3), bool)
+    got = embed_crops(params, crop.pixels[None], inside, model=Siglip(SMALL))
+    with torch.no_grad():
+        pixels = torch.tensor(crop.pixels[None]).permute(0, 3, 1, 2) / 255
+        expected = reference.eval().vision_model((pixels - 0.5) / 0.5).pooler_output
+    expected = expected.numpy() / np.linalg.norm(expected.numpy())
+    np.testing.assert_allclose(got, expected, atol=1e-5)
 
 
 @pytest.mark.parity

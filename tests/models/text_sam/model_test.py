@@ -34,13 +34,17 @@ def encode(params, prompts, config=SMALL_TEXT):
     return apply({"params": params}, prompts, grid=(4, 4), method="encode_prompts")
 
 
-def test_the_weight_map_is_the_parameter_tree(params):
+@pytest.mark.parametrize("tower", ["clip", "siglip"])
+def test_the_weight_map_is_the_parameter_tree(tower):
+    words = {} if tower == "clip" else {"words": ()}
+    config = dataclasses.replace(SMALL_TEXT, text_tower=tower, **words)
+    params = random_params(config)
     leaves = {
         tuple(key.key for key in path): leaf.shape
         for path, leaf in jax.tree_util.tree_leaves_with_path(params)
     }
-    assert {entry.path: entry.tree_shape for entry in entries(SMALL_TEXT)} == leaves
-    assert set(params) == set(SMALL_TEXT.parts)
+    assert {entry.path: entry.tree_shape for entry in entries(config)} == leaves
+    assert set(params) == set(config.parts)
 
 
 @pytest.mark.parametrize("format", ["samjax", "safetensors"])
@@ -64,6 +68,9 @@ def test_a_pth_is_refused_as_no_tensor_shows_the_vocabulary(tmp_path, params):
         ({"text_heads": 3}, "multiple of text_heads"),
         ({"vocab_size": 5}, "4 more than its 7 words"),
         ({"text_depth": 0}, "text_depth is 0"),
+        ({"text_tower": "t5"}, "expected clip or siglip"),
+        ({"text_tower": "siglip"}, "words are for towers of the kind clip"),
+        ({"text_vocabulary": "eJw="}, "text_vocabulary is for siglip"),
     ],
 )
 def test_sizes_that_no_model_has_are_refused(change, words):

@@ -1,12 +1,15 @@
 """Vectors of a dataset embedded before training, by shares, and used by the training."""
 
 import dataclasses
+import pickle
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 from models.clip.small_clip import SMALL, random_state, tree_of
 from models.text_sam.model_test import plain_config
-from small_photo_set import TWO, write_set
+from small_photo_set import TWO, square, write_set
 
 from samjax import checkpoints
 from samjax.data.datasets import DatasetConfig
@@ -42,18 +45,10 @@ def config(tmp_path):
     )
 
 
-@pytest.fixture
-def counted(monkeypatch):
-    """Calls of CLIP."""
-    calls = []
-
-    def count(*arguments, **options):
-        calls.append(1)
-        return embed(*arguments, **options)
-
-    embed = source_module.embed_crops
-    monkeypatch.setattr(source_module, "embed_crops", count)
-    return calls
+def make_source(config):
+    """Opens the run's source, as training does."""
+    open_source = source_factory(config, config.build_model(), None)
+    return open_source(config, config.stages[0], 0, 1)
 
 
 def test_training_finds_what_was_embedded_by_shares(config, counted, monkeypatch):
@@ -65,15 +60,62 @@ def test_training_finds_what_was_embedded_by_shares(config, counted, monkeypatch
     assert list(embed_dataset(config, Share(0, 2))) == [0, 2] and len(counted) == first
     assert list(embed_dataset(config, Share(1, 2))) == [1]
     assert len(counted) == 4
-    source = source_factory(config, config.build_model(), None)(
-        config, config.stages[0], 0, 1
-    )
+    source = make_source(config)
     batch = source.batch(0)
     source.close()
     assert len(counted) == 4 and int(np.sum(batch.valid)) == 4
     np.testing.assert_allclose(
         np.linalg.norm(batch.text[batch.valid], axis=-1), 1, atol=1e-5
     )
+
+
+def test_masks_beyond_those_of_a_step_are_embedded_when_they_are_drawn(
+    config, counted, tmp_path
+):
+    many = [square(5 + 25 * y, 4 + 18 * x, 12 + x) for y in (0, 1) for x in range(4)]
+    data = DatasetConfig(path=str(write_set(tmp_path / "many", [many])), format="coco")
+    config = dataclasses.replace(config, data=data)
+    list(embed_dataset(config))
+    assert len(counted) == 2  # of eight masks
+    source = make_source(config)
+    for step in range(20):
+        source.batch(step)
+    source.close()
+    # Each once, whatever was drawn how often.
+    assert 2 < len(counted) <= 8
+    counted.clear()
+    again = make_source(config)
+    for step in range(20):
+        again.batch(step)
+    again.close()
+    assert not counted
+
+
+@pytest.mark.slow
+@pytest.mark.exhaustive
+def test_two_processes_embed_what_one_does(config, counted, tmp_path):
+    script = tmp_path / "run.py"
+    script.write_text(
+        "import pickle\nfrom pathlib import Path\n"
+        "def get_config():\n"
+        "    return pickle.loads(Path(__file__).with_suffix('.pkl').read_bytes())\n"
+    )
+    script.with_suffix(".pkl").write_bytes(pickle.dumps(config))
+    command = [sys.executable, "-m", "samjax", "train", str(script), "--text-vectors"]
+    # Both take all images, so that they meet in every shard.
+    runs = [
+        subprocess.Popen([*command, share], stdout=subprocess.PIPE, text=True)
+        for share in ("0/1", "0/1")
+    ]
+    for run in runs:
+        said, _ = run.communicate(timeout=300)
+        assert run.returncode == 0 and "vectors of the masks of 3 images" in said
+    alone = dataclasses.replace(config.text, sidecar=None)
+    expected = make_source(dataclasses.replace(config, text=alone)).batch(0)
+    counted.clear()
+    found = make_source(config).batch(0)
+    assert not counted
+    np.testing.assert_array_equal(found.text, expected.text)
 
 
 def test_an_embedding_that_was_ended_keeps_what_it_had(config, counted):

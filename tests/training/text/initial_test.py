@@ -6,13 +6,19 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from models.clip.small_clip import SMALL, random_state, tree_of
+from models.siglip.small_siglip import random_params as random_siglip
+from models.siglip.small_siglip import with_vocabulary
 from models.text_sam.model_test import plain_config
 from small_text_sam import random_params
 
 import samjax
 from samjax import checkpoints
+from samjax.inference.texts import embed_text
 from samjax.models.clip import Clip
+from samjax.models.clip.crops import embed_phrases
+from samjax.models.siglip import Siglip
 from samjax.models.text_sam import TextSam
+from samjax.text import SiglipTokenizer
 from samjax.training.config import Stage, TrainConfig
 from samjax.training.launch import InitialWeightsError, initial_params
 from samjax.training.text.config import TextTraining
@@ -33,10 +39,10 @@ def files(tmp_path_factory):
     return folder
 
 
-def run(files, model=None):
+def run(files, model=None, text=None):
     return TrainConfig(
         model=model or with_text(plain_config(), SMALL),
-        text=TextTraining(clip=str(files / "clip.safetensors")),
+        text=text or TextTraining(clip=str(files / "clip.safetensors")),
         stages=(Stage(steps=1, image_size=64, batch_size=1, masks_per_image=1),),
     )
 
@@ -62,6 +68,37 @@ def test_a_sam_gets_clip_s_text_tower_and_a_projection(files, tmp_path):
     # A run with text starts from such weights as well.
     again = initial_params(config, model, str(path))
     assert again is not None and set(again) == set(params)
+
+
+def test_a_sam_gets_siglip_s_text_tower_with_its_vocabulary(files, tmp_path):
+    pytest.importorskip("sentencepiece")
+    small = with_vocabulary(tmp_path)
+    weights = random_siglip(small)
+    siglip = checkpoints.save(tmp_path / "siglip.safetensors", small, weights)
+    text = TextTraining(clip=str(siglip))
+    config = run(files, with_text(plain_config(), small, tmp_path), text)
+    sam = str(files / "sam.safetensors")
+    params = initial_params(config, config.build_model(), sam)
+    path = checkpoints.save(tmp_path / "a.safetensors", config.model, params)
+    # One file is enough to read texts.
+    loaded, read = samjax.load(path)
+    assert isinstance(loaded, TextSam) and loaded.config == config.model
+    vector = embed_text(loaded, read, "the Left mug!")
+    tokens = SiglipTokenizer.read(tmp_path, context_length=13)("the Left mug!")
+    expected = embed_phrases(weights, tokens, model=Siglip(small))
+    np.testing.assert_allclose(vector, expected[0], atol=1e-5)
+    with pytest.raises(ValueError, match="of which nothing is left"):
+        embed_text(loaded, read, "?!")
+    # Without its vocabulary no run is started, and no text read.
+    mute = with_text(plain_config(), small)
+    with pytest.raises(InitialWeightsError, match="SigLIP's text tower and no vocab"):
+        initial_params(run(files, mute, text), TextSam(mute), sam)
+    with pytest.raises(ValueError, match="without its vocabulary"):
+        embed_text(TextSam(mute), read, "a mug")
+    with pytest.raises(InitialWeightsError, match="set text_tower='?siglip"):
+        initial_params(run(files, text=text), run(files).build_model(), sam)
+    with pytest.raises(ValueError, match="text_vocabulary is for siglip"):
+        with_text(plain_config(), SMALL, tmp_path)
 
 
 def test_weights_that_do_not_go_together_are_refused(files):

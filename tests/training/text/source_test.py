@@ -5,10 +5,13 @@ import dataclasses
 import numpy as np
 import pytest
 from models.clip.small_clip import SMALL, random_state, tree_of
+from models.siglip.small_siglip import SMALL as SMALL_SIGLIP
+from models.siglip.small_siglip import random_params as random_siglip
 from training.discs import disc_batch
 
 from samjax.data.mask_crops import CropConfig
 from samjax.models.clip import Clip
+from samjax.models.siglip import Siglip
 from samjax.training.text import source as source_module
 from samjax.training.text.config import TextTraining
 from samjax.training.text.means import image_mean, mean_shift, text_mean
@@ -25,20 +28,6 @@ class Discs:
 
 def make(config=CONFIG, seed=0, params=PARAMS):
     return TextSource(Discs(), Clip(SMALL), params, config, seed=seed)
-
-
-@pytest.fixture
-def counted(monkeypatch):
-    """Calls of CLIP."""
-    calls = []
-
-    def count(*arguments, **options):
-        calls.append(1)
-        return embed(*arguments, **options)
-
-    embed = source_module.embed_crops
-    monkeypatch.setattr(source_module, "embed_crops", count)
-    return calls
 
 
 def test_every_mask_has_a_vector_of_length_1_and_is_embedded_once(counted):
@@ -94,6 +83,29 @@ def test_crops_of_another_size_than_clip_s_are_refused():
         ValueError, match="crops are of 336 pixels.*CLIP takes 24 and 8"
     ):
         make(TextTraining())
+
+
+def test_siglip_s_vectors_stand_for_texts_as_clip_s_do():
+    params, model = random_siglip(SMALL_SIGLIP), Siglip(SMALL_SIGLIP)
+    crops = CropConfig(side=26, patch=8)
+    config = dataclasses.replace(CONFIG, crops=crops, variants=1)
+    vectors = TextSource(Discs(), model, params, config, seed=0).batch(0).text
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=-1), 1, atol=1e-6)
+    # With every patch inside, they are others: the pooling is masked.
+    whole = TextSource(Discs(), model, params, config, seed=0)
+    whole._vectors.find = lambda shard, key: None
+    draw = source_module.draw_crop
+
+    def all_inside(*arguments):
+        crop = draw(*arguments)
+        return crop._replace(inside=np.ones_like(crop.inside))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(source_module, "draw_crop", all_inside)
+        unmasked = whole.batch(0).text
+    assert np.abs(np.asarray(vectors) - np.asarray(unmasked)).max() > 0.01
+    with pytest.raises(ValueError, match="SigLIP takes 26 and 8"):
+        TextSource(Discs(), model, params, CONFIG, seed=0)
 
 
 def test_what_a_reader_has_besides_batches_is_passed_on():

@@ -73,6 +73,9 @@ def words() -> Iterator[dict]:
         "café cup naïve",
         "red red red red red red red red red cup",
         "a café",
+        "a caf&eacute; &amp; cup&#39;s",
+        "red&nbsp;cup&amp;#x20;spoon",
+        "red&#xd800;cup &#0; &zzz; cup",
     ):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -15,6 +15,7 @@ import { Proposals } from "../../../samjax/web/page/state/proposals.js";
 import { isBlank, shownMask } from "../../../samjax/web/page/state/session.js";
 import { makeStore } from "../../../samjax/web/page/state/state.js";
 import { Sync } from "../../../samjax/web/page/state/sync.js";
+import { TextSearch } from "../../../samjax/web/page/state/text_search.js";
 import { traceMasks } from "../../../samjax/web/page/state/tracing.js";
 import { tracedMask } from "../../../samjax/web/page/core/postprocessing.js";
 import { isSameLayer, lowerLayer } from "../../../samjax/web/page/ui/layers.js";
@@ -77,6 +78,61 @@ test("a click is accepted as an annotation with the exact mask, its prompt and i
   const { area, shape, traced } = store.state.masks[0];
   assert.deepEqual([area, shape !== null, traced], [4, true, body.segmentation?.counts]);
   assert.ok(!("stabilityScore" in store.state.masks[0]));
+});
+
+test("the mask of a text is that of the session, and the same text is not asked for twice", async () => {
+  const { store, search, asked, answer } = await setUpTexts();
+  const first = search.find("a cup");
+  assert.deepEqual([await search.find("a cup"), asked.length, store.state.isFinding], [false, 1, true]);
+  answer(2);
+  assert.deepEqual([await first, store.state.isFinding, store.state.session.source], [true, false, "text"]);
+  assert.equal(store.state.session.prompt.text, "a cup");
+  // Once it is there it may be asked for again.
+  const again = search.find("a cup");
+  answer(3);
+  assert.deepEqual([await again, asked.length], [true, 2]);
+});
+
+test("of two texts the last one counts, and none where somebody clicked or left meanwhile", async () => {
+  const { store, editor, search, asked, answer, commands } = await setUpTexts();
+  const slow = search.find("a cup");
+  const fast = search.find("a spoon");
+  answer(3, 1);
+  answer(2, 0);
+  assert.deepEqual([await slow, await fast, store.state.session.prompt.text], [false, true, "a spoon"]);
+  for (const leave of [() => editor.addPoint([2, 1], 1), () => commands.open({ ...IMAGE, id: "other" })]) {
+    const late = search.find("a fork");
+    leave();
+    answer(2);
+    assert.deepEqual([await late, store.state.isFinding], [false, false]);
+    assert.notEqual(store.state.session.prompt.text, "a fork");
+  }
+  assert.equal(asked.length, 4);
+});
+
+test("a text waits for the image, and what went wrong is said", async () => {
+  const { store, search, asked, answer, fail, notices } = await setUpTexts();
+  assert.equal(await search.find(""), false);
+  store.set({ isReady: false, phase: "embedding" });
+  const waiting = search.find("a cup");
+  await settled();
+  assert.equal(asked.length, 0);
+  store.set({ isReady: true, phase: "ready" });
+  await settled();
+  answer(2);
+  assert.equal(await waiting, true);
+  const empty = search.find("a fork");
+  answer(0);
+  assert.equal(await empty, false);
+  const unknown = search.find("a quokka");
+  fail("no word is known");
+  assert.equal(await unknown, false);
+  store.set({ isReady: false, phase: "error" });
+  assert.equal(await search.find("a cup"), false);
+  const expected = [/^Write what to find/, /^Nothing was found for “a fork”/, /^no word is known/, /could not be opened/];
+  assert.equal(notices.length, expected.length);
+  for (const [i, words] of expected.entries()) assert.match(notices[i], words);
+  assert.equal(store.state.isFinding, false);
 });
 
 test("undo of an accepted edit restores mask and session, redo the edit", async () => {
@@ -329,6 +385,27 @@ async function setUp(annotations = []) {
   store.set({ isReady: true });
   await settled();
   return { store, commands, decisions, editor, proposals, masks, sync, edits, clicks, traced };
+}
+
+/** The page's parts with a search of texts, whose requests are answered by hand. */
+async function setUpTexts() {
+  const parts = await setUp();
+  /** @type {{resolve: (masks: any[]) => void, reject: (error: Error) => void}[]} */
+  const asked = [];
+  /** @type {string[]} */
+  const notices = [];
+  parts.store.on("notice", ({ text }) => notices.push(text));
+  const predict = () => new Promise((resolve, reject) => asked.push({ resolve, reject }));
+  const client = { call: async (/** @type {string} */ _name, /** @type {any} */ { segmentation }) => tracedMask(segmentation) };
+  const search = new TextSearch(parts.store, /** @type {any} */ ({ backend: { predict }, client, editor: parts.editor }));
+  return {
+    ...parts,
+    search,
+    asked,
+    notices,
+    answer: (/** @type {number} */ side, at = asked.length - 1) => asked[at].resolve([{ segmentation: boxMask(side).segmentation, score: 0.8 }]),
+    fail: (/** @type {string} */ message) => asked[asked.length - 1].reject(new Error(message)),
+  };
 }
 
 /** @param {number} [milliseconds] */

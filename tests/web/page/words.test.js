@@ -10,9 +10,9 @@ import { goldens } from "./goldens.js";
 // Those of make_goldens.py.
 const VOCABULARY = { words: ["a", "the", "red", "cup", "spoon", "handle", "'s", "café", "4"], context_length: 9 };
 
-test("ids are those of samjax for capitals, quotes, other widths, digits and long texts", () => {
+test("ids are those of samjax for capitals, quotes, other widths, digits, entities and long texts", () => {
   for (const { text, ids } of goldens.words) assert.deepEqual(tokensOf(text, VOCABULARY)?.ids, ids, text);
-  assert.equal(goldens.words.length, 8);
+  assert.equal(goldens.words.length, 11);
 });
 
 test("a text without a known word has no tokens, and strange words are told", () => {

@@ -21,6 +21,13 @@ const ARTICLES = new Set(["a", "an", "the", "of", "on", "at", "in"]);
 // As CLIP splits: contractions, words, single digits, and the rest without spaces.
 const PIECES = /'(?:s|t|re|ve|m|ll|d)|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+/gu;
 const QUOTES = /[\u2018\u2019\u201a\u201b\u02bc]/gu;
+// Entities of HTML: numbers, and the names that copied text has. Python knows 2,231 names.
+const ENTITIES = /&(?:#x([0-9a-f]{1,6})|#(\d{1,7})|(amp|lt|gt|quot|apos|nbsp|eacute|egrave|agrave|ccedil|ntilde|auml|ouml|uuml|szlig|rsquo|lsquo|ndash|mdash));/giu;
+/** @type {Record<string, string>} */
+const NAMED = {
+  amp: "&", lt: "<", gt: ">", quot: '"', apos: "'", nbsp: " ", eacute: "é", egrave: "è", agrave: "à", ccedil: "ç",
+  ntilde: "ñ", auml: "ä", ouml: "ö", uuml: "ü", szlig: "ß", rsquo: "'", lsquo: "'", ndash: "–", mdash: "—",
+};
 
 /**
  * @param {string} text
@@ -54,8 +61,21 @@ export function someWords({ words }) {
 
 /**
  * @param {string} text
- * @returns {string} in lower case, with plain quotes and letters of one width
+ * @returns {string} in lower case, without entities, with plain quotes and letters of one width
  */
 function clean(text) {
-  return text.normalize("NFKC").replace(QUOTES, "'").toLowerCase();
+  // Twice, as captions from the web are often escaped twice.
+  return unescape(unescape(text)).normalize("NFKC").replace(QUOTES, "'").toLowerCase();
+}
+
+/**
+ * @param {string} text
+ * @returns {string}
+ */
+function unescape(text) {
+  return text.replace(ENTITIES, (_, hex, decimal, name) => {
+    if (name) return NAMED[name.toLowerCase()];
+    const code = hex ? parseInt(hex, 16) : Number(decimal);
+    return code > 0 && code <= 0x10ffff && (code < 0xd800 || code > 0xdfff) ? String.fromCodePoint(code) : "\ufffd";
+  });
 }

@@ -52,6 +52,7 @@ import { EMPTY_SESSION } from "./session.js";
  * @property {string | null} highlighted uuid of a mask in the list, or key of a proposal, under the pointer; `Commands`, `Proposals`
  * @property {readonly Proposal[]} proposals of everything mode, the largest first; `Proposals`
  * @property {{done: number, total: number} | null} searching progress of everything mode; `Proposals`
+ * @property {boolean} isFinding whether the mask of a text is on its way; `TextSearch`
  * @property {boolean} hasSearched whether everything mode has run to its end; `Proposals`
  * @property {readonly MaskReview[]} reviews verdicts on masks of the image; `MaskReviews`
  * @property {readonly import("../io/backend.js").Version[]} versions of the selected mask; `Versions`
@@ -115,6 +116,7 @@ export function makeStore() {
     highlighted: null,
     proposals: [],
     searching: null,
+    isFinding: false,
     hasSearched: false,
     regions: [],
     reviews: [],

@@ -1,32 +1,35 @@
-/** The form for text prompts, which the server predicts, or in the demo the page. */
+/** The form for text prompts: Enter in its field, or its button, finds what a text names. */
 
-import { messageOf } from "../state/state.js";
 import { byId } from "./dom.js";
+import { renderOn } from "./frames.js";
 
 /** @typedef {import("../state/state.js").PageStore} PageStore */
 
 /**
  * @param {PageStore} store
- * @param {{backend: Pick<import("../io/backend.js").Backend, "predict">, client: Pick<import("../model/worker_client.js").WorkerClient, "call">, editor: import("../state/editor.js").Editor}} parts
+ * @param {import("../state/text_search.js").TextSearch} search
  * @param {boolean} hasText whether the model takes text
  */
-export function makeTextForm(store, { backend, client, editor }, hasText) {
+export function makeTextForm(store, search, hasText) {
   const form = byId("text-form");
+  const field = /** @type {HTMLInputElement} */ (byId("text-prompt"));
   form.hidden = !hasText;
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
-    const text = /** @type {HTMLInputElement} */ (byId("text-prompt")).value.trim();
-    const { image, isReady, session } = store.state;
-    if (!image || !text || !isReady) return;
-    const prompt = { ...session.prompt, text };
-    try {
-      const [best] = await backend.predict(image, prompt);
-      if (!best || store.state.image !== image) return;
-      const mask = await client.call("trace", { segmentation: best.segmentation });
-      if (best.note) store.emit("notice", { text: best.note });
-      editor.start(mask, { source: "text", score: best.score, prompt }, "the text");
-    } catch (error) {
-      store.emit("notice", { text: messageOf(error), kind: "problem" });
-    }
+    const isFound = await search.find(field.value.trim());
+    if (!form.contains(document.activeElement)) return;
+    // To the stage, where Enter accepts the mask and Escape discards it; back to the words
+    // where they are to be changed.
+    if (isFound) byId("stage").focus();
+    else if (!store.state.isFinding) field.select();
+  });
+  field.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape") return;
+    event.preventDefault();
+    byId("stage").focus();
+  });
+  renderOn(store, ["isFinding"], ({ isFinding }) => {
+    form.setAttribute("aria-busy", String(isFinding));
+    byId("text-find").textContent = isFinding ? "Finding…" : "Find";
   });
 }

@@ -18,6 +18,7 @@ import { Regions } from "../state/regions.js";
 import { MaskReviews } from "../state/mask_reviews.js";
 import { Versions } from "../state/versions.js";
 import { Sync } from "../state/sync.js";
+import { TextSearch } from "../state/text_search.js";
 import { traceMasks } from "../state/tracing.js";
 import { makeConflictDialog } from "./conflict_dialog.js";
 import { byId } from "./dom.js";
@@ -76,7 +77,7 @@ export function makeWorkspace(store, { backend, client, info, model }) {
   makeReviewPanel(store, reviews);
   makeMasksPanel(store, { masks, commands, decisions, versions });
   makeEverythingPanel(store, proposals, commands, info.model.everything);
-  makeTextForm(store, { backend, client, editor }, info.model.text);
+  makeTextForm(store, new TextSearch(store, { backend, client, editor }), info.model.text);
   makeViewControls(store, stage, commands);
   makeProgress(store, opening);
   makeSaveState(store, outbox, backend.mode);
