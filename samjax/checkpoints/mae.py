@@ -43,8 +43,9 @@ def load_mae_encoder(path: str | Path, params: Any, config: SamConfig) -> Any:
     """
     path = Path(path).expanduser()
     if not path.is_file():
+        problem = f"{path} is a folder" if path.is_dir() else f"There is no file {path}"
         raise CheckpointError(
-            f"There is no file {path}. The masked autoencoders that SAM starts from are "
+            f"{problem}. The masked autoencoders that SAM starts from are files: "
             "mae_pretrain_vit_base.pth, _large.pth and _huge.pth, linked from "
             "https://github.com/facebookresearch/mae."
         )

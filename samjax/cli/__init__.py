@@ -9,7 +9,9 @@ value that it names. SAMJAX_TRACEBACK=1 shows where an error was raised.
 import contextlib
 import difflib
 import importlib
+import importlib.metadata
 import os
+import re
 import sys
 import warnings
 from collections.abc import Iterator
@@ -48,7 +50,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _run(arguments: list[str]) -> int:
     """Runs a command; errors become one line and a status."""
     try:
-        with _plain_warnings():
+        with _plain_warnings(), _flushed():
             return _dispatch(arguments)
     except KeyboardInterrupt:
         return _fail("stopped", status=130)
@@ -62,7 +64,7 @@ def _run(arguments: list[str]) -> int:
     except ImportError as error:
         if (error.name or "").startswith("samjax"):
             raise
-        return _fail(f"{error} (docs/install.md lists the extras)", status=1)
+        return _fail(f"{error} ({_install(error.name)})", status=1)
     except (ValueError, KeyError, OSError) as error:
         if os.environ.get("SAMJAX_TRACEBACK"):
             raise
@@ -72,6 +74,23 @@ def _run(arguments: list[str]) -> int:
         if said is None or os.environ.get("SAMJAX_TRACEBACK"):
             raise
         return _fail(said, status=1)
+
+
+def _install(module: str | None) -> str:
+    """Returns how to install a missing module: the extra of samjax that brings it."""
+    # Modules of packages with a longer name: orbax of orbax-checkpoint.
+    package = (module or "").partition(".")[0].replace("_", "-")
+    try:
+        requirements = importlib.metadata.requires("samjax") or []
+    except importlib.metadata.PackageNotFoundError:
+        requirements = []
+    for requirement in requirements if package else ():
+        name = re.match(r"[\w-]+", requirement)
+        extra = re.search(r"extra == ['\"](\w+)['\"]", requirement)
+        distribution = f"{name[0]}-".replace("_", "-") if name else ""
+        if extra and distribution.lower().startswith(f"{package}-".lower()):
+            return f"run pip install 'samjax[{extra[1]}]'"
+    return "docs/install.md lists the extras"
 
 
 @contextlib.contextmanager
@@ -89,6 +108,18 @@ def _plain_warnings() -> Iterator[None]:
         yield
     finally:
         warnings.formatwarning = usual
+
+
+@contextlib.contextmanager
+def _flushed() -> Iterator[None]:
+    """Writes buffered output at the end, where a closed pipe is still caught."""
+    try:
+        yield
+    except SystemExit:
+        # Of `--help`.
+        sys.stdout.flush()
+        raise
+    sys.stdout.flush()
 
 
 def _dispatch(arguments: list[str]) -> int:

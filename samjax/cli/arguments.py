@@ -7,7 +7,7 @@ import re
 import sys
 import types
 import warnings
-from typing import TypeVar
+from typing import Any, TypeVar, get_args
 
 import tyro
 
@@ -52,7 +52,15 @@ def parse(
     except SystemExit as exit:
         if not exit.code:
             raise
-    raise UsageError(f"{_first_section(shown.getvalue())} (see {command} --help)")
+    named = arguments[:1] if _is_subcommand(kind, arguments) else []
+    help_of = " ".join([command, *named])
+    raise UsageError(f"{_first_section(shown.getvalue())} (see {help_of} --help)")
+
+
+def _is_subcommand(kind: Any, arguments: list[str]) -> bool:
+    """Returns whether the first argument names one of the kinds of a union."""
+    kinds = get_args(kind) if isinstance(kind, types.UnionType) else ()
+    return arguments[:1] in [[kind.__name__.lower()] for kind in kinds]
 
 
 def value_of(option: str, arguments: list[str]) -> str | None:

@@ -255,6 +255,11 @@ def test_a_missing_file_is_refused_with_where_to_get_it(tmp_path, fresh):
         load_mae_encoder(tmp_path / "none.pth", fresh, CONFIG)
 
 
+def test_a_folder_is_refused_as_one(tmp_path, fresh):
+    with pytest.raises(CheckpointError, match=r"is a folder.*files: mae_pretrain"):
+        load_mae_encoder(tmp_path, fresh, CONFIG)
+
+
 def test_another_size_of_vit_is_refused_by_width_and_depth(tmp_path, fresh, arrays):
     larger = dataclasses.replace(CONFIG, embed_dim=32, depth=3)
     message = refused(tmp_path, fresh, arrays, larger)

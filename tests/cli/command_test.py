@@ -47,6 +47,8 @@ def test_the_version_is_the_packages(capfd):
         (["xyzzy"], "see samjax --help"),
         (["segment", "--pont", "1,2"], "--pont, 1,2; perhaps you meant --point"),
         (["segment", "--group", "all"], "invalid choice 'all'"),
+        (["engine", "audit", "--pont"], "(see samjax engine audit --help)"),
+        (["engine", "audt"], "(see samjax engine --help)"),
         (["convert"], "not given: SOURCE, DESTINATION"),
         (["info", "more"], "more"),
         (["train"], "no config is named"),
@@ -72,6 +74,11 @@ def test_a_wrong_command_line_is_one_line_and_status_2(capfd, arguments, said):
             "Bad. a; b; c; and 2 more",
         ),
         (ModuleNotFoundError("No module named 'cv2'", name="cv2"), "named 'cv2'"),
+        (ModuleNotFoundError("No 'optax'", name="optax"), "install 'samjax[train]'"),
+        (ModuleNotFoundError("No", name="orbax.checkpoint"), "install 'samjax[train]'"),
+        (ModuleNotFoundError("No", name="huggingface_hub"), "install 'samjax[hub]'"),
+        (ModuleNotFoundError("No module named 'o'", name="o"), "lists the extras"),
+        (ImportError("cannot import name 'x'"), "lists the extras"),
     ],
 )
 def test_an_error_below_is_one_line_and_status_1(capfd, monkeypatch, error, said):
@@ -112,13 +119,20 @@ def test_an_interruption_is_status_130(capfd, monkeypatch):
     assert run(capfd, "info") == (130, "", "samjax: stopped\n")
 
 
-def test_a_reader_that_goes_away_is_no_error():
+# With buffers, output that is short is written when the program ends.
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("words", [["--help"], ["convert", "--help"], ["--version"]])
+def test_a_reader_that_goes_away_is_no_error(words, unbuffered):
     read, write = os.pipe()
     os.close(read)
-    command = [sys.executable, "-m", "samjax", "--help"]
     with os.fdopen(write, "wb") as closed:
         done = subprocess.run(
-            command, stdout=closed, stderr=subprocess.PIPE, check=False, text=True
+            [sys.executable, "-m", "samjax", *words],
+            stdout=closed,
+            stderr=subprocess.PIPE,
+            env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+            check=False,
+            text=True,
         )
     assert done.stderr == ""
 

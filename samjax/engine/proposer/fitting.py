@@ -129,6 +129,9 @@ def fit_proposer(
     parts = split_in_parts(images)
     source, head, params = detector, None, {}
     if source is None:
+        # Where it is missing, that is said before images are embedded.
+        import optax  # noqa: F401
+
         trained = load(parts.trained, "train on")
         head, params = _train(predictor, trained, config, show)
         source = HeatPrompts(head, params)

@@ -1,5 +1,7 @@
 """A proposer with a small model: fitted, saved, used; detectors fit in its place."""
 
+import sys
+
 import numpy as np
 import pytest
 
@@ -155,6 +157,15 @@ def test_images_without_masks_leave_nothing_to_fit(predictor, tmp_path):
         fit_proposer(predictor, empty, folder, CONFIG)
     with pytest.raises(ValueError, match="at least three"):
         fit_proposer(predictor, empty[:2], folder, CONFIG)
+
+
+def test_a_missing_package_is_noticed_before_images_are_read(
+    predictor, tmp_path, monkeypatch
+):
+    monkeypatch.setitem(sys.modules, "optax", None)
+    unread = [AnnotatedImage(name=name, read=lambda: pytest.fail()) for name in "abc"]
+    with pytest.raises(ImportError, match="optax"):
+        fit_proposer(predictor, unread, EmbeddingFolder(tmp_path, predictor), CONFIG)
 
 
 def test_all_masks_of_the_grid_are_candidates(predictor, tmp_path):
