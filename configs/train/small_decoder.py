@@ -57,7 +57,6 @@ def get_config() -> TrainConfig:
                     refine_at_random=False,
                     refine_at_end=False,
                     teach_all=True,
-                    remat=False,
                 ),
             ),
         ),
