@@ -2,10 +2,13 @@
 
 python tools/docs_figures.py --out docs/images
 python tools/docs_figures.py --out docs/images --photo    # ambiguity.jpg too
+python tools/docs_figures.py --loop loop/result.json      # engine_loop.svg alone, of a
+                                                          # samjax engine simulate
 """
 
 import argparse
 import html
+import json
 import math
 from pathlib import Path
 from typing import NamedTuple
@@ -256,6 +259,55 @@ def draw_deviations(path: Path):
     drawing.save(path)
 
 
+def draw_loop(path: Path, result: dict):
+    """Draws the seconds a mask of a simulated loop, beside those that SAM reports."""
+    drawing = Drawing(760, 330, "Seconds a mask, by round of the data engine")
+    left, bottom, top = 70, 250, 50
+    paper = result["paper"]["seconds_per_mask"]
+    own = [
+        (entry["seconds_per_mask"], entry["seconds_per_mask_of_all"])
+        for entry in result["rounds"]
+    ]
+    highest = 10 * math.ceil(max(*paper, *(max(pair) for pair in own)) / 10)
+    step = 420 / len(own)
+
+    def height(seconds):
+        return bottom - (bottom - top) * seconds / highest
+
+    for seconds in range(0, highest + 1, 10):
+        drawing.line(left, height(seconds), 730, height(seconds), "#e2e6ea")
+        drawing.text(left - 10, height(seconds) + 4, str(seconds), GREY, "end", 12)
+    drawing.text(20, 28, "seconds a mask", GREY, size=12)
+
+    def bar(x, seconds, color):
+        drawing.rect(
+            x, height(seconds), 42, bottom - height(seconds), color, PALE[color]
+        )
+        y = height(seconds) - 6
+        drawing.text(x + 21, y, f"{seconds:.1f}", color, "middle", 12)
+
+    for number, (entry, (by_hand, of_all)) in enumerate(
+        zip(result["rounds"], own, strict=True)
+    ):
+        middle = left + step * (number + 0.5)
+        bar(middle - 46, by_hand, BLUE)
+        bar(middle + 4, of_all, VIOLET)
+        name = f"round {entry['round']}, stage {entry['stage']}"
+        drawing.text(middle, bottom + 20, name, INK, "middle", 12)
+    for x, seconds, name in ((545, paper[0], "beginning"), (645, paper[1], "end")):
+        bar(x, seconds, ORANGE)
+        drawing.text(x + 21, bottom + 20, name, INK, "middle", 12)
+    drawing.text(left + 210, bottom + 42, "simulated annotator", GREY, "middle", 12)
+    drawing.text(616, bottom + 42, "SAM, stage 1 (section 4)", GREY, "middle", 12)
+    for x, color, text in (
+        (left, BLUE, "masks made by hand, as SAM counts"),
+        (340, VIOLET, "all masks and all seconds, those of proposals too"),
+    ):
+        drawing.rect(x, 308, 12, 12, color, PALE[color])
+        drawing.text(x + 18, 319, text, INK, size=12)
+    drawing.save(path)
+
+
 def draw_ambiguity(path: Path):
     """Draws the three masks of one click on the bundled photo, by `small`."""
     import samjax
@@ -294,8 +346,12 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("docs/images"))
     parser.add_argument("--photo", action="store_true", help="runs the model too")
+    parser.add_argument("--loop", type=Path, help="result.json of a simulated loop")
     arguments = parser.parse_args()
     out: Path = arguments.out
+    if arguments.loop is not None:
+        draw_loop(out / "engine_loop.svg", json.loads(arguments.loop.read_text()))
+        return
     draw_frames(out / "frames.svg")
     draw_pixels(out / "pixels.svg")
     draw_mesh(out / "mesh.svg")

@@ -91,9 +91,10 @@ class Snapshot:
 class Blur:
     """Blurs faces and other regions of the images of a folder, into a new folder.
 
-    Those of folders below it as well, into folders of the same names. Images are written upright and without metadata. No detector finds all faces: look at
-    the contact sheet, and add what was missed by --regions. A run that was stopped goes
-    on when the same command is given again.
+    Those of folders below it as well, into folders of the same names. Images are written
+    upright and without metadata. No detector finds all faces: look at the contact sheet,
+    and add what was missed by --regions. A run that was stopped goes on when the same
+    command is given again.
     """
 
     images: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="IN")]

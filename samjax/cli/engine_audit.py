@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -175,6 +176,8 @@ def _share_out(options: Automatic) -> None:
         if field.name not in ("images", "processes", "share") and value is not None:
             arguments += [f"--{field.name.replace('_', '-')}", str(value)]
     command = [sys.executable, "-m", "samjax", "engine", "automatic", *arguments]
+    # As an interrupt does, so that the processes end with this one.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     started = [
         subprocess.Popen([*command, "--share", f"{index}/{options.processes}"])
         for index in range(options.processes)

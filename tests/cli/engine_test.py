@@ -1,15 +1,22 @@
 """`samjax engine`: what it writes, prints and refuses."""
 
 import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
 
 import pytest
 from engine.annotations.store_test import SIZE, add
 from PIL import Image
 
-from samjax import cli
+from samjax import checkpoints, cli
 from samjax.engine.annotations import AnnotationStore
+from samjax.engine.annotations.tasks import TaskQueue
 from samjax.engine.simulation import rounds
+from samjax.inference.embedding import weights_fingerprint
 
 
 @pytest.fixture
@@ -140,3 +147,52 @@ def test_two_sets_of_masks_are_audited_into_a_page(tmp_path, capsys):
     assert (out / "result.html").read_text().count("<img ") == 4
     # Given again, it replaces its own files.
     assert cli.main(["engine", "audit", *words]) == 0
+
+
+@pytest.mark.exhaustive
+def test_processes_share_a_run_go_on_after_a_kill_and_feed_the_audit(
+    tiny_model, tmp_path, capsys
+):
+    from engine.rounds.conftest import make_project
+
+    project = make_project(tmp_path / "project")
+    model, params = tiny_model
+    checkpoints.save(tmp_path / "model.safetensors", model.config, params)
+    options = ["--model", str(tmp_path / "model.safetensors"), "--preset", "fast"]
+    options += ["--pred-iou-thresh", "0", "--stability-score-thresh", "0"]
+    words = ["engine", "automatic", str(project.images), *options, "--round", "2"]
+    whole, out = tmp_path / "whole", tmp_path / "out"
+    assert cli.main([*words, "--out", str(whole)]) == 0
+    shared = [sys.executable, "-m", "samjax", *words, "--out", str(out)]
+    shared += ["--processes", "2"]
+    for signal_number in (signal.SIGKILL, signal.SIGTERM):
+        count = len(list(out.glob("*.json")))
+        run = subprocess.Popen(shared, start_new_session=True)
+        while len(list(out.glob("*.json"))) < min(count + 3, 13):
+            assert run.poll() is None, "it ends before it is killed"
+            time.sleep(0.01)
+        if signal_number == signal.SIGKILL:
+            os.killpg(run.pid, signal_number)
+        else:
+            # Ended alone, the command ends its processes.
+            run.send_signal(signal_number)
+        assert run.wait(timeout=60) != 0
+    subprocess.run(shared, check=True)
+    files = sorted(path.name for path in whole.glob("*.json"))
+    assert len(files) == 14
+    assert sorted(path.name for path in out.glob("*.json")) == files
+    for name in files:
+        assert (out / name).read_bytes() == (whole / name).read_bytes()
+    capsys.readouterr()
+    draw = ["audit", str(tmp_path / "project"), "--draw", "3", "--masks", str(out)]
+    assert cli.main(["engine", *draw]) == 0
+    assert "audit 1: 3 images in the queue" in capsys.readouterr().out
+    store = project.open_store()
+    _, rows = store.snapshot()
+    assert TaskQueue(store.database).counts(1)["audit", "open"] == 3
+    store.close()
+    own = [row for row in rows if row["source"] == "automatic"]
+    fingerprint = weights_fingerprint(model.config, params)
+    provenance = {(row["stage"], row["round"], row["model"]) for row in own}
+    assert len({row["image"] for row in own}) == 3
+    assert provenance == {(3, 2, fingerprint)}

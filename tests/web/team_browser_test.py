@@ -269,8 +269,15 @@ def test_proposals_are_decided_and_masks_reviewed_one_by_one(
     wait_until_ready(ada)
     decide(ada)
     ada.keyboard.press("z")
+    # Drawn while the server is away: kept in the page, and sent when it is back.
+    ada.context.set_offline(True)
     drag_box(ada, (0.5, 0.5), (0.7, 0.8))
     expect(ada.get_by_test_id("region")).to_have_count(1)
+    expect(ada.get_by_test_id("save-state")).to_contain_text("1")
+    assert not read_regions(project)
+    ada.context.set_offline(False)
+    expect(ada.get_by_test_id("save-state")).to_contain_text("Saved")
+    assert [len(regions) for regions in read_regions(project).values()] == [1]
     # Until one of hers is among those that are reviewed.
     while True:
         before = ada.url

@@ -88,7 +88,7 @@ def layers_for_proposals(
     """Returns the layers that get the proposals of an image.
 
     That of the image, and those of second people who have not begun; of a gold image
-    one for each person.
+    one for each person, and all others that wait.
 
     Args:
         connection: The database.
@@ -99,7 +99,13 @@ def layers_for_proposals(
         count = connection.execute(
             "SELECT COUNT(*) FROM people WHERE token NOT NULL"
         ).fetchone()[0]
-        return [_LAST - number for number in range(max(count, 1))]
+        waiting = connection.execute(
+            "SELECT DISTINCT layer FROM annotations WHERE image = ? AND layer < 0",
+            (image,),
+        ).fetchall()
+        wanted = {_LAST - number for number in range(max(count, 1))}
+        # Those of people who have left are kept up to date too: they are given away.
+        return sorted(wanted | {row["layer"] for row in waiting}, reverse=True)
     rows = connection.execute(
         "SELECT layer FROM tasks WHERE image = ? AND purpose = 'agreement' "
         "AND state = 'open' AND attempt = 0 ORDER BY layer",

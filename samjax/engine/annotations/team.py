@@ -1,9 +1,10 @@
 """The queue of a team: gold images, images annotated twice, and reviews.
 
 Gold images, whose masks are trusted, are handed out among the others; nobody can tell
-them by their task or their proposals. A share of the images is handed out twice, for the agreement between
-people. Finished images are reviewed by another person, who accepts or returns them; what
-the reviewer changed is a new version of the masks, and the verdict is then `fixed`.
+them by their task or their proposals. A share of the images is handed out twice, for the
+agreement between people. Finished images are reviewed by another person, who accepts or
+returns them; what the reviewer changed is a new version of the masks, and the verdict is
+then `fixed`.
 """
 
 import hashlib

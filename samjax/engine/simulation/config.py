@@ -48,11 +48,11 @@ class SimulationConfig:
     rounds: int = 3
     images: int = 12
     gold: int = 8
-    steps: int = 80
+    steps: int = 100
     batch_size: int = 2
     correction_points: int = 1
-    learning_rate: float = 3e-4
-    weaken: float = 0.4
+    learning_rate: float = 1e-3
+    weaken: float = 0.5
     precision: float = 0.9
     points_per_side: int = 16
     seed: int = 0

@@ -226,6 +226,8 @@ def _train(
             steps=config.steps,
             batch_size=config.batch_size,
             correction_points=config.correction_points,
+            # The annotator draws no boxes.
+            box_probability=0.0,
             remat=False,
             learning_rate=config.learning_rate,
             seed=config.seed,

@@ -21,6 +21,7 @@ def few_images_config(
     steps: int,
     batch_size: int = 2,
     correction_points: int = 2,
+    box_probability: float = 0.5,
     remat: bool = True,
     learning_rate: float = 3e-4,
     seed: int = 0,
@@ -42,6 +43,7 @@ def few_images_config(
         steps: Optimizer steps.
         batch_size: Images of a step.
         correction_points: Rounds of prompts after the first.
+        box_probability: Probability that the first prompt is a box, not a point.
         remat: Whether the decoder's activations are computed again in the backward pass;
             those of few masks fit into memory.
         learning_rate: Peak learning rate.
@@ -64,6 +66,7 @@ def few_images_config(
                 masks_per_image=8,
                 prompts=PromptSimulationConfig(
                     correction_points=correction_points,
+                    box_probability=box_probability,
                     refine_at_random=False,
                     refine_at_end=False,
                     teach_all=True,

@@ -114,9 +114,14 @@ def test_gold_images_are_proposed_on_without_a_look_at_their_masks(
     task = queue.claim("Bob")
     layer = queue.layers("Bob", task.image)[task.image]
     assert task.purpose == "gold"
-    # A layer that was given away is filled again for the next person.
+    # A layer that was given away is filled again for the next person, and one of a person
+    # who has left does not keep proposals of an older model.
+    old = {"source": "proposed", "stage": 2, "model": "old", "author": ""}
+    kept = add_mask(store, task.image, draw(3)[1][0], **old)
+    with store.database.writing() as write:
+        write.execute("UPDATE annotations SET layer = -9 WHERE id = ?", (kept["id"],))
     propose(project, predictor, proposer, names)
-    for own in (layer, -2):
+    for own in (layer, -2, -9):
         assert shapes(store.changes(task.image, layer=own)[1]) == shapes(expected)
     store.close()
     learnt = [image.name for image in annotated_images(project)]

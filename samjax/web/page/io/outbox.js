@@ -5,7 +5,8 @@
  * wanted another token, or could not store anything.
  *
  * A mask is identified by its uuid, which the page makes. Later edits of a mask that is
- * not created yet get its id and revision from the response.
+ * not created yet get its id and revision from the response. Regions to blur, which have
+ * neither, wait in the same queue.
  */
 
 import { Refused } from "./backend.js";
@@ -16,12 +17,12 @@ import { Refused } from "./backend.js";
 
 /**
  * @typedef {object} PendingEdit
- * @property {"create" | "change" | "remove" | "restore"} kind
+ * @property {"create" | "change" | "remove" | "restore" | "addRegion" | "removeRegion"} kind
  * @property {string} imageId
  * @property {string} uuid
  * @property {string | null} id of the annotation, once it has one
  * @property {number} revision
- * @property {Partial<AnnotationIn>} body
+ * @property {Partial<AnnotationIn> & {box?: import("../core/frame.js").Box}} body
  */
 
 /**
@@ -57,7 +58,7 @@ export class Outbox {
 
   /**
    * @param {import("../state/state.js").PageStore} store
-   * @param {Pick<Backend, "create" | "change" | "remove" | "restore">} backend
+   * @param {Pick<Backend, "create" | "change" | "remove" | "restore"> & Partial<Pick<Backend, "regions">>} backend
    * @param {Shelf} shelf where edits survive a reload
    * @param {number[]} [pauses] between attempts, in milliseconds; the last one repeats
    */
@@ -81,7 +82,15 @@ export class Outbox {
    * @returns {PendingEdit[]} edits of an image's masks
    */
   of(imageId) {
-    return this.#edits.filter((edit) => edit.imageId === imageId);
+    return this.#edits.filter((edit) => edit.imageId === imageId && !isOfRegion(edit));
+  }
+
+  /**
+   * @param {string} imageId
+   * @returns {PendingEdit[]} edits of an image's regions to blur
+   */
+  ofRegions(imageId) {
+    return this.#edits.filter((edit) => edit.imageId === imageId && isOfRegion(edit));
   }
 
   /** @param {PendingEdit} edit */
@@ -157,12 +166,34 @@ export class Outbox {
    * @param {PendingEdit} edit
    * @returns {Promise<Annotation | null>} the mask as it is stored; null where it was removed
    */
-  async #deliver({ kind, imageId, id, revision, body }) {
+  async #deliver(edit) {
+    const { kind, imageId, id, revision, body } = edit;
+    if (isOfRegion(edit)) return this.#deliverRegion(edit);
     if (kind === "create") return this.#backend.create(imageId, /** @type {AnnotationIn} */ (body));
     if (!id) throw new Refused(404, "This mask was never saved.");
     if (kind === "change") return this.#backend.change(id, revision, body);
     if (kind === "restore") return this.#backend.restore(id);
     await this.#backend.remove(id, revision);
+    return null;
+  }
+
+  /**
+   * @param {PendingEdit} edit
+   * @returns {Promise<null>}
+   */
+  async #deliverRegion({ kind, imageId, uuid, body: { box, author } }) {
+    const { regions } = this.#backend;
+    if (!regions) throw new Refused(404, "There is no server that keeps regions.");
+    if (kind === "addRegion" && box) {
+      await regions.add(imageId, { uuid, box }, author ?? "");
+      return null;
+    }
+    try {
+      await regions.remove(uuid);
+    } catch (error) {
+      // One that was refused, or is of an image that was removed, is not there either.
+      if (!(error instanceof Refused && error.status === 404)) throw error;
+    }
     return null;
   }
 
@@ -194,10 +225,19 @@ export class Outbox {
 }
 
 /**
+ * @param {Pick<PendingEdit, "kind">} edit
+ * @returns {boolean} whether it is of a region to blur, rather than of a mask
+ */
+export function isOfRegion({ kind }) {
+  return kind === "addRegion" || kind === "removeRegion";
+}
+
+/**
  * @param {PendingEdit} edit
  * @param {Refused} refused
  * @returns {boolean} whether the image is unavailable, rather than the mask rejected
  */
 function concernsImage({ kind }, refused) {
-  return refused.concernsImage || (kind === "create" && refused.status === 404);
+  const isNew = kind === "create" || kind === "addRegion";
+  return refused.concernsImage || (isNew && refused.status === 404);
 }

@@ -1,6 +1,7 @@
 /** Keeps the open image's masks in step with the server's: edits, conflicts, polling. */
 
 import { makeUuid } from "../core/uuid.js";
+import { isOfRegion } from "../io/outbox.js";
 import { toAnnotationIn } from "./mask_list.js";
 import { messageOf } from "./state.js";
 
@@ -35,8 +36,9 @@ export class Sync {
     store.watch(["outbox"], () => this.#reportProblem());
     store.on("saved", ({ edit, annotation, isLast }) => this.#isOpen(edit) && masks.saved(edit.uuid, annotation, isLast));
     store.on("refused", ({ edit, message }) => {
-      store.emit("notice", { text: `A mask was not saved: ${message}`, kind: "problem" });
-      if (this.#isOpen(edit)) masks.refused(edit.uuid, message);
+      const isRegion = isOfRegion(edit);
+      store.emit("notice", { text: `A ${isRegion ? "region" : "mask"} was not saved: ${message}`, kind: "problem" });
+      if (this.#isOpen(edit) && !isRegion) masks.refused(edit.uuid, message);
     });
     store.on("conflict", (conflict) => store.set({ conflicts: [...store.state.conflicts, conflict] }));
   }

@@ -59,7 +59,7 @@ export function makeWorkspace(store, { backend, client, info, model }) {
   traceMasks(store, client, masks);
   const commands = new Commands(store, { editor, masks, proposals, labels, history });
   const decisions = new Decisions(store, { masks, history });
-  const regions = new Regions(store, backend.regions, history);
+  const regions = new Regions(store, backend.regions, history, outbox);
   const { team } = info;
   const reviews = new MaskReviews(store, team ? backend.team : null, { decisions, history });
   const versions = new Versions(store, team && team.role !== "annotator" ? backend.team : null, client);
