@@ -157,6 +157,8 @@ def _with_detector(segmenter: Segmenter, options: SuiteOptions) -> Segmenter:
     }
     # Each text by itself: expressions of one object do not compete for its box.
     detector = OwlDetector(model, params, is_exclusive=False)
+    if options.box_threshold is None:
+        return DetectorSegmenter(segmenter, detector, about)
     return DetectorSegmenter(segmenter, detector, about, options.box_threshold)
 
 

@@ -40,6 +40,7 @@ def embed_text(
         Its vector, of length 1, an array of the host.
 
     Raises:
+        ImportError: The package that reads SigLIP's vocabulary is not installed.
         ValueError: The model takes no texts, or the text has no word that it knows.
     """
     if not model.has_text:

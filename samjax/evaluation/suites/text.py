@@ -76,8 +76,8 @@ class Text(SuiteOptions):
     """Weights of OWLv2, such as google/owlv2-base-patch16-ensemble: its boxes of a text
     become masks, of a model that needs no text."""
 
-    box_threshold: float = 0.2
-    """Least score of a box (with --detector)."""
+    box_threshold: float | None = None
+    """Least score of a box (with --detector; default: 0.2)."""
 
     presence: float = 0.5
     """Predicted IoU, or with --detector score, from which a text counts as found."""
@@ -90,8 +90,11 @@ class Text(SuiteOptions):
         """
         if segmenter != "samjax":
             raise OptionError(f"--segmenter {segmenter} takes no text: leave it out")
+        if self.box_threshold is not None and self.detector is None:
+            raise OptionError("--box-threshold is for the boxes of a --detector")
         for name in ("box_threshold", "presence"):
-            if not 0 <= (value := getattr(self, name)) <= 1:
+            value = getattr(self, name)
+            if value is not None and not 0 <= value <= 1:
                 raise OptionError(f"--{name.replace('_', '-')} {value}: use 0 to 1")
         if data and self.scenes is not None:
             raise OptionError("--scenes and --data: expected one of the two")

@@ -98,6 +98,7 @@ def test_options_that_do_not_fit_are_refused(tmp_path):
         ([], "grabcut", Text()),
         ([], "samjax", Text(scenes=0)),
         ([], "samjax", Text(presence=2.0)),
+        ([], "samjax", Text(box_threshold=0.3)),
         ([], "samjax", Text(detector="owl", box_threshold=-1.0)),
     ):
         with pytest.raises(OptionError):
