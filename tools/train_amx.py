@@ -30,8 +30,13 @@ def main(arguments: list[str]) -> int:
             file=sys.stderr,
         )
         return 2
+    try:
+        library = kernels.build(cache_folder() / "amx")
+    except (ImportError, FileNotFoundError) as error:
+        print(f"{error}: expected torch and a C++ compiler, c++", file=sys.stderr)
+        return 2
     kernels.install(
-        kernels.build(cache_folder() / "amx"),
+        library,
         threads=os.cpu_count() or 1,
         attention=FLAG in arguments,
     )

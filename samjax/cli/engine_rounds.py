@@ -288,7 +288,8 @@ def run_round(options: Round) -> None:
     print(table_of(report["proposer"]))
     print(
         f"IoU after one click {report['gold_iou']:.3f}, then "
-        f"{report['gold_iou_of_next']:.3f} ({low:+.3f} to {high:+.3f}): {verdict}"
+        f"{report['gold_iou_of_next']:.3f} ({low:+.3f} to {high:+.3f}) on "
+        f"{report['gold_images']} held-out images: {verdict}"
     )
     print(
         f"{report['proposals']['masks']} proposals on {report['proposals']['images']} "
@@ -303,6 +304,8 @@ def table_of(measured: Any) -> str:
     Args:
         measured: `Proposer.measured`.
     """
+    from samjax.evaluation.intervals import FEW_IMAGES
+
     titles = ("prompts", "recall at 0.5", "precision of 20", "shown", "their precision")
     lines = ["{:9} {:>22} {:>22} {:>6} {:>22}".format(*titles)]
     for name in ("proposer", "grid"):
@@ -316,6 +319,10 @@ def table_of(measured: Any) -> str:
         )
     ratio = measured["recall_ratio"]
     lines.append(f"ratio of recalls: {_cell(ratio['ratio'], ratio['interval'])}")
+    if measured["images"] < FEW_IMAGES:
+        lines.append(
+            f"measured on {measured['images']} images: intervals of so few are too narrow"
+        )
     return "\n".join(lines)
 
 

@@ -13,6 +13,7 @@ from engine.annotations.store_test import SIZE, add
 from PIL import Image
 
 from samjax import checkpoints, cli
+from samjax.cli.engine_rounds import table_of
 from samjax.engine.annotations import AnnotationStore
 from samjax.engine.annotations.tasks import TaskQueue
 from samjax.engine.simulation import rounds
@@ -196,3 +197,15 @@ def test_processes_share_a_run_go_on_after_a_kill_and_feed_the_audit(
     provenance = {(row["stage"], row["round"], row["model"]) for row in own}
     assert len({row["image"] for row in own}) == 3
     assert provenance == {(3, 2, fingerprint)}
+
+
+@pytest.mark.parametrize(("images", "few"), [(1, True), (39, True), (40, False)])
+def test_the_table_of_a_proposer_says_when_its_intervals_are_too_narrow(images, few):
+    row = {"recall": 0.7, "recall_interval": (0.7, 0.7), "precision_of_20": None}
+    at = {"masks_per_image": 0.0, "precision": None, "interval": None}
+    row |= {"precision_of_20_interval": None, "at_threshold": at}
+    ratio = {"ratio": 1.0, "interval": (1.0, 1.0)}
+    measured = {"images": images, "proposer": row, "grid": row, "recall_ratio": ratio}
+    text = table_of(measured)
+    assert (f"measured on {images} images" in text) == few
+    assert "ratio of recalls: 1.000 (1.000-1.000)" in text

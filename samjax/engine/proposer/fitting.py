@@ -129,8 +129,7 @@ def fit_proposer(
     parts = split_in_parts(images)
     source, head, params = detector, None, {}
     if source is None:
-        # Where it is missing, that is said before images are embedded.
-        import optax  # noqa: F401
+        import optax  # noqa: F401 (if missing, an error before images are embedded)
 
         trained = load(parts.trained, "train on")
         head, params = _train(predictor, trained, config, show)
