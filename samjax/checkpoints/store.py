@@ -37,6 +37,21 @@ class Restored(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
+def newest_step(directory: Path) -> int | None:
+    """Returns the step of the newest whole checkpoint of a folder, or None.
+
+    Unlike a `TrainStore` it changes nothing in the folder, which need not exist.
+
+    Args:
+        directory: The folder.
+    """
+    if not directory.is_dir():
+        return None
+    # One that is being written has a longer name.
+    steps = [int(path.name) for path in directory.iterdir() if path.name.isdigit()]
+    return max(steps, default=None)
+
+
 class TrainStore:
     """The checkpoints of one run, in one folder.
 

@@ -27,7 +27,7 @@ from samjax.training.finetune.cached_embeddings import (
     can_cache_embeddings,
 )
 from samjax.training.finetune.delta_file import save_trained
-from samjax.training.loop import Evaluator, TrainResult, train
+from samjax.training.loop import Evaluator, TrainResult, check_is_new, train
 from samjax.training.runtime.jit_once import jit_once
 from samjax.training.runtime.meter import format_scalars
 from samjax.training.runtime.sources import SourceFactory, make_source
@@ -107,6 +107,9 @@ def launch(
         TooManyBadExamples: More of the data is damaged than the config allows.
     """
     check_results(config, out, inputs, overwrite=overwrite)
+    if not resume:
+        # Before the weights are evaluated, which may take minutes.
+        check_is_new(out)
     # The one model of the run: evaluators, sources and steps share its compiled programs.
     model = config.build_model()
     params = initial_params(config, model, initial, initial_decoder)

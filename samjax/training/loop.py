@@ -15,7 +15,7 @@ from typing import Any
 
 import jax
 
-from samjax.checkpoints.store import TrainStore
+from samjax.checkpoints.store import TrainStore, newest_step
 from samjax.data.batch import DatasetReader, Source
 from samjax.data.problems import summary
 from samjax.distributed import Bounds, end_now
@@ -45,6 +45,9 @@ from samjax.training.runtime.watchdog import Watchdog
 from samjax.training.step import Params, TrainState, averaged_params
 
 __all__ = ["TooManyBadExamples", "TrainResult", "TrainingDiverged", "train"]
+
+CHECKPOINTS = "checkpoints"
+"""Folder of a run's checkpoints, in that of the run."""
 
 # A run that diverged may be resumed with other values of these: the optimizer's state
 # has the same structure with any.
@@ -138,6 +141,23 @@ def train(
         )
 
 
+def check_is_new(out: Path) -> None:
+    """Checks that a folder has no run.
+
+    Args:
+        out: The folder.
+
+    Raises:
+        ValueError: It has the checkpoint of a run.
+    """
+    step = newest_step(out / CHECKPOINTS)
+    if step is not None:
+        raise ValueError(
+            f"{out} holds a run at step {step}: go on with it (--resume, resume=True), or "
+            "give an empty folder"
+        )
+
+
 def _train(
     config: TrainConfig,
     model: Sam,
@@ -150,7 +170,7 @@ def _train(
     overwrite: bool,
 ) -> TrainResult:
     store = TrainStore(
-        out / "checkpoints",
+        out / CHECKPOINTS,
         keep=config.keep_checkpoints,
         config=config.identity(),
         may_change=MAY_CHANGE,
@@ -158,11 +178,8 @@ def _train(
     profiler = Profiler(out / "profile", steps=profile_steps)
     run = None
     try:
-        if store.latest_step is not None and not resume:
-            raise ValueError(
-                f"{out} holds a run at step {store.latest_step}: pass resume to go on"
-                " with it, or give an empty folder"
-            )
+        if not resume:
+            check_is_new(out)
         metrics = out / "metrics.jsonl"
         if store.latest_step is None and jax.process_index() == 0:
             check_replaceable(metrics, "metrics", overwrite=overwrite)
@@ -358,7 +375,7 @@ class _Run:
             step = self.store.latest_step
             # A run that diverges without a new checkpoint was resumed from a diverged
             # state, though its last loss was finite.
-            diverged = self.out / "checkpoints" / str(step)
+            diverged = self.out / CHECKPOINTS / str(step)
             raise error.with_advice(
                 step, rate, diverged if step == self.resumed_from else None
             ) from None

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from samjax import CheckpointError
-from samjax.checkpoints.store import TrainStore
+from samjax.checkpoints.store import TrainStore, newest_step
 
 
 def open_store(folder, config=None, **options):
@@ -38,6 +38,8 @@ def test_a_checkpoint_that_was_not_finished_is_not_there(tmp_path):
     store.close()
     (tmp_path / "2.orbax-checkpoint-tmp").mkdir()
     (tmp_path / "2.orbax-checkpoint-tmp" / "state").mkdir()
+    assert newest_step(tmp_path) == 1
+    assert newest_step(tmp_path / "missing") is None
     store = open_store(tmp_path)
     assert store.latest_step == 1
     store.save(2, state(2), {})

@@ -77,6 +77,20 @@ def test_a_run_that_would_replace_a_file_of_the_users_does_not_begin(config, tmp
     assert [path.name for path in tmp_path.iterdir()] == ["model.safetensors"]
 
 
+def test_a_folder_with_a_run_is_refused_before_the_weights_are_evaluated(
+    config, weights, tmp_path
+):
+    (tmp_path / "run/checkpoints/7").mkdir(parents=True)
+
+    def evaluators(config, model):
+        pytest.fail("the weights are evaluated")
+
+    with pytest.raises(ValueError, match="holds a run at step 7: go on with it"):
+        launch(
+            config, out=tmp_path / "run", initial=str(weights), evaluators=evaluators
+        )
+
+
 def test_without_initial_weights_there_are_none_and_no_cache(config):
     model = config.build_model()
     assert initial_params(config, model, None) is None
