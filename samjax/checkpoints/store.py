@@ -21,6 +21,9 @@ from samjax.checkpoints.checksums import find_damage, is_sealed, seal
 from samjax.checkpoints.errors import CheckpointError
 from samjax.files import set_aside
 
+CHECKPOINTS = "checkpoints"
+"""Folder of a run's checkpoints, in that of the run."""
+
 
 class Restored(NamedTuple):
     """Contents of a checkpoint.
@@ -50,6 +53,23 @@ def newest_step(directory: Path) -> int | None:
     # One that is being written has a longer name.
     steps = [int(path.name) for path in directory.iterdir() if path.name.isdigit()]
     return max(steps, default=None)
+
+
+def check_is_new(out: Path) -> None:
+    """Checks that a folder has no run.
+
+    Args:
+        out: The folder.
+
+    Raises:
+        ValueError: It has the checkpoint of a run.
+    """
+    step = newest_step(out / CHECKPOINTS)
+    if step is not None:
+        raise ValueError(
+            f"{out} holds a run at step {step}: go on with it (--resume, resume=True), or "
+            "give an empty folder"
+        )
 
 
 class TrainStore:

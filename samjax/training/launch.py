@@ -16,6 +16,7 @@ from samjax import checkpoints
 from samjax.checkpoints.initial import is_encoder, load_decoder, load_encoder
 from samjax.checkpoints.loading import locate
 from samjax.checkpoints.reader import open_checkpoint
+from samjax.checkpoints.store import check_is_new
 from samjax.distributed import Bounds
 from samjax.files import Kind, check_replaceable
 from samjax.models.sam import Sam, SamConfig
@@ -27,7 +28,7 @@ from samjax.training.finetune.cached_embeddings import (
     can_cache_embeddings,
 )
 from samjax.training.finetune.delta_file import save_trained
-from samjax.training.loop import Evaluator, TrainResult, check_is_new, train
+from samjax.training.loop import Evaluator, TrainResult, train
 from samjax.training.runtime.jit_once import jit_once
 from samjax.training.runtime.meter import format_scalars
 from samjax.training.runtime.sources import SourceFactory, make_source

@@ -15,7 +15,7 @@ from typing import Any
 
 import jax
 
-from samjax.checkpoints.store import TrainStore, newest_step
+from samjax.checkpoints.store import CHECKPOINTS, TrainStore, check_is_new
 from samjax.data.batch import DatasetReader, Source
 from samjax.data.problems import summary
 from samjax.distributed import Bounds, end_now
@@ -45,9 +45,6 @@ from samjax.training.runtime.watchdog import Watchdog
 from samjax.training.step import Params, TrainState, averaged_params
 
 __all__ = ["TooManyBadExamples", "TrainResult", "TrainingDiverged", "train"]
-
-CHECKPOINTS = "checkpoints"
-"""Folder of a run's checkpoints, in that of the run."""
 
 # A run that diverged may be resumed with other values of these: the optimizer's state
 # has the same structure with any.
@@ -138,23 +135,6 @@ def train(
             profile_steps,
             bounds or Bounds(),
             overwrite,
-        )
-
-
-def check_is_new(out: Path) -> None:
-    """Checks that a folder has no run.
-
-    Args:
-        out: The folder.
-
-    Raises:
-        ValueError: It has the checkpoint of a run.
-    """
-    step = newest_step(out / CHECKPOINTS)
-    if step is not None:
-        raise ValueError(
-            f"{out} holds a run at step {step}: go on with it (--resume, resume=True), or "
-            "give an empty folder"
         )
 
 

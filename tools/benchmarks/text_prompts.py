@@ -25,6 +25,7 @@ from samjax.inference.embedding import ImageEmbedding
 from samjax.inference.texts import embed_text
 from samjax.models import VIT_B
 from samjax.models.clip import CLIP_VIT_B32
+from samjax.models.params import PROMPT_ENCODER, TEXT_SIMILARITY
 from samjax.models.text_sam import TextSam
 from samjax.training.text.initial import with_text
 
@@ -73,11 +74,12 @@ def prompts():
     model, params = samjax.load("small_text")
     assert isinstance(model, TextSam)
     predictor = samjax.Predictor(model, params)
-    encoder = dict(params["prompt_encoder"])
-    del encoder["text_similarity"]
+    _, similarity = TEXT_SIMILARITY
+    parts = params[PROMPT_ENCODER].items()
+    encoder = {name: part for name, part in parts if name != similarity}
     plain = samjax.Predictor(
         TextSam(dataclasses.replace(model.config, text_similarity_width=0)),
-        {**params, "prompt_encoder": encoder},
+        {**params, PROMPT_ENCODER: encoder},
     )
     side = model.config.grid_size
     noise = np.random.default_rng(0).standard_normal((side, side, 256), np.float32)
